@@ -1,0 +1,29 @@
+"""natfp_bench: the benchmark of natural fingerprints of language models.
+
+Importing this package is cheap: the public names load what they need when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .api import load_results, load_task, run
+    from .attribute import Attributor
+
+_HOME = {"run": ".api", "load_task": ".api", "load_results": ".api", "Attributor": ".attribute"}
+__all__ = ["Attributor", "__version__", "load_results", "load_task", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

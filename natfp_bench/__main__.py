@@ -1,0 +1,5 @@
+"""`python -m natfp_bench` is `natfp-bench`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""Causal language models of the transformers library: built from a recipe, saved and loaded as checkpoint folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from . import streams
+from .errors import UserError
+from .spec import ModelSpec, NumericsSpec
+from .tokens import END, load_tokenizer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str) -> torch.device:
+    """Resolve `auto`, `cpu` or `cuda`; raises UserError for a CUDA device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no CUDA device is visible\n  use --device cpu, or auto")
+    return torch.device(name)
+
+
+def set_numerics(numerics: NumericsSpec, device: torch.device) -> None:
+    """Fix what float sums depend on: the number of threads, and deterministic kernels on a GPU."""
+    torch.set_num_threads(numerics.threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def config(spec: ModelSpec, vocabulary: int, end: int) -> Any:
+    """Transformers configuration of a model: the terms common to all architectures, in each one's own words."""
+    common = {"vocab_size": vocabulary, "bos_token_id": end, "eos_token_id": end}
+    common["tie_word_embeddings"] = spec.tied_embeddings
+    if spec.architecture == "gpt2":
+        sizes = {"n_embd": spec.width, "n_layer": spec.layers, "n_head": spec.heads}
+        sizes |= {"n_inner": spec.feed_forward, "n_positions": spec.context}
+        dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), spec.dropout)
+        return AutoConfig.for_model("gpt2", **common, **sizes, **dropout)
+    sizes = {"hidden_size": spec.width, "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads}
+    sizes |= {"intermediate_size": spec.feed_forward, "max_position_embeddings": spec.context}
+    if spec.architecture == "gpt_neox":
+        dropout = dict.fromkeys(("hidden_dropout", "attention_dropout"), spec.dropout)
+    else:
+        # Llama itself drops attention weights only.
+        dropout = {"attention_dropout": spec.dropout}
+    return AutoConfig.for_model(spec.architecture, **common, **sizes, **dropout)
+
+
+def build(spec: ModelSpec, vocabulary: int, end: int, *stream: streams.Name) -> torch.nn.Module:
+    """Initialise a model in float32 on the CPU, so that the weights are the same wherever it will train.
+
+    stream: name of the random stream of the initial weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.seed(*stream))
+        model: torch.nn.Module = AutoModelForCausalLM.from_config(config(spec, vocabulary, end), dtype=torch.float32)
+    return model
+
+
+def save(model: torch.nn.Module, tokenizer: Path, context: int, folder: Path) -> None:
+    """Write an ordinary checkpoint folder: configuration, safetensors weights, and the tokenizer."""
+    model.save_pretrained(folder)  # type: ignore[operator]
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=load_tokenizer(tokenizer),
+        bos_token=END,
+        eos_token=END,
+        model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+    fast.save_pretrained(folder)
+
+
+def load(folder: Path, numerics: NumericsSpec, device: torch.device) -> torch.nn.Module:
+    """Load a checkpoint folder for inference, in the dtype of its numerics."""
+    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[numerics.dtype])
+    return model.to(device).eval()
+
+
+def token_log_probabilities(model: torch.nn.Module, tokens: Tensor) -> Tensor:
+    """Log-probability of each token given those before it, by one plain forward pass.
+
+    tokens: (rows, positions) int64, the first column conditioned on and not scored.
+    Returns (rows, positions - 1) float32, nats.
+    """
+    with torch.inference_mode():
+        logits = model(input_ids=tokens[:, :-1], use_cache=False).logits.float()
+    return logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)

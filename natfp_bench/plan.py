@@ -1,0 +1,236 @@
+"""From a task and a preset to a plan: which variants there are, and the proof that one factor alone varies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from . import yaml_source
+from .errors import SpecError, UserError, did_you_mean
+from .records import Record, digest, flatten
+from .spec import (
+    ModelSpec,
+    Preset,
+    Scalar,
+    Settings,
+    SplitSpec,
+    Task,
+    find,
+    leaves,
+    load_task,
+    preset_files,
+    task_files,
+)
+from .yaml_source import Source
+
+Target = Literal["level", "instance"]
+
+
+class Variant(Record):
+    """One text source: its settings, and the level and replicate that it stands for."""
+
+    level: str
+    replicate: int
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """Name of the variant, unique within its task: `level/r0`."""
+        return f"{self.level}/r{self.replicate}"
+
+
+class Plan(Record):
+    """Everything that determines a run of one task, attributors apart."""
+
+    task: Task
+    preset: str
+    seed: int
+    overrides: dict[str, Scalar]
+    split: SplitSpec
+    reference: str
+    texts: int
+    variants: tuple[Variant, ...]
+
+    @property
+    def task_digest(self) -> str:
+        """Digest of the task as loaded, includes resolved."""
+        return digest(self.task)
+
+    @property
+    def replicates(self) -> int:
+        """Number of replicates."""
+        return 1 + max(variant.replicate for variant in self.variants)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is guessed; with one replicate a level is an instance, and only the level is named."""
+        return ("level",) if self.replicates == 1 else ("level", "instance")
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """All that a figure depends on, attributors and the contents of user files apart."""
+        return self.model_dump(mode="json", exclude={"reference", "overrides"})
+
+
+def make_plan(
+    task: str,
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    include: Sequence[Path] = (),
+) -> Plan:
+    """Resolve a task at a preset into its variants.
+
+    overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: at most so many texts per variant,
+    a prefix. Raises UserError for an unknown task or preset, a limit or seed that makes no sense, and SpecError, with
+    every fault, for files and overrides that are wrong.
+    """
+    if seed < 0:
+        raise UserError(f"--seed {seed} is negative\n  take 0 or more")
+    task_record, task_source = load_task(find("task", task, task_files(include)))
+    source = yaml_source.load(find("preset", preset, preset_files(include)))
+    yaml_source.validate(source, Preset)
+    values = _overrides(overrides or {}, task_record)
+    chosen = _overlay(values, "--set").over(_settings_of(task_record, task_source).over(source))
+    base = yaml_source.validate(chosen, Preset)
+    replicates = base.replicates if "replicates" in values else task_record.replicates or base.replicates
+    variants = _variants(task_record, task_source, chosen.at("settings"), base.settings, replicates)
+    check_one_factor(variants, task_record.factor.fields)
+    texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
+    if texts < 2 * base.split.test_every:
+        given = f"--limit {limit}" if limit is not None else f"sampling.texts {texts}"
+        need = 2 * base.split.test_every
+        raise UserError(f"{given} leaves too few texts to train and test on\n  take at least {need} per variant")
+    return Plan(
+        task=task_record,
+        preset=preset,
+        seed=seed,
+        overrides=values,
+        split=base.split,
+        reference=base.reference,
+        texts=texts,
+        variants=variants,
+    )
+
+
+def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
+    settings, others = leaves(Settings), [path for path in leaves(Preset) if not path.startswith("settings.")]
+    faults, values = [], {}
+    for path, text in given.items():
+        shown = f"--set {path}={text}"
+        if path in task.factor.fields:
+            faults.append(f"{shown}: {path!r} is what {task.name} varies; its values are the task's levels")
+        elif path not in settings and path not in others:
+            faults.append(f"{shown}: unknown setting {path!r}{did_you_mean(path, settings + others)}")
+        else:
+            values[path] = yaml_source.scalar(text, shown=shown)
+    if faults:
+        raise SpecError(faults)
+    return values
+
+
+def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None) -> Source:
+    """Nest dotted settings into a preset's shape, each value placed at the option that gave it."""
+    data: dict[str, Any] = {}
+    where: dict[yaml_source.Key, str] = {}
+    settings = leaves(Settings)
+    for path, value in values.items():
+        keys = (*(("settings",) if path in settings else ()), *path.split("."))
+        at = data
+        for key in keys[:-1]:
+            at = at.setdefault(key, {})
+        at[keys[-1]] = value
+        # The sections above count as set here too: a fault that spans a section points at what was changed in it.
+        where.update({keys[:depth]: place or f"{shown} {path}={value}" for depth in range(1, len(keys) + 1)})
+    return Source(data, where)
+
+
+def _settings_of(task: Task, source: Source) -> Source:
+    where = {key: place for key, place in source.where.items() if key[:1] == ("settings",)}
+    return Source({"settings": task.settings} if task.settings else {}, where)
+
+
+def _variants(task: Task, task_source: Source, chosen: Source, base: Settings, replicates: int) -> tuple[Variant, ...]:
+    nuisance = [path for path in leaves(Settings) if path.startswith("seeds.") and path not in task.factor.fields]
+    if replicates > 1 and not nuisance:
+        raise SpecError(
+            [
+                task_source.fault(
+                    ("replicates",), "every seed is the factor's, so replicates would be alike: one at most"
+                )
+            ]
+        )
+    variants, faults = [], []
+    for replicate in range(replicates):
+        seeds: dict[str, Scalar] = {path: getattr(base.seeds, path.split(".")[1]) + replicate for path in nuisance}
+        for level in task.factor.levels:
+            place = task_source.place(("factor", "levels", level))
+            values = seeds | task.factor.values(level)
+            overlay = _overlay(values, "", place).at("settings")
+            try:
+                settings = yaml_source.validate(overlay.over(chosen), Settings)
+            except SpecError as error:
+                faults += [f"{fault} (level {level!r})" for fault in error.faults]
+                continue
+            variants.append(Variant(level=level, replicate=replicate, settings=settings))
+    if faults:
+        raise SpecError(list(dict.fromkeys(faults)))
+    by_settings: dict[str, str] = {}
+    for variant in variants:
+        twin = by_settings.setdefault(digest(variant.settings), variant.name)
+        if twin != variant.name:
+            place = task_source.place(("factor", "levels", variant.level))
+            raise SpecError([f"{place}: {variant.name} and {twin} are the same variant"])
+    return tuple(variants)
+
+
+def differing(variants: Iterable[Variant]) -> list[str]:
+    """Dotted paths of the settings in which the given variants are not all alike."""
+    flat = [dict(flatten(variant.settings.model_dump(mode="json"))) for variant in variants]
+    return sorted(path for path in flat[0] if any(other[path] != flat[0][path] for other in flat[1:]))
+
+
+def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None:
+    """Check that variants of a replicate differ in the factor's fields alone, and replicates in nuisance seeds alone.
+
+    Raises SpecError that names the field. Plans are built so that it cannot; it guards whoever builds them otherwise.
+    """
+    faults = []
+    for replicate in sorted({variant.replicate for variant in variants}):
+        block = [variant for variant in variants if variant.replicate == replicate]
+        faults += [
+            f"replicate {replicate}: {path!r} varies beside the factor"
+            for path in differing(block)
+            if path not in fields
+        ]
+        faults += [f"replicate {replicate}: {path!r} does not vary" for path in fields if path not in differing(block)]
+    for level in sorted({variant.level for variant in variants}):
+        block = [variant for variant in variants if variant.level == level]
+        faults += [
+            f"level {level!r}: replicates differ in {path!r}, which is no nuisance seed"
+            for path in differing(block)
+            if not path.startswith("seeds.") or path in fields
+        ]
+    if faults:
+        raise SpecError(faults)
+
+
+def recipe(settings: Settings, seed: int) -> dict[str, Any]:
+    """Everything that determines how a model is trained: the settings without sampling, and the experiment's seed."""
+    return {"seed": seed, **settings.model_dump(mode="json", exclude={"sampling"})}
+
+
+def parameters(model: ModelSpec, vocabulary: int) -> int:
+    """Number of parameters by formula, tied embeddings counted once; no model is built."""
+    width, inner = model.width, model.feed_forward
+    embeddings = vocabulary * width * (1 if model.tied_embeddings else 2)
+    match model.architecture:
+        case "llama":
+            return embeddings + model.layers * (4 * width**2 + 3 * width * inner + 2 * width) + width
+        case "gpt2" | "gpt_neox":
+            positions = model.context * width if model.architecture == "gpt2" else 0
+            block = 4 * width**2 + 4 * width + 2 * width * inner + inner + width + 4 * width
+            return embeddings + positions + model.layers * block + 2 * width

@@ -1,0 +1,54 @@
+"""Frozen records and their digests: the vocabulary in which stages speak to each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """An immutable, strictly typed value; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to the one JSON text of a value: keys sorted, no spaces, no NaN or infinity.
+
+    Raises ValueError for a number that JSON cannot hold and TypeError for an object that it cannot.
+    """
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in bounded memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the relative names and bytes of a folder's files, caches left out."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    kept = (path for path in files if "__pycache__" not in path.parts and not path.name.startswith("."))
+    return digest([[path.relative_to(folder).as_posix(), file_digest(path)] for path in kept])
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk a nested mapping as (dotted path, leaf); lists are leaves."""
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from flatten(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item

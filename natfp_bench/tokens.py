@@ -1,0 +1,180 @@
+"""From documents to blocks of tokens: chosen and packed once, before any seed has a say.
+
+Every variant of a recipe's data reads the same blocks; a seed only permutes them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from .corpus import Corpus, Document
+from .errors import UserError
+from .records import Record, file_digest
+from .spec import TokenizerSpec
+
+END = "<|endoftext|>"
+"""The one special token: it begins a text, and ends it."""
+
+MAX_EPOCHS = 4
+"""Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
+
+BATCH = 512
+
+Progress = Callable[[int, int, str], None]
+"""Called as (done, total, unit) by long stages."""
+
+
+def no_progress(done: int, total: int, unit: str) -> None:
+    """Report to nobody."""
+
+
+class CorpusMeta(Record):
+    """What was prepared: counts, and the digest of the packed blocks."""
+
+    documents: int
+    bytes: int
+    tokens: int
+    blocks: int
+    context: int
+    heldout_documents: int
+    digest: str
+
+
+def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
+    """Train a byte-level BPE tokenizer; raises UserError where the text is too small for the vocabulary."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=spec.vocabulary,
+        special_tokens=[END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    if tokenizer.get_vocab_size() < spec.vocabulary:
+        raise UserError(
+            f"the corpus is too small for the preset: its text gives {tokenizer.get_vocab_size()} tokens, "
+            f"tokenizer.vocabulary asks for {spec.vocabulary}\n  take more text, or --set tokenizer.vocabulary=257"
+        )
+    return tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Load `tokenizer.json`; text that spells the end token is ordinary text to it."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def prepare(
+    corpus: Corpus,
+    spec: TokenizerSpec,
+    *,
+    context: int,
+    blocks: int,
+    heldout: int,
+    folder: Path,
+    progress: Progress = no_progress,
+) -> CorpusMeta:
+    """Train the tokenizer, pack the first training documents, keep the first held-out ones.
+
+    Writes `tokenizer.json`, `blocks.bin` (little-endian uint32, (blocks, context)) and `heldout.parquet`
+    (text, bits) into the folder. A corpus with fewer than `blocks` blocks gives what it has. Memory stays bounded.
+    Raises UserError where it is too small: under a quarter of the blocks, or no held-out documents.
+    """
+    sample = _first_bytes((doc.text for doc in corpus.documents() if not doc.heldout), spec.train_bytes)
+    train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    end = tokenizer.token_to_id(END)
+
+    kept: list[Document] = []
+    documents = size = written = 0
+    pending: list[int] = []
+    with (folder / "blocks.bin").open("wb") as file:
+        for batch in _batches(corpus.documents()):
+            kept += [doc for doc in batch if doc.heldout][: heldout - len(kept)]
+            if written < blocks:
+                texts = [doc.text for doc in batch if not doc.heldout]
+                documents += len(texts)
+                size += sum(len(text.encode()) for text in texts)
+                for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+                    pending += [end, *encoding.ids]
+                ready = min(len(pending) // context, blocks - written)
+                np.array(pending[: ready * context], dtype="<u4").tofile(file)
+                pending, written = pending[ready * context :], written + ready
+                progress(written * context, blocks * context, "tokens")
+            if written == blocks and len(kept) == heldout:
+                break
+    if written * MAX_EPOCHS < blocks:
+        raise UserError(
+            f"the corpus is too small for the preset: it has {written * context:,} tokens to train on "
+            f"({size:,} bytes), and {blocks * context:,} are asked for: at least {-(-blocks // MAX_EPOCHS) * context:,} "
+            f"are needed, since no more than {MAX_EPOCHS} epochs are run\n"
+            "  take more text, a smaller --preset, or --set budget.tokens=N"
+        )
+    if len(kept) < min(heldout, 2):
+        raise UserError(
+            f"the corpus is too small for the preset: {len(kept)} of its documents are held out, 2 are needed\n"
+            "  take more text; documents are parted by blank lines"
+        )
+    columns = {"text": [doc.text for doc in kept], "bits": pa.array([doc.bits for doc in kept], pa.float64())}
+    pq.write_table(pa.table(columns), folder / "heldout.parquet")
+    return CorpusMeta(
+        documents=documents,
+        bytes=size,
+        tokens=written * context,
+        blocks=written,
+        context=context,
+        heldout_documents=len(kept),
+        digest=file_digest(folder / "blocks.bin"),
+    )
+
+
+def _first_bytes(texts: Iterable[str], limit: int) -> Iterator[str]:
+    total = 0
+    for text in texts:
+        yield text
+        total += len(text.encode())
+        if total >= limit:
+            return
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    while batch := list(itertools.islice(documents, BATCH)):
+        yield batch
+
+
+def read_blocks(folder: Path, context: int) -> NDArray[Any]:
+    """Map the packed blocks into memory: (blocks, context) uint32, read-only."""
+    return np.memmap(folder / "blocks.bin", dtype="<u4", mode="r").reshape(-1, context)
+
+
+def read_heldout(folder: Path) -> list[Document]:
+    """Read the held-out documents."""
+    table = pq.read_table(folder / "heldout.parquet")
+    return [Document(row["text"], row["bits"]) for row in table.to_pylist()]
+
+
+def prompts(folder: Path, characters: int) -> list[str]:
+    """First characters of each held-out document that is long enough; one empty prompt where `characters` is 0.
+
+    Raises UserError where no held-out document is so long.
+    """
+    if not characters:
+        return [""]
+    found = [doc.text[:characters] for doc in read_heldout(folder) if len(doc.text) >= characters]
+    if not found:
+        raise UserError(
+            f"no held-out document has {characters} characters to prompt with\n  --set sampling.prompt_characters=N"
+        )
+    return found

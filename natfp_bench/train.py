@@ -1,0 +1,280 @@
+"""Training: a plain loop over a causal language model, exact to the bit after any interruption.
+
+Everything that is random comes from three streams (initial weights, data order, dropout); what a step does depends
+on the recipe and the step's number alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, safe_open, save_file
+from torch import Tensor
+from transformers import get_scheduler
+
+from . import model as models
+from . import streams
+from .records import Record
+from .spec import OptimizerSpec, Settings
+from .tokens import END, Progress, load_tokenizer, no_progress, read_blocks, read_heldout
+
+CHECKPOINTS = 8
+"""Checkpoints of a run: what a kill costs is at most this fraction of the training."""
+
+LOG_EVERY = 20
+
+
+class TrainMeta(Record):
+    """What came of a training run."""
+
+    status: Literal["ok", "diverged"]
+    reason: str | None
+    parameters: int
+    steps: int
+    tokens_trained: int
+    epochs: float
+    training_multiset: str
+    weights: str
+
+
+@dataclass
+class _State:
+    """What changes during training."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    step: int = 0
+    recent: list[float] = field(default_factory=list)
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+def data_order(available: int, needed: int, *stream: streams.Name) -> NDArray[np.int64]:
+    """Order in which blocks are read: (needed,) int64 indices, each epoch permuted in an order of its own.
+
+    A last epoch that is not whole takes the first blocks, permuted: the multiset never depends on the stream.
+    """
+    epochs: Iterator[int] = iter(range(-(-needed // available)))
+    sizes = ((epoch, min(available, needed - epoch * available)) for epoch in epochs)
+    return np.concatenate([streams.permutation(size, *stream, epoch) for epoch, size in sizes])
+
+
+def multiset_digest(blocks: NDArray[Any], order: NDArray[np.int64]) -> str:
+    """SHA-256 of the multiset of blocks read, their order forgotten."""
+    seen, counts = np.unique(order, return_counts=True)
+    each = sorted((sha256(blocks[i].tobytes()).digest(), int(count)) for i, count in zip(seen, counts, strict=True))
+    return sha256(b"".join(block + count.to_bytes(8, "little") for block, count in each)).hexdigest()
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """SHA-256 over the names and bytes of a model's parameters."""
+    total = sha256()
+    for name, tensor in sorted(model.named_parameters()):
+        total.update(name.encode())
+        total.update(tensor.detach().float().cpu().numpy().tobytes())
+    return total.hexdigest()
+
+
+def build_optimizer(model: torch.nn.Module, spec: OptimizerSpec) -> torch.optim.Optimizer:
+    """Build AdamW with weight decay on matrices only: norms and biases have no scale to be decayed to."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": spec.weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    betas = (spec.beta1, spec.beta2)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=spec.lr, betas=betas, eps=spec.epsilon)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: Settings) -> Any:
+    """Learning-rate schedule of transformers; warm-up and horizon are told in tokens and turned into steps here."""
+    warmup = settings.schedule.warmup_tokens // (settings.budget.batch * settings.model.context)
+    steps = settings.steps
+    if settings.schedule.name == "warmup_stable_decay":
+        # The last tenth decays, as in MiniCPM (arXiv 2404.06395).
+        decay = {"num_stable_steps": steps - warmup - steps // 10, "num_decay_steps": steps // 10}
+        return get_scheduler("warmup_stable_decay", optimizer, num_warmup_steps=warmup, scheduler_specific_kwargs=decay)
+    name = "constant_with_warmup" if settings.schedule.name == "constant" else settings.schedule.name
+    return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+
+
+def train(
+    settings: Settings,
+    seed: int,
+    corpus: Path,
+    folder: Path,
+    *,
+    partial: Path,
+    device: torch.device,
+    progress: Progress = no_progress,
+) -> TrainMeta:
+    """Train one model on prepared blocks and write its checkpoint folder, log, and held-out bits.
+
+    corpus: what `tokens.prepare` wrote. partial: a folder that outlives interruptions; a run that finds its last
+    checkpoint there goes on from it and ends bit for bit where an undisturbed one ends. A loss that is not finite, or
+    that ends no better than guessing uniformly, is divergence: no error, but a status.
+    """
+    models.set_numerics(settings.numerics, device)
+    blocks = read_blocks(corpus, settings.model.context)
+    batch, steps = settings.budget.batch, settings.steps
+    order = data_order(len(blocks), steps * batch, seed, "data_order", settings.seeds.data_order)
+    end = load_tokenizer(corpus / "tokenizer.json").token_to_id(END)
+
+    vocabulary = settings.tokenizer.vocabulary
+    model = models.build(settings.model, vocabulary, end, seed, "init", settings.seeds.init).to(device)
+    optimizer = build_optimizer(model, settings.optimizer)
+    state = _State(model, optimizer, _schedule(optimizer, settings))
+    checkpoint = partial / "checkpoint.safetensors"
+    if checkpoint.is_file():
+        _restore(state, checkpoint)
+
+    model.train()
+    every = max(1, steps // CHECKPOINTS)
+    reason = None
+    clock = time.perf_counter()
+    while state.step < steps and reason is None:
+        rows = order[state.step * batch : (state.step + 1) * batch]
+        tokens = torch.from_numpy(blocks[rows].astype(np.int64)).to(device)
+        if settings.model.dropout:
+            torch.manual_seed(streams.seed(seed, "dropout", settings.seeds.dropout, state.step))
+        loss, norm = _step(state, tokens, settings)
+        state.recent = [*state.recent, loss][-max(1, steps // 10) :]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            reason = f"loss {loss} and gradient norm {norm} at step {state.step}"
+            break
+        if state.step % LOG_EVERY == 0 or state.step == steps - 1:
+            now, done = time.perf_counter(), state.step - (state.log[-1]["step"] if state.log else -1)
+            rate = done * batch * settings.model.context / (now - clock)
+            state.log.append(_log_line(state, batch * settings.model.context, loss, norm, rate))
+            clock = now
+        state.step += 1
+        progress(state.step * batch * settings.model.context, steps * batch * settings.model.context, "tokens")
+        if state.step % every == 0 and state.step < steps:
+            _save(state, checkpoint)
+    if reason is None and (last := float(np.mean(state.recent))) >= math.log(vocabulary):
+        reason = f"loss {last:.2f} over the last steps, no better than guessing uniformly"
+
+    model.eval()
+    models.save(model, corpus / "tokenizer.json", settings.model.context, folder)
+    (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
+    if reason is None:
+        _write_heldout(model, corpus, folder, settings.model.context, end, device)
+    return TrainMeta(
+        status="diverged" if reason else "ok",
+        reason=reason,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        steps=state.step,
+        tokens_trained=state.step * batch * settings.model.context,
+        epochs=state.step * batch / len(blocks),
+        training_multiset=multiset_digest(blocks, order[: state.step * batch]),
+        weights=weights_digest(model),
+    )
+
+
+def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, float]:
+    """One optimiser step; returns loss (nats a token) and gradient norm before clipping."""
+    half = settings.numerics.dtype == "bfloat16"
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=half):
+        logits = state.model(input_ids=tokens, use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.optimizer.clip)
+    state.optimizer.step()
+    state.scheduler.step()
+    return loss.item(), norm.item()
+
+
+def _log_line(state: _State, step_tokens: int, loss: float, norm: float, rate: float) -> dict[str, float]:
+    return {
+        "step": state.step,
+        "tokens": (state.step + 1) * step_tokens,
+        "loss": loss,
+        "lr": state.scheduler.get_last_lr()[0],
+        "gradient_norm": norm,
+        "tokens_per_second": round(rate, 1),
+    }
+
+
+def _save(state: _State, path: Path) -> None:
+    """Write a checkpoint atomically: weights, optimiser moments and counters, in one safetensors file."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
+    moments = state.optimizer.state_dict()["state"]
+    for index, entry in moments.items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items()}
+    counters = {"step": state.step, "recent": state.recent, "log": state.log, "lr": _lr_state(state.scheduler)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, fresh, metadata={"counters": json.dumps(counters)})
+    fresh.replace(path)
+
+
+def _lr_state(scheduler: Any) -> dict[str, Any]:
+    kept = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
+    return {name: value for name, value in scheduler.state_dict().items() if name in kept}
+
+
+def _restore(state: _State, path: Path) -> None:
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        counters = json.loads(file.metadata()["counters"])
+    with torch.no_grad():
+        for name, parameter in state.model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            moments.setdefault(int(index), {})[key] = tensor
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.scheduler.load_state_dict(state.scheduler.state_dict() | counters["lr"])
+    for group, lr in zip(groups, counters["lr"]["_last_lr"], strict=True):
+        group["lr"] = lr
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state.step, state.recent, state.log = counters["step"], counters["recent"], counters["log"]
+
+
+def _write_heldout(
+    model: torch.nn.Module, corpus: Path, folder: Path, context: int, end: int, device: torch.device
+) -> None:
+    """Score the held-out documents, ends included: bits under the model beside true bits and bytes."""
+    tokenizer = load_tokenizer(corpus / "tokenizer.json")
+    documents = read_heldout(corpus)
+    ids = [tokenizer.encode(doc.text, add_special_tokens=False).ids for doc in documents]
+    bits = [document_bits(model, [end, *row, end], context, device) for row in ids]
+    columns = {
+        "bits": bits,
+        "true_bits": pa.array([doc.bits for doc in documents], pa.float64()),
+        "bytes": [len(doc.text.encode()) for doc in documents],
+    }
+    pq.write_table(pa.table(columns), folder / "heldout.parquet")
+
+
+def document_bits(model: torch.nn.Module, tokens: list[int], context: int, device: torch.device) -> float:
+    """Bits of a document under a model, its first token conditioned on and not scored.
+
+    A document longer than the context is scored in windows that predict disjoint stretches, each given one token of
+    the stretch before, the last one reaching back to a full context: the rolling windows of lm-evaluation-harness.
+    """
+    total, start, last = 0.0, 1, len(tokens)
+    while start < last:
+        stop = min(start + context, last)
+        first = start - 1 if start == 1 else max(0, stop - 1 - context)
+        row = torch.tensor([tokens[first:stop]], device=device)
+        scored = models.token_log_probabilities(model, row)[0, start - 1 - first :]
+        total -= scored.double().sum().item() / math.log(2)
+        start = stop
+    return total
