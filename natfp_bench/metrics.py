@@ -50,7 +50,7 @@ class Interval(Record):
     n_units: int
 
 
-def credits(proba: Floats, truth: Ints) -> Floats:  # noqa: A001 - the built-in only prints a banner
+def credits(proba: Floats, truth: Ints) -> Floats:
     """Credit of each text, (n,) float64: 1/m if its true class is among the m tied maxima of its row, else 0.
 
     Ties are exact. Sharing makes a constant answer score exactly chance, whatever the order of the classes.
@@ -223,7 +223,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def ranks(
-    credits: Mapping[str, Floats],  # noqa: A002 - as above
+    credits: Mapping[str, Floats],
     prompts: Ints,
     seed: int,
     level: float = 0.05,

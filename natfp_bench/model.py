@@ -93,4 +93,5 @@ def token_log_probabilities(model: torch.nn.Module, tokens: Tensor) -> Tensor:
     """
     with torch.inference_mode():
         logits = model(input_ids=tokens[:, :-1], use_cache=False).logits.float()
-    return logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    scored: Tensor = logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return scored

@@ -67,11 +67,6 @@ class Plan(Record):
         """What is guessed; with one replicate a level is an instance, and only the level is named."""
         return ("level",) if self.replicates == 1 else ("level", "instance")
 
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """All that a figure depends on, attributors and the contents of user files apart."""
-        return self.model_dump(mode="json", exclude={"reference", "overrides"})
-
 
 def make_plan(
     task: str,

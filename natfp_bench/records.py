@@ -22,9 +22,14 @@ def canonical_json(value: Any) -> str:
 
     Raises ValueError for a number that JSON cannot hold and TypeError for an object that it cannot.
     """
+    options: dict[str, Any] = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
+    return json.dumps(value, default=_plain, allow_nan=False, **options)
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no place in canonical JSON")
 
 
 def digest(value: Any) -> str:

@@ -112,7 +112,9 @@ def _select(part: str) -> list[Baseline]:
 
 
 def _folders() -> list[Path]:
-    return sorted(path.parent for path in resources.baselines().glob("*/card.yaml"))
+    # Every folder, also one without a card: a broken baseline is to be reported, not to vanish from the list.
+    folders = (path for path in resources.baselines().iterdir() if path.is_dir())
+    return sorted(path for path in folders if not path.name.startswith((".", "_")))
 
 
 def _entries() -> list[EntryPoint]:

@@ -118,8 +118,8 @@ def prepare(
     if written * MAX_EPOCHS < blocks:
         raise UserError(
             f"the corpus is too small for the preset: it has {written * context:,} tokens to train on "
-            f"({size:,} bytes), and {blocks * context:,} are asked for: at least {-(-blocks // MAX_EPOCHS) * context:,} "
-            f"are needed, since no more than {MAX_EPOCHS} epochs are run\n"
+            f"({size:,} bytes), and {blocks * context:,} are asked for: it needs at least "
+            f"{-(-blocks // MAX_EPOCHS) * context:,}, since no more than {MAX_EPOCHS} epochs are run\n"
             "  take more text, a smaller --preset, or --set budget.tokens=N"
         )
     if len(kept) < min(heldout, 2):

@@ -1,0 +1,295 @@
+"""Where jobs run: an interface, and a pool of local processes.
+
+A job is named work on keys, never a live object, so that it can run in any process. The pool's workers are forked from
+a server that has imported the heavy libraries once; they die with their parent, and when one dies alone its job goes to
+a fresh one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal, Protocol
+
+from .errors import AttributorError, JobError, NatfpError, SpecError, UserError
+
+TRIES = 3
+"""How often a job is started before the death of its worker counts against the job."""
+
+REPORT_SECONDS = 0.2
+
+WARM = ("natfp_bench.stages",)
+"""What the fork server imports before the first worker."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work for a worker: `call` is `module:function`, called as f(payload, context)."""
+
+    name: str
+    stage: str
+    call: str
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: the function's value, or the error that stands for it."""
+
+    job: Job
+    value: Any = None
+    error: NatfpError | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a job, for whoever watches."""
+
+    kind: Literal["start", "progress", "warning", "end"]
+    job: Job
+    done: int = 0
+    total: int = 0
+    text: str = ""
+
+
+Watch = Callable[[Event], None]
+Follow = Callable[[Outcome], Iterable[Job]]
+
+
+class Context(Protocol):
+    """What a job's function may say while it works."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Report how far the job is."""
+
+    def warn(self, text: str) -> None:
+        """Tell the user something that does not stop the job."""
+
+
+class Engine(Protocol):
+    """Runs jobs somewhere."""
+
+    def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
+        """Run jobs, and those that `follow` makes of each outcome, until none is left.
+
+        `watch` and `follow` are called in the caller's process, one at a time. An exception that one of them raises
+        stops the running jobs and comes out of here.
+        """
+
+    def close(self) -> None:
+        """Stop all workers."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    job: Job | None = None
+
+
+@dataclass
+class LocalEngine:
+    """A pool of worker processes on this machine, started when the first job comes."""
+
+    workers: int
+    _pool: list[_Worker] = field(default_factory=list)
+    _lifeline: tuple[Connection, Connection] | None = None
+
+    def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
+        """Run jobs as workers become free, in the order given, those that follow behind them."""
+        queue = deque(jobs)
+        tries: dict[str, int] = {}
+        try:
+            while queue or any(worker.job for worker in self._pool):
+                self._hand_out(queue, tries, watch)
+                for worker in self._ready():
+                    for message in self._messages(worker, queue, tries, watch):
+                        if message is not None:
+                            watch(Event("end", message.job))
+                            queue.extend(follow(message))
+        except BaseException:
+            self.close()
+            raise
+
+    def _hand_out(self, queue: deque[Job], tries: dict[str, int], watch: Watch) -> None:
+        while queue:
+            idle = next((worker for worker in self._pool if worker.job is None), None)
+            if idle is None and len(self._pool) < self.workers:
+                idle = self._start()
+            if idle is None:
+                return
+            job = idle.job = queue.popleft()
+            tries[job.name] = tries.get(job.name, 0) + 1
+            watch(Event("start", job))
+            # Had it died idle, its end of the pipe reads as closed, and the job is dealt with there.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                idle.connection.send(job)
+
+    def _ready(self) -> list[_Worker]:
+        by_connection = {worker.connection: worker for worker in self._pool}
+        return [by_connection[ready] for ready in wait(list(by_connection), timeout=1.0)]  # type: ignore[index]
+
+    def _messages(
+        self, worker: _Worker, queue: deque[Job], tries: dict[str, int], watch: Watch
+    ) -> Iterable[Outcome | None]:
+        """Read one message of a worker; yields an outcome where it ends a job."""
+        job = worker.job
+        try:
+            kind, *content = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join()
+            self._pool.remove(worker)
+            if job is None:
+                return
+            how = _death(worker.process.exitcode)
+            if tries[job.name] < TRIES:
+                watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))
+                queue.appendleft(job)
+                return
+            yield Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
+            return
+        if job is None:  # only a worker with a job speaks
+            raise JobError(f"an idle worker sent {kind!r}")
+        match kind:
+            case "progress":
+                watch(Event("progress", job, *content))
+            case "warning":
+                watch(Event("warning", job, text=content[0]))
+            case "value":
+                worker.job = None
+                yield Outcome(job, value=content[0])
+            case "error":
+                worker.job = None
+                yield Outcome(job, error=_error(job, *content))
+
+    def _start(self) -> _Worker:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(WARM))
+        if self._lifeline is None:
+            self._lifeline = context.Pipe(duplex=False)
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._lifeline[0], list(sys.path)), daemon=True)
+        with _HiddenMain():
+            process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._pool.append(worker)
+        return worker
+
+    def close(self) -> None:
+        """Stop all workers, kindly first; what they had finished is in the store."""
+        for worker in self._pool:
+            worker.process.terminate()
+        deadline = time.monotonic() + 3
+        for worker in self._pool:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+        self._pool.clear()
+
+
+class _HiddenMain:
+    """Hides the main module while a process starts.
+
+    multiprocessing would import the caller's script again in each worker; workers need only this package, and a script
+    without a `__main__` guard would otherwise start itself over and over.
+    """
+
+    def __enter__(self) -> None:
+        main = sys.modules["__main__"]
+        self.kept: dict[str, Any] = {
+            name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+        }
+        main.__spec__ = None
+
+    def __exit__(self, *_: object) -> None:
+        sys.modules["__main__"].__dict__.update(self.kept)
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed ({name}{', out of memory?' if name == 'SIGKILL' else ''})"
+    return f"died (exit code {code})"
+
+
+def _error(job: Job, kind: str, text: str, details: str) -> NatfpError:
+    if kind == "SpecError":
+        return SpecError(text.splitlines())
+    known: dict[str, type[NatfpError]] = {"UserError": UserError, "AttributorError": AttributorError}
+    if kind in known:
+        return known[kind](text)
+    error = JobError(f"{job.name}: {text}")
+    error.add_note(details)
+    return error
+
+
+class _Context:
+    """Speaks to the parent, no more often than a person can read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.last = connection, 0.0
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        now = time.monotonic()
+        if now - self.last >= REPORT_SECONDS or done == total:
+            self.last = now
+            self.connection.send(("progress", done, total, unit))
+
+    def warn(self, text: str) -> None:
+        self.connection.send(("warning", text))
+
+
+def _serve(connection: Connection, lifeline: Connection, path: list[str]) -> None:
+    """Work on jobs until the parent is gone."""
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    sys.path[:] = path
+    context = _Context(connection)
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            module, _, function = job.call.partition(":")
+            value = getattr(importlib.import_module(module), function)(job.payload, context)
+            answer: tuple[Any, ...] = ("value", value)
+        except Exception as error:  # whatever a job raises, the worker lives on and the parent is told
+            answer = ("error", _kind(error), _text(error), traceback.format_exc())
+        connection.send(answer)
+
+
+def _kind(error: Exception) -> str:
+    for known in (SpecError, UserError, AttributorError):
+        if isinstance(error, known):
+            return known.__name__
+    return type(error).__name__
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, NatfpError) else f"{type(error).__name__}: {error}"
+
+
+def _die_with_parent(lifeline: Connection) -> None:
+    """Block on a pipe whose other end only the parent holds: it closes when the parent ends, however that happens."""
+    try:
+        lifeline.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)

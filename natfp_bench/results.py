@@ -1,0 +1,224 @@
+"""`result.json`: what a run found, as a public, versioned record.
+
+Everything volatile stands under `run`; two runs of one protocol from two empty stores agree on the rest byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from .ceiling import Divergence, SelfCheck
+from .errors import UserError
+from .metrics import Interval
+from .records import Record
+
+SCHEMA = 1
+
+
+class TaskId(Record):
+    """Which task, exactly."""
+
+    name: str
+    version: int
+    digest: str
+    tags: tuple[str, ...]
+    control: Literal["negative", "positive"] | None
+
+
+class FactorResult(Record):
+    """What varied."""
+
+    name: str
+    fields: tuple[str, ...]
+    levels: tuple[str, ...]
+
+
+class CorpusResult(Record):
+    """What was trained on: digest of the packed blocks, and their size."""
+
+    name: str
+    digest: str
+    documents: int
+    bytes: int
+    tokens: int
+
+
+class VariantResult(Record):
+    """One variant: its settings, and what came of its training.
+
+    training_multiset: digest of the blocks that were read, their order forgotten. Bits per byte are of held-out
+    documents; the excess is over the corpus's true entropy, where that is known.
+    """
+
+    name: str
+    level: str
+    replicate: int
+    source: Literal["train"]
+    key: str
+    status: Literal["ok", "diverged"]
+    reason: str | None
+    settings: dict[str, Any]
+    parameters: int
+    tokens_trained: int
+    epochs: float
+    training_multiset: str
+    weights: str
+    heldout_bits_per_byte: Interval | None
+    excess_bits_per_byte: Interval | None
+
+
+class SampleResult(Record):
+    """How texts were drawn; the digest is over all variants' tokens."""
+
+    per_variant: int
+    max_tokens: int
+    prompted: bool
+    mean_tokens: float
+    ended: float
+    digest: str
+
+
+class AttributorId(Record):
+    """Who guessed; `access` says whether from texts or from the variants' likelihoods."""
+
+    name: str
+    version: str
+    digest: str | None
+    access: Literal["text", "likelihood"]
+    floor: bool
+
+
+class Score(Record):
+    """One attributor's result for one target on one split; confusion has rows of truth, ties shared."""
+
+    attributor: AttributorId
+    status: Literal["ok", "failed"]
+    error: str | None = None
+    split: str
+    target: Literal["level", "instance"]
+    classes: tuple[str, ...]
+    chance: float
+    n_train: int | None = None
+    n_test: int | None = None
+    log10_p: float | None = Field(None, description="one-sided exact binomial test against chance")
+    rank: int | None = Field(None, description="1 + attributors of texts that are significantly better")
+    metrics: dict[str, Interval] = Field({})
+    confusion: tuple[tuple[float, ...], ...] | None = None
+
+
+class Predicted(Record):
+    """Accuracy of the ceiling that its log-likelihood ratios predict at a length."""
+
+    tokens: int
+    accuracy: float
+
+
+class Likelihood(Record):
+    """What the variants' own likelihoods say of one target, beyond the ceiling's score."""
+
+    target: Literal["level", "instance"]
+    mutual_information: Interval
+    self_check: SelfCheck
+    predicted_accuracy: tuple[Predicted, ...]
+
+
+class MeanKL(Record):
+    """Mean KL divergence per token in bits, of each variant (row) from each other."""
+
+    variants: tuple[str, ...]
+    divergence: tuple[tuple[Divergence, ...], ...]
+
+
+class Check(Record):
+    """Something that must hold of a sound run."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class RunInfo(Record):
+    """Everything volatile: when, where, how fast."""
+
+    id: str
+    command: tuple[str, ...]
+    started: str
+    seconds: dict[str, float] = Field(description="total: wall clock; a stage: summed over the jobs that it did now")
+    attributors: dict[str, dict[str, float]] = Field(description="seconds of fit and prediction, by target/name")
+    environment: dict[str, str | int]
+
+
+class Result(Record):
+    """The whole of `result.json`."""
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    protocol_digest: str
+    overrides: dict[str, str | int | float | bool]
+    seed: int
+    task: TaskId
+    preset: str
+    factor: FactorResult
+    corpus: CorpusResult
+    variants: tuple[VariantResult, ...]
+    samples: SampleResult | None
+    scores: tuple[Score, ...]
+    likelihood: tuple[Likelihood, ...]
+    mean_kl: MeanKL | None
+    checks: tuple[Check, ...]
+    run: RunInfo
+
+    @property
+    def failures(self) -> list[str]:
+        """What failed: checks, attributors, variants that diverged."""
+        diverged = [f"{v.name} diverged: {v.reason}; kept out" for v in self.variants if v.status == "diverged"]
+        failed = {s.attributor.name: f"{s.attributor.name} failed: {s.error}" for s in self.scores if s.error}
+        return [*diverged, *failed.values(), *(f"check {c.name}: {c.detail}" for c in self.checks if not c.ok)]
+
+    def to_json(self) -> str:
+        """Serialise, keys in the order of the schema."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n"
+
+    def stable_json(self) -> str:
+        """Serialise without what is volatile."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude={"run"}), sort_keys=True)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of `result.json`."""
+    found = Result.model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def read(path: Path) -> Result:
+    """Read a `result.json`; raises UserError where it is none, or of another schema version."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path}: damaged, no JSON ({error})") from None
+    version = data.get("schema") if isinstance(data, dict) else None
+    if version != SCHEMA:
+        raise UserError(f"{path}: no result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
+    try:
+        return Result.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def find(paths: list[Path]) -> list[Path]:
+    """All `result.json` among files and below folders, sorted; raises UserError for a path that is not there."""
+    found: set[Path] = set()
+    for path in paths:
+        if path.is_file():
+            found.add(path)
+        elif path.is_dir():
+            found.update(path.rglob("result.json"))
+        else:
+            raise UserError(f"no results at {str(path)!r}\n  natfp-bench run --task seed_id   makes some")
+    return sorted(found)

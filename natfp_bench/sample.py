@@ -1,0 +1,253 @@
+"""Ancestral sampling from a causal language model, and the likelihood of texts under the same sampler.
+
+Rows are sampled in blocks of a fixed number, padded where fewer are wanted, and each row has its own uniform numbers:
+workers, restarts and limits never change a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import DynamicCache
+
+from . import streams
+from .errors import UserError
+from .spec import SamplingSpec
+
+BOUNDARY = 1e-5
+"""A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """Texts drawn from one variant, in the order of their rows.
+
+    ids: the completion's tokens, the end token included where it was drawn. log_probability: nats, of the completion
+    under the sampler.
+    """
+
+    rows: NDArray[np.int64]
+    prompts: NDArray[np.int64]
+    ids: list[list[int]]
+    texts: list[str]
+    ended: NDArray[np.bool_]
+    log_probability: NDArray[np.float64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of tokens of each completion."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def take(self, keep: NDArray[Any]) -> SampleSet:
+        """Select rows by a mask or by indices."""
+        index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
+        ids, texts = [self.ids[i] for i in index], [self.texts[i] for i in index]
+        log_probability = self.log_probability[index]
+        return SampleSet(self.rows[index], self.prompts[index], ids, texts, self.ended[index], log_probability)
+
+    @staticmethod
+    def join(parts: Sequence[SampleSet]) -> SampleSet:
+        """Put sample sets one behind another."""
+        return SampleSet(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.prompts for part in parts]),
+            [row for part in parts for row in part.ids],
+            [text for part in parts for text in part.texts],
+            np.concatenate([part.ended for part in parts]),
+            np.concatenate([part.log_probability for part in parts]),
+        )
+
+    def write(self, path: Path) -> None:
+        """Write as Parquet."""
+        columns = {"row": self.rows, "prompt": self.prompts, "ids": pa.array(self.ids, pa.list_(pa.int32()))}
+        columns |= {"text": self.texts, "ended": self.ended, "log_probability": self.log_probability}
+        pq.write_table(pa.table(columns), path)
+
+    @staticmethod
+    def read(path: Path) -> SampleSet:
+        """Read what `write` wrote."""
+        table = pq.read_table(path)
+        ids, texts = table["ids"].to_pylist(), table["text"].to_pylist()
+        rows, prompts = (table[name].to_numpy().astype(np.int64) for name in ("row", "prompt"))
+        return SampleSet(
+            rows, prompts, ids, texts, table["ended"].to_numpy(), table["log_probability"].to_numpy().copy()
+        )
+
+
+def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str], end: int, spec: SamplingSpec, context: int) -> Any:
+    """Token ids of the prompts, each behind the begin token; raises UserError where one leaves too little room."""
+    ids = [[end, *tokenizer.encode(prompt, add_special_tokens=False).ids] for prompt in prompts]
+    longest = max(map(len, ids))
+    # The last token drawn is never fed back, so that it needs no position.
+    if longest + spec.max_tokens - 1 > context:
+        raise UserError(
+            f"a prompt of {spec.prompt_characters} characters takes {longest} tokens; with sampling.max_tokens "
+            f"{spec.max_tokens} that is over the context of {context}\n"
+            "  --set sampling.max_tokens=N, or a smaller sampling.prompt_characters"
+        )
+    return ids
+
+
+def prompt_of(row: int, prompts: int) -> int:
+    """Prompt id of a row: prompts are used in turn; without prompting (one, empty) each row counts as its own."""
+    return row if prompts == 1 else row % prompts
+
+
+def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: float = 0.0) -> Tensor:
+    """Log-probabilities of the actual sampler: temperature, then top-k, then top-p, renormalised.
+
+    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties at a boundary are kept, as are
+    tokens within `boundary` of it (in logits for top-k, in probability mass for top-p).
+    """
+    scaled = logits.float() / spec.temperature
+    if 0 < spec.top_k < scaled.shape[-1]:
+        least = scaled.topk(spec.top_k).values[..., -1:]
+        scaled = scaled.masked_fill(scaled < least - boundary, -torch.inf)
+    if spec.top_p < 1:
+        ordered, index = scaled.softmax(-1).sort(dim=-1, descending=True)
+        before = ordered.cumsum(-1) - ordered
+        dropped = torch.zeros_like(before, dtype=torch.bool).scatter(-1, index, before >= spec.top_p + boundary)
+        scaled = scaled.masked_fill(dropped, -torch.inf)
+    return scaled.log_softmax(-1)
+
+
+def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw one token a row by inverting the cumulative distribution.
+
+    log_probabilities: (rows, vocabulary); uniforms: (rows,) float64 in [0, 1). Returns (rows,) int64.
+    """
+    cumulative = log_probabilities.double().exp().cumsum(-1)
+    # The first token whose cumulative mass exceeds the target has mass of its own, so nothing impossible is drawn.
+    target = uniforms[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp_max(cumulative.shape[-1] - 1)
+
+
+def sample_rows(
+    model: torch.nn.Module,
+    spec: SamplingSpec,
+    rows: Sequence[int],
+    prompts: Sequence[Sequence[int]],
+    tokenizer: Tokenizer,
+    end: int,
+    *stream: streams.Name,
+) -> SampleSet:
+    """Sample one block of rows.
+
+    rows: at most `spec.block` row numbers. prompts: token ids of all prompts, begin token first (`encode_prompts`).
+    stream: name of the random stream, of which each row has its own part.
+    """
+    device = next(model.parameters()).device
+    padded = [*rows, *[rows[0]] * (spec.block - len(rows))]
+    uniforms = torch.from_numpy(streams.uniforms(padded, spec.max_tokens, *stream)).to(device)
+    width = max(map(len, prompts))
+    started = [prompts[prompt_of(row, len(prompts)) % len(prompts)] for row in padded]
+    tokens = torch.tensor([[end] * (width - len(row)) + list(row) for row in started], device=device)
+    mask = None
+    if any(len(prompt) < width for prompt in prompts):
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in started], device=device)
+
+    ids, logs = _generate(model, spec, tokens, mask, uniforms, end)
+    return _collect(rows, [prompt_of(row, len(prompts)) for row in rows], ids, logs, tokenizer, end)
+
+
+@torch.inference_mode()
+def _generate(
+    model: torch.nn.Module, spec: SamplingSpec, tokens: Tensor, mask: Tensor | None, uniforms: Tensor, end: int
+) -> tuple[Tensor, Tensor]:
+    """Draw token after token with a key-value cache; returns ids and log-probabilities, both (rows, max_tokens)."""
+    cache = DynamicCache()
+    positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
+    drawn: list[Tensor] = []
+    logs: list[Tensor] = []
+    alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+    for i in range(spec.max_tokens):
+        output = model(
+            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        log_probabilities = sampler_log_probabilities(output.logits[:, -1], spec)
+        token = draw(log_probabilities, uniforms[:, i])
+        drawn.append(token)
+        logs.append(log_probabilities.gather(-1, token[:, None]).squeeze(-1))
+        alive &= token != end
+        if not alive.any():
+            break
+        tokens = token[:, None]
+        if mask is not None and positions is not None:
+            mask = torch.cat([mask, torch.ones_like(tokens)], dim=-1)
+            positions = positions[:, -1:] + 1
+    return torch.stack(drawn, dim=1), torch.stack(logs, dim=1)
+
+
+def _collect(
+    rows: Sequence[int], prompts: Sequence[int], ids: Tensor, logs: Tensor, tokenizer: Tokenizer, end: int
+) -> SampleSet:
+    drawn, scores = ids[: len(rows)].cpu().numpy(), logs[: len(rows)].double().cpu().numpy()
+    is_end = drawn == end
+    ended = is_end.any(1)
+    lengths = np.where(ended, is_end.argmax(1) + 1, drawn.shape[1])
+    kept = [drawn[i, :length].tolist() for i, length in enumerate(lengths)]
+    bodies = [row[:-1] if over else row for row, over in zip(kept, ended, strict=True)]
+    texts = tokenizer.decode_batch(bodies, skip_special_tokens=True)
+    totals = np.array([scores[i, :length].sum() for i, length in enumerate(lengths)])
+    return SampleSet(np.array(rows, np.int64), np.array(prompts, np.int64), kept, texts, ended, totals)
+
+
+def token_log_likelihood(
+    model: torch.nn.Module,
+    spec: SamplingSpec,
+    samples: SampleSet,
+    prompts: Sequence[Sequence[int]],
+    *,
+    rows: int,
+) -> NDArray[np.float32]:
+    """Score completions token by token under a model's actual sampler, in nats.
+
+    rows: how many rows go through the model at a time, always padded to this number. Returns
+    (texts, max_tokens) float32: zero beyond a text's length, -inf where the sampler could not draw the token.
+    """
+    device = next(model.parameters()).device
+    width = max(map(len, prompts)) + spec.max_tokens - 1
+    scores = np.zeros((len(samples.ids), spec.max_tokens), dtype=np.float32)
+    for start in range(0, len(samples.ids), rows):
+        batch = range(start, min(start + rows, len(samples.ids)))
+        inputs = np.zeros((rows, width), dtype=np.int64)
+        targets = np.zeros((rows, spec.max_tokens), dtype=np.int64)
+        first = np.zeros(rows, dtype=np.int64)
+        for i, text in enumerate(batch):
+            prompt, ids = prompts[samples.prompts[text] % len(prompts)], samples.ids[text]
+            inputs[i, : len(prompt) + len(ids) - 1] = [*prompt, *ids[:-1]]
+            targets[i, : len(ids)] = ids
+            first[i] = len(prompt) - 1
+        scored = _score(model, spec, inputs, targets, first, device)
+        for i, text in enumerate(batch):
+            length = len(samples.ids[text])
+            scores[text, :length] = scored[i, :length]
+    return scores
+
+
+@torch.inference_mode()
+def _score(
+    model: torch.nn.Module,
+    spec: SamplingSpec,
+    inputs: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    first: NDArray[np.int64],
+    device: torch.device,
+) -> NDArray[np.float32]:
+    logits = model(input_ids=torch.from_numpy(inputs).to(device), use_cache=False).logits
+    at = torch.from_numpy(first[:, None] + np.arange(targets.shape[1])).to(device)
+    # Prompts differ in length, so that completions begin at other columns: gather their rows of logits.
+    logits = logits.gather(1, at[..., None].expand(-1, -1, logits.shape[-1]))
+    log_probabilities = sampler_log_probabilities(logits, spec, boundary=BOUNDARY)
+    scored = log_probabilities.gather(-1, torch.from_numpy(targets).to(device)[..., None]).squeeze(-1)
+    return np.asarray(scored.cpu().numpy(), dtype=np.float32)

@@ -1,0 +1,270 @@
+"""The store: what a stage made, under the digest of everything that determined it.
+
+    <root>/store.json                        layout version
+    <root>/<kind>/<key[:2]>/<key>/           an entry: its files, and manifest.json, written last
+    <root>/partial/<key>/                    checkpoints of unfinished work
+    <root>/temp/, locks/, damaged/, runs/    folders being made, one lock a key, what was set aside, what runs refer to
+
+An entry appears by one atomic rename. A damaged one is set aside and made anew. Nothing here is pickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from .errors import StoreError
+from .records import canonical_json, file_digest
+
+LAYOUT = 1
+KINDS = ("corpus", "model", "sample", "score", "prediction")
+"""Kinds of entries, in the order in which a run makes them."""
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished entry: its folder, what its stage said of it, and how it was made (never hashed)."""
+
+    kind: str
+    key: str
+    folder: Path
+    meta: dict[str, Any]
+    made: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What the entry is, for people."""
+        return str(self.made.get("label", ""))
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What `verify` found wrong at one place."""
+
+    path: Path
+    what: str
+
+
+def default_root() -> Path:
+    """$NATFP_STORE, or else a folder in the user's cache."""
+    given = os.environ.get("NATFP_STORE")
+    return Path(given).expanduser() if given else user_cache_path("natfp_bench", appauthor=False) / "store"
+
+
+@contextmanager
+def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
+    """Turn a full or read-only disk into a StoreError that says so; other errors pass."""
+    try:
+        yield
+    except Exception as error:
+        code = error.errno if isinstance(error, OSError) else None
+        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+            raise StoreError(
+                f"the disk of {what} {root} is full; what was finished is kept\n"
+                "  make room (natfp-bench store gc) and run the same command again"
+            ) from error
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise StoreError(f"{what} {root} is not writable ({error})\n  choose another folder") from error
+        raise
+
+
+class Store:
+    """A content-addressed store on a local or shared POSIX path, safe for many processes at once."""
+
+    def __init__(self, root: Path, warn: Warn = lambda _: None) -> None:
+        """Open or create a store; raises StoreError where it cannot be written or is of a newer layout."""
+        self.root, self.warn = root.absolute(), warn
+        self._sound: set[str] = set()
+        with storage_faults(self.root):
+            (self.root / "temp").mkdir(parents=True, exist_ok=True)
+            probe = self.root / "temp" / f"probe-{uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+            layout = self.root / "store.json"
+            if not layout.exists():
+                fresh = self.root / "temp" / f"layout-{uuid4().hex}"
+                fresh.write_text(canonical_json({"layout": LAYOUT}))
+                fresh.replace(layout)
+        try:
+            found = json.loads(layout.read_text())["layout"]
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{layout} is damaged\n  write {canonical_json({'layout': LAYOUT})} into it") from None
+        if found != LAYOUT:
+            raise StoreError(
+                f"store {self.root} has layout {found}, this version knows {LAYOUT}\n  use another --store"
+            )
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Where an entry lies, or would."""
+        return self.root / kind / key[:2] / key
+
+    def partial(self, key: str) -> Path:
+        """Folder for the checkpoints of unfinished work."""
+        return self.root / "partial" / key
+
+    def open(self, kind: str, key: str) -> Entry | None:
+        """Find a finished, undamaged entry; a damaged one is set aside with a warning."""
+        folder = self.folder(kind, key)
+        if not folder.is_dir():
+            return None
+        entry, wrong = self._read(kind, key, folder)
+        if entry is not None and not wrong:
+            self._sound.add(key)
+            return entry
+        self._set_aside(folder, wrong or "unreadable manifest")
+        return None
+
+    def _read(self, kind: str, key: str, folder: Path) -> tuple[Entry | None, str]:
+        """Read an entry and say what is wrong with it; files are hashed once per process."""
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            entry = Entry(kind, key, folder, manifest["meta"], manifest["made"])
+            if manifest["key"] != key or manifest["kind"] != kind:
+                return None, "the manifest is another entry's"
+            files = dict(manifest["files"])
+        except FileNotFoundError:
+            return None, "no manifest"
+        except (OSError, ValueError, KeyError, TypeError):
+            return None, "unreadable manifest"
+        if key in self._sound:
+            return entry, ""
+        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        for name, expected in files.items():
+            if name not in present:
+                return entry, f"{name} is missing"
+            if file_digest(folder / name) != expected:
+                return entry, f"{name} has changed"
+        if foreign := sorted(present - files.keys() - {"manifest.json"}):
+            return entry, f"foreign file {foreign[0]}"
+        return entry, ""
+
+    def _set_aside(self, folder: Path, wrong: str) -> None:
+        aside = self.root / "damaged" / f"{folder.name}-{uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return  # another process was faster
+        self.warn(f"damaged store entry {folder.relative_to(self.root)} ({wrong}) set aside in {aside.parent}; remade")
+
+    def require(self, kind: str, key: str) -> Entry:
+        """Find an entry that must be there; raises StoreError where it is not."""
+        entry = self.open(kind, key)
+        if entry is None:
+            raise StoreError(f"store entry {kind}/{key[:12]} is gone\n  run the same command again: it is remade")
+        return entry
+
+    def make(self, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
+        """Find an entry or make it: `build` fills a folder and returns the entry's meta (JSON).
+
+        One lock per key: of two processes that ask for the same work, one does it and the other waits.
+        """
+        if found := self.open(kind, key):
+            return found
+        with storage_faults(self.root):
+            (self.root / "locks").mkdir(exist_ok=True)
+            with FileLock(self.root / "locks" / f"{key}.lock"):
+                if found := self.open(kind, key):
+                    return found
+                temp = self.root / "temp" / f"{key}-{os.getpid()}-{uuid4().hex[:8]}"
+                temp.mkdir()
+                try:
+                    return self._fill(temp, kind, key, label, build)
+                finally:
+                    shutil.rmtree(temp, ignore_errors=True)
+
+    def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
+        clock = time.perf_counter()
+        meta = build(temp)
+        files = {
+            path.relative_to(temp).as_posix(): file_digest(path) for path in sorted(temp.rglob("*")) if path.is_file()
+        }
+        made = {
+            "label": label,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+        }
+        manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made}
+        (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
+        folder = self.folder(kind, key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temp.rename(folder)
+        self._sound.add(key)
+        shutil.rmtree(self.partial(key), ignore_errors=True)
+        return Entry(kind, key, folder, meta, made)
+
+    def entries(self) -> Iterator[Entry]:
+        """Walk all entries with a readable manifest, by kind and key."""
+        for kind in KINDS:
+            for folder in sorted((self.root / kind).glob("*/*")):
+                try:
+                    manifest = json.loads((folder / "manifest.json").read_text())
+                    yield Entry(kind, folder.name, folder, manifest["meta"], manifest["made"])
+                except (OSError, ValueError, KeyError):
+                    continue
+
+    def verify(self) -> list[Finding]:
+        """Hash every file of every entry; returns what is wrong, changing nothing."""
+        findings = []
+        for kind in KINDS:
+            for folder in sorted((self.root / kind).glob("*/*")):
+                self._sound.discard(folder.name)
+                _, wrong = self._read(kind, folder.name, folder)
+                if wrong:
+                    findings.append(Finding(folder, wrong))
+        half = sorted((self.root / "temp").glob("*"))
+        return findings + [Finding(path, "half-written") for path in half]
+
+    def refer(self, run_id: str, result: Path, keys: list[str]) -> None:
+        """Note which entries a result rests on, so that `gc` keeps them while the result exists."""
+        with storage_faults(self.root):
+            (self.root / "runs").mkdir(exist_ok=True)
+            fresh = self.root / "temp" / f"run-{uuid4().hex}"
+            fresh.write_text(json.dumps({"result": str(result.absolute()), "keys": sorted(keys)}))
+            fresh.replace(self.root / "runs" / f"{run_id}.json")
+
+    def gc(self, *, older_than_days: float, dry_run: bool) -> list[tuple[Path, int]]:
+        """Remove what no existing result rests on; returns (path, bytes) of each thing removed.
+
+        Entries, checkpoints and half-written folders younger than `older_than_days` stay: they may belong to a run
+        that was interrupted, or that goes on now.
+        """
+        used: set[str] = set()
+        doomed: list[Path] = []
+        for reference in sorted((self.root / "runs").glob("*.json")):
+            content = json.loads(reference.read_text())
+            if Path(content["result"]).exists():
+                used.update(content["keys"])
+            else:
+                doomed.append(reference)
+        horizon = time.time() - older_than_days * 86_400
+        folders: list[Path] = [path for kind in KINDS for path in sorted((self.root / kind).glob("*/*"))]
+        folders += [path for part in ("partial", "temp", "damaged") for path in sorted((self.root / part).glob("*"))]
+        doomed += [path for path in folders if path.name not in used and path.stat().st_mtime <= horizon]
+        removed: list[tuple[Path, int]] = []
+        for path in doomed:
+            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+            removed.append((path, sum(file.stat().st_size for file in files)))
+            if not dry_run:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return removed
