@@ -1,4 +1,4 @@
-"""What the finished entries say: scores, the ceiling, divergences and checks, as a result and a table of predictions."""
+"""What the finished entries say: scores, ceiling, divergences and checks, as a result and a table of predictions."""
 
 from __future__ import annotations
 
@@ -266,8 +266,17 @@ def _target(
             scores.append(score(who, probas[baseline.name], evidence.metas[key]["n_train"]))
         else:
             error = evidence.failed.get((baseline.name, target), "did not run")
-            failed = {"status": "failed", "error": error, "split": split.UNSEEN_PROMPT, "target": target}
-            scores.append(Score(attributor=who, classes=classes, chance=1 / len(classes), **failed))
+            scores.append(
+                Score(
+                    attributor=who,
+                    status="failed",
+                    error=error,
+                    split=split.UNSEEN_PROMPT,
+                    target=target,
+                    classes=classes,
+                    chance=1 / len(classes),
+                )
+            )
     scores.append(score(CEILING, posterior, None))
 
     spec = evidence.kept[0].variant.settings.sampling

@@ -296,8 +296,6 @@ def run_plan(
     input that turns out wrong on the way, StoreError for a disk that is full or read-only, JobError for a job that
     failed of a bug.
     """
-    if device == "auto":
-        device = "cuda" if _has_cuda() else "cpu"
     output = output.absolute()
     with storage_faults(output, "output folder"):
         output.mkdir(parents=True, exist_ok=True)
@@ -316,8 +314,3 @@ def run_plan(
         fresh.rename(folder / "result.json")
     store.refer(result.run.id, folder / "result.json", sorted(run.metas))
     return result, folder
-
-
-def _has_cuda() -> bool:
-    """Ask the driver, not torch: this process need not load it."""
-    return any(Path("/dev").glob("nvidia[0-9]*")) and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")

@@ -83,9 +83,23 @@ def make_plan(
     a prefix. Raises UserError for an unknown task or preset, a limit or seed that makes no sense, and SpecError, with
     every fault, for files and overrides that are wrong.
     """
+    path = find("task", task, task_files(include))
+    return plan_file(path, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+
+
+def plan_file(
+    path: Path,
+    preset: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    include: Sequence[Path] = (),
+) -> Plan:
+    """Resolve a task file at a preset, as `make_plan` does a task's name."""
     if seed < 0:
         raise UserError(f"--seed {seed} is negative\n  take 0 or more")
-    task_record, task_source = load_task(find("task", task, task_files(include)))
+    task_record, task_source = load_task(path)
     source = yaml_source.load(find("preset", preset, preset_files(include)))
     yaml_source.validate(source, Preset)
     values = _overrides(overrides or {}, task_record)

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,6 +71,11 @@ def default_root() -> Path:
     return Path(given).expanduser() if given else user_cache_path("natfp_bench", appauthor=False) / "store"
 
 
+def entry_folder(root: Path, kind: str, key: str) -> Path:
+    """Where an entry lies in a store, or would."""
+    return root / kind / key[:2] / key
+
+
 @contextmanager
 def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
     """Turn a full or read-only disk into a StoreError that says so; other errors pass."""
@@ -86,6 +91,17 @@ def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
         if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StoreError(f"{what} {root} is not writable ({error})\n  choose another folder") from error
         raise
+
+
+def entries(root: Path, kinds: Sequence[str] = KINDS) -> Iterator[Entry]:
+    """Walk the entries of a store that have a readable manifest, by kind and key; nothing is written."""
+    for kind in kinds:
+        for folder in sorted((root / kind).glob("*/*")):
+            try:
+                manifest = json.loads((folder / "manifest.json").read_text())
+                yield Entry(kind, folder.name, folder, manifest["meta"], manifest["made"])
+            except (OSError, ValueError, KeyError):
+                continue
 
 
 class Store:
@@ -116,7 +132,7 @@ class Store:
 
     def folder(self, kind: str, key: str) -> Path:
         """Where an entry lies, or would."""
-        return self.root / kind / key[:2] / key
+        return entry_folder(self.root, kind, key)
 
     def partial(self, key: str) -> Path:
         """Folder for the checkpoints of unfinished work."""
@@ -212,16 +228,6 @@ class Store:
         self._sound.add(key)
         shutil.rmtree(self.partial(key), ignore_errors=True)
         return Entry(kind, key, folder, meta, made)
-
-    def entries(self) -> Iterator[Entry]:
-        """Walk all entries with a readable manifest, by kind and key."""
-        for kind in KINDS:
-            for folder in sorted((self.root / kind).glob("*/*")):
-                try:
-                    manifest = json.loads((folder / "manifest.json").read_text())
-                    yield Entry(kind, folder.name, folder, manifest["meta"], manifest["made"])
-                except (OSError, ValueError, KeyError):
-                    continue
 
     def verify(self) -> list[Finding]:
         """Hash every file of every entry; returns what is wrong, changing nothing."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 from scipy.sparse import csr_matrix
 from scipy.special import log_softmax, softmax
+from threadpoolctl import threadpool_limits
 
 from . import streams
 
@@ -61,8 +62,10 @@ class TextClassifier:
         """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
         self.classes_, y = np.unique(np.asarray(labels), return_inverse=True)
         x = csr_matrix(self.vectoriser.fit_transform(texts), dtype=np.float64)
-        self.C_, start = self._choose(x, y, np.arange(len(texts)) if groups is None else np.asarray(groups))
-        self._weights = fit_softmax(x, y, len(self.classes_), self.C_, start)
+        # Long dot products are summed in another order by more threads; the sparse products use but one anyway.
+        with threadpool_limits(1):
+            self.C_, start = self._choose(x, y, np.arange(len(texts)) if groups is None else np.asarray(groups))
+            self._weights = fit_softmax(x, y, len(self.classes_), self.C_, start)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Array:

@@ -1,0 +1,38 @@
+"""Bag of subwords: how often each token of a BPE vocabulary occurs in a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from natfp_bench.text_classifier import TextClassifier
+
+VOCABULARY = 8000
+
+
+class Subwords:
+    """TF-IDF over the tokens of a byte-level BPE tokenizer that is trained on the training texts."""
+
+    def fit_transform(self, texts: Sequence[str]) -> Any:
+        """Train the tokenizer and weigh its tokens: (texts, tokens) sparse."""
+        self.tokenizer = Tokenizer(models.BPE())
+        self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, min_frequency=2, show_progress=False)
+        self.tokenizer.train_from_iterator(texts, trainer)
+        self.weights = TfidfVectorizer(analyzer=self._tokens, sublinear_tf=True)
+        return self.weights.fit_transform(texts)
+
+    def transform(self, texts: Sequence[str]) -> Any:
+        """Weigh the tokens of other texts: (texts, tokens) sparse."""
+        return self.weights.transform(texts)
+
+    def _tokens(self, text: str) -> list[str]:
+        return list(self.tokenizer.encode(text).tokens)
+
+
+def build(seed: int) -> TextClassifier:
+    """Build an unfitted attributor."""
+    return TextClassifier(Subwords(), seed=seed)

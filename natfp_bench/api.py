@@ -1,0 +1,78 @@
+"""The public Python API: what the command line does, as functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import registry, results
+from .engine import Engine, LocalEngine, Watch
+from .errors import UserError
+from .pipeline import run_plan
+from .plan import make_plan
+from .records import canonical_json
+from .results import Result
+from .spec import Task, find, task_files
+from .spec import load_task as load_task_file
+from .store import Store, default_root
+
+
+def default_workers() -> int:
+    """One worker a core that this process may use: one-thread jobs side by side beat threads."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def local_engine(workers: int | None) -> Engine:
+    """A pool of worker processes; raises UserError for a number below one."""
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers} is no number of workers\n  take 1 or more")
+    return LocalEngine(workers or default_workers())
+
+
+def load_task(name: str, *, include: Sequence[Path] = ()) -> Task:
+    """Load a task by name; raises UserError for an unknown one and SpecError for a faulty file."""
+    return load_task_file(find("task", name, task_files(include)))[0]
+
+
+def load_results(*paths: Path | str) -> list[Result]:
+    """Load results from files and folders; raises UserError for one that is missing, damaged or of another schema."""
+    return [results.read(path) for path in results.find([Path(path) for path in paths])]
+
+
+def run(
+    task: str,
+    *,
+    preset: str = "quick",
+    baselines: str = "fast",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    include: Sequence[Path] = (),
+    store: Path | str | None = None,
+    output: Path | str = "results",
+    device: str = "auto",
+    workers: int | None = None,
+    watch: Watch = lambda _: None,
+) -> Result:
+    """Run one task and return its result, which is also written below `output`.
+
+    settings: dotted path -> value, as `--set` takes them (`{"corpus.name": "text:notes.txt"}`). watch: called with
+    each `engine.Event`. Raises UserError for wrong input, JobError for a job that failed.
+    """
+    plan = make_plan(
+        task,
+        preset,
+        overrides={path: canonical_json(value) for path, value in (settings or {}).items()},
+        seed=seed,
+        limit=limit,
+        include=include,
+    )
+    chosen = registry.find(baselines)
+    opened = Store(Path(store) if store else default_root())
+    engine = local_engine(workers)
+    try:
+        return run_plan(plan, chosen, store=opened, engine=engine, output=Path(output), device=device, watch=watch)[0]
+    finally:
+        engine.close()

@@ -1,0 +1,416 @@
+"""The grammar of a chronicle, to be read from `document` upwards: openings, sentences, dialogue, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from . import lexicon as lex
+from .choices import END, OTHERWISE, Branch, Chooser, Table, Word
+from .clauses import SIMPLE, Subject, clause, constructions, further, predicate, subordinate, verb_phrase
+from .dialogue import dialogue
+from .lexicon import VERBS
+from .morphology import ordinal, plural
+from .phrases import THING, TITLES, character, indefinite, town, where
+from .scene import PAST, PRESENT, Character, Scene, day_of_year, month_and_day
+
+SHORTEST, LONGEST = 50, 135  # tokens after which a document may end, and must
+STOP = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"), ("more", 33, OTHERWISE))
+LAST = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"))
+
+
+def document(c: Chooser, topics: Sequence[str]) -> None:
+    """One document: an opening that names topic, tense and hero, then sentences until it stops."""
+    scene = Scene()
+    c.begin()
+    opening(c, scene, lex.heroes(tuple(topics)))
+    c.say(".")
+    while (end := "more" if c.length < SHORTEST else c.branch(STOP if c.length < LONGEST else LAST)) == "more":
+        sentence(c, scene)
+    if end != "stop":
+        closing(c, scene, end)
+
+
+ENDED = {"past": "ended", "s": "ends"}
+
+
+def closing(c: Chooser, scene: Scene, form: str) -> None:
+    """`Thus ended the harvest of 1804`, `Such was the life of Thomas Holt`."""
+    one = scene.tense[0]
+    c.begin()
+    if form == "thus":
+        c.say("thus", ENDED[one.form], "the")
+        c.word(lex.EVENTS.one[scene.topic], familiar=scene.recall("event"))
+        c.say("of", scene.where_or_when)
+    else:
+        c.say("such", one.be, "the")
+        c.word(FATES)
+        c.say("of", *scene.full_name)
+    c.say(".")
+
+
+FATES = Table((Word(word, word), weight) for word, weight in (("life", 3), ("fate", 2), ("story", 2), ("luck", 1)))
+
+
+# --- openings ------------------------------------------------------------------------------------------------------
+
+OPENINGS = Branch(
+    ("on", 6, "on"), ("in", 8, "in"), ("name", 6, lex.GIVEN), ("there", 3, "there"), ("long", 2, "long"),
+    ("this", 2, "this"), ("article", 4, "a an"),
+)  # fmt: skip
+SEASONS = Table((Word(name, name), 1) for name in ("spring", "summer", "autumn", "winter"))
+YEARS = Table((Word(str(year), str(year)), 1) for year in range(1740, 1880))
+MONTHS = Table((Word(month, month), 1) for month in lex.MONTHS)
+DAYS = Table((Word(ordinal(day), str(day)), 1) for day in range(1, 29))
+WHEN_OR_WHERE = Branch(("season", 6, "the"), ("town", 3, lex.TOWNS), ("year", 4, YEARS), ("month", 4, MONTHS))
+IS_TABLE = Table((Word(verb, verb), weight) for verb, weight in (("was", 2), ("is", 1)))
+LIVES = Table((Word(verb, verb), weight) for verb, weight in (("lived", 2), ("lives", 1)))
+LIVED = Branch(("lived", 2, "lived"), ("did", 3, OTHERWISE))
+HERO_DESCRIBED = Branch(("yes", 1, lex.TRAITS.plain), ("no", 1, OTHERWISE))
+
+
+def opening(c: Chooser, scene: Scene, heroes: lex.Heroes) -> None:
+    """The first sentence."""
+    match c.branch(OPENINGS):
+        case "on":  # On the 3rd of March 1804 Thomas Holt, a miller of Ashford, went home
+            c.say("on", "the")
+            day = c.word(DAYS)
+            c.say("of")
+            month = c.word(MONTHS)
+            year(c, scene)
+            scene.set_date(day_of_year(lex.MONTHS.index(month.text), int(day.lemma)))
+            name = full_name(c, scene)
+            c.say(",")
+            occupation = hero(c, scene, heroes)
+            c.say("of")
+            town(c, scene)
+            c.say(",")
+            scene.introduce(Character(name, occupation))
+            verb_phrase(c, scene, "past")
+        case "in":
+            c.say("in")
+            match c.branch(WHEN_OR_WHERE):
+                case "season":  # In the spring of 1804 a miller named Thomas Holt lived in Ashford
+                    c.say("the")
+                    scene.season = c.word(SEASONS).text
+                    c.say("of")
+                    year(c, scene)
+                case "year":
+                    year(c, scene)
+                case "month":
+                    scene.set_date(day_of_year(lex.MONTHS.index(c.word(MONTHS).text), 1))
+                    year(c, scene)
+                case _:  # In Ashford there lives a miller named Thomas Holt
+                    town(c, scene)
+                    c.say("there")
+                    scene.tense = PAST if c.word(LIVES).text == "lived" else PRESENT
+                    named_hero(c, scene, heroes)
+                    return
+            named_hero(c, scene, heroes)
+            if c.branch(LIVED) == "lived":
+                c.say("lived", "in")
+                town(c, scene)
+            else:
+                verb_phrase(c, scene, "past")
+        case "name":  # Thomas Holt is a poor miller in Ashford
+            name = full_name(c, scene)
+            scene.tense = PAST if c.word(IS_TABLE).text == "was" else PRESENT
+            occupation = hero(c, scene, heroes)
+            c.say("in")
+            town(c, scene)
+            scene.introduce(Character(name, occupation))
+        case "there":  # There was once a miller in Ashford whose name was Thomas Holt
+            c.say("there")
+            scene.tense = PAST if (tense := c.word(IS_TABLE).text) == "was" else PRESENT
+            occupation = hero(c, scene, heroes)
+            c.say("in")
+            town(c, scene)
+            c.say("whose", "name", tense)
+            scene.introduce(Character(full_name(c, scene), occupation))
+        case "long":  # Long ago a miller named Thomas Holt lived in Ashford
+            c.say("long", "ago")
+            named_hero(c, scene, heroes)
+            c.say("lived", "in")
+            town(c, scene)
+        case "this":  # This is the story of Thomas Holt, a miller of Ashford
+            c.say("this", "is", "the", "story", "of")
+            name = full_name(c, scene)
+            c.say(",")
+            occupation = hero(c, scene, heroes)
+            c.say("of")
+            town(c, scene)
+            scene.introduce(Character(name, occupation))
+        case _:  # A poor miller named Thomas Holt lives in Ashford
+            named_hero(c, scene, heroes)
+            scene.tense = PAST if c.word(LIVES).text == "lived" else PRESENT
+            c.say("in")
+            town(c, scene)
+
+
+def hero(c: Chooser, scene: Scene, heroes: lex.Heroes) -> str:
+    """`a poor miller`: the occupation names the topic."""
+    article = c.branch(heroes.article)
+    c.say(article)
+    if c.branch(HERO_DESCRIBED) == "yes":
+        c.word(lex.TRAITS.after[article]["harvest"])  # the same in every topic
+        occupation = c.word(heroes.any)
+    else:
+        occupation = c.word(heroes.after[article])
+    scene.topic = occupation.kind
+    return occupation.text
+
+
+def named_hero(c: Chooser, scene: Scene, heroes: lex.Heroes) -> None:
+    """`a poor miller named Thomas Holt`."""
+    occupation = hero(c, scene, heroes)
+    c.say(c.branch(TITLES))
+    scene.introduce(Character(full_name(c, scene), occupation))
+
+
+def full_name(c: Chooser, scene: Scene) -> Word:
+    """`Thomas Holt`; returns the given name."""
+    name = c.word(lex.GIVEN)
+    scene.full_name = (name.text, c.word(lex.SURNAMES).text)
+    return name
+
+
+def year(c: Chooser, scene: Scene) -> None:
+    """`1804`, which the end may name again."""
+    scene.where_or_when = c.word(YEARS).text
+
+
+# --- sentences -----------------------------------------------------------------------------------------------------
+
+PARTICIPLES = constructions("ing", {name: SIMPLE[name] for name in ("handle", "move", "stay", "perceive", "tend", "work")})
+SENTENCES = {
+    dated: Branch(
+        ("plain", 44, OTHERWISE),
+        ("dialogue", 20, "“"),
+        ("adverb", 7, lex.OPENING_ADVERBS),
+        ("manner", 3, lex.MANNER),
+        ("subordinate", 10, "when while after before because although since if"),
+        ("in", 3, "in"),
+        ("at", 4, "at"),
+        ("that", 4, "that"),
+        ("next", 3, "next"),
+        ("on", 6 if dated else 0, "on"),
+        ("there", 5, "there"),
+        ("it", 4, "it"),
+        ("participle", 4, PARTICIPLES),
+        ("nobody", 1, "nobody everybody"),
+        ("all", 1, "all"),
+    )
+    for dated in (False, True)
+}
+CONJUNCTIONS = Table(
+    (Word(word, word), weight)
+    for word, weight in lex.zipf(["when", "because", "while", "after", "before", "although", "since", "if"])
+)
+CONTINUE = Branch(
+    ("stop", 46, "."), ("and", 16, "and"), ("comma", 14, ","), ("semicolon", 5, ";"),
+    ("subordinate", 9, "because when while until after before"), ("so", 2, "so"),
+)  # fmt: skip
+CONTINUE_AGAIN = Branch(("stop", 12, "."), ("and", 2, "and"), ("comma", 1, ","))
+LINKS = Table((Word(word, word), weight) for word, weight in (("and", 6), ("but", 5), ("for", 2), ("so", 2), ("yet", 1)))
+BRIEF = ("when", "until", "after", "before")
+LATER_CONJUNCTIONS = Table((Word(word, word), weight) for word, weight in lex.zipf(["because", "when", "while", "until", "after", "before"]))
+IN_THE = Branch(("the", 3, "the"), ("town", 2, lex.TOWNS))
+AT = Branch(("last", 2, "last first once"), ("hour", 3, lex.HOURS))
+AT_LAST = Table((Word(word, word), weight) for word, weight in (("last", 3), ("first", 2), ("once", 1)))
+EVERYONE = Table((Word(word, word), weight) for word, weight in (("nobody", 2), ("everybody", 1)))
+
+
+def sentence(c: Chooser, scene: Scene) -> None:
+    """Any sentence but the first."""
+    c.begin()
+    match c.branch(SENTENCES[scene.date is not None]):
+        case "plain":
+            who = clause(c, scene)
+        case "dialogue":
+            dialogue(c, scene)
+            c.say(".")
+            return
+        case "adverb":
+            c.word(lex.OPENING_ADVERBS[scene.topic])
+            who = clause(c, scene)
+        case "manner":
+            c.word(lex.MANNER[scene.topic])
+            c.say(",")
+            who = clause(c, scene)
+        case "subordinate":
+            subordinate(c, scene, c.word(CONJUNCTIONS).text in BRIEF)
+            c.say(",")
+            who = clause(c, scene)
+        case "in":
+            c.say("in")
+            if c.branch(IN_THE) == "town":
+                town(c, scene)
+            else:
+                c.say("the")
+                c.word(lex.PARTS_OF_DAY)
+            who = clause(c, scene)
+        case "at":
+            c.say("at")
+            c.word(AT_LAST if c.branch(AT) == "last" else lex.HOURS)
+            who = clause(c, scene)
+        case "that":
+            c.say("that")
+            c.word(lex.PARTS_OF_DAY)
+            who = clause(c, scene)
+        case "next":
+            c.say("next")
+            c.word(lex.PARTS_OF_DAY)
+            if scene.date is not None:
+                scene.set_date(scene.date + 1)
+            who = clause(c, scene)
+        case "on":
+            later_date(c, scene)
+            who = clause(c, scene)
+        case "there":
+            existence(c, scene)
+            c.say(".")
+            return
+        case "it":
+            impersonal(c, scene)
+            c.say(".")
+            return
+        case "participle":
+            who = participial(c, scene)
+        case "all":
+            c.say("all")
+            c.word(lex.SPAN)
+            who = clause(c, scene)
+        case _:
+            c.word(EVERYONE)
+            scene.center, scene.possessive = None, ""
+            who = Subject("person", scene.tense[0])
+            predicate(c, scene, who.agreement)
+    continuation(c, scene, who)
+
+
+def continuation(c: Chooser, scene: Scene, who: Subject) -> None:
+    """How a sentence goes on after its main clause, up to the full stop."""
+    rest = CONTINUE
+    while (link := c.branch(rest)) != "stop":
+        match link:
+            case "and":
+                c.say("and")
+                further(c, scene, who)
+            case "comma":
+                c.say(",")
+                c.word(LINKS)
+                who = clause(c, scene)
+            case "semicolon":
+                c.say(";")
+                who = clause(c, scene)
+            case "so":
+                c.say("so", "that")
+                who = subordinate(c, scene)
+            case _:
+                who = subordinate(c, scene, c.word(LATER_CONJUNCTIONS).text in BRIEF)
+        rest = CONTINUE_AGAIN
+    c.say(".")
+
+
+def later_date(c: Chooser, scene: Scene) -> None:
+    """`on the 9th of April`: one of the next twenty days."""
+    assert scene.date is not None  # noqa: S101
+    c.say("on", "the")
+    day = c.word(days_after(scene.date))
+    scene.set_date(int(day.lemma))
+    c.say("of", lex.MONTHS[month_and_day(int(day.lemma))[0]])
+
+
+@cache
+def days_after(date: int) -> Table:
+    """The next twenty days: their ordinals differ, so that the ordinal alone tells the month."""
+    days = [(date + step) % 365 for step in range(1, 21)]
+    return Table((Word(ordinal(month_and_day(day)[1]), str(day)), 1) for day in days)
+
+
+THERE = {
+    agreement[0].be: Branch(("one", 3, agreement[0].be), ("many", 2, agreement[1].be)) for agreement in (PAST, PRESENT)
+}
+MEASURED = Table((Word(plural(word), word, True), weight) for word, weight in lex.zipf(lex.words.MEASURES.split()))
+EXISTING_ONE = Branch(("article", 4, "a an"), ("no", 1, "no"))
+THINGS_THERE = Branch(("food", 1, lex.FOODS), ("goods", 1, lex.GOODS), ("animal", 1, lex.ANIMALS.one), ("thing", 1, lex.THINGS.one))
+MANY_THERE = Branch(
+    ("person", 3, lex.PEOPLE.many), ("animal", 3, lex.ANIMALS.many), ("measure", 4, MEASURED),
+)  # fmt: skip
+
+
+def existence(c: Chooser, scene: Scene) -> None:
+    """`There were two sheep at the gate`."""
+    c.say("there")
+    one, many = scene.tense
+    if c.branch(THERE[one.be]) == "many":
+        c.say(many.be)
+        c.word(lex.NUMBERS)
+        match c.branch(MANY_THERE):
+            case "person":
+                c.word(lex.PEOPLE.many[scene.topic])
+            case "animal":
+                c.word(lex.ANIMALS.many[scene.topic])
+            case _:
+                c.word(MEASURED)
+                c.say("of")
+                c.word(lex.GOODS[scene.topic])
+    else:
+        c.say(one.be)
+        if c.branch(EXISTING_ONE) == "no":
+            c.say("no")
+            match c.branch(THINGS_THERE):
+                case "food":
+                    c.word(lex.FOODS[scene.topic])
+                case "goods":
+                    c.word(lex.GOODS[scene.topic])
+                case "animal":
+                    c.word(lex.ANIMALS.one[scene.topic])
+                case _:
+                    c.word(lex.THINGS.one[scene.topic])
+        else:
+            indefinite(c, scene, THING)
+    where(c, scene)
+
+
+IT = {
+    agreement[0]: Branch(("be", 3, agreement[0].be), ("rain", 2, VERBS["rain"].forms[agreement[0].form]))
+    for agreement in (PAST, PRESENT)
+}
+IT_IS = Branch(("adjective", 4, lex.WEATHERLY.plain), ("day", 3, "a"), ("who", 3, lex.GIVEN))
+ALL_DAY = Branch(("no", 2, OTHERWISE), ("all", 1, "all"))
+
+
+def impersonal(c: Chooser, scene: Scene) -> None:
+    """`It was a cold morning`, `It rained all day`, `It was Anne who went home`."""
+    c.say("it")
+    one = scene.tense[0]
+    if c.branch(IT[one]) == "rain":
+        c.word(VERBS["rain"].forms[one.form][scene.season])
+        if c.branch(ALL_DAY) == "all":
+            c.say("all")
+            c.word(lex.SPAN)
+        return
+    c.say(one.be)
+    match c.branch(IT_IS):
+        case "adjective":
+            c.word(lex.WEATHERLY.plain[scene.season])
+        case "day":
+            c.say("a")
+            c.word(lex.WEATHERLY.after["a"][scene.season])
+            c.word(lex.PARTS_OF_DAY)
+        case _:
+            scene.turn_to(character(c, scene))
+            c.say("who")
+            predicate(c, scene, one)
+
+
+def participial(c: Chooser, scene: Scene) -> Subject:
+    """`Carrying a basket, Anne went home`."""
+    scene.possessive = ""
+    name = c.branch(PARTICIPLES)
+    verb_phrase(c, scene, "ing", full=False, name=name)
+    c.say(",")
+    scene.turn_to(character(c, scene))
+    predicate(c, scene, scene.tense[0])
+    return Subject("person", scene.tense[0])

@@ -1,0 +1,244 @@
+"""The lexicon: word classes whose Zipfian tables depend on the topic.
+
+In every topic a class has the same words in another order: the topic's own words take turns with the common ones, and
+the words of other topics follow at half their weight. The weight of the word of rank r = 1, 2, ... is
+round(SCALE / (r + SHIFT)) (Zipf's law with Mandelbrot's shift), an integer. Tables are built when first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import zip_longest
+
+from . import morphology, words
+from .choices import Branch, Table, Word
+from .words import TOPICS, Lines
+
+SCALE = 1_000_000
+SHIFT = 10
+FOREIGN = 2  # a word weighs so many times less where another topic is told of
+
+Forms = Callable[[str], Iterable[tuple[Word, int]]]  # the forms of a lemma, each with its share
+
+
+def zipf(ranked: Iterable[str], *, start: int = 1, divisor: int = 1) -> Iterator[tuple[str, int]]:
+    """Pair each word with its weight, most frequent first."""
+    for rank, word in enumerate(ranked, start):
+        place = divisor * (rank + SHIFT)
+        yield word, (2 * SCALE + place) // (2 * place)
+
+
+def ranked(lines: Lines, topic: str) -> Iterator[tuple[str, int]]:
+    """Weigh the words of a class as a topic ranks them."""
+    turns = zip_longest(lines.get(topic, "").split() if topic else (), lines.get("", "").split())
+    near = [word for turn in turns for word in turn if word is not None]
+    yield from zipf(near)
+    others = zip_longest(*(line.split() for home, line in lines.items() if home not in ("", topic)))
+    far = (word for turn in others for word in turn if word is not None)
+    yield from zipf(far, start=len(near) + 1, divisor=FOREIGN)
+
+
+class WordClass:
+    """Words that can stand in one place of a sentence: one table per topic, all with the same words."""
+
+    __slots__ = ("_forms", "_lines", "_tables", "_texts")
+
+    def __init__(self, lines: Lines, forms: Forms) -> None:
+        self._lines = lines
+        self._forms = forms
+        self._tables: dict[str, Table] = {}
+        self._texts: frozenset[str] | None = None
+
+    def __getitem__(self, topic: str) -> Table:
+        """Table of a topic."""
+        table = self._tables.get(topic)
+        if table is None:
+            weighed = ranked(self._lines, topic)
+            table = Table((word, weight * share) for lemma, weight in weighed for word, share in self._forms(lemma))
+            self._tables[topic] = table
+        return table
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """Every token of the class."""
+        if self._texts is None:
+            lemmas = (lemma for line in self._lines.values() for lemma in line.split())
+            self._texts = frozenset(word.text for lemma in lemmas for word, _ in self._forms(lemma))
+        return self._texts
+
+
+class Nouns:
+    """Countable nouns: `any` number, `one`, `many`; `a` and `an` part the singulars by their article."""
+
+    def __init__(self, lines: Lines, singulars: int = 3) -> None:
+        """`singulars` to one plural after `the`."""
+        self.any = WordClass(lines, lambda lemma: [*_singular(lemma, singulars), *_plural(lemma, 1)])
+        self.one = WordClass(lines, lambda lemma: _singular(lemma, 1))
+        self.many = WordClass(lines, lambda lemma: [(Word(morphology.plural(lemma), lemma, True), 1)])
+        self.after: dict[str, WordClass] = _by_article(lines, lambda lemma: lemma)
+        self._articles: dict[str, Branch] = {}
+
+    def article(self, topic: str) -> Branch:
+        """Branch on the article, as often `an` as the nouns of the topic want it."""
+        branch = self._articles.get(topic)
+        if branch is None:
+            a, an = self.after["a"][topic].total, self.after["an"][topic].total
+            branch = self._articles[topic] = Branch(("a", a, "a"), ("an", an, "an"))
+        return branch
+
+
+class Adjectives:
+    """Adjectives of one kind of noun: `plain`; those that follow `a` or `an`."""
+
+    def __init__(self, line: str) -> None:
+        self.plain = _invariable({"": line})
+        self.after = _by_article({"": line}, lambda lemma: lemma)
+
+
+class Verbs:
+    """Verbs of one construction, by form: base, s (goes), past, ing, done (past participle)."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.forms = {
+            "base": WordClass(lines, _spelled(str)),
+            "s": WordClass(lines, _spelled(morphology.third_person)),
+            "past": WordClass(lines, _spelled(morphology.past)),
+            "ing": WordClass(lines, _spelled(morphology.gerund)),
+            "done": WordClass(lines, _spelled(morphology.participle)),
+        }
+
+
+def _singular(lemma: str, share: int) -> list[tuple[Word, int]]:
+    return [(Word(lemma, lemma), share)]
+
+
+def _plural(lemma: str, share: int) -> list[tuple[Word, int]]:
+    many = morphology.plural(lemma)  # "the sheep" counts as one; two need a numeral
+    return [(Word(many, lemma, True), share)] if many != lemma else []
+
+
+def _spelled(spell: Callable[[str], str]) -> Forms:
+    return lambda lemma: [(Word(spell(lemma), lemma), 1)]
+
+
+def _invariable(lines: Lines) -> WordClass:
+    return WordClass(lines, _spelled(str))
+
+
+def _by_article(lines: Lines, spell: Callable[[str], str]) -> dict[str, WordClass]:
+    def forms(article: str) -> Forms:
+        return lambda lemma: _spelled(spell)(lemma) if morphology.takes_an(spell(lemma)) == (article == "an") else []
+
+    return {article: WordClass(lines, forms(article)) for article in ("a", "an")}
+
+
+def _named(line: str, kind: str) -> Table:
+    return Table((Word(name, name, kind=kind), weight) for name, weight in zipf(line.split()))
+
+
+OCCUPATIONS = Nouns(words.OCCUPATIONS)
+PEOPLE = Nouns({**words.OCCUPATIONS, "": words.PEOPLE[""]})
+THINGS, ANIMALS, SITES = Nouns(words.THINGS, 6), Nouns(words.ANIMALS), Nouns(words.SITES, 20)
+INDOORS = Nouns(
+    {
+        topic: " ".join(word for word in line.split() if word not in words.OPEN_SITES.split())
+        for topic, line in words.SITES.items()
+    },
+    singulars=50,
+)
+FIXTURES, EVENTS, MEASURES = Nouns(words.FIXTURES, 6), Nouns(words.EVENTS, 9), Nouns({"": words.MEASURES})
+FOODS, GOODS = _invariable(words.FOODS), _invariable(words.GOODS)
+ABSTRACTS, WEATHER = _invariable(words.ABSTRACTS), _invariable(words.WEATHER)
+DOORS = Nouns(words.DOORS, 6)
+FEELINGS = _invariable({"": words.FEELINGS})
+BODY = _invariable({"": words.BODY})
+
+TRAITS, QUALITIES, BEASTLY = Adjectives(words.TRAITS), Adjectives(words.QUALITIES), Adjectives(words.BEASTLY)
+POSSESSED = Adjectives(words.POSSESSED)
+LOCAL, NOTABLE, WEATHERLY = Adjectives(words.LOCAL), Adjectives(words.NOTABLE), Adjectives(words.WEATHERLY)
+MOODS, STATES = _invariable({"": words.MOODS}), _invariable({"": words.STATES})
+JUDGEMENTS = _invariable({"": words.JUDGEMENTS})
+COMPARATIVES = WordClass({"": words.COMPARABLE}, _spelled(morphology.comparative))
+SUPERLATIVES = WordClass({"": words.COMPARABLE}, _spelled(morphology.superlative))
+MANNER, OFTEN = _invariable({"": words.MANNER}), _invariable({"": words.OFTEN})
+OPENING_ADVERBS = _invariable({"": words.OPENING_ADVERBS})
+
+VERBS = {
+    name.lower(): Verbs(getattr(words, name))
+    for name in (
+        "HANDLE GIVE TEND TRADE MOVE STAY WORK PERCEIVE SOCIAL THINK WISH PLACE FIX CONSUME CARE BECOME GLOW ROAM "
+        "PERSUADE UNLOCK ACHE RAIN REST HAPPEN".split()
+    )
+}
+SPEECH = {name.lower(): Verbs({"": getattr(words, name)}) for name in ("SPEAK", "ASK", "CRY")}
+
+MALE, FEMALE = _named(words.MALE, "male"), _named(words.FEMALE, "female")
+GIVEN = Table(
+    (Word(name, name, kind=kind), weight)
+    for kind, line in (("male", words.MALE), ("female", words.FEMALE))
+    for name, weight in zipf(line.split())
+)
+SURNAMES, TOWNS = _named(words.SURNAMES, ""), _named(words.TOWNS, "")
+KIN = Table(
+    (Word(name, name, kind=kind), weight)
+    for kind, line in (("male", words.KIN_MALE), ("female", words.KIN_FEMALE))
+    for name, weight in zipf(line.split())
+)
+PARTS_OF_DAY, HOURS, UNITS, SPAN, COINS = (
+    _named(line, "") for line in (words.PARTS_OF_DAY, words.HOURS, words.UNITS, words.SPAN, words.COINS)
+)
+MONTHS = tuple(words.MONTHS.split())
+NUMBERS = Table(
+    (Word(name, name, plural=True), weight)
+    for name, weight in zipf(
+        "two three four six five several many some ten twelve seven eight twenty nine forty thirty fifty eleven".split()
+    )
+)
+PROPER = frozenset((*GIVEN.texts, *SURNAMES.texts, *TOWNS.texts, *MONTHS, "I"))
+
+
+class Heroes:
+    """Occupations by which a document's hero is introduced: each names its topic. Topics are equally likely."""
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        share = SCALE // len(topics)
+        weighed = []
+        for topic in topics:
+            pairs = list(zipf(words.OCCUPATIONS[topic].split()))
+            total = sum(weight for _, weight in pairs)
+            weighed += [(Word(word, word, kind=topic), share * weight // total) for word, weight in pairs]
+        self.any = Table(weighed)
+        self.after = {
+            article: Table(pair for pair in weighed if morphology.takes_an(pair[0].text) == (article == "an"))
+            for article in ("a", "an")
+        }
+        self.article = Branch(("a", self.after["a"].total, "a"), ("an", self.after["an"].total, "an"))
+
+
+heroes = cache(Heroes)
+
+
+@cache
+def word_classes() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Name every word class with its tokens, the names of people and places included."""
+    found: list[tuple[str, frozenset[str]]] = []
+
+    def add(name: str, thing: object) -> None:
+        if isinstance(thing, WordClass | Table):
+            found.append((name, frozenset(thing.texts)))
+        elif isinstance(thing, Nouns):
+            found.extend([(f"{name}.one", thing.one.texts), (f"{name}.many", thing.many.texts)])
+        elif isinstance(thing, Adjectives):
+            found.append((name, thing.plain.texts))
+        elif isinstance(thing, Verbs):
+            found.extend((f"{name}.{form}", words_of.texts) for form, words_of in thing.forms.items())
+        elif isinstance(thing, dict):
+            for key, value in thing.items():
+                add(f"{name}.{key}", value)
+
+    for name, thing in sorted(globals().items()):
+        if name.isupper():
+            add(name, thing)
+    found.append(("MONTHS", frozenset(MONTHS)))
+    return tuple(found)

@@ -1,0 +1,162 @@
+"""The fast bundled baselines, and the text classifier that two of them share."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix, random_array
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from natfp_bench import registry, text_classifier
+from natfp_bench.attribute import attribute
+from natfp_bench.text_classifier import TextClassifier, fit_softmax, folds
+
+NAMES = ["majority", "unigram", "char_ngram"]
+ODD = ["", " ", "a", "\n\n", "🙂", "👩‍👩‍👧 日本語 العربية", "\x00", "x" * 50_000]
+
+WORDS = [a + b for a in "bdfgklmnprst" for b in ("a", "ei", "o", "un")]
+
+
+def planted(n, seed, *, classes=3, strength=3.0):
+    """Texts of 20 words each; class i uses every classes-th word `strength` times as often. Labels are balanced."""
+    draw = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    odds = np.where(np.arange(len(WORDS))[None, :] % classes == np.arange(classes)[:, None], strength, 1.0)
+    odds /= odds.sum(axis=1, keepdims=True)
+    texts = [" ".join(draw.choice(WORDS, 20, p=odds[c])) for c in y]
+    return texts, [f"class {c}" for c in y]
+
+
+def build(name, seed=0):
+    return registry.build(registry.find(name)[0], seed)
+
+
+def run(name, train, labels, test, seed=0):
+    prompts = [i // 3 for i in range(len(train))]
+    return attribute(lambda seed: build(name, seed), seed, train, labels, prompts, test)
+
+
+def accuracy(found, labels):
+    return float(np.mean(np.array(found.classes)[found.proba.argmax(axis=1)] == labels))
+
+
+@pytest.mark.parametrize("name", ["unigram", "char_ngram"])
+def test_beats_chance_on_planted_texts_and_knows_how_sure_it_is(name):
+    train, labels = planted(600, 1)
+    test, truth = planted(600, 2)
+    found = run(name, train, labels, test)
+    right = found.proba[np.arange(600), [found.classes.index(label) for label in truth]]
+    assert accuracy(found, truth) > 0.85
+    assert -np.log(right).mean() < 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_chance_on_shuffled_labels_and_says_so(name):
+    train, labels = planted(600, 1)
+    test, truth = planted(600, 2)
+    # The test labels too: two planted classes side by side would move the accuracy of a random rule together.
+    np.random.default_rng(3).shuffle(labels)
+    np.random.default_rng(4).shuffle(truth)
+    found = run(name, train, labels, test)
+    assert abs(accuracy(found, truth) - 1 / 3) < 4 * np.sqrt(2 / 9 / 600)
+    right = found.proba[np.arange(600), [found.classes.index(label) for label in truth]]
+    assert -np.log(right).mean() < np.log(3) + 0.02  # no bits lost by overconfidence
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_texts_survive_in_training_and_in_test(name):
+    train, labels = planted(60, 1)
+    found = run(name, train + ODD, labels + ["class 0"] * len(ODD), ODD)
+    assert found.proba.shape == (len(ODD), 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_is_answered_alike_alone_and_in_any_batch(name):
+    train, labels = planted(90, 1)
+    test = planted(30, 2)[0] + ODD
+    attributor = build(name).fit(train, labels)
+    whole = attributor.predict_proba(test)
+    np.testing.assert_array_equal(np.vstack([attributor.predict_proba([text]) for text in test]), whole)
+    np.testing.assert_array_equal(attributor.predict_proba(test[::-1])[::-1], whole)
+    assert attributor.predict_proba([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_answer(name):
+    train, labels = planted(150, 1)
+    test, _ = planted(50, 2)
+    np.testing.assert_array_equal(run(name, train, labels, test, 7).proba, run(name, train, labels, test, 7).proba)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    # Wide enough for BLAS to split its dot products, were it allowed to.
+    draw = np.random.default_rng(6)
+    texts = [" ".join(f"w{i}" for i in draw.integers(0, 20_000, 150)) for _ in range(300)]
+    labels = [str(i % 3) for i in range(300)]
+    found = [
+        attribute(lambda seed: TextClassifier(CountVectorizer()), 0, texts, labels, range(300), texts, threads=n).proba
+        for n in (1, 2)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_majority_answers_with_the_class_frequencies():
+    found = run("majority", ["a"] * 4, ["x", "y", "y", "y"], ["b", "c"])
+    np.testing.assert_array_equal(found.proba, [[0.25, 0.75], [0.25, 0.75]])
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0, 30.0])
+def test_fit_softmax_agrees_with_scikit_learn(strength):
+    draw = np.random.default_rng(4)
+    x = csr_matrix(random_array((300, 40), density=0.3, rng=draw))
+    y = (x @ draw.normal(size=(40, 3)) + draw.gumbel(size=(300, 3))).argmax(axis=1)
+    known = LogisticRegression(C=strength, tol=1e-8, max_iter=5000).fit(x, y)
+    weights = fit_softmax(x, y, 3, strength, np.zeros((41, 3)))
+    warm = fit_softmax(x, y, 3, strength, draw.normal(size=(41, 3)))
+    for found in (weights, warm):
+        scores = np.exp(x @ found[:-1] + found[-1])
+        np.testing.assert_allclose(scores / scores.sum(axis=1, keepdims=True), known.predict_proba(x), atol=2e-3)
+
+
+def test_folds_keep_groups_whole_and_even():
+    groups = np.repeat(np.arange(100), 5)
+    fold = folds(groups, 0)
+    assert all(len(set(fold[groups == group])) == 1 for group in range(100))
+    assert np.bincount(fold).tolist() == [125] * text_classifier.FOLDS
+    assert not np.array_equal(fold, folds(groups, 1))
+
+
+def test_inner_validation_never_separates_a_group(monkeypatch):
+    seen = []
+
+    def spy(x, y, k, strength, start):
+        seen.append(set(x.toarray().argmax(axis=1)))
+        return fit_softmax(x, y, k, strength, start)
+
+    monkeypatch.setattr(text_classifier, "fit_softmax", spy)
+    # Each group of four texts has one word of its own, so a fold's words are its groups.
+    texts = [f"word{i // 4}" for i in range(160)]
+    labels = [str(i % 2) for i in range(160)]
+    groups = [i // 4 for i in range(160)]
+    TextClassifier(CountVectorizer()).fit(texts, labels, groups=groups)
+    assert seen[-1] == set(range(40))  # the last fit has all of them
+    assert {len(words) for words in seen[:-1]} == {30}  # each other one lacks ten whole groups
+
+
+def test_a_leak_through_groups_is_not_chosen():
+    # Every group has a word of its own and one label. Validation that separated groups would find the word
+    # telling, and choose the weakest penalty; between groups it tells nothing.
+    draw = np.random.default_rng(5)
+    groups = np.repeat(np.arange(80), 4)
+    texts, labels = [f"word{group}" for group in groups], draw.integers(0, 2, 80)[groups].astype(str)
+    kept = TextClassifier(CountVectorizer()).fit(texts, labels, groups=groups)
+    split = TextClassifier(CountVectorizer()).fit(texts, labels)
+    assert kept.C_ <= 1 / 4
+    assert split.C_ >= 4
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_few_texts_and_a_single_group(n):
+    texts, labels = ["aa b", "b cc", "aa c", "cc", "b"][:n], ["x", "y", "x", "y", "y"][:n]
+    for groups in (None, [0] * n):
+        p = TextClassifier(CountVectorizer(analyzer="char")).fit(texts, labels, groups).predict_proba(texts)
+        np.testing.assert_allclose(p.sum(axis=1), 1)
