@@ -25,7 +25,11 @@ HELDOUT_ONE_IN = 20
 MAX_CHARACTERS = 1_000_000
 """A longer document is cut into pieces of this length, so that memory stays bounded."""
 
-KINDS = ("chronicle", "text:PATH[,PATH...]", "hf:NAME[/CONFIG]")
+KINDS = {
+    "chronicle": "embedded generator of simple prose, endless, of known entropy; the default",
+    "text:PATH[,PATH...]": "UTF-8 files (.gz too), documents parted by blank lines; .jsonl with a 'text' field",
+    "hf:NAME[/CONFIG]": "a data set of the Hugging Face Hub, or a local folder, column 'text'; streamed",
+}
 
 
 class Document(NamedTuple):

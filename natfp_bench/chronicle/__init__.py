@@ -6,8 +6,8 @@ number and tense, dates that advance, dialogue. It needs no download and is the 
 machine; since text and derivation correspond one to one (see `choices`), the code length of any document under the
 source is exact, which gives the entropy that a language model of it can at best reach.
 
-Reading order: `words` (raw lists), `morphology`, `choices` (the interpreters), `lexicon`, `scene`, `phrases`,
-`clauses`, `dialogue`, `grammar`.
+Reading order: `grammar` from its `document` downwards; beneath it `openings`, `dialogue`, `clauses` (with `subjects`,
+`objects`, `settled`), `phrases`, `scene`; at the bottom `lexicon` (with `words`, `morphology`), `choices`, `interpreters`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import did_you_mean
+from natfp_bench.errors import did_you_mean
+
 from . import grammar, lexicon
-from .choices import Reader, Writer, random_words
+from .choices import random_words
+from .interpreters import Reader, Writer
 from .words import TOPICS
 
 __all__ = ["TOPICS", "VERSION", "Document", "bits", "document", "word_types"]

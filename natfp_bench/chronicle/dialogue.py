@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from . import lexicon as lex
 from .choices import OTHERWISE, Branch, Chooser, Table, Word
-from .clauses import constructions, predicate, subordinate, verb_phrase
+from .clauses import predicate, subordinate, verb_phrase
 from .lexicon import SPEECH
+from .objects import constructions
 from .phrases import THING, character, definite, kin
 from .scene import FIRST_PERSON, PRESENT, Scene
 
@@ -21,7 +22,7 @@ VOCATIVE = {
 ADDRESSES = Table((Word(word, word), weight) for word, weight in (("sir", 3), ("friend", 2), ("madam", 1)))
 EXCLAMATIONS = Table(
     (Word(word, word), weight)
-    for word, weight in lex.zipf("no yes well alas oh indeed listen nonsense".split())
+    for word, weight in lex.zipf(["no", "yes", "well", "alas", "oh", "indeed", "listen", "nonsense"])
 )
 EXCLAIMED = Branch(("no", 6, OTHERWISE), ("yes", 1, EXCLAMATIONS))
 UTTERANCES = Branch(
@@ -167,7 +168,10 @@ def reason(c: Chooser, scene: Scene) -> None:
 
 SPEAKERS = {
     (others, he): Branch(
-        ("name", 10 if others else 0, lex.GIVEN), ("pronoun", 5 if he else 0, he), ("the", 5, "the"), ("kin", 2 if he else 0, own)
+        ("name", 10 if others else 0, lex.GIVEN),
+        ("pronoun", 5 if he else 0, he),
+        ("the", 5, "the"),
+        ("kin", 2 if he else 0, own),
     )
     for others in (False, True)
     for he, own in (("", ""), ("he", "his"), ("she", "her"))

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from functools import cache
 
 from . import lexicon as lex
+from . import words
 from .choices import END, OTHERWISE, Branch, Chooser, Table, Word
-from .clauses import SIMPLE, Subject, clause, constructions, further, predicate, subordinate, verb_phrase
+from .clauses import Subject, clause, further, predicate, subordinate, verb_phrase
 from .dialogue import dialogue
 from .lexicon import VERBS
 from .morphology import ordinal, plural
-from .phrases import THING, TITLES, character, indefinite, town, where
-from .scene import PAST, PRESENT, Character, Scene, day_of_year, month_and_day
+from .objects import CLAUSAL, SIMPLE, constructions
+from .openings import opening
+from .phrases import THING, character, indefinite, town, where
+from .scene import PAST, PRESENT, Scene, month_and_day
 
 SHORTEST, LONGEST = 50, 135  # tokens after which a document may end, and must
 STOP = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"), ("more", 33, OTHERWISE))
@@ -41,7 +44,7 @@ def closing(c: Chooser, scene: Scene, form: str) -> None:
     if form == "thus":
         c.say("thus", ENDED[one.form], "the")
         c.word(lex.EVENTS.one[scene.topic], familiar=scene.recall("event"))
-        c.say("of", scene.where_or_when)
+        c.say("of" if scene.where_or_when.isdigit() else "in", scene.where_or_when)
     else:
         c.say("such", one.be, "the")
         c.word(FATES)
@@ -52,136 +55,28 @@ def closing(c: Chooser, scene: Scene, form: str) -> None:
 FATES = Table((Word(word, word), weight) for word, weight in (("life", 3), ("fate", 2), ("story", 2), ("luck", 1)))
 
 
-# --- openings ------------------------------------------------------------------------------------------------------
-
-OPENINGS = Branch(
-    ("on", 6, "on"), ("in", 8, "in"), ("name", 6, lex.GIVEN), ("there", 3, "there"), ("long", 2, "long"),
-    ("this", 2, "this"), ("article", 4, "a an"),
-)  # fmt: skip
-SEASONS = Table((Word(name, name), 1) for name in ("spring", "summer", "autumn", "winter"))
-YEARS = Table((Word(str(year), str(year)), 1) for year in range(1740, 1880))
-MONTHS = Table((Word(month, month), 1) for month in lex.MONTHS)
-DAYS = Table((Word(ordinal(day), str(day)), 1) for day in range(1, 29))
-WHEN_OR_WHERE = Branch(("season", 6, "the"), ("town", 3, lex.TOWNS), ("year", 4, YEARS), ("month", 4, MONTHS))
-IS_TABLE = Table((Word(verb, verb), weight) for verb, weight in (("was", 2), ("is", 1)))
-LIVES = Table((Word(verb, verb), weight) for verb, weight in (("lived", 2), ("lives", 1)))
-LIVED = Branch(("lived", 2, "lived"), ("did", 3, OTHERWISE))
-HERO_DESCRIBED = Branch(("yes", 1, lex.TRAITS.plain), ("no", 1, OTHERWISE))
-
-
-def opening(c: Chooser, scene: Scene, heroes: lex.Heroes) -> None:
-    """The first sentence."""
-    match c.branch(OPENINGS):
-        case "on":  # On the 3rd of March 1804 Thomas Holt, a miller of Ashford, went home
-            c.say("on", "the")
-            day = c.word(DAYS)
-            c.say("of")
-            month = c.word(MONTHS)
-            year(c, scene)
-            scene.set_date(day_of_year(lex.MONTHS.index(month.text), int(day.lemma)))
-            name = full_name(c, scene)
-            c.say(",")
-            occupation = hero(c, scene, heroes)
-            c.say("of")
-            town(c, scene)
-            c.say(",")
-            scene.introduce(Character(name, occupation))
-            verb_phrase(c, scene, "past")
-        case "in":
-            c.say("in")
-            match c.branch(WHEN_OR_WHERE):
-                case "season":  # In the spring of 1804 a miller named Thomas Holt lived in Ashford
-                    c.say("the")
-                    scene.season = c.word(SEASONS).text
-                    c.say("of")
-                    year(c, scene)
-                case "year":
-                    year(c, scene)
-                case "month":
-                    scene.set_date(day_of_year(lex.MONTHS.index(c.word(MONTHS).text), 1))
-                    year(c, scene)
-                case _:  # In Ashford there lives a miller named Thomas Holt
-                    town(c, scene)
-                    c.say("there")
-                    scene.tense = PAST if c.word(LIVES).text == "lived" else PRESENT
-                    named_hero(c, scene, heroes)
-                    return
-            named_hero(c, scene, heroes)
-            if c.branch(LIVED) == "lived":
-                c.say("lived", "in")
-                town(c, scene)
-            else:
-                verb_phrase(c, scene, "past")
-        case "name":  # Thomas Holt is a poor miller in Ashford
-            name = full_name(c, scene)
-            scene.tense = PAST if c.word(IS_TABLE).text == "was" else PRESENT
-            occupation = hero(c, scene, heroes)
-            c.say("in")
-            town(c, scene)
-            scene.introduce(Character(name, occupation))
-        case "there":  # There was once a miller in Ashford whose name was Thomas Holt
-            c.say("there")
-            scene.tense = PAST if (tense := c.word(IS_TABLE).text) == "was" else PRESENT
-            occupation = hero(c, scene, heroes)
-            c.say("in")
-            town(c, scene)
-            c.say("whose", "name", tense)
-            scene.introduce(Character(full_name(c, scene), occupation))
-        case "long":  # Long ago a miller named Thomas Holt lived in Ashford
-            c.say("long", "ago")
-            named_hero(c, scene, heroes)
-            c.say("lived", "in")
-            town(c, scene)
-        case "this":  # This is the story of Thomas Holt, a miller of Ashford
-            c.say("this", "is", "the", "story", "of")
-            name = full_name(c, scene)
-            c.say(",")
-            occupation = hero(c, scene, heroes)
-            c.say("of")
-            town(c, scene)
-            scene.introduce(Character(name, occupation))
-        case _:  # A poor miller named Thomas Holt lives in Ashford
-            named_hero(c, scene, heroes)
-            scene.tense = PAST if c.word(LIVES).text == "lived" else PRESENT
-            c.say("in")
-            town(c, scene)
-
-
-def hero(c: Chooser, scene: Scene, heroes: lex.Heroes) -> str:
-    """`a poor miller`: the occupation names the topic."""
-    article = c.branch(heroes.article)
-    c.say(article)
-    if c.branch(HERO_DESCRIBED) == "yes":
-        c.word(lex.TRAITS.after[article]["harvest"])  # the same in every topic
-        occupation = c.word(heroes.any)
-    else:
-        occupation = c.word(heroes.after[article])
-    scene.topic = occupation.kind
-    return occupation.text
-
-
-def named_hero(c: Chooser, scene: Scene, heroes: lex.Heroes) -> None:
-    """`a poor miller named Thomas Holt`."""
-    occupation = hero(c, scene, heroes)
-    c.say(c.branch(TITLES))
-    scene.introduce(Character(full_name(c, scene), occupation))
-
-
-def full_name(c: Chooser, scene: Scene) -> Word:
-    """`Thomas Holt`; returns the given name."""
-    name = c.word(lex.GIVEN)
-    scene.full_name = (name.text, c.word(lex.SURNAMES).text)
-    return name
-
-
-def year(c: Chooser, scene: Scene) -> None:
-    """`1804`, which the end may name again."""
-    scene.where_or_when = c.word(YEARS).text
-
-
 # --- sentences -----------------------------------------------------------------------------------------------------
 
-PARTICIPLES = constructions("ing", {name: SIMPLE[name] for name in ("handle", "move", "stay", "perceive", "tend", "work")})
+PARTICIPLES = constructions(
+    "ing",
+    {
+        name: {**SIMPLE, **CLAUSAL}[name]
+        for name in [
+            "handle",
+            "move",
+            "stay",
+            "perceive",
+            "tend",
+            "work",
+            "place",
+            "care",
+            "wish",
+            "trade",
+            "fix",
+            "unlock",
+        ]
+    },
+)
 SENTENCES = {
     dated: Branch(
         ("plain", 44, OTHERWISE),
@@ -208,12 +103,16 @@ CONJUNCTIONS = Table(
 )
 CONTINUE = Branch(
     ("stop", 46, "."), ("and", 16, "and"), ("comma", 14, ","), ("semicolon", 5, ";"),
-    ("subordinate", 9, "because when while until after before"), ("so", 2, "so"),
+    ("subordinate", 9, "because when while until after before"),
 )  # fmt: skip
 CONTINUE_AGAIN = Branch(("stop", 12, "."), ("and", 2, "and"), ("comma", 1, ","))
-LINKS = Table((Word(word, word), weight) for word, weight in (("and", 6), ("but", 5), ("for", 2), ("so", 2), ("yet", 1)))
+LINKS = Table(
+    (Word(word, word), weight) for word, weight in (("and", 6), ("but", 5), ("for", 2), ("so", 2), ("yet", 1))
+)
 BRIEF = ("when", "until", "after", "before")
-LATER_CONJUNCTIONS = Table((Word(word, word), weight) for word, weight in lex.zipf(["because", "when", "while", "until", "after", "before"]))
+LATER_CONJUNCTIONS = Table(
+    (Word(word, word), weight) for word, weight in lex.zipf(["because", "when", "while", "until", "after", "before"])
+)
 IN_THE = Branch(("the", 3, "the"), ("town", 2, lex.TOWNS))
 AT = Branch(("last", 2, "last first once"), ("hour", 3, lex.HOURS))
 AT_LAST = Table((Word(word, word), weight) for word, weight in (("last", 3), ("first", 2), ("once", 1)))
@@ -255,11 +154,11 @@ def sentence(c: Chooser, scene: Scene) -> None:
             who = clause(c, scene)
         case "that":
             c.say("that")
-            c.word(lex.PARTS_OF_DAY)
+            c.word(lex.DAYS)
             who = clause(c, scene)
         case "next":
             c.say("next")
-            c.word(lex.PARTS_OF_DAY)
+            c.word(lex.DAYS)
             if scene.date is not None:
                 scene.set_date(scene.date + 1)
             who = clause(c, scene)
@@ -303,9 +202,6 @@ def continuation(c: Chooser, scene: Scene, who: Subject) -> None:
             case "semicolon":
                 c.say(";")
                 who = clause(c, scene)
-            case "so":
-                c.say("so", "that")
-                who = subordinate(c, scene)
             case _:
                 who = subordinate(c, scene, c.word(LATER_CONJUNCTIONS).text in BRIEF)
         rest = CONTINUE_AGAIN
@@ -331,9 +227,11 @@ def days_after(date: int) -> Table:
 THERE = {
     agreement[0].be: Branch(("one", 3, agreement[0].be), ("many", 2, agreement[1].be)) for agreement in (PAST, PRESENT)
 }
-MEASURED = Table((Word(plural(word), word, True), weight) for word, weight in lex.zipf(lex.words.MEASURES.split()))
+MEASURED = Table((Word(plural(word), word, True), weight) for word, weight in lex.zipf(words.MEASURES.split()))
 EXISTING_ONE = Branch(("article", 4, "a an"), ("no", 1, "no"))
-THINGS_THERE = Branch(("food", 1, lex.FOODS), ("goods", 1, lex.GOODS), ("animal", 1, lex.ANIMALS.one), ("thing", 1, lex.THINGS.one))
+THINGS_THERE = Branch(
+    ("food", 1, lex.FOODS), ("goods", 1, lex.GOODS), ("animal", 1, lex.ANIMALS.one), ("thing", 1, lex.THINGS.one)
+)
 MANY_THERE = Branch(
     ("person", 3, lex.PEOPLE.many), ("animal", 3, lex.ANIMALS.many), ("measure", 4, MEASURED),
 )  # fmt: skip
@@ -377,7 +275,8 @@ IT = {
     agreement[0]: Branch(("be", 3, agreement[0].be), ("rain", 2, VERBS["rain"].forms[agreement[0].form]))
     for agreement in (PAST, PRESENT)
 }
-IT_IS = Branch(("adjective", 4, lex.WEATHERLY.plain), ("day", 3, "a"), ("who", 3, lex.GIVEN))
+RAINING = VERBS["rain"].forms["ing"]
+IT_IS = Branch(("raining", 2, RAINING), ("adjective", 4, lex.WEATHERLY.plain), ("day", 3, "a"), ("who", 3, lex.GIVEN))
 ALL_DAY = Branch(("no", 2, OTHERWISE), ("all", 1, "all"))
 
 
@@ -393,6 +292,8 @@ def impersonal(c: Chooser, scene: Scene) -> None:
         return
     c.say(one.be)
     match c.branch(IT_IS):
+        case "raining":
+            c.word(RAINING[scene.season])
         case "adjective":
             c.word(lex.WEATHERLY.plain[scene.season])
         case "day":

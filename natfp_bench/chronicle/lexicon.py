@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from . import morphology, words
 from .choices import Branch, Table, Word
-from .words import TOPICS, Lines
+from .words import Lines
 
 SCALE = 1_000_000
 SHIFT = 10
@@ -158,6 +158,7 @@ TRAITS, QUALITIES, BEASTLY = Adjectives(words.TRAITS), Adjectives(words.QUALITIE
 POSSESSED = Adjectives(words.POSSESSED)
 LOCAL, NOTABLE, WEATHERLY = Adjectives(words.LOCAL), Adjectives(words.NOTABLE), Adjectives(words.WEATHERLY)
 MOODS, STATES = _invariable({"": words.MOODS}), _invariable({"": words.STATES})
+BODILY = _invariable({"": words.BODILY})
 JUDGEMENTS = _invariable({"": words.JUDGEMENTS})
 COMPARATIVES = WordClass({"": words.COMPARABLE}, _spelled(morphology.comparative))
 SUPERLATIVES = WordClass({"": words.COMPARABLE}, _spelled(morphology.superlative))
@@ -167,8 +168,32 @@ OPENING_ADVERBS = _invariable({"": words.OPENING_ADVERBS})
 VERBS = {
     name.lower(): Verbs(getattr(words, name))
     for name in (
-        "HANDLE GIVE TEND TRADE MOVE STAY WORK PERCEIVE SOCIAL THINK WISH PLACE FIX CONSUME CARE BECOME GLOW ROAM "
-        "PERSUADE UNLOCK ACHE RAIN REST HAPPEN".split()
+        [
+            "HANDLE",
+            "GIVE",
+            "TEND",
+            "TRADE",
+            "MOVE",
+            "STAY",
+            "WORK",
+            "PERCEIVE",
+            "SOCIAL",
+            "THINK",
+            "WISH",
+            "PLACE",
+            "FIX",
+            "CONSUME",
+            "CARE",
+            "BECOME",
+            "GLOW",
+            "ROAM",
+            "PERSUADE",
+            "UNLOCK",
+            "ACHE",
+            "RAIN",
+            "REST",
+            "HAPPEN",
+        ]
     )
 }
 SPEECH = {name.lower(): Verbs({"": getattr(words, name)}) for name in ("SPEAK", "ASK", "CRY")}
@@ -185,15 +210,193 @@ KIN = Table(
     for kind, line in (("male", words.KIN_MALE), ("female", words.KIN_FEMALE))
     for name, weight in zipf(line.split())
 )
-PARTS_OF_DAY, HOURS, UNITS, SPAN, COINS = (
-    _named(line, "") for line in (words.PARTS_OF_DAY, words.HOURS, words.UNITS, words.SPAN, words.COINS)
+PARTS_OF_DAY, DAYS, HOURS, UNITS, SPAN, COINS = (
+    _named(line, "") for line in (words.PARTS_OF_DAY, words.DAYS, words.HOURS, words.UNITS, words.SPAN, words.COINS)
 )
 MONTHS = tuple(words.MONTHS.split())
 NUMBERS = Table(
     (Word(name, name, plural=True), weight)
     for name, weight in zipf(
-        "two three four six five several many some ten twelve seven eight twenty nine forty thirty fifty eleven".split()
+        [
+            "two",
+            "three",
+            "four",
+            "six",
+            "five",
+            "several",
+            "many",
+            "some",
+            "ten",
+            "twelve",
+            "seven",
+            "eight",
+            "twenty",
+            "nine",
+            "forty",
+            "thirty",
+            "fifty",
+            "eleven",
+        ]
     )
+)
+UNUSED = frozenset(  # forms that no construction asks for
+    [
+        "SPEECH.speak.ing",
+        "SPEECH.ask.base",
+        "SPEECH.ask.ing",
+        "SPEECH.ask.done",
+        "SPEECH.cry.base",
+        "SPEECH.cry.ing",
+        "SPEECH.cry.done",
+        "VERBS.think.ing",
+        "VERBS.become.ing",
+        "VERBS.persuade.ing",
+        "VERBS.glow.base",
+        "VERBS.glow.done",
+        "VERBS.ache.base",
+        "VERBS.ache.done",
+        "VERBS.rain.base",
+        "VERBS.rain.done",
+        "VERBS.happen.ing",
+        "VERBS.happen.done",
+        "VERBS.roam.done",
+        "VERBS.rest.done",
+        "VERBS.rest.ing",
+    ]
+)
+FUNCTION_WORDS = frozenset(
+    [
+        "a",
+        "after",
+        "ago",
+        "alas",
+        "all",
+        "although",
+        "am",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "autumn",
+        "away",
+        "because",
+        "before",
+        "behind",
+        "beside",
+        "but",
+        "by",
+        "called",
+        "can",
+        "cannot",
+        "could",
+        "did",
+        "do",
+        "does",
+        "ended",
+        "ends",
+        "every",
+        "everybody",
+        "fate",
+        "first",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "him",
+        "his",
+        "home",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "let",
+        "life",
+        "listen",
+        "lived",
+        "lives",
+        "luck",
+        "madam",
+        "me",
+        "might",
+        "much",
+        "must",
+        "my",
+        "name",
+        "named",
+        "near",
+        "next",
+        "no",
+        "nobody",
+        "nonsense",
+        "not",
+        "of",
+        "oh",
+        "on",
+        "once",
+        "our",
+        "outside",
+        "over",
+        "past",
+        "quite",
+        "rather",
+        "shall",
+        "she",
+        "should",
+        "since",
+        "sir",
+        "so",
+        "spring",
+        "still",
+        "story",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "there",
+        "this",
+        "thus",
+        "till",
+        "to",
+        "too",
+        "towards",
+        "until",
+        "us",
+        "very",
+        "was",
+        "we",
+        "well",
+        "were",
+        "when",
+        "where",
+        "while",
+        "who",
+        "whose",
+        "why",
+        "will",
+        "winter",
+        "with",
+        "would",
+        "yes",
+        "yet",
+        "you",
+        "your",
+        "summer",
+        "going",
+        "never",
+        "has",
+        "last",
+        "friend",
+        "indeed",
+        "some",
+    ]
 )
 PROPER = frozenset((*GIVEN.texts, *SURNAMES.texts, *TOWNS.texts, *MONTHS, "I"))
 
@@ -238,7 +441,13 @@ def word_classes() -> tuple[tuple[str, frozenset[str]], ...]:
                 add(f"{name}.{key}", value)
 
     for name, thing in sorted(globals().items()):
-        if name.isupper():
+        if name.isupper() and name != "UNUSED":
             add(name, thing)
     found.append(("MONTHS", frozenset(MONTHS)))
-    return tuple(found)
+    return tuple(pair for pair in found if pair[0] not in UNUSED)
+
+
+@cache
+def word_types() -> frozenset[str]:
+    """Every word type that a document can hold, in lower case."""
+    return FUNCTION_WORDS | {text.lower() for _, texts in word_classes() for text in texts}

@@ -6,13 +6,45 @@ VOWELS = "aeiou"
 
 _PLURALS = dict(
     pair.split(":")
-    for pair in (
-        "child:children ox:oxen mouse:mice goose:geese foot:feet tooth:teeth sheep:sheep deer:deer "
-        "trout:trout salmon:salmon loaf:loaves leaf:leaves sheaf:sheaves calf:calves wolf:wolves knife:knives wife:wives "
-        "shelf:shelves thief:thieves scarf:scarves half:halves hoof:hooves life:lives potato:potatoes tomato:tomatoes "
-        "hero:heroes echo:echoes cargo:cargoes wharf:wharves penny:pence midwife:midwives housewife:housewives "
-        "cod:cod staff:staves swine:swine volcano:volcanoes schoolchild:schoolchildren"
-    ).split()
+    for pair in [
+        "child:children",
+        "ox:oxen",
+        "mouse:mice",
+        "goose:geese",
+        "foot:feet",
+        "tooth:teeth",
+        "sheep:sheep",
+        "deer:deer",
+        "trout:trout",
+        "salmon:salmon",
+        "loaf:loaves",
+        "leaf:leaves",
+        "sheaf:sheaves",
+        "calf:calves",
+        "wolf:wolves",
+        "knife:knives",
+        "wife:wives",
+        "shelf:shelves",
+        "thief:thieves",
+        "scarf:scarves",
+        "half:halves",
+        "hoof:hooves",
+        "life:lives",
+        "potato:potatoes",
+        "tomato:tomatoes",
+        "hero:heroes",
+        "echo:echoes",
+        "cargo:cargoes",
+        "wharf:wharves",
+        "penny:pence",
+        "midwife:midwives",
+        "housewife:housewives",
+        "cod:cod",
+        "staff:staves",
+        "swine:swine",
+        "volcano:volcanoes",
+        "schoolchild:schoolchildren",
+    ]
 )
 
 # base: past (and past participle where it differs)
@@ -20,32 +52,173 @@ _STRONG = {
     base: tuple(forms.split("/"))
     for base, forms in (
         pair.split(":")
-        for pair in (
-            "be:was/been bear:bore/borne beat:beat/beaten become:became/become begin:began/begun bend:bent bind:bound "
-            "bite:bit/bitten bleed:bled blow:blew/blown break:broke/broken breed:bred bring:brought build:built buy:bought "
-            "catch:caught choose:chose/chosen cling:clung come:came/come creep:crept cut:cut deal:dealt dig:dug "
-            "draw:drew/drawn dream:dreamt drink:drank/drunk drive:drove/driven eat:ate/eaten fall:fell/fallen feed:fed "
-            "feel:felt fight:fought find:found flee:fled fling:flung fly:flew/flown forget:forgot/forgotten "
-            "forgive:forgave/forgiven freeze:froze/frozen get:got give:gave/given go:went/gone grind:ground grow:grew/grown "
-            "hang:hung hear:heard hide:hid/hidden hold:held keep:kept kneel:knelt know:knew/known lay:laid lead:led "
-            "leap:leapt learn:learnt leave:left lend:lent lie:lay/lain light:lit lose:lost make:made mean:meant meet:met "
-            "mow:mowed/mown pay:paid put:put read:read ride:rode/ridden ring:rang/rung rise:rose/risen run:ran/run "
-            "say:said see:saw/seen seek:sought sell:sold send:sent set:set sew:sewed/sewn shake:shook/shaken shear:sheared/shorn "
-            "shine:shone shoot:shot show:showed/shown shrink:shrank/shrunk shut:shut sing:sang/sung sink:sank/sunk sit:sat "
-            "sleep:slept slide:slid sow:sowed/sown speak:spoke/spoken spend:spent spin:spun split:split spread:spread "
-            "spring:sprang/sprung stand:stood steal:stole/stolen stick:stuck stride:strode/stridden strike:struck "
-            "strive:strove/striven swear:swore/sworn sweep:swept swell:swelled/swollen swim:swam/swum swing:swung "
-            "take:took/taken teach:taught tear:tore/torn tell:told think:thought throw:threw/thrown tread:trod/trodden "
-            "understand:understood wake:woke/woken wear:wore/worn weave:wove/woven weep:wept win:won wind:wound write:wrote/written "
-            "foresee:foresaw/foreseen mislay:mislaid repay:repaid overhear:overheard withdraw:withdrew/withdrawn "
-            "undertake:undertook/undertaken rebuild:rebuilt outrun:outran/outrun spell:spelt"
-        ).split()
+        for pair in [
+            "be:was/been",
+            "bear:bore/borne",
+            "beat:beat/beaten",
+            "become:became/become",
+            "begin:began/begun",
+            "bend:bent",
+            "bind:bound",
+            "bite:bit/bitten",
+            "bleed:bled",
+            "blow:blew/blown",
+            "break:broke/broken",
+            "breed:bred",
+            "bring:brought",
+            "build:built",
+            "buy:bought",
+            "catch:caught",
+            "choose:chose/chosen",
+            "cling:clung",
+            "come:came/come",
+            "creep:crept",
+            "cut:cut",
+            "deal:dealt",
+            "dig:dug",
+            "draw:drew/drawn",
+            "dream:dreamt",
+            "drink:drank/drunk",
+            "drive:drove/driven",
+            "eat:ate/eaten",
+            "fall:fell/fallen",
+            "feed:fed",
+            "feel:felt",
+            "fight:fought",
+            "find:found",
+            "flee:fled",
+            "fling:flung",
+            "fly:flew/flown",
+            "forget:forgot/forgotten",
+            "forbid:forbade/forbidden",
+            "forgive:forgave/forgiven",
+            "freeze:froze/frozen",
+            "get:got",
+            "give:gave/given",
+            "go:went/gone",
+            "grind:ground",
+            "grow:grew/grown",
+            "hang:hung",
+            "hear:heard",
+            "hide:hid/hidden",
+            "hold:held",
+            "keep:kept",
+            "kneel:knelt",
+            "know:knew/known",
+            "lay:laid",
+            "lead:led",
+            "leap:leapt",
+            "learn:learnt",
+            "leave:left",
+            "lend:lent",
+            "lie:lay/lain",
+            "light:lit",
+            "lose:lost",
+            "make:made",
+            "mean:meant",
+            "meet:met",
+            "mow:mowed/mown",
+            "pay:paid",
+            "put:put",
+            "read:read",
+            "ride:rode/ridden",
+            "ring:rang/rung",
+            "rise:rose/risen",
+            "run:ran/run",
+            "say:said",
+            "see:saw/seen",
+            "seek:sought",
+            "sell:sold",
+            "send:sent",
+            "set:set",
+            "sew:sewed/sewn",
+            "shake:shook/shaken",
+            "shear:sheared/shorn",
+            "shine:shone",
+            "shoot:shot",
+            "show:showed/shown",
+            "shrink:shrank/shrunk",
+            "shut:shut",
+            "sing:sang/sung",
+            "sink:sank/sunk",
+            "sit:sat",
+            "sleep:slept",
+            "slide:slid",
+            "sow:sowed/sown",
+            "speak:spoke/spoken",
+            "spend:spent",
+            "spin:spun",
+            "split:split",
+            "spread:spread",
+            "spring:sprang/sprung",
+            "stand:stood",
+            "steal:stole/stolen",
+            "stick:stuck",
+            "stride:strode/stridden",
+            "strike:struck",
+            "strive:strove/striven",
+            "swear:swore/sworn",
+            "sweep:swept",
+            "swell:swelled/swollen",
+            "swim:swam/swum",
+            "swing:swung",
+            "take:took/taken",
+            "teach:taught",
+            "tear:tore/torn",
+            "tell:told",
+            "think:thought",
+            "throw:threw/thrown",
+            "tread:trod/trodden",
+            "understand:understood",
+            "wake:woke/woken",
+            "wear:wore/worn",
+            "weave:wove/woven",
+            "weep:wept",
+            "win:won",
+            "wind:wound",
+            "write:wrote/written",
+            "foresee:foresaw/foreseen",
+            "mislay:mislaid",
+            "repay:repaid",
+            "overhear:overheard",
+            "withdraw:withdrew/withdrawn",
+            "undertake:undertook/undertaken",
+            "rebuild:rebuilt",
+            "outrun:outran/outrun",
+            "spell:spelt",
+        ]
     )
 }
 
-_DOUBLING = frozenset("admit permit refer prefer regret begin forget commit transfer confer compel equip travel quarrel fulfil "
-                      "marvel signal counsel level shovel kidnap worship gossip".split())
-_NOT_DOUBLING = frozenset("gossip".split())
+_DOUBLING = frozenset(
+    [
+        "admit",
+        "permit",
+        "forbid",
+        "refer",
+        "prefer",
+        "regret",
+        "begin",
+        "forget",
+        "commit",
+        "transfer",
+        "confer",
+        "compel",
+        "equip",
+        "travel",
+        "quarrel",
+        "fulfil",
+        "marvel",
+        "signal",
+        "counsel",
+        "level",
+        "shovel",
+        "kidnap",
+        "worship",
+        "gossip",
+    ]
+)
+_NOT_DOUBLING = frozenset(["gossip"])
 _SOUNDS_LIKE_YOU = ("uni", "use", "usu", "ewe", "eu", "one", "once")
 _SILENT_H = ("hour", "honest", "honour", "heir")
 
@@ -126,4 +299,4 @@ def _doubles(stem: str) -> bool:
         return False
     groups = sum(1 for a, b in zip(" " + stem, stem, strict=False) if b in VOWELS + "y" and a not in VOWELS + "y")
     before = stem[-3]
-    return groups == 1 and (before not in VOWELS or stem[-3:-1] == "ui" and before == "u" and stem[-4:-3] == "q")
+    return groups == 1 and (before not in VOWELS or (stem[-3:-1] == "ui" and before == "u" and stem[-4:-3] == "q"))

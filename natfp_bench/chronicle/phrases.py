@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import lexicon as lex
+from . import words
 from .choices import OTHERWISE, Branch, Chooser, Word
 from .scene import Character, Scene
 
@@ -50,10 +51,12 @@ DETERMINERS = {
     for own in POSSESSIVES
     for it in ("", "it", "them")
 }
-PLACED = {own: Branch(("the", 80, "the"), ("article", 12, "a an"), ("own", 5 if own else 0, own)) for own in POSSESSIVES}
+PLACED = {
+    own: Branch(("the", 80, "the"), ("article", 12, "a an"), ("own", 5 if own else 0, own)) for own in POSSESSIVES
+}
 
 
-MEASURES = frozenset(lex.words.MEASURES.split())
+MEASURES = frozenset(words.MEASURES.split())
 FILLED = Branch(("no", 2, OTHERWISE), ("of", 3, "of"))
 
 
@@ -232,7 +235,6 @@ TAILS = {  # what may trail after a verb of some sort: one does not notice brave
     )
 }  # fmt: skip
 SALE = Branch(("nothing", 3, OTHERWISE), ("for", 2, "for"))
-RECIPIENT = Branch(("nobody", 1, OTHERWISE), ("to", 4, "to"))
 BY = Branch(("nobody", 3, OTHERWISE), ("by", 2, "by"))
 
 

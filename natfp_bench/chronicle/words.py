@@ -132,11 +132,16 @@ ABSTRACTS: Lines = {
     "": "news truth promise secret story mistake money debt word answer plan dream death rumour danger trouble kindness "
     "war friendship marriage reward duty loss insult work weather wages rent warning courage pride silence joy grief "
     "anger hunger shame luck advice help honesty cruelty poverty fortune wealth peace freedom patience",
-    "harvest": "yield crop ripeness blight", "voyage": "tide wreckage homesickness cargo",
-    "mill": "labour output noise machinery", "market": "price profit trade cost",
-    "school": "arithmetic geography spelling history", "court": "law sentence guilt justice",
-    "mountain": "height solitude echo", "illness": "pain cure contagion disease",
-    "music": "melody rhythm harmony applause", "hunt": "scent pursuit game",
+    "harvest": "yield crop ripeness blight",
+    "voyage": "tide wreckage homesickness cargo",
+    "mill": "labour output noise machinery",
+    "market": "price profit trade cost",
+    "school": "arithmetic geography spelling history",
+    "court": "law sentence guilt justice",
+    "mountain": "height solitude echo",
+    "illness": "pain cure contagion disease",
+    "music": "melody rhythm harmony applause",
+    "hunt": "scent pursuit game",
 }
 
 FEELINGS = (  # abstracts that need no article
@@ -146,8 +151,10 @@ FEELINGS = (  # abstracts that need no article
 
 WEATHER: Lines = {  # keyed by season
     "": "wind rain cloud sky sun moon star mist air",
-    "spring": "shower thaw breeze rainbow", "summer": "heat thunder lightning dust",
-    "autumn": "fog gust drizzle smoke", "winter": "snow frost ice sleet",
+    "spring": "shower thaw breeze rainbow",
+    "summer": "heat thunder lightning dust",
+    "autumn": "fog gust drizzle smoke",
+    "winter": "snow frost ice sleet",
 }
 
 KIN_MALE = "brother father uncle son nephew grandfather grandson stepfather godfather"
@@ -187,6 +194,7 @@ JUDGEMENTS = (
     "long terrible sad strange bitter sudden dreadful wonderful simple unexpected foolish curious tedious memorable costly "
     "painful endless welcome useless important certain shameful hopeless tiresome difficult ruinous"
 )
+BODILY = "cold warm wet heavy stiff sore red swollen white dirty bloody weak"
 MOODS = (
     "tired glad weary angry afraid happy sad ill content hungry lonely anxious calm silent ashamed cold sorry grateful "
     "hopeful thirsty jealous astonished cheerful unhappy drowsy sick bitter confused pleased uneasy impatient proud "
@@ -198,7 +206,9 @@ STATES = (
     "valuable loose damp whole missing worthless"
 )
 POSSESSED = "fine old new black white brown little good young grey large small handsome excellent odd"
-WEATHERLY = "cold warm dark fine wet mild grey bright still hot dry misty stormy sunny windy dull cloudy foggy clear chilly"
+WEATHERLY = (
+    "cold warm dark fine wet mild grey bright still hot dry misty stormy sunny windy dull cloudy foggy clear chilly"
+)
 COMPARABLE = (  # have -er and -est
     "old young tall poor rich strong wise kind proud brave small large heavy long cheap fine big light short clean dirty "
     "thin stout bold stern quiet gentle plain sharp thick narrow cold warm dark steep lonely high low great green "
@@ -215,7 +225,10 @@ HANDLE: Lines = {  # a thing that can be carried
 GIVE: Lines = {"": "give show lend send hand offer sell promise bequeath deliver"}
 TEND: Lines = {
     "": "feed lead water drive brush chase pet tether whip stroke calm harness fatten shelter",
-    "harvest": "milk shear", "hunt": "shoot track skin stalk", "mountain": "herd", "market": "pluck weigh",
+    "harvest": "milk shear",
+    "hunt": "shoot track skin stalk",
+    "mountain": "herd",
+    "market": "pluck weigh",
 }
 TRADE: Lines = {"": "buy purchase pawn hire auction"}
 MOVE: Lines = {
@@ -226,11 +239,16 @@ STAY: Lines = {"": "sit stand wait stay rest sleep kneel linger lie dwell crouch
 WORK: Lines = {
     "": "work talk laugh weep smile labour whistle yawn sneeze pray drink smoke nod bow "
     "tremble toil complain argue gossip grumble hesitate tire",
-    "harvest": "reap mow dig plough sow thresh glean rake winnow hoe", "voyage": "row sail fish steer swim dive drift paddle",
-    "mill": "grind spin weave saw hammer plane", "market": "haggle trade bargain barter advertise cheat",
-    "school": "study read write learn recite spell", "court": "testify plead swear confess protest appeal",
-    "mountain": "scramble camp freeze slide slither clamber", "illness": "cough recover suffer moan vomit bleed faint",
-    "music": "sing dance play practise fiddle drum hum", "hunt": "hunt aim poach",
+    "harvest": "reap mow dig plough sow thresh glean rake winnow hoe",
+    "voyage": "row sail fish steer swim dive drift paddle",
+    "mill": "grind spin weave saw hammer plane",
+    "market": "haggle trade bargain barter advertise cheat",
+    "school": "study read write learn recite spell",
+    "court": "testify plead swear confess protest appeal",
+    "mountain": "scramble camp freeze slide slither clamber",
+    "illness": "cough recover suffer moan vomit bleed faint",
+    "music": "sing dance play practise fiddle drum hum",
+    "hunt": "hunt aim poach",
 }
 PERCEIVE: Lines = {"": "see watch notice hear observe recognise recall spot glimpse discover ignore describe sketch"}
 SOCIAL: Lines = {
@@ -238,16 +256,24 @@ SOCIAL: Lines = {
     "accompany advise praise accuse envy forgive deceive miss welcome nurse pay insult embrace kiss protect "
     "reassure question rob betray despise encourage flatter disturb entertain respect persuade congratulate nudge avoid "
     "bury employ dismiss surprise annoy fight summon",
-    "court": "arrest sentence acquit condemn defend", "illness": "heal cure bandage",
-    "school": "teach punish instruct", "music": "applaud",
+    "court": "arrest sentence acquit condemn defend",
+    "illness": "heal cure bandage",
+    "school": "teach punish instruct",
+    "music": "applaud",
 }
-THINK: Lines = {"": "think know believe hope suppose dream understand imagine doubt suspect guess admit realise conclude boast assume pretend insist"}
-WISH: Lines = {"": "want try begin wish decide mean refuse agree intend forget prepare start resolve long manage struggle threaten"}
+THINK: Lines = {
+    "": "think know believe hope suppose dream understand imagine doubt suspect guess admit realise conclude boast assume pretend insist"
+}
+WISH: Lines = {
+    "": "want try begin wish decide mean refuse agree intend forget prepare start resolve long manage struggle threaten"
+}
 PLACE: Lines = {"": "reach leave cross enter pass guard own sweep search inherit approach visit rent explore circle"}
 FIX: Lines = {"": "mend repair paint wash scrub break build strike knock block inspect burn measure smash"}
 UNLOCK: Lines = {"": "open shut close unlock"}
 CONSUME: Lines = {"": "eat taste cook share finish smell serve spill waste swallow"}
-CARE: Lines = {"": "remember discuss fear mention regret enjoy await love hate expect deny celebrate endure dread deserve deplore foresee prefer"}
+CARE: Lines = {
+    "": "remember discuss fear mention regret enjoy await love hate expect deny celebrate endure dread deserve deplore foresee prefer"
+}
 PERSUADE: Lines = {"": "ask tell beg command allow compel forbid urge order help"}
 BECOME: Lines = {"": "seem feel look become grow remain appear"}
 GLOW: Lines = {"": "rise fall fade come gather spread thicken vanish linger return clear drift descend pass"}
@@ -307,7 +333,8 @@ TOWNS = (
     "Oswestry Padstow Ripon Southwold Tenterden Upwey Warminster Axminster Bideford Cirencester Dorking Exford "
     "Falmouth Grasmere Kimbolton Lydford"
 )
-PARTS_OF_DAY = "morning evening afternoon night day"
+PARTS_OF_DAY = "morning evening afternoon night"
+DAYS = "morning evening day afternoon night"
 HOURS = "dusk dawn noon night sunrise sunset midnight daybreak"
 UNITS = "days weeks hours months years"
 SPAN = "day night week morning evening month winter summer year"

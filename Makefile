@@ -1,0 +1,38 @@
+# make run   makes .venv, installs, runs the main job        make test   the same set-up, then the fast tests
+# make lint  formatting, lint, types                         make check  what is too long for test
+
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: run test lint check format .venv clean
+
+run: .venv
+	$(BIN)/natfp-bench run --task seed_id
+
+test: .venv
+	$(BIN)/python -m pytest
+
+check: .venv
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv: .venv/installed
+
+# Made again when it is missing, or older than what it was made from.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv results

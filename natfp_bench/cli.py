@@ -1,0 +1,405 @@
+"""The command line: thin, and quick to start. Each command loads what it needs when it is called."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import NatfpError, UserError, unknown
+
+if TYPE_CHECKING:
+    from .overview import Overview
+    from .plan import Plan
+    from .results import Result
+
+app = typer.Typer(
+    name="natfp-bench",
+    help="The benchmark of natural fingerprints: how identifiable does each training factor make a language model?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+store_app = typer.Typer(help="Look after the store of models, texts and predictions.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+Preset = Annotated[str, typer.Option("--preset", "-p", help="size of the experiment")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a setting (repeatable)")]
+Corpus = Annotated[str | None, typer.Option(help="chronicle, text:PATH[,PATH...] or hf:NAME[/CONFIG]")]
+Seed = Annotated[int, typer.Option(help="seed of the whole experiment")]
+Limit = Annotated[int | None, typer.Option(help="at most so many texts per variant, a prefix")]
+Include = Annotated[list[Path] | None, typer.Option("--include-path", help="folder with further task files")]
+StoreRoot = Annotated[Path | None, typer.Option("--store", help="default: $NATFP_STORE, else in the user's cache")]
+Results = Annotated[list[Path] | None, typer.Argument(help="result.json files, or folders of them")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,  # noqa: ARG001  read by main
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if version:
+        typer.echo(f"natfp-bench {__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="tasks, baselines, presets or corpora")] = "tasks",
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """List what there is."""
+    from . import console, corpus, registry, spec, yaml_source
+
+    rows: list[dict[str, Any]]
+    match what:
+        case "tasks":
+            tasks = [spec.load_task(path)[0] for path in spec.task_files(include or ()).values()]
+            rows = [{"task": t.name, "tags": ", ".join(t.tags), "summary": t.summary} for t in tasks]
+        case "presets":
+            files = spec.preset_files(include or ())
+            rows = [{"preset": name, "summary": yaml_source.load(path).data["summary"]} for name, path in files.items()]
+        case "baselines":
+            cards = [found.card for found in [*registry.bundled(), *registry.installed()]]
+            rows = [{"baseline": c.name, "version": c.version, "cost": c.cost, "summary": c.summary} for c in cards]
+        case "corpora":
+            rows = [{"corpus": name, "summary": summary} for name, summary in corpus.KINDS.items()]
+        case _:
+            raise unknown("list", what, ["tasks", "baselines", "presets", "corpora"])
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        cells = [[str(cell) for cell in row.values()] for row in rows]
+        console.stdout().print(console.table("", list(rows[0]), cells))
+
+
+@app.command()
+def show(
+    task: Annotated[str, typer.Argument(help="name of a task")],
+    preset: Preset = "quick",
+    set_: Set = None,
+    corpus: Corpus = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    include: Include = None,
+    store: StoreRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Show a task at a preset: its variants, what differs, what it costs, what the store already holds."""
+    from .overview import overview
+    from .store import default_root
+
+    plan = _plan(task, preset, set_, corpus, seed, limit, include)
+    found = overview(plan, store or default_root())
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+    else:
+        _show(found)
+
+
+@app.command()
+def run(
+    task: Annotated[list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b), or all")] = None,
+    tag: Annotated[str | None, typer.Option(help="all tasks with this tag")] = None,
+    preset: Preset = "quick",
+    baseline: Annotated[str, typer.Option(help="names, folders (a,b), fast or all")] = "fast",
+    set_: Set = None,
+    corpus: Corpus = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    include: Include = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
+    store: StoreRoot = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train or load the variants of tasks, sample them, and score every attributor."""
+    from . import api, console, registry
+    from .overview import overview
+    from .pipeline import run_plan
+    from .store import Store, default_root
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise unknown("device", device, ["auto", "cpu", "cuda"])
+    names = _task_names(task or [], tag, include)
+    plans = [_plan(name, preset, set_, corpus, seed, limit, include) for name in names]
+    baselines = registry.find(baseline)
+    engine = api.local_engine(workers)
+    if dry_run:
+        found = [overview(plan, store or default_root()) for plan in plans]
+        if as_json:
+            _print_json([one.model_dump(mode="json") for one in found])
+        else:
+            for one in found:
+                _show(one)
+        return
+    errors = console.stderr()
+    opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
+    results: list[Result] = []
+    try:
+        with console.Watcher(errors) as watch:
+            for plan in plans:
+                errors.print(
+                    f"{plan.task.name} ({plan.preset}): {len(plan.variants)} variants, {plan.texts} texts each"
+                )
+                result, folder = run_plan(
+                    plan,
+                    baselines,
+                    store=opened,
+                    engine=engine,
+                    output=output,
+                    device=device,
+                    command=_command(),
+                    watch=watch,
+                )
+                results.append(result)
+                if not as_json:
+                    _print_result(result, folder)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; what is finished is kept. To go on: {shlex.join(_command())}", markup=False)
+        raise typer.Exit(130) from None
+    finally:
+        engine.close()
+    if as_json:
+        _print_json([json.loads(result.to_json()) for result in results])
+    for result in results:
+        for failure in result.failures:
+            console.error(errors, f"{result.task.name}: {failure}")
+    if any(result.failures for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def leaderboard(results: Results = None, as_json: Json = False) -> None:
+    """Rank attributors over results (default: the folder results/)."""
+    from . import console, leaderboard
+    from .results import find
+
+    boards, faults = leaderboard.boards(find(results or [Path("results")]))
+    if as_json:
+        _print_json([board.model_dump(mode="json") for board in boards])
+    else:
+        out = console.stdout()
+        for board in boards:
+            out.print(console.board_table(board))
+            out.print()
+    for fault in faults:
+        console.error(console.stderr(), f"skipped: {fault}")
+    if not boards:
+        raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, card and result files")]) -> None:
+    """Check files; every fault is named with its place."""
+    from . import console
+    from .validate import validate as check
+
+    if missing := [path for path in paths if not path.exists()]:
+        raise UserError(f"no file {str(missing[0])!r}\n  validate takes task, preset, card and result files")
+    failed = False
+    for path in paths:
+        try:
+            typer.echo(f"{path}: ok ({check(path)})")
+        except UserError as error:
+            failed = True
+            console.error(console.stderr(), str(error))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(which: Annotated[str, typer.Argument(help="task, preset, card or result")] = "result") -> None:
+    """Print the JSON Schema of a kind of file."""
+    from . import registry, results, spec
+
+    schemas = {**spec.schemas(), "card": registry.Card.model_json_schema(), "result": results.schema()}
+    if which not in schemas:
+        raise unknown("schema", which, schemas)
+    _print_json(schemas[which])
+
+
+@store_app.command("ls")
+def store_ls(store: StoreRoot = None, as_json: Json = False) -> None:
+    """List the entries of the store."""
+    from . import console
+    from . import store as stores
+
+    found = list(stores.entries(store or stores.default_root()))
+    if as_json:
+        _print_json([{"kind": e.kind, "key": e.key, "bytes": e.bytes, "meta": e.meta, "made": e.made} for e in found])
+        return
+    rows = [(e.kind, e.key[:12], f"{e.bytes:,}", str(e.made.get("at", "")), e.label) for e in found]
+    console.stdout().print(console.table("", ("kind", "key", "bytes", "made", "what"), rows, right=("bytes",)))
+
+
+@store_app.command("verify")
+def store_verify(store: StoreRoot = None) -> None:
+    """Hash every file of every entry; exit code 1 if anything is wrong."""
+    from . import store as stores
+
+    opened = stores.Store(_existing(store))
+    findings = opened.verify()
+    for finding in findings:
+        typer.echo(f"{finding.path}: {finding.what}")
+    typer.echo(f"{sum(1 for _ in stores.entries(opened.root))} entries, {len(findings)} findings")
+    if findings:
+        raise typer.Exit(1)
+
+
+@store_app.command("gc")
+def store_gc(
+    store: StoreRoot = None,
+    older_than: Annotated[float, typer.Option(min=0, help="days; what is younger stays")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="remove nothing")] = False,
+) -> None:
+    """Remove entries that no existing result rests on, old checkpoints, and what was set aside."""
+    from . import store as stores
+
+    removed = stores.Store(_existing(store)).gc(older_than_days=older_than, dry_run=dry_run)
+    for path, size in removed:
+        typer.echo(f"{path}: {size:,} bytes")
+    done = "would be removed" if dry_run else "removed"
+    typer.echo(f"{len(removed)} things, {sum(size for _, size in removed):,} bytes {done}")
+
+
+def _existing(store: Path | None) -> Path:
+    from . import store as stores
+
+    root = store or stores.default_root()
+    if not (root / "store.json").is_file():
+        raise UserError(f"no store at {root}\n  --store, or $NATFP_STORE, names another")
+    return root
+
+
+def _task_names(given: list[str], tag: str | None, include: list[Path] | None) -> list[str]:
+    from . import spec
+
+    files = spec.task_files(include or ())
+    names = [name.strip() for part in given for name in part.split(",") if name.strip()]
+    if "all" in names:
+        names = list(files)
+    if tag is not None:
+        tags = {name: spec.load_task(path)[0].tags for name, path in files.items()}
+        tagged = [name for name, has in tags.items() if tag in has]
+        if not tagged:
+            raise unknown("tag", tag, {one for has in tags.values() for one in has})
+        names += tagged
+    if not names:
+        raise UserError("no task is named\n  natfp-bench run --task seed_id\n  natfp-bench list tasks   shows all")
+    return list(dict.fromkeys(names))
+
+
+def _plan(
+    task: str,
+    preset: str,
+    settings: list[str] | None,
+    corpus: str | None,
+    seed: int,
+    limit: int | None,
+    include: list[Path] | None,
+) -> Plan:
+    from .corpus import open_corpus
+    from .plan import make_plan
+
+    overrides: dict[str, str] = {}
+    for given in settings or []:
+        name, equals, value = given.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UserError(f"--set {given}: no KEY=VALUE\n  for example --set optimizer.lr=1e-3")
+        overrides[name.strip()] = value.strip()
+    if corpus is not None:
+        overrides["corpus.name"] = json.dumps(corpus)
+    plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include or ())
+    for variant in plan.variants:
+        open_corpus(variant.settings.corpus)
+    return plan
+
+
+def _show(found: Overview) -> None:
+    from . import console
+
+    out = console.stdout()
+    out.print(f"{found.task} at {found.preset}: {found.summary}", markup=False)
+    out.print(
+        f"varies {found.factor} ({', '.join(found.fields)}), {found.replicates} replicate{'s' * (found.replicates > 1)}",
+        markup=False,
+    )
+    out.print(f"corpus {found.corpus}, {found.texts:,} texts a variant", markup=False)
+    paths = sorted({path for variant in found.variants for path in variant.differs})
+    rows = [
+        (
+            variant.name,
+            *(str(variant.differs[path]) for path in paths),
+            f"{variant.parameters:,}",
+            f"{variant.tokens:,}",
+            "sampled" if variant.sampled else "trained" if variant.trained else "to train",
+        )
+        for variant in found.variants
+    ]
+    columns = ("variant", *paths, "parameters", "tokens", "store")
+    out.print(console.table("", columns, rows, right=(*paths, "parameters", "tokens")))
+    time = (
+        "no rate measured yet"
+        if found.training_seconds is None
+        else f"about {found.training_seconds:,.0f} s of one worker"
+    )
+    if found.models_to_train:
+        out.print(f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time})")
+    out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in all")
+    if found.notes:
+        out.print(f"notes: {found.notes.strip()}", markup=False)
+
+
+def _print_result(result: Result, folder: Path) -> None:
+    from . import console, leaderboard
+
+    out = console.stdout()
+    out.print()
+    out.print(console.variants_table(result))
+    out.print()
+    for board in leaderboard.boards([folder / "result.json"])[0]:
+        out.print(console.board_table(board))
+        out.print()
+    for found in result.likelihood:
+        information = console.interval(found.mutual_information)
+        out.print(f"text and {found.target} share {information} bits (mutual information, from the likelihoods)")
+    stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
+    out.print(f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
+    out.print(f"written to {folder}", markup=False, soft_wrap=True)
+
+
+def _command() -> list[str]:
+    return ["natfp-bench", *sys.argv[1:]]
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    """Run the command line: a user's fault is one message and exit code 2, a failure exit code 1."""
+    try:
+        app()
+    except NatfpError as error:
+        from . import console
+
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        console.error(console.stderr(), str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

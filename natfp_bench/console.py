@@ -1,0 +1,150 @@
+"""What people see: tables and live progress on a terminal, plain lines where output is piped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .engine import Event, Job
+from .leaderboard import Board, Row
+from .metrics import Interval
+from .results import Result
+
+WIDE = 200
+"""Columns of piped output: nobody's terminal should decide where a log breaks its lines."""
+
+
+def stdout() -> Console:
+    """Console for what a command was asked for."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+
+
+def stderr() -> Console:
+    """Console for progress, warnings and errors, so that standard output can be piped."""
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
+    """Make a table; `right` names the columns of numbers. Cells are shown as they are, never as markup."""
+    made = Table(title=escape(title) or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(cell) for cell in row))
+    return made
+
+
+def interval(found: Interval | None, digits: int = 3) -> str:
+    """Print an estimate with its 95% interval."""
+    if found is None:
+        return ""
+    if found.low is None or found.high is None:
+        return f"{found.value:.{digits}f}"
+    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def p_value(log10_p: float | None) -> str:
+    """Print a p-value from its logarithm."""
+    if log10_p is None:
+        return ""
+    return f"{10**log10_p:.3f}" if log10_p > -3 else f"1e{log10_p:.0f}"
+
+
+def board_table(board: Board) -> Table:
+    """Make the table of one leaderboard."""
+    title = (
+        f"{board.task} ({board.preset}, {board.corpus}): which {board.target} of {board.classes}? "
+        f"chance {board.chance:.3f}, {board.n_test or 0} test texts, {board.split}"
+    )
+    columns = ("rank", "attributor", "accuracy", "identifiability", "bits", "macro F1", "p")
+    rows = [_board_row(row) for row in board.rows]
+    return table(title, columns, rows, right=("rank", "p"))
+
+
+def _board_row(row: Row) -> Sequence[str]:
+    if row.error:
+        return ("", row.attributor, f"failed: {row.error}", "", "", "", "")
+    estimates = [interval(found) for found in (row.accuracy, row.identifiability, row.bits, row.macro_f1)]
+    return (str(row.rank or ""), row.attributor, *estimates, p_value(row.log10_p))
+
+
+def variants_table(result: Result) -> Table:
+    """Make the table of a result's variants: are they equally good?"""
+    columns = ["variant", "status", "parameters", "tokens", "epochs", "held-out bits per byte"]
+    excess = any(variant.excess_bits_per_byte for variant in result.variants)
+    rows = []
+    for variant in result.variants:
+        cells = [variant.name, variant.status, f"{variant.parameters:,}", f"{variant.tokens_trained:,}"]
+        cells += [f"{variant.epochs:.2f}", interval(variant.heldout_bits_per_byte)]
+        rows.append(cells + ([interval(variant.excess_bits_per_byte)] if excess else []))
+    right = ("parameters", "tokens", "epochs")
+    return table("variants", columns + (["over true entropy"] if excess else []), rows, right=right)
+
+
+class Watcher:
+    """Shows the events of a run: bars on a terminal, a line per finished job elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = console.is_terminal
+        self.started: dict[str, float] = {}
+        self.bars: dict[str, TaskID] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> Watcher:
+        if self.live:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event of a run."""
+        job = event.job
+        match event.kind:
+            case "start":
+                self.started[job.name] = time.monotonic()
+                if self.live:
+                    self.bars[job.name] = self.progress.add_task(escape(job.name), total=None, rate="")
+            case "progress":
+                self._advance(job, event)
+            case "warning":
+                self.console.print(f"[yellow]warning:[/] {escape(event.text)}")
+            case "end":
+                self._finish(job)
+
+    def _advance(self, job: Job, event: Event) -> None:
+        if not self.live:
+            return
+        seconds = max(time.monotonic() - self.started[job.name], 1e-3)
+        rate = f"{event.done / seconds:,.0f} {event.text}/s"
+        self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
+
+    def _finish(self, job: Job) -> None:
+        seconds = time.monotonic() - self.started.pop(job.name)
+        if self.live:
+            self.progress.remove_task(self.bars.pop(job.name))
+        # Hundreds of jobs of a blink each would bury what matters.
+        if job.stage not in ("score", "sample") or seconds >= 1.0:
+            self.console.print(f"{escape(job.name)}: {seconds:.1f} s")
+
+
+def error(console: Console, message: str) -> None:
+    """Print a fault: one message, the first line marked."""
+    console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)

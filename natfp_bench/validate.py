@@ -1,0 +1,35 @@
+"""Checks files that people write or keep: tasks, presets, baselines, results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import plan, registry, results, spec, yaml_source
+from .errors import SpecError, UserError
+
+
+def validate(path: Path) -> str:
+    """Check one file or baseline folder; returns what it is. Raises UserError with every fault found."""
+    if not path.exists():
+        raise UserError(f"no file {str(path)!r}\n  validate takes task, preset, card and result files")
+    if path.is_dir():
+        return f"baseline {registry.read(path).name}"
+    if path.name == "card.yaml":
+        return f"baseline {registry.read(path.parent).name}"
+    if path.suffix == ".json":
+        found = results.read(path)
+        return f"result of {found.task.name} at {found.preset}"
+    source = yaml_source.load(path)
+    if "factor" not in source.data and "settings" in source.data:
+        yaml_source.validate(source, spec.Preset)
+        return f"preset {path.stem}"
+    task, _ = spec.load_task(path)
+    faults: list[str] = []
+    for preset in spec.preset_files():
+        try:
+            plan.plan_file(path, preset)
+        except SpecError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+    if faults:
+        raise SpecError(faults)
+    return f"task {task.name}"
