@@ -23,14 +23,13 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text file of a few hundred kilobytes of word salad with structure, the same on every machine."""
     from natfp_bench import streams
 
-    subjects = (
-        "the miller|a sailor|her brother|the old judge|every child|a tall stranger|the baker|our neighbour".split("|")
-    )
-    verbs = "sold|found|carried|lost|painted|remembered|broke|praised|hid|counted".split("|")
-    objects = "a boat|the red lamp|two horses|his letter|the stone bridge|an apple|seven coins|the map|her song".split(
-        "|"
-    )
-    places = "in the harbour|by the river|at dawn|near the church|before winter|under the oak|on Sunday".split("|")
+    parts = [
+        "the miller|a sailor|her brother|the old judge|every child|a tall stranger|the baker|our neighbour",
+        "sold|found|carried|lost|painted|remembered|broke|praised|hid|counted",
+        "a boat|the red lamp|two horses|his letter|the stone bridge|an apple|seven coins|the map|her song",
+        "in the harbour|by the river|at dawn|near the church|before winter|under the oak|on Sunday",
+    ]
+    subjects, verbs, objects, places = (part.split("|") for part in parts)
     words = streams.raw(4 * 5 * 4000, "tests", "prose").reshape(4000, 5, 4)
     documents = []
     for document in words:

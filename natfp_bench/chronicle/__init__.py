@@ -6,8 +6,9 @@ number and tense, dates that advance, dialogue. It needs no download and is the 
 machine; since text and derivation correspond one to one (see `choices`), the code length of any document under the
 source is exact, which gives the entropy that a language model of it can at best reach.
 
-Reading order: `grammar` from its `document` downwards; beneath it `openings`, `dialogue`, `clauses` (with `subjects`,
-`objects`, `settled`), `phrases`, `scene`; at the bottom `lexicon` (with `words`, `morphology`), `choices`, `interpreters`.
+Reading order: `grammar` from its `document` downwards; beneath it `openings`, `dialogue`, `clauses` (with
+`subjects`, `objects`, `settled`), `phrases`, `scene`; at the bottom `lexicon` (with `words`, `morphology`),
+`choices`, `interpreters`.
 """
 
 from __future__ import annotations

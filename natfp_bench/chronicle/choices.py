@@ -11,11 +11,12 @@ The same program is run by a Writer (draws, and so generates), a Reader (follows
 scores it), a Checker (a Writer that proves each choice visible) and by `derivations` (walks every derivation of
 a small grammar with exact probabilities).
 
-**Texts and derivations correspond one to one.** The options of a branch begin with disjoint sets of tokens (at most
-one option is the "otherwise" that takes every other token), the words of a table are distinct tokens, and what a
-branch offers depends on nothing but the tokens emitted before. So the next token always names the choice that made
-it; two derivations that part company do so in the text; and -log2 of the product of the choices' probabilities
-is the text's exact code length.
+**Texts and derivations correspond one to one.** The options of a branch begin with disjoint sets of tokens, the words
+of a table are distinct tokens (building an index refuses both faults), and what a choice offers depends on nothing but
+the tokens emitted before. At most one option of a branch is the "otherwise": it takes every token that no other
+option claims, and what comes after it must not begin as another option does, which the Checker watches. So the next
+token always names the choice that made it; two derivations that part company do so in the text; and -log2 of the
+product of the choices' probabilities is the text's exact code length.
 
 **Draws** are integers: an option of cumulative weight is taken by `(word64 * total) >> 64`, where word64 comes
 from SHAKE-256. The probability of an option differs from weight / total by less than total / 2**64.
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import log2
 from typing import NamedTuple, Protocol
 
@@ -87,6 +88,11 @@ class Table:
     def weight(self, place: int) -> int:
         """Weight of the word at a place."""
         return self.cumulative[place] - (self.cumulative[place - 1] if place else 0)
+
+
+def plain(weights: Mapping[str, int]) -> Table:
+    """Make a table of words of which nothing need be known but their weights."""
+    return Table((Word(text, text), weight) for text, weight in weights.items())
 
 
 class Branch:

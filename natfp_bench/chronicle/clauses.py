@@ -26,8 +26,6 @@ CONSTRUCTIONS = {
     for form in FORMS
     for full in (True, False)
 }
-SEEN = Branch(("thing", 3, OTHERWISE), ("person", 2, lex.GIVEN))
-THAT_THING = Branch(("no", 8, OTHERWISE), ("that", 1, "that"))
 
 
 def verb_phrase(c: Chooser, scene: Scene, form: str, full: bool = True, name: str = "") -> None:
@@ -78,17 +76,18 @@ def verb_phrase(c: Chooser, scene: Scene, form: str, full: bool = True, name: st
             subordinate(c, scene)
         case "wish":
             c.say("to")
-            verb_phrase(c, scene, "base")
+            verb_phrase(c, scene, "base", name=c.branch(CONSTRUCTIONS["base", False]))
         case "persuade":
             person(c, scene)
             c.say("to")
-            verb_phrase(c, scene, "base")
+            verb_phrase(c, scene, "base", name=c.branch(CONSTRUCTIONS["base", False]))
     if full and name in TAIL_OF:
         tail(c, scene, TAIL_OF[name])
 
 
 TAIL_OF = {
-    "handle": "act", "give": "act", "tend": "act", "trade": "act", "fix": "act", "unlock": "act", "social": "act", "perceive": "state",
+    "handle": "act", "give": "act", "tend": "act", "trade": "act", "fix": "act", "unlock": "act",
+    "social": "act", "perceive": "state",
     "move": "motion", "place": "motion", "stay": "posture", "work": "activity", "consume": "activity",
 }  # fmt: skip
 
@@ -114,7 +113,7 @@ HAVING = {
     within: Branch(("done", 10, PERFECT[within]), ("number", 2, lex.NUMBERS), ("article", 3, "a an"), ("not", 2, "not"))
     for within in (False, True)
 }
-SPOKEN = {"think": 8, "wish": 9, "care": 7, "perceive": 3, "become": 3}
+SPOKEN = {"think": 8, "wish": 9, "care": 7, "perceive": 3}
 DO = {"past": "did", "s": "does", "base": "do"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import lexicon as lex
-from .choices import OTHERWISE, Branch, Chooser, Table, Word
+from .choices import OTHERWISE, Branch, Chooser, plain
 from .clauses import predicate, subordinate, verb_phrase
 from .lexicon import SPEECH
 from .objects import constructions
@@ -11,19 +11,17 @@ from .phrases import THING, character, definite, kin
 from .scene import FIRST_PERSON, PRESENT, Scene
 
 COMMANDS = {
-    "handle": 6, "give": 6, "tend": 3, "move": 4, "stay": 3, "social": 4, "fix": 3, "consume": 2, "care": 2, "persuade": 3,
+    "handle": 6, "give": 6, "tend": 3, "move": 4, "stay": 3, "social": 4, "fix": 3, "consume": 2, "care": 2,
+    "persuade": 3,
 }  # fmt: skip
 COMMAND = constructions("base", COMMANDS)
-MODAL = Table((Word(word, word), weight) for word, weight in (("will", 3), ("can", 3), ("must", 1), ("should", 1)))
+MODAL = plain({"will": 3, "can": 3, "must": 1, "should": 1})
 VOCATIVE = {
     named: Branch(("none", 12, OTHERWISE), ("name", 3 if named else 0, lex.GIVEN), ("sir", 1, "sir madam friend"))
     for named in (False, True)
 }
-ADDRESSES = Table((Word(word, word), weight) for word, weight in (("sir", 3), ("friend", 2), ("madam", 1)))
-EXCLAMATIONS = Table(
-    (Word(word, word), weight)
-    for word, weight in lex.zipf(["no", "yes", "well", "alas", "oh", "indeed", "listen", "nonsense"])
-)
+ADDRESSES = plain({"sir": 3, "friend": 2, "madam": 1})
+EXCLAMATIONS = plain(dict(lex.zipf(["no", "yes", "well", "alas", "oh", "indeed", "listen", "nonsense"])))
 EXCLAIMED = Branch(("no", 6, OTHERWISE), ("yes", 1, EXCLAMATIONS))
 UTTERANCES = Branch(
     ("i", 24, "I"),

@@ -7,8 +7,8 @@ from functools import cache
 
 from . import lexicon as lex
 from . import words
-from .choices import END, OTHERWISE, Branch, Chooser, Table, Word
-from .clauses import Subject, clause, further, predicate, subordinate, verb_phrase
+from .choices import END, OTHERWISE, Branch, Chooser, Table, Word, plain
+from .clauses import clause, further, predicate, subordinate, verb_phrase
 from .dialogue import dialogue
 from .lexicon import VERBS
 from .morphology import ordinal, plural
@@ -16,6 +16,7 @@ from .objects import CLAUSAL, SIMPLE, constructions
 from .openings import opening
 from .phrases import THING, character, indefinite, town, where
 from .scene import PAST, PRESENT, Scene, month_and_day
+from .subjects import Subject
 
 SHORTEST, LONGEST = 50, 135  # tokens after which a document may end, and must
 STOP = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"), ("more", 33, OTHERWISE))
@@ -52,31 +53,13 @@ def closing(c: Chooser, scene: Scene, form: str) -> None:
     c.say(".")
 
 
-FATES = Table((Word(word, word), weight) for word, weight in (("life", 3), ("fate", 2), ("story", 2), ("luck", 1)))
+FATES = plain({"life": 3, "fate": 2, "story": 2, "luck": 1})
 
 
 # --- sentences -----------------------------------------------------------------------------------------------------
 
-PARTICIPLES = constructions(
-    "ing",
-    {
-        name: {**SIMPLE, **CLAUSAL}[name]
-        for name in [
-            "handle",
-            "move",
-            "stay",
-            "perceive",
-            "tend",
-            "work",
-            "place",
-            "care",
-            "wish",
-            "trade",
-            "fix",
-            "unlock",
-        ]
-    },
-)
+OPENERS = "handle move stay perceive tend work place care wish trade fix unlock"
+PARTICIPLES = constructions("ing", {name: {**SIMPLE, **CLAUSAL}[name] for name in OPENERS.split()})
 SENTENCES = {
     dated: Branch(
         ("plain", 44, OTHERWISE),
@@ -97,26 +80,19 @@ SENTENCES = {
     )
     for dated in (False, True)
 }
-CONJUNCTIONS = Table(
-    (Word(word, word), weight)
-    for word, weight in lex.zipf(["when", "because", "while", "after", "before", "although", "since", "if"])
-)
+CONJUNCTIONS = plain(dict(lex.zipf(["when", "because", "while", "after", "before", "although", "since", "if"])))
 CONTINUE = Branch(
     ("stop", 46, "."), ("and", 16, "and"), ("comma", 14, ","), ("semicolon", 5, ";"),
     ("subordinate", 9, "because when while until after before"),
 )  # fmt: skip
 CONTINUE_AGAIN = Branch(("stop", 12, "."), ("and", 2, "and"), ("comma", 1, ","))
-LINKS = Table(
-    (Word(word, word), weight) for word, weight in (("and", 6), ("but", 5), ("for", 2), ("so", 2), ("yet", 1))
-)
+LINKS = plain({"and": 6, "but": 5, "for": 2, "so": 2, "yet": 1})
 BRIEF = ("when", "until", "after", "before")
-LATER_CONJUNCTIONS = Table(
-    (Word(word, word), weight) for word, weight in lex.zipf(["because", "when", "while", "until", "after", "before"])
-)
+LATER_CONJUNCTIONS = plain(dict(lex.zipf(["because", "when", "while", "until", "after", "before"])))
 IN_THE = Branch(("the", 3, "the"), ("town", 2, lex.TOWNS))
 AT = Branch(("last", 2, "last first once"), ("hour", 3, lex.HOURS))
-AT_LAST = Table((Word(word, word), weight) for word, weight in (("last", 3), ("first", 2), ("once", 1)))
-EVERYONE = Table((Word(word, word), weight) for word, weight in (("nobody", 2), ("everybody", 1)))
+AT_LAST = plain({"last": 3, "first": 2, "once": 1})
+EVERYONE = plain({"nobody": 2, "everybody": 1})
 
 
 def sentence(c: Chooser, scene: Scene) -> None:
@@ -135,7 +111,7 @@ def sentence(c: Chooser, scene: Scene) -> None:
         case "manner":
             c.word(lex.MANNER[scene.topic])
             c.say(",")
-            who = clause(c, scene)
+            who = clause(c, scene, brief=True)
         case "subordinate":
             subordinate(c, scene, c.word(CONJUNCTIONS).text in BRIEF)
             c.say(",")
@@ -288,7 +264,7 @@ def impersonal(c: Chooser, scene: Scene) -> None:
         c.word(VERBS["rain"].forms[one.form][scene.season])
         if c.branch(ALL_DAY) == "all":
             c.say("all")
-            c.word(lex.SPAN)
+            c.word(lex.DAYS)
         return
     c.say(one.be)
     match c.branch(IT_IS):

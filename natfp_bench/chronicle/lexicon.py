@@ -109,8 +109,11 @@ class Verbs:
         }
 
 
+SEXES = {**dict.fromkeys(words.MEN.split(), "male"), **dict.fromkeys(words.WOMEN.split(), "female")}
+
+
 def _singular(lemma: str, share: int) -> list[tuple[Word, int]]:
-    return [(Word(lemma, lemma), share)]
+    return [(Word(lemma, lemma, kind=SEXES.get(lemma, "")), share)]
 
 
 def _plural(lemma: str, share: int) -> list[tuple[Word, int]]:
@@ -119,7 +122,7 @@ def _plural(lemma: str, share: int) -> list[tuple[Word, int]]:
 
 
 def _spelled(spell: Callable[[str], str]) -> Forms:
-    return lambda lemma: [(Word(spell(lemma), lemma), 1)]
+    return lambda lemma: [(Word(spell(lemma), lemma, kind=SEXES.get(lemma, "")), 1)]
 
 
 def _invariable(lines: Lines) -> WordClass:
@@ -137,8 +140,9 @@ def _named(line: str, kind: str) -> Table:
     return Table((Word(name, name, kind=kind), weight) for name, weight in zipf(line.split()))
 
 
-OCCUPATIONS = Nouns(words.OCCUPATIONS)
-PEOPLE = Nouns({**words.OCCUPATIONS, "": words.PEOPLE[""]})
+PEOPLE = Nouns(
+    {topic: f"{words.OCCUPATIONS.get(topic, '')} {words.PEOPLE.get(topic, '')}" for topic in ("", *words.TOPICS)}
+)
 THINGS, ANIMALS, SITES = Nouns(words.THINGS, 6), Nouns(words.ANIMALS), Nouns(words.SITES, 20)
 INDOORS = Nouns(
     {
@@ -165,37 +169,7 @@ SUPERLATIVES = WordClass({"": words.COMPARABLE}, _spelled(morphology.superlative
 MANNER, OFTEN = _invariable({"": words.MANNER}), _invariable({"": words.OFTEN})
 OPENING_ADVERBS = _invariable({"": words.OPENING_ADVERBS})
 
-VERBS = {
-    name.lower(): Verbs(getattr(words, name))
-    for name in (
-        [
-            "HANDLE",
-            "GIVE",
-            "TEND",
-            "TRADE",
-            "MOVE",
-            "STAY",
-            "WORK",
-            "PERCEIVE",
-            "SOCIAL",
-            "THINK",
-            "WISH",
-            "PLACE",
-            "FIX",
-            "CONSUME",
-            "CARE",
-            "BECOME",
-            "GLOW",
-            "ROAM",
-            "PERSUADE",
-            "UNLOCK",
-            "ACHE",
-            "RAIN",
-            "REST",
-            "HAPPEN",
-        ]
-    )
-}
+VERBS = {name.lower(): Verbs(getattr(words, name)) for name in (words.VERB_CLASSES.split())}
 SPEECH = {name.lower(): Verbs({"": getattr(words, name)}) for name in ("SPEAK", "ASK", "CRY")}
 
 MALE, FEMALE = _named(words.MALE, "male"), _named(words.FEMALE, "female")
@@ -204,6 +178,7 @@ GIVEN = Table(
     for kind, line in (("male", words.MALE), ("female", words.FEMALE))
     for name, weight in zipf(line.split())
 )
+NAMES = {"male": MALE, "female": FEMALE, "": GIVEN}
 SURNAMES, TOWNS = _named(words.SURNAMES, ""), _named(words.TOWNS, "")
 KIN = Table(
     (Word(name, name, kind=kind), weight)
@@ -214,190 +189,11 @@ PARTS_OF_DAY, DAYS, HOURS, UNITS, SPAN, COINS = (
     _named(line, "") for line in (words.PARTS_OF_DAY, words.DAYS, words.HOURS, words.UNITS, words.SPAN, words.COINS)
 )
 MONTHS = tuple(words.MONTHS.split())
-NUMBERS = Table(
-    (Word(name, name, plural=True), weight)
-    for name, weight in zipf(
-        [
-            "two",
-            "three",
-            "four",
-            "six",
-            "five",
-            "several",
-            "many",
-            "some",
-            "ten",
-            "twelve",
-            "seven",
-            "eight",
-            "twenty",
-            "nine",
-            "forty",
-            "thirty",
-            "fifty",
-            "eleven",
-        ]
-    )
-)
+NUMBERS = Table((Word(name, name, plural=True), weight) for name, weight in zipf(words.NUMBERS.split()))
 UNUSED = frozenset(  # forms that no construction asks for
-    [
-        "SPEECH.speak.ing",
-        "SPEECH.ask.base",
-        "SPEECH.ask.ing",
-        "SPEECH.ask.done",
-        "SPEECH.cry.base",
-        "SPEECH.cry.ing",
-        "SPEECH.cry.done",
-        "VERBS.think.ing",
-        "VERBS.become.ing",
-        "VERBS.persuade.ing",
-        "VERBS.glow.base",
-        "VERBS.glow.done",
-        "VERBS.ache.base",
-        "VERBS.ache.done",
-        "VERBS.rain.base",
-        "VERBS.rain.done",
-        "VERBS.happen.ing",
-        "VERBS.happen.done",
-        "VERBS.roam.done",
-        "VERBS.rest.done",
-        "VERBS.rest.ing",
-    ]
+    words.UNUSED.split()
 )
-FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "after",
-        "ago",
-        "alas",
-        "all",
-        "although",
-        "am",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "autumn",
-        "away",
-        "because",
-        "before",
-        "behind",
-        "beside",
-        "but",
-        "by",
-        "called",
-        "can",
-        "cannot",
-        "could",
-        "did",
-        "do",
-        "does",
-        "ended",
-        "ends",
-        "every",
-        "everybody",
-        "fate",
-        "first",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "him",
-        "his",
-        "home",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "let",
-        "life",
-        "listen",
-        "lived",
-        "lives",
-        "luck",
-        "madam",
-        "me",
-        "might",
-        "much",
-        "must",
-        "my",
-        "name",
-        "named",
-        "near",
-        "next",
-        "no",
-        "nobody",
-        "nonsense",
-        "not",
-        "of",
-        "oh",
-        "on",
-        "once",
-        "our",
-        "outside",
-        "over",
-        "past",
-        "quite",
-        "rather",
-        "shall",
-        "she",
-        "should",
-        "since",
-        "sir",
-        "so",
-        "spring",
-        "still",
-        "story",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "there",
-        "this",
-        "thus",
-        "till",
-        "to",
-        "too",
-        "towards",
-        "until",
-        "us",
-        "very",
-        "was",
-        "we",
-        "well",
-        "were",
-        "when",
-        "where",
-        "while",
-        "who",
-        "whose",
-        "why",
-        "will",
-        "winter",
-        "with",
-        "would",
-        "yes",
-        "yet",
-        "you",
-        "your",
-        "summer",
-        "going",
-        "never",
-        "has",
-        "last",
-        "friend",
-        "indeed",
-        "some",
-    ]
-)
+FUNCTION_WORDS = frozenset(words.FUNCTION_WORDS.split())
 PROPER = frozenset((*GIVEN.texts, *SURNAMES.texts, *TOWNS.texts, *MONTHS, "I"))
 
 
@@ -441,7 +237,7 @@ def word_classes() -> tuple[tuple[str, frozenset[str]], ...]:
                 add(f"{name}.{key}", value)
 
     for name, thing in sorted(globals().items()):
-        if name.isupper() and name != "UNUSED":
+        if name.isupper() and name != "SEXES":
             add(name, thing)
     found.append(("MONTHS", frozenset(MONTHS)))
     return tuple(pair for pair in found if pair[0] not in UNUSED)

@@ -10,7 +10,8 @@ from .scene import Scene
 
 FORMS = ("base", "s", "past", "ing", "done")
 SIMPLE = {  # constructions that take no clause, and their weights
-    "handle": 16, "give": 6, "tend": 5, "trade": 3, "move": 15, "stay": 6, "work": 8, "perceive": 9, "social": 8, "place": 5,
+    "handle": 16, "give": 6, "tend": 5, "trade": 3, "move": 15, "stay": 6, "work": 8, "perceive": 9,
+    "social": 8, "place": 5,
     "fix": 4, "consume": 4, "care": 5, "become": 4, "unlock": 2,
 }  # fmt: skip
 CLAUSAL = {"think": 8, "wish": 6, "speak": 3, "persuade": 4}
@@ -18,6 +19,7 @@ ALL_VERBS = {**VERBS, **SPEECH}
 
 
 def constructions(form: str, weights: dict[str, int]) -> Branch:
+    """Branch on the construction, which the verb itself names: no verb is in two of them."""
     return Branch(*((name, weight, ALL_VERBS[name].forms[form]) for name, weight in weights.items()))
 
 
@@ -25,6 +27,9 @@ def _others(scene: Scene) -> tuple[str, ...] | None:
     """Return the name to exclude where somebody else is meant; None if there is nobody else."""
     center = (scene.center.given,) if scene.center else ()
     return center if len(scene.characters) > len(center) else None
+
+
+THAT_THING = Branch(("no", 8, OTHERWISE), ("that", 1, "that"))
 
 
 def history(c: Chooser, scene: Scene) -> None:
@@ -38,7 +43,8 @@ def history(c: Chooser, scene: Scene) -> None:
 
 
 PERCEIVED = Branch(
-    ("animal", 3, lex.ANIMALS.any), ("thing", 4, lex.THINGS.any), ("person", 4, lex.PEOPLE.any), ("site", 3, lex.SITES.any),
+    ("animal", 3, lex.ANIMALS.any), ("thing", 4, lex.THINGS.any), ("person", 4, lex.PEOPLE.any),
+    ("site", 3, lex.SITES.any),
     ("weather", 1, lex.WEATHER),
 )  # fmt: skip
 PERCEIVED_FORM = {
@@ -90,7 +96,7 @@ def doing(c: Chooser, scene: Scene) -> None:
 
 FOOD = {
     own: Branch(
-        ("the", 4, "the"), ("some", 3, "some"), ("own", 3 if own else 0, own), ("much", 1, "much"),
+        ("the", 4, "the"), ("some", 3, "some"), ("own", 3 if own else 0, own),
     )
     for own in POSSESSIVES
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import lexicon as lex
-from .choices import OTHERWISE, Branch, Chooser, Table, Word
+from .choices import OTHERWISE, Branch, Chooser, Table, Word, plain
 from .clauses import verb_phrase
 from .morphology import ordinal
 from .phrases import TITLES, town
@@ -13,13 +13,13 @@ OPENINGS = Branch(
     ("on", 6, "on"), ("in", 8, "in"), ("name", 6, lex.GIVEN), ("there", 3, "there"), ("long", 2, "long"),
     ("this", 2, "this"), ("article", 4, "a an"),
 )  # fmt: skip
-SEASONS = Table((Word(name, name), 1) for name in ("spring", "summer", "autumn", "winter"))
+SEASONS = plain(dict.fromkeys(("spring", "summer", "autumn", "winter"), 1))
 YEARS = Table((Word(str(year), str(year)), 1) for year in range(1740, 1880))
-MONTHS = Table((Word(month, month), 1) for month in lex.MONTHS)
+MONTHS = plain(dict.fromkeys(lex.MONTHS, 1))
 DAYS = Table((Word(ordinal(day), str(day)), 1) for day in range(1, 29))
 WHEN_OR_WHERE = Branch(("season", 6, "the"), ("town", 3, lex.TOWNS), ("year", 4, YEARS), ("month", 4, MONTHS))
-IS_TABLE = Table((Word(verb, verb), weight) for verb, weight in (("was", 2), ("is", 1)))
-LIVES = Table((Word(verb, verb), weight) for verb, weight in (("lived", 2), ("lives", 1)))
+WAS_OR_IS = plain({"was": 2, "is": 1})
+LIVES = plain({"lived": 2, "lives": 1})
 LIVED = Branch(("lived", 2, "lived"), ("did", 3, OTHERWISE))
 HERO_DESCRIBED = Branch(("yes", 1, lex.TRAITS.plain), ("no", 1, OTHERWISE))
 
@@ -69,14 +69,14 @@ def opening(c: Chooser, scene: Scene, heroes: lex.Heroes) -> None:
                 verb_phrase(c, scene, "past")
         case "name":  # Thomas Holt is a poor miller in Ashford
             name = full_name(c, scene)
-            scene.tense = PAST if c.word(IS_TABLE).text == "was" else PRESENT
+            scene.tense = PAST if c.word(WAS_OR_IS).text == "was" else PRESENT
             occupation = hero(c, scene, heroes)
             c.say("in")
             town(c, scene)
             scene.introduce(Character(name, occupation))
         case "there":  # There was once a miller in Ashford whose name was Thomas Holt
             c.say("there")
-            scene.tense = PAST if (tense := c.word(IS_TABLE).text) == "was" else PRESENT
+            scene.tense = PAST if (tense := c.word(WAS_OR_IS).text) == "was" else PRESENT
             occupation = hero(c, scene, heroes)
             c.say("in")
             town(c, scene)

@@ -143,7 +143,6 @@ def town(c: Chooser, scene: Scene) -> None:
 NAMED = Branch(("no", 3, OTHERWISE), ("yes", 2, lex.GIVEN))
 TITLED = Branch(("no", 7, OTHERWISE), ("yes", 1, "named called"))
 TITLES = Branch(("named", 3, "named"), ("called", 2, "called"))
-RANKED = Branch(("best", 1, lex.SUPERLATIVES), ("plain", 15, OTHERWISE))
 
 
 def _whom(others: bool, own: str, pronoun: str) -> Branch:
@@ -203,9 +202,8 @@ def kin(c: Chooser, scene: Scene) -> Character | None:
         return owner.kin[word.text] if owner else None
     if len(scene.characters) > 3 or c.branch(NAMED) == "no":
         return None
-    names = lex.MALE if word.kind == "male" else lex.FEMALE
     taken = tuple(name for name, who in scene.characters.items() if who.sex == word.kind)
-    relative = Character(c.word(names, excluding=taken))
+    relative = Character(c.word(lex.NAMES[word.kind], excluding=taken))
     owner.kin[word.text] = relative
     scene.introduce(relative)
     scene.turn_to(owner)
@@ -226,11 +224,13 @@ WHITHER = Branch(
 GOAL = {own: Branch(("town", 2, lex.TOWNS), ("site", 7, f"the a an {own}")) for own in POSSESSIVES}
 TAILS = {  # what may trail after a verb of some sort: one does not notice bravely, nor drop a box for six weeks
     sort: Branch(
-        ("nothing", nothing, OTHERWISE), ("manner", manner, lex.MANNER), ("where", place, WHERE), ("with", company, "with"),
+        ("nothing", nothing, OTHERWISE), ("manner", manner, lex.MANNER), ("where", place, WHERE),
+        ("with", company, "with"),
         ("for", lasting, "for"), ("till", lasting, "till"), ("all", lasting, "all"), ("every", lasting, "every"),
     )
     for sort, nothing, manner, place, company, lasting in (
-        ("act", 66, 12, 22, 0, 0), ("state", 90, 0, 10, 0, 0), ("motion", 75, 14, 0, 11, 0), ("activity", 40, 14, 22, 8, 5),
+        ("act", 66, 12, 22, 0, 0), ("state", 90, 0, 10, 0, 0), ("motion", 75, 14, 0, 11, 0),
+        ("activity", 40, 14, 22, 8, 5),
         ("posture", 66, 10, 0, 10, 4),
     )
 }  # fmt: skip

@@ -68,8 +68,22 @@ class Scene:
     """The state of a telling."""
 
     __slots__ = (
-        "cast", "center", "characters", "date", "depth", "familiar", "full_name", "hero", "it", "named", "possessive", "season", "tense", "topic", "where_or_when"
-    )  # fmt: skip
+        "cast",
+        "center",
+        "characters",
+        "date",
+        "depth",
+        "familiar",
+        "full_name",
+        "hero",
+        "it",
+        "named",
+        "possessive",
+        "season",
+        "tense",
+        "topic",
+        "where_or_when",
+    )
 
     def __init__(self) -> None:
         self.topic = ""

@@ -16,13 +16,15 @@ def _of(name: str, form: str) -> lex.WordClass:
 SETTLED = {
     (kind, agreement): Branch(("be", be, agreement.be), ("verb", 100 - be, _of(verb, agreement.form)))
     for kind, verb, be in (
-        ("animal", "roam", 20), ("thing", "rest", 60), ("site", "rest", 65), ("weather", "glow", 25), ("event", "happen", 45),
+        ("animal", "roam", 20), ("thing", "rest", 60), ("site", "rest", 65), ("weather", "glow", 25),
+        ("event", "happen", 45),
         ("abstract", "happen", 60), ("body", "ache", 30),
     )
     for agreement in (*PAST, *PRESENT)
 }  # fmt: skip
 VERB_OF = {
-    "animal": "roam", "thing": "rest", "site": "rest", "weather": "glow", "event": "happen", "abstract": "happen", "body": "ache",
+    "animal": "roam", "thing": "rest", "site": "rest", "weather": "glow", "event": "happen",
+    "abstract": "happen", "body": "ache",
 }  # fmt: skip
 ATTRIBUTE = {
     "animal": lex.BEASTLY.plain, "thing": lex.STATES, "site": lex.LOCAL.plain, "weather": lex.WEATHERLY.plain,

@@ -66,10 +66,11 @@ def subject(c: Chooser, scene: Scene) -> Subject:
             c.say("the")
             return _noun_subject(c, scene)
         case "article":
-            indefinite(c, scene, PERSON)
+            sex = indefinite(c, scene, PERSON).kind
             if len(scene.characters) < 4 and c.branch(TITLED) == "yes":
                 c.say(c.branch(TITLES))
-                scene.introduce(Character(c.word(lex.GIVEN, excluding=tuple(scene.characters))))
+                taken = tuple(name for name, who in scene.characters.items() if not sex or who.sex == sex)
+                scene.introduce(Character(c.word(lex.NAMES[sex], excluding=taken)))
             else:
                 _strangers(scene, one)
         case "own":

@@ -10,41 +10,62 @@ TOPICS = ("harvest", "voyage", "mill", "market", "school", "court", "mountain", 
 Lines = dict[str, str]
 
 OCCUPATIONS: Lines = {
-    "harvest": "farmer reaper ploughman thresher labourer gleaner shepherd haymaker dairymaid bailiff carter drover",
-    "voyage": "sailor captain fisherman pilot boatswain whaler mate harpooner shipwright smuggler cook passenger",
+    "harvest": "farmer reaper thresher labourer gleaner shepherd haymaker bailiff carter drover",
+    "voyage": "sailor captain pilot whaler mate harpooner shipwright smuggler cook passenger",
     "mill": "miller carpenter weaver spinner engineer fuller cooper wheelwright millwright apprentice dyer clothier",
-    "market": "merchant pedlar baker butcher grocer fishwife draper chandler tinker shopkeeper auctioneer moneylender",
-    "school": "schoolmaster teacher scholar pupil governess tutor usher librarian schoolmistress copyist inspector bookbinder",
-    "court": "judge lawyer clerk constable magistrate juror gaoler barrister bishop sheriff notary prosecutor",
-    "mountain": "guide goatherd hermit climber miner quarryman pilgrim surveyor innkeeper woodcutter muleteer monk",
-    "illness": "doctor nurse surgeon midwife apothecary sexton invalid physician priest herbalist dentist gravedigger",
+    "market": "merchant pedlar baker butcher grocer draper chandler tinker shopkeeper auctioneer moneylender",
+    "school": "teacher scholar pupil tutor usher librarian copyist inspector bookbinder",
+    "court": "judge lawyer clerk constable magistrate juror gaoler barrister sheriff notary prosecutor",
+    "mountain": "guide goatherd hermit climber miner pilgrim surveyor innkeeper woodcutter muleteer",
+    "illness": "doctor nurse surgeon apothecary sexton invalid physician herbalist dentist gravedigger",
     "music": "fiddler singer piper drummer organist choirmaster dancer composer harper bellringer flautist conductor",
-    "hunt": "hunter gamekeeper forester huntsman trapper squire poacher falconer groom beater ranger",
+    "hunt": "hunter gamekeeper forester trapper poacher falconer groom beater ranger",
 }
 
 PEOPLE: Lines = {
+    "harvest": "ploughman dairymaid",
+    "voyage": "fisherman boatswain",
+    "market": "fishwife",
+    "school": "schoolmaster governess schoolmistress",
+    "court": "bishop",
+    "mountain": "quarryman monk",
+    "illness": "midwife priest",
+    "hunt": "huntsman squire",
     "": "man woman boy girl neighbour child friend stranger widow traveller servant beggar guest soldier tailor "
     "cobbler blacksmith maid lodger orphan thief parson widower cousin bachelor prisoner messenger tenant landlord "
-    "potter saddler barber thatcher mason glazier postman washerwoman housekeeper gardener painter printer clockmaker "
+    "potter saddler barber thatcher mason glazier postman washerwoman housekeeper gardener painter printer "
+    "clockmaker "
     "ropemaker basketmaker stonecutter coachman porter watchman tollkeeper schoolchild newcomer villager townsman "
     "deserter foreigner cripple giant twin elder heir uncle aunt",
 }
 
+MEN = (  # whoever is called one of these has a man's name
+    "man boy widower bachelor landlord watchman coachman postman townsman uncle parson soldier fisherman ploughman "
+    "boatswain schoolmaster bishop quarryman monk priest huntsman squire blacksmith giant"
+)
+WOMEN = "woman girl widow maid washerwoman housekeeper aunt dairymaid fishwife governess schoolmistress midwife"
+
 THINGS: Lines = {
-    "": "basket lantern box knife bag hat coat key blanket stick rope cup bottle cloak candle purse chair bundle jug pipe "
-    "plate bowl bucket spoon ring umbrella shawl parcel handkerchief apron glove boot kettle ladder trunk pillow hammer "
-    "watch mirror needle ribbon brush razor comb button broom spade bench stool lamp clock carpet curtain cushion chest "
+    "": "basket lantern box knife bag hat coat key blanket stick rope cup bottle cloak candle purse chair "
+    "bundle jug pipe "
+    "plate bowl bucket spoon ring umbrella shawl parcel handkerchief apron glove boot kettle ladder trunk "
+    "pillow hammer "
+    "watch mirror needle ribbon brush razor comb button broom spade bench stool lamp clock carpet curtain "
+    "cushion chest "
     "toy doll portrait necklace locket snuffbox scarf belt buckle feather ladle tray teapot saucepan "
     "cradle thimble tablecloth matchbox penknife envelope newspaper photograph almanac",
     "harvest": "sickle scythe sheaf rake pitchfork wagon plough flail sack hayfork barrow yoke harrow hoe churn pail "
     "wheelbarrow haystack whetstone turnip cabbage pumpkin waterskin sieve",
-    "voyage": "sail net oar compass barrel telescope map lifeboat chain mast sextant cutlass flag hammock harpoon raft "
+    "voyage": "sail net oar compass barrel telescope map lifeboat chain mast sextant cutlass flag hammock "
+    "harpoon raft "
     "paddle logbook buoy whistle cask cable pulley hook",
-    "mill": "wheel millstone spindle loom bobbin saw plank chisel cog lever shuttle axle winch hopper plane shovel nail "
+    "mill": "wheel millstone spindle loom bobbin saw plank chisel cog lever shuttle axle winch hopper plane "
+    "shovel nail "
     "bolt crank ledger hatchet wrench mallet shaft",
     "market": "scale coin loaf apple pie egg onion ham crate pear sausage candlestick melon bonnet lemon "
     "potato trinket plum cake tankard beehive",
-    "school": "book slate pen pencil desk inkwell globe primer satchel blackboard notebook dictionary atlas ruler cane "
+    "school": "book slate pen pencil desk inkwell globe primer satchel blackboard notebook dictionary atlas "
+    "ruler cane "
     "bookmark grammar copybook inkstand abacus prize medal bookshelf",
     "court": "letter seal paper scroll summons robe wig gavel document handcuff charter petition contract "
     "receipt banknote warrant bible quill affidavit deed pistol dagger crown",
@@ -73,19 +94,22 @@ ANIMALS: Lines = {
 }
 
 FOODS: Lines = {  # no plurals
-    "": "bread soup milk cheese tea meat butter beer wine fish porridge honey salt broth water sugar bacon coffee cider "
+    "": "bread soup milk cheese tea meat butter beer wine fish porridge honey salt broth water sugar bacon "
+    "coffee cider "
     "ale rice jam brandy vinegar mustard gruel gin mutton beef cream pudding rum dough veal venison treacle",
 }
 
 GOODS: Lines = {  # no plurals; measured by the containers
-    "": "flour wool corn wood coal straw hay wheat barley grain oil sand linen cotton leather tar gunpowder tobacco silk "
+    "": "flour wool corn wood coal straw hay wheat barley grain oil sand linen cotton leather tar gunpowder "
+    "tobacco silk "
     "pepper iron clay lime paint seed soap wax turf rye malt chalk ink medicine silver copper tin lead timber",
 }
 
 MEASURES = "sack barrel basket box bag cart cask bundle crate bucket"
 
 SITES: Lines = {
-    "": "house church village inn river bridge road kitchen garden gate square street well cottage lane stable door fire "
+    "": "house church village inn river bridge road kitchen garden gate square street well cottage lane stable "
+    "door fire "
     "tavern chapel graveyard cellar courtyard attic parlour ditch pond bakery smithy tower fountain hedge crossroads "
     "pump stile ford orchard station",
     "harvest": "field barn meadow farm granary dairy pasture farmyard cornfield paddock",
@@ -95,20 +119,23 @@ SITES: Lines = {
     "school": "school classroom library playground schoolroom college dormitory study museum academy",
     "court": "courtroom prison gaol palace office cell gallery gallows dock courthouse",
     "mountain": "mountain cave pass summit glacier peak hut valley ridge monastery waterfall slope gorge quarry",
-    "illness": "hospital bedroom sickroom bed infirmary surgery ward almshouse asylum pharmacy deathbed dispensary",
+    "illness": "hospital bedroom sickroom bed infirmary surgery ward almshouse asylum pharmacy dispensary",
     "music": "theatre ballroom stage bandstand cathedral belfry opera",
     "hunt": "forest clearing den kennel thicket lodge moor marsh park burrow copse warren",
 }
 
 # Sites that one is at, but hardly in.
 OPEN_SITES = (
-    "river bridge road gate square street well lane door fire ditch pond tower fountain hedge crossroads pump stile ford "
-    "threshing beach shore cliff reef quay deck wharf millpond weir sluice dam stall summit peak ridge waterfall slope dock "
-    "gallows stage moor glacier bed bay island mountain deathbed harbour pass"
+    "river bridge road gate square street well lane door ditch pond tower fountain hedge crossroads pump "
+    "stile ford "
+    "threshing beach shore cliff reef quay deck wharf millpond weir sluice dam stall summit peak ridge "
+    "waterfall slope dock "
+    "gallows stage moor glacier bed bay island mountain harbour pass"
 )
 
 FIXTURES: Lines = {
-    "": "window wall roof chimney fence floor shutter table cupboard hearth doorstep ceiling lock hinge staircase gutter "
+    "": "window wall roof chimney fence floor shutter table cupboard hearth doorstep ceiling lock hinge "
+    "staircase gutter "
     "signboard gatepost drain stove oven mantelpiece railing porch doorway cart carriage boat shed",
 }
 
@@ -129,7 +156,8 @@ EVENTS: Lines = {
 }
 
 ABSTRACTS: Lines = {
-    "": "news truth promise secret story mistake money debt word answer plan dream death rumour danger trouble kindness "
+    "": "news truth promise secret story mistake money debt word answer plan dream death rumour danger trouble "
+    "kindness "
     "war friendship marriage reward duty loss insult work weather wages rent warning courage pride silence joy grief "
     "anger hunger shame luck advice help honesty cruelty poverty fortune wealth peace freedom patience",
     "harvest": "yield crop ripeness blight",
@@ -145,7 +173,8 @@ ABSTRACTS: Lines = {
 }
 
 FEELINGS = (  # abstracts that need no article
-    "trouble kindness war friendship pride silence joy grief anger hunger shame poverty death peace freedom money work luck "
+    "trouble kindness war friendship pride silence joy grief anger hunger shame poverty death peace freedom "
+    "money work luck "
     "honesty cruelty wealth patience courage danger pain justice music pity laughter idleness debt marriage"
 )
 
@@ -165,20 +194,23 @@ BODY = "hand head eye arm foot heart shoulder face finger knee leg back ear mout
 # Adjectives of people, things, beasts, places, and of what is felt or thought.
 TRAITS = (
     "old young kind poor honest proud quiet clever tall rich stern gentle lazy brave blind cheerful stubborn lame "
-    "careful thin pious foolish modest greedy deaf strong clumsy cunning handsome wise idle rude shy sober stout bold "
+    "careful thin pious foolish modest greedy deaf strong clumsy cunning handsome wise idle rude shy sober "
+    "stout bold "
     "learned humble ragged pale bald ambitious generous merry miserly obedient patriotic plump reckless respectable "
     "simple sullen talkative timid vain wicked worthy cautious eccentric elderly famous dishonest ugly unlucky "
     "industrious hardy solemn drunken witty ungrateful nimble"
 )
 QUALITIES = (
-    "old new small large heavy broken little good fine black white red wooden empty brown dirty blue green long cheap "
+    "old new small large heavy broken little good fine black white red wooden empty brown dirty blue green long "
+    "cheap "
     " rusty cracked beautiful clean worn painted yellow borrowed costly useless strange big light short "
     "plain bent crooked torn gilded sharp blunt faded shining stolen polished ancient oak thick "
     "round narrow hollow damp patched dusty battered precious tiny fragile sturdy neat odd ordinary ornate unusual "
     "enormous expensive elegant upright foreign"
 )
 BEASTLY = (
-    "old young brown white black grey lame fat lean hungry fine spotted wild tame stray wounded swift thirsty stubborn "
+    "old young brown white black grey lame fat lean hungry fine spotted wild tame stray wounded swift thirsty "
+    "stubborn "
     "nervous vicious sleepy shaggy speckled savage restless obedient enormous injured ailing"
 )
 LOCAL = (
@@ -191,12 +223,14 @@ NOTABLE = (
     "unexpected solemn foolish curious tedious memorable costly evil painful endless"
 )
 JUDGEMENTS = (
-    "long terrible sad strange bitter sudden dreadful wonderful simple unexpected foolish curious tedious memorable costly "
+    "long terrible sad strange bitter sudden dreadful wonderful simple unexpected foolish curious tedious "
+    "memorable costly "
     "painful endless welcome useless important certain shameful hopeless tiresome difficult ruinous"
 )
 BODILY = "cold warm wet heavy stiff sore red swollen white dirty bloody weak"
 MOODS = (
-    "tired glad weary angry afraid happy sad ill content hungry lonely anxious calm silent ashamed cold sorry grateful "
+    "tired glad weary angry afraid happy sad ill content hungry lonely anxious calm silent ashamed cold sorry "
+    "grateful "
     "hopeful thirsty jealous astonished cheerful unhappy drowsy sick bitter confused pleased uneasy impatient proud "
     "homesick feverish delighted alarmed frightened disappointed amused offended satisfied bewildered melancholy "
     "restless determined penniless speechless suspicious thankful troubled unwell"
@@ -210,9 +244,11 @@ WEATHERLY = (
     "cold warm dark fine wet mild grey bright still hot dry misty stormy sunny windy dull cloudy foggy clear chilly"
 )
 COMPARABLE = (  # have -er and -est
-    "old young tall poor rich strong wise kind proud brave small large heavy long cheap fine big light short clean dirty "
+    "old young tall poor rich strong wise kind proud brave small large heavy long cheap fine big light short "
+    "clean dirty "
     "thin stout bold stern quiet gentle plain sharp thick narrow cold warm dark steep lonely high low great green "
-    "dusty rusty muddy tiny pale humble idle lazy happy sad angry hungry weary fat lean swift wild tame clever shy merry "
+    "dusty rusty muddy tiny pale humble idle lazy happy sad angry hungry weary fat lean swift wild tame clever "
+    "shy merry "
     "pretty noisy bright dull hot mild damp wide neat odd ugly hardy greedy new strange simple sturdy calm lucky"
 )
 
@@ -243,7 +279,7 @@ WORK: Lines = {
     "voyage": "row sail fish steer swim dive drift paddle",
     "mill": "grind spin weave saw hammer plane",
     "market": "haggle trade bargain barter advertise cheat",
-    "school": "study read write learn recite spell",
+    "school": "study read write recite spell",
     "court": "testify plead swear confess protest appeal",
     "mountain": "scramble camp freeze slide slither clamber",
     "illness": "cough recover suffer moan vomit bleed faint",
@@ -254,7 +290,8 @@ PERCEIVE: Lines = {"": "see watch notice hear observe recognise recall spot glim
 SOCIAL: Lines = {
     "": "thank meet greet follow blame trust obey pity marry tease scold comfort warn invite "
     "accompany advise praise accuse envy forgive deceive miss welcome nurse pay insult embrace kiss protect "
-    "reassure question rob betray despise encourage flatter disturb entertain respect persuade congratulate nudge avoid "
+    "reassure question rob betray despise encourage flatter disturb entertain respect persuade congratulate "
+    "nudge avoid "
     "bury employ dismiss surprise annoy fight summon",
     "court": "arrest sentence acquit condemn defend",
     "illness": "heal cure bandage",
@@ -262,17 +299,19 @@ SOCIAL: Lines = {
     "music": "applaud",
 }
 THINK: Lines = {
-    "": "think know believe hope suppose dream understand imagine doubt suspect guess admit realise conclude boast assume pretend insist"
+    "": "think know believe hope suppose dream understand imagine doubt suspect guess admit realise conclude "
+    "boast assume pretend insist"
 }
 WISH: Lines = {
     "": "want try begin wish decide mean refuse agree intend forget prepare start resolve long manage struggle threaten"
 }
 PLACE: Lines = {"": "reach leave cross enter pass guard own sweep search inherit approach visit rent explore circle"}
-FIX: Lines = {"": "mend repair paint wash scrub break build strike knock block inspect burn measure smash"}
+FIX: Lines = {"": "mend repair paint wash scrub break build strike inspect burn measure smash"}
 UNLOCK: Lines = {"": "open shut close unlock"}
 CONSUME: Lines = {"": "eat taste cook share finish smell serve spill waste swallow"}
 CARE: Lines = {
-    "": "remember discuss fear mention regret enjoy await love hate expect deny celebrate endure dread deserve deplore foresee prefer"
+    "": "remember discuss fear mention regret enjoy await love hate expect deny celebrate endure dread deserve "
+    "deplore foresee prefer"
 }
 PERSUADE: Lines = {"": "ask tell beg command allow compel forbid urge order help"}
 BECOME: Lines = {"": "seem feel look become grow remain appear"}
@@ -288,7 +327,8 @@ CRY = "cry shout exclaim roar scream gasp"
 
 MANNER = (
     "slowly quickly quietly carefully gently softly silently calmly sadly gladly bravely proudly eagerly angrily "
-    "patiently secretly nervously cheerfully wearily politely firmly clumsily hastily anxiously kindly boldly bitterly "
+    "patiently secretly nervously cheerfully wearily politely firmly clumsily hastily anxiously kindly boldly "
+    "bitterly "
     "solemnly lazily foolishly neatly skilfully awkwardly gracefully reluctantly willingly steadily thoughtfully "
     "fiercely honestly idly humbly tenderly sternly cautiously suspiciously swiftly timidly rudely merrily stiffly "
     "gravely painfully hurriedly stubbornly modestly greedily dutifully absently loudly"
@@ -307,7 +347,8 @@ MALE = (
 )
 FEMALE = (
     "Mary Anne Elizabeth Sarah Jane Margaret Hannah Martha Alice Ellen Catherine Susan Harriet Emma Charlotte Lucy "
-    "Rebecca Agnes Isabel Eleanor Dorothy Frances Rachel Judith Esther Lydia Caroline Louisa Sophia Phoebe Maria Julia "
+    "Rebecca Agnes Isabel Eleanor Dorothy Frances Rachel Judith Esther Lydia Caroline Louisa Sophia Phoebe "
+    "Maria Julia "
     "Amelia Barbara Bridget Clara Deborah Edith Fanny Georgiana Helen Jemima Joan Kitty Matilda Millicent Naomi "
     "Philippa Priscilla Rosamund Ruth Sabina Tabitha Ursula Winifred"
 )
@@ -323,7 +364,8 @@ SURNAMES = (
 )
 TOWNS = (
     "Ashford Whitby Oakham Marlow Thornbury Ludlow Kirkby Fairford Wexcombe Harwich Milton Dunster Elmsley Norwood "
-    "Stanhope Coldbrook Brackley Hexham Redmire Sandwell Penrith Aldbury Westerham Longfield Kelso Overton Ravenglass "
+    "Stanhope Coldbrook Brackley Hexham Redmire Sandwell Penrith Aldbury Westerham Longfield Kelso Overton "
+    "Ravenglass "
     "Tavistock Burford Calne Dereham Easingwold Frome Garstang Helmsley Ilminster Knutsford Leominster Malton "
     "Nantwich Otley Pickering Quorn Romsey Settle Tetbury Uppingham Wantage Yarm Alnwick Bakewell Dulverton Ely "
     "Faringdon Glossop Holmfirth Ironbridge Keswick Lavenham Matlock Northleach Olney Painswick Richmond Skipton "
@@ -340,3 +382,23 @@ UNITS = "days weeks hours months years"
 SPAN = "day night week morning evening month winter summer year"
 COINS = "shillings pounds pence crowns guineas"
 MONTHS = "January February March April May June July August September October November December"
+FUNCTION_WORDS = (  # what the grammar writes of its own
+    "a after ago alas all although am an and are as at autumn away because before behind beside but by called "
+    "can cannot could did do does ended ends every everybody fate first for from had has have he her him his "
+    "home i if in into is it let life listen lived lives luck madam me might must my name named near next "
+    "no nobody nonsense not of oh on once our outside over past quite rather shall she should since sir so "
+    "spring still story such than that the their them there this thus till to too towards until us very was we "
+    "well were when where while who whose why will winter with would yes yet you your summer going never has "
+    "last friend indeed some"
+)
+UNUSED = (  # forms that no construction asks for
+    "SPEECH.speak.ing SPEECH.ask.base SPEECH.ask.ing SPEECH.ask.done SPEECH.cry.base SPEECH.cry.ing "
+    "SPEECH.cry.done VERBS.think.ing VERBS.become.ing VERBS.persuade.ing VERBS.glow.base VERBS.glow.done "
+    "VERBS.ache.base VERBS.ache.done VERBS.rain.base VERBS.rain.done VERBS.happen.ing VERBS.happen.done "
+    "VERBS.roam.done VERBS.rest.done VERBS.rest.ing"
+)
+NUMBERS = "two three four six five several many some ten twelve seven eight twenty nine forty thirty fifty eleven"
+VERB_CLASSES = (
+    "HANDLE GIVE TEND TRADE MOVE STAY WORK PERCEIVE SOCIAL THINK WISH PLACE FIX CONSUME CARE BECOME GLOW ROAM "
+    "PERSUADE UNLOCK ACHE RAIN REST HAPPEN"
+)
