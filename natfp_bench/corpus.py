@@ -9,14 +9,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, cast
+from typing import IO, Any, NamedTuple, Protocol
 
 from . import chronicle
 from .errors import UserError, did_you_mean
-from .records import file_digest
+from .records import file_digest, folder_digest
 from .spec import CorpusSpec
 
 HELDOUT_ONE_IN = 20
@@ -24,6 +26,9 @@ HELDOUT_ONE_IN = 20
 
 MAX_CHARACTERS = 1_000_000
 """A longer document is cut into pieces of this length, so that memory stays bounded."""
+
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What reading a file raises where the disk, or a gzip archive, is at fault."""
 
 KINDS = {
     "chronicle": "embedded generator of simple prose, endless, of known entropy; the default",
@@ -64,7 +69,7 @@ def open_corpus(spec: CorpusSpec) -> Corpus:
         case "chronicle" if not rest:
             return Chronicle(spec.seed)
         case "text":
-            return TextFiles(tuple(Path(part).expanduser() for part in rest.split(",") if part))
+            return TextFiles(tuple(Path(os.path.expanduser(part)) for part in rest.split(",") if part))
         case "hf":
             return HubDataset(*_hub_name(rest))
     near = did_you_mean(kind, ["chronicle", "text", "hf"])
@@ -110,33 +115,40 @@ class TextFiles:
         for path in self.paths:
             try:
                 with _open(path) as file:
-                    parts = _json_lines(file, path) if ".jsonl" in _format(path) else _paragraphs(file)
+                    parts = _json_lines(file, path) if _format(path).startswith(".jsonl") else _paragraphs(file)
                     yield from (Document(text) for text in parts)
-            except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-                raise UserError(f"{path}: not readable as UTF-8 text ({error})") from None
+            except UnicodeDecodeError as error:
+                # Its position counts from the last chunk read, which tells nobody anything: the byte itself does.
+                raise UserError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x})") from None
+            except UNREADABLE as error:
+                raise UserError(f"{path}: cannot be read ({error})") from None
 
 
 def _format(path: Path) -> str:
-    return "".join(suffix for suffix in path.suffixes if suffix in (".jsonl", ".gz"))
+    """How a file is read, by the end of its name: `.jsonl`, `.gz`, `.jsonl.gz`, or an empty string for plain text."""
+    name = path.name.lower()
+    return next((ending for ending in (".jsonl.gz", ".jsonl", ".gz") if name.endswith(ending)), "")
 
 
 def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
+    """Open for reading; every kind of line end is read as one, and a byte order mark is no text."""
+    if _format(path).endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
 
 
 def _check_readable(path: Path) -> None:
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"no file {str(path)!r}\n  --corpus text:PATH takes UTF-8 files, .gz and .jsonl among them")
     if not path.is_file():
         raise UserError(f"{str(path)!r} is no file\n  name the files: text:{path}/a.txt,{path}/b.txt")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            start = file.read(65_536)
-    except (OSError, EOFError) as error:
+        with gzip.open(path) if _format(path).endswith(".gz") else path.open("rb") as file:
+            chunks = iter(lambda: file.read(65_536), b"")
+            start = next((chunk for chunk in chunks if chunk.strip()), b"")
+    except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    if not start.strip():
+    if not start:
         raise UserError(f"{path}: the file is empty")
     if b"\0" in start:
         raise UserError(f"{path}: a binary file, not text\n  --corpus text:PATH takes UTF-8 text")
@@ -145,11 +157,11 @@ def _check_readable(path: Path) -> None:
 def _paragraphs(file: IO[str]) -> Iterator[str]:
     lines: list[str] = []
     length = 0
-    while line := file.readline(MAX_CHARACTERS):
+    while line := file.readline(MAX_CHARACTERS - length):
         if line.strip():
             lines.append(line)
             length += len(line)
-        if lines and (not line.strip() or length >= MAX_CHARACTERS):
+        if lines and (not line.strip() or length == MAX_CHARACTERS):
             yield "".join(lines).strip()
             lines, length = [], 0
     if lines:
@@ -162,13 +174,21 @@ def _json_lines(file: IO[str], path: Path) -> Iterator[str]:
             continue
         try:
             text = json.loads(line)["text"]
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             text = None
         if not isinstance(text, str):
             raise UserError(f"{path}:{number}: no JSON object with a 'text' field that is a string")
-        for start in range(0, len(text), MAX_CHARACTERS):
-            if part := text[start : start + MAX_CHARACTERS].strip():
-                yield part
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{path}:{number}: the text holds half a surrogate pair, which is no character") from None
+        yield from _pieces(text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), MAX_CHARACTERS):
+        if part := text[start : start + MAX_CHARACTERS].strip():
+            yield part
 
 
 @dataclass(frozen=True)
@@ -179,35 +199,38 @@ class HubDataset:
     config: str | None
 
     def identity(self) -> dict[str, Any]:
-        """Return name and configuration; the Hub's revision is whatever it serves."""
+        """Return name and configuration, the Hub's revision being whatever it serves; a local folder's content."""
+        if Path(self.name).is_dir():
+            return {"hf": folder_digest(Path(self.name)), "config": self.config}
         return {"hf": self.name, "config": self.config}
 
     def documents(self) -> Iterator[Document]:
         """Stream the training split."""
+        for row in self._rows():
+            if not isinstance(row.get("text"), str):
+                raise UserError(f"hf:{self} has no column 'text' of strings (columns: {', '.join(row)})")
+            yield from (Document(part) for part in _pieces(row["text"]))
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
         import datasets  # slow to import, and needed for this corpus alone
 
-        shown = self.name + (f"/{self.config}" if self.config else "")
         try:
-            rows = iter(datasets.load_dataset(self.name, self.config, split="train", streaming=True))
-            first = next(rows, None)
+            yield from datasets.load_dataset(self.name, self.config, split="train", streaming=True)
         except Exception as error:  # the library raises dozens of types, none of them a bug of ours
+            what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
             raise UserError(
-                f"hf:{shown} cannot be loaded: {type(error).__name__}: {str(error).splitlines()[0]}\n"
+                f"hf:{self} cannot be loaded: {what}\n"
                 "  check the name; a data set of the Hub needs the network or a filled cache"
             ) from None
-        while first is not None:
-            text = cast(dict[str, Any], first).get("text")
-            if not isinstance(text, str):
-                raise UserError(f"hf:{shown} has no text column 'text' (columns: {', '.join(first)})")
-            if text.strip():
-                yield Document(text.strip()[:MAX_CHARACTERS])
-            first = next(rows, None)
+
+    def __str__(self) -> str:
+        return self.name + (f"/{self.config}" if self.config else "")
 
 
 def _hub_name(rest: str) -> tuple[str, str | None]:
     if not rest:
         raise UserError("corpus 'hf:' names no data set\n  hf:NAME[/CONFIG]")
     if rest.startswith((".", "/", "~")):
-        return str(Path(rest).expanduser()), None
+        return os.path.expanduser(rest), None
     parts = rest.split("/")
     return ("/".join(parts[:2]), "/".join(parts[2:]) or None)

@@ -23,12 +23,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
-from .errors import AttributorError, JobError, NatfpError, SpecError, UserError
+from .errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
 
 TRIES = 3
 """How often a job is started before the death of its worker counts against the job."""
 
 REPORT_SECONDS = 0.2
+
+GRACE_SECONDS = 3.0
+"""How long a worker that was told to stop may take."""
 
 WARM = ("natfp_bench.stages",)
 """What the fork server imports before the first worker."""
@@ -36,7 +39,7 @@ WARM = ("natfp_bench.stages",)
 
 @dataclass(frozen=True)
 class Job:
-    """Work for a worker: `call` is `module:function`, called as f(payload, context)."""
+    """Work for a worker: `call` is `module:function`, called as f(payload, context); the name is unique in its run."""
 
     name: str
     stage: str
@@ -93,10 +96,18 @@ class Engine(Protocol):
 
 
 @dataclass
+class _Attempt:
+    """A job and how often it has been started."""
+
+    job: Job
+    started: int = 0
+
+
+@dataclass
 class _Worker:
     process: BaseProcess
     connection: Connection
-    job: Job | None = None
+    attempt: _Attempt | None = None
 
 
 @dataclass
@@ -109,70 +120,79 @@ class LocalEngine:
 
     def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
         """Run jobs as workers become free, in the order given, those that follow behind them."""
-        queue = deque(jobs)
-        tries: dict[str, int] = {}
+        queue = deque(_Attempt(job) for job in jobs)
         try:
-            while queue or any(worker.job for worker in self._pool):
-                self._hand_out(queue, tries, watch)
+            while queue or any(worker.attempt for worker in self._pool):
+                self._hand_out(queue, watch)
                 for worker in self._ready():
-                    for message in self._messages(worker, queue, tries, watch):
-                        if message is not None:
-                            watch(Event("end", message.job))
-                            queue.extend(follow(message))
+                    if outcome := self._receive(worker, queue, watch):
+                        watch(Event("end", outcome.job))
+                        queue.extend(_Attempt(job) for job in follow(outcome))
         except BaseException:
             self.close()
             raise
 
-    def _hand_out(self, queue: deque[Job], tries: dict[str, int], watch: Watch) -> None:
+    def _hand_out(self, queue: deque[_Attempt], watch: Watch) -> None:
         while queue:
-            idle = next((worker for worker in self._pool if worker.job is None), None)
+            idle = next((worker for worker in self._pool if worker.attempt is None), None)
             if idle is None and len(self._pool) < self.workers:
                 idle = self._start()
             if idle is None:
                 return
-            job = idle.job = queue.popleft()
-            tries[job.name] = tries.get(job.name, 0) + 1
-            watch(Event("start", job))
+            attempt = idle.attempt = queue.popleft()
+            attempt.started += 1
+            watch(Event("start", attempt.job))
             # Had it died idle, its end of the pipe reads as closed, and the job is dealt with there.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                idle.connection.send(job)
+                idle.connection.send(attempt.job)
 
     def _ready(self) -> list[_Worker]:
         by_connection = {worker.connection: worker for worker in self._pool}
         return [by_connection[ready] for ready in wait(list(by_connection), timeout=1.0)]  # type: ignore[index]
 
-    def _messages(
-        self, worker: _Worker, queue: deque[Job], tries: dict[str, int], watch: Watch
-    ) -> Iterable[Outcome | None]:
-        """Read one message of a worker; yields an outcome where it ends a job."""
-        job = worker.job
+    def _receive(self, worker: _Worker, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
+        """Read one message of a worker; returns an outcome where it ends a job."""
+        attempt = worker.attempt
         try:
             kind, *content = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
-            worker.process.join()
-            self._pool.remove(worker)
-            if job is None:
-                return
-            how = _death(worker.process.exitcode)
-            if tries[job.name] < TRIES:
-                watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))
-                queue.appendleft(job)
-                return
-            yield Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
-            return
-        if job is None:  # only a worker with a job speaks
+        except (EOFError, OSError):  # OSError where it died in the middle of a message
+            self._bury(worker)
+            if attempt is None:
+                return None
+            return self._retry(attempt, _death(worker.process.exitcode), queue, watch)
+        if attempt is None:  # only a worker with a job speaks
             raise JobError(f"an idle worker sent {kind!r}")
+        job = attempt.job
         match kind:
             case "progress":
                 watch(Event("progress", job, *content))
+                return None
             case "warning":
                 watch(Event("warning", job, text=content[0]))
+                return None
             case "value":
-                worker.job = None
-                yield Outcome(job, value=content[0])
-            case "error":
-                worker.job = None
-                yield Outcome(job, error=_error(job, *content))
+                worker.attempt = None
+                return Outcome(job, value=content[0])
+            case _:
+                worker.attempt = None
+                return Outcome(job, error=_error(job, *content))
+
+    def _bury(self, worker: _Worker) -> None:
+        self._pool.remove(worker)
+        worker.connection.close()
+        # It has closed its pipe, so it is dying: but a process may take its time, or be stopped.
+        worker.process.join(GRACE_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+    def _retry(self, attempt: _Attempt, how: str, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
+        job = attempt.job
+        if attempt.started >= TRIES:
+            return Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
+        watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))
+        queue.appendleft(attempt)
+        return None
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("forkserver")
@@ -192,7 +212,7 @@ class LocalEngine:
         """Stop all workers, kindly first; what they had finished is in the store."""
         for worker in self._pool:
             worker.process.terminate()
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + GRACE_SECONDS
         for worker in self._pool:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
@@ -230,7 +250,7 @@ def _death(code: int | None) -> str:
 def _error(job: Job, kind: str, text: str, details: str) -> NatfpError:
     if kind == "SpecError":
         return SpecError(text.splitlines())
-    known: dict[str, type[NatfpError]] = {"UserError": UserError, "AttributorError": AttributorError}
+    known: dict[str, type[NatfpError]] = {of.__name__: of for of in (StoreError, UserError, AttributorError)}
     if kind in known:
         return known[kind](text)
     error = JobError(f"{job.name}: {text}")
@@ -277,7 +297,7 @@ def _serve(connection: Connection, lifeline: Connection, path: list[str]) -> Non
 
 
 def _kind(error: Exception) -> str:
-    for known in (SpecError, UserError, AttributorError):
+    for known in (SpecError, StoreError, UserError, AttributorError):
         if isinstance(error, known):
             return known.__name__
     return type(error).__name__

@@ -99,6 +99,6 @@ def _seconds(missing: list[VariantOverview], root: Path) -> float | None:
         if entry.meta["status"] == "ok" and entry.made["seconds"] > 0:
             rate = entry.meta["tokens_trained"] / entry.made["seconds"]
             rates.setdefault(entry.meta["parameters"], []).append(rate)
-    if not missing or any(row.parameters not in rates for row in missing):
+    if any(row.parameters not in rates for row in missing):
         return None
     return sum(row.tokens / median(rates[row.parameters]) for row in missing)

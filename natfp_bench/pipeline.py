@@ -27,7 +27,7 @@ from .corpus import open_corpus
 from .engine import Engine, Event, Job, Outcome, Watch
 from .errors import AttributorError, JobError
 from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore
-from .plan import Plan, Target
+from .plan import Plan, Target, Variant
 from .records import digest
 from .registry import Baseline
 from .results import Result, RunInfo
@@ -47,6 +47,7 @@ class Run:
     engine: Engine
     device: str
     watch: Watch
+    command: tuple[str, ...] = ()
     metas: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     failed: dict[tuple[str, Target], str] = field(default_factory=dict)
@@ -75,21 +76,22 @@ class Run:
             failed=self.failed,
             protocol=protocol_digest(self.plan, variants, self.metas),
         )
-        total = round(time.perf_counter() - clock, 3)
-        seconds = {"total": total, **{stage: round(spent, 3) for stage, spent in sorted(self.seconds.items())}}
         attributors = {
             f"{target}/{name}": {part: self.metas[key][f"{part}_seconds"] for part in ("fit", "predict")}
             for (name, target), key in evidence.predictions.items()
         }
         info = RunInfo(
             id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-            command=(),
+            command=self.command,
             started=started.isoformat(timespec="seconds"),
-            seconds=seconds,
+            seconds={stage: round(spent, 3) for stage, spent in sorted(self.seconds.items())},
             attributors=attributors,
             environment=environment(),
         )
-        return analysis.result(evidence, info)
+        result, predictions = analysis.result(evidence, info)
+        # The statistics just done are part of the total.
+        seconds = {"total": round(time.perf_counter() - clock, 3), **info.seconds}
+        return result.model_copy(update={"run": info.model_copy(update={"seconds": seconds})}), predictions
 
     def _drive(self, jobs: Iterable[Job], follow: Callable[[Outcome], Iterable[Job]]) -> None:
         """Run jobs and what follows from them; those whose entry the store holds are done at once."""
@@ -151,11 +153,16 @@ class Run:
         return {"store": str(self.store.root), "kind": kind, "key": key, "label": label, "device": self.device}
 
     def _corpus_jobs(self, variants: Sequence[VariantKeys]) -> list[Job]:
-        distinct = {of.corpus: of.variant.settings for of in variants}
-        return [
-            self._job(MakeCorpus(**self._common("corpus", key, f"prepare {settings.corpus.name}"), settings=settings))
-            for key, settings in distinct.items()
-        ]
+        distinct: dict[str, Variant] = {}
+        for of in variants:
+            distinct.setdefault(of.corpus, of.variant)
+        jobs = []
+        for key, variant in distinct.items():
+            # Where the factor shapes the blocks, one corpus is prepared in several ways: names must differ.
+            of_whom = f" for {variant.name}" if len(distinct) > 1 else ""
+            common = self._common("corpus", key, f"prepare {variant.settings.corpus.name}{of_whom}")
+            jobs.append(self._job(MakeCorpus(**common, settings=variant.settings)))
+        return jobs
 
     def _model_jobs(self, variants: Sequence[VariantKeys]) -> list[Job]:
         distinct: dict[str, VariantKeys] = {}
@@ -301,10 +308,11 @@ def run_plan(
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK):
             raise PermissionError(13, "Permission denied")
-    run = Run(plan, baselines, store, engine, device, watch)
+    run = Run(plan, baselines, store, engine, device, watch, tuple(command))
     result, predictions = run.execute()
-    result = result.model_copy(update={"run": result.run.model_copy(update={"command": tuple(command)})})
     folder = output / plan.task.name / plan.preset / result.run.id
+    # First, so that no result ever stands without what keeps its entries; without a result it ages like any other.
+    store.refer(result.run.id, folder / "result.json", sorted(run.metas))
     with storage_faults(output, "output folder"):
         folder.mkdir(parents=True)
         pq.write_table(predictions, folder / "predictions.parquet")
@@ -312,5 +320,4 @@ def run_plan(
         fresh = folder / "result.json.new"
         fresh.write_text(result.to_json(), encoding="utf-8")
         fresh.rename(folder / "result.json")
-    store.refer(result.run.id, folder / "result.json", sorted(run.metas))
     return result, folder

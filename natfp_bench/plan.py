@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import yaml_source
-from .errors import SpecError, UserError, did_you_mean
+from .errors import SpecError, UserError
 from .records import Record, digest, flatten
 from .spec import (
     ModelSpec,
     Preset,
-    Scalar,
+    SeedsSpec,
     Settings,
     SplitSpec,
     Task,
     find,
     leaves,
     load_task,
+    near,
     preset_files,
     task_files,
 )
-from .yaml_source import Source
+from .yaml_source import Scalar, Source
 
 Target = Literal["level", "instance"]
 
@@ -48,7 +49,6 @@ class Plan(Record):
     seed: int
     overrides: dict[str, Scalar]
     split: SplitSpec
-    reference: str
     texts: int
     variants: tuple[Variant, ...]
 
@@ -103,10 +103,10 @@ def plan_file(
     source = yaml_source.load(find("preset", preset, preset_files(include)))
     yaml_source.validate(source, Preset)
     values = _overrides(overrides or {}, task_record)
-    chosen = _overlay(values, "--set").over(_settings_of(task_record, task_source).over(source))
-    base = yaml_source.validate(chosen, Preset)
-    replicates = base.replicates if "replicates" in values else task_record.replicates or base.replicates
-    variants = _variants(task_record, task_source, chosen.at("settings"), base.settings, replicates)
+    chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
+    levels = _at_levels(task_record, task_source, chosen)
+    base = next(iter(levels.values()))
+    variants = _variants(task_record, levels, chosen)
     check_one_factor(variants, task_record.factor.fields)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
     if texts < 2 * base.split.test_every:
@@ -119,23 +119,25 @@ def plan_file(
         seed=seed,
         overrides=values,
         split=base.split,
-        reference=base.reference,
         texts=texts,
         variants=variants,
     )
 
 
 def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
-    settings, others = leaves(Settings), [path for path in leaves(Preset) if not path.startswith("settings.")]
+    known = [path.removeprefix("settings.") for path in leaves(Preset) if path not in ("summary", "notes")]
     faults, values = [], {}
     for path, text in given.items():
         shown = f"--set {path}={text}"
         if path in task.factor.fields:
             faults.append(f"{shown}: {path!r} is what {task.name} varies; its values are the task's levels")
-        elif path not in settings and path not in others:
-            faults.append(f"{shown}: unknown setting {path!r}{did_you_mean(path, settings + others)}")
+        elif path not in known:
+            faults.append(f"{shown}: unknown setting {path!r}{near(path, known)}")
         else:
-            values[path] = yaml_source.scalar(text, shown=shown)
+            try:
+                values[path] = yaml_source.scalar(text, shown=shown)
+            except SpecError as error:
+                faults += error.faults
     if faults:
         raise SpecError(faults)
     return values
@@ -157,42 +159,43 @@ def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None)
     return Source(data, where)
 
 
-def _settings_of(task: Task, source: Source) -> Source:
-    where = {key: place for key, place in source.where.items() if key[:1] == ("settings",)}
-    return Source({"settings": task.settings} if task.settings else {}, where)
+def _choices_of(task: Task, source: Source) -> Source:
+    """What a task sets over a preset: its settings and its number of replicates."""
+    data: dict[str, Any] = {"settings": task.settings} if task.settings else {}
+    if task.replicates is not None:
+        data["replicates"] = task.replicates
+    return Source(data, {key: place for key, place in source.where.items() if key and key[0] in data})
 
 
-def _variants(task: Task, task_source: Source, chosen: Source, base: Settings, replicates: int) -> tuple[Variant, ...]:
-    nuisance = [path for path in leaves(Settings) if path.startswith("seeds.") and path not in task.factor.fields]
-    if replicates > 1 and not nuisance:
-        raise SpecError(
-            [
-                task_source.fault(
-                    ("replicates",), "every seed is the factor's, so replicates would be alike: one at most"
-                )
-            ]
-        )
-    variants, faults = [], []
-    for replicate in range(replicates):
-        seeds: dict[str, Scalar] = {path: getattr(base.seeds, path.split(".")[1]) + replicate for path in nuisance}
-        for level in task.factor.levels:
-            place = task_source.place(("factor", "levels", level))
-            values = seeds | task.factor.values(level)
-            overlay = _overlay(values, "", place).at("settings")
-            try:
-                settings = yaml_source.validate(overlay.over(chosen), Settings)
-            except SpecError as error:
-                faults += [f"{fault} (level {level!r})" for fault in error.faults]
-                continue
-            variants.append(Variant(level=level, replicate=replicate, settings=settings))
+def _at_levels(task: Task, source: Source, chosen: Source) -> dict[str, Preset]:
+    """Lay each level's values over what was chosen, and validate the whole experiment at that level."""
+    levels, faults = {}, []
+    for level in task.factor.levels:
+        place = source.place(("factor", "levels", level))
+        try:
+            levels[level] = yaml_source.validate(_overlay(task.factor.values(level), "", place).over(chosen), Preset)
+        except SpecError as error:
+            faults += [f"{fault} (level {level!r})" for fault in error.faults]
     if faults:
-        raise SpecError(list(dict.fromkeys(faults)))
-    by_settings: dict[str, str] = {}
-    for variant in variants:
-        twin = by_settings.setdefault(digest(variant.settings), variant.name)
-        if twin != variant.name:
-            place = task_source.place(("factor", "levels", variant.level))
-            raise SpecError([f"{place}: {variant.name} and {twin} are the same variant"])
+        # What is wrong at every level alike is said once, and placed at the setting that is to blame.
+        yaml_source.validate(chosen, Preset)
+        raise SpecError(faults)
+    return levels
+
+
+def _variants(task: Task, levels: Mapping[str, Preset], chosen: Source) -> tuple[Variant, ...]:
+    replicates = next(iter(levels.values())).replicates
+    nuisance = [name for name in SeedsSpec.model_fields if f"seeds.{name}" not in task.factor.fields]
+    if replicates > 1 and not nuisance:
+        what = f"{task.name} varies every seed, so its replicates would be alike; it takes `replicates: 1`"
+        raise SpecError([chosen.fault(("replicates",), what)])
+    variants = []
+    for replicate in range(replicates):
+        for level, preset in levels.items():
+            seeds = preset.settings.seeds
+            shifted = seeds.model_copy(update={name: getattr(seeds, name) + replicate for name in nuisance})
+            settings = preset.settings.model_copy(update={"seeds": shifted})
+            variants.append(Variant(level=level, replicate=replicate, settings=settings))
     return tuple(variants)
 
 

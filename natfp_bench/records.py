@@ -44,10 +44,10 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the relative names and bytes of a folder's files, caches left out."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    kept = (path for path in files if "__pycache__" not in path.parts and not path.name.startswith("."))
-    return digest([[path.relative_to(folder).as_posix(), file_digest(path)] for path in kept])
+    """SHA-256 over the relative names and bytes of a folder's files, caches and hidden files left out."""
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    kept = [name for name in names if not any(part == "__pycache__" or part.startswith(".") for part in name.parts)]
+    return digest([[name.as_posix(), file_digest(folder / name)] for name in kept])
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -84,7 +84,9 @@ class SampleSet:
         )
 
 
-def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[str], end: int, spec: SamplingSpec, context: int) -> Any:
+def encode_prompts(
+    tokenizer: Tokenizer, prompts: Sequence[str], end: int, spec: SamplingSpec, context: int
+) -> list[list[int]]:
     """Token ids of the prompts, each behind the begin token; raises UserError where one leaves too little room."""
     ids = [[end, *tokenizer.encode(prompt, add_special_tokens=False).ids] for prompt in prompts]
     longest = max(map(len, ids))
@@ -106,18 +108,19 @@ def prompt_of(row: int, prompts: int) -> int:
 def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: float = 0.0) -> Tensor:
     """Log-probabilities of the actual sampler: temperature, then top-k, then top-p, renormalised.
 
-    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties at a boundary are kept, as are
-    tokens within `boundary` of it (in logits for top-k, in probability mass for top-p).
+    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties with the last token kept are kept
+    too, as are tokens within `boundary` of it (in logits over temperature, and for top-p in probability mass also).
     """
     scaled = logits.float() / spec.temperature
     if 0 < spec.top_k < scaled.shape[-1]:
         least = scaled.topk(spec.top_k).values[..., -1:]
         scaled = scaled.masked_fill(scaled < least - boundary, -torch.inf)
     if spec.top_p < 1:
-        ordered, index = scaled.softmax(-1).sort(dim=-1, descending=True)
-        before = ordered.cumsum(-1) - ordered
-        dropped = torch.zeros_like(before, dtype=torch.bool).scatter(-1, index, before >= spec.top_p + boundary)
-        scaled = scaled.masked_fill(dropped, -torch.inf)
+        ordered = scaled.sort(dim=-1, descending=True).values
+        mass = ordered.softmax(-1)
+        before = mass.cumsum(-1) - mass
+        least = ordered.masked_fill(before >= spec.top_p + boundary, torch.inf).amin(-1, keepdim=True)
+        scaled = scaled.masked_fill(scaled < least - boundary, -torch.inf)
     return scaled.log_softmax(-1)
 
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from . import resources, yaml_source
-from .errors import SpecError, UserError, unknown
+from .errors import SpecError, UserError, did_you_mean, unknown
 from .records import Record, flatten
-from .yaml_source import Source
+from .yaml_source import Scalar, Source
 
 Count = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -25,6 +25,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What may be the name of a task, level or run: a word that is safe as a file name."""
+
+NO_CONDITION = frozenset({"sampling.texts", "sampling.block"})
+"""Settings that say how much is drawn and how it is batched: the same draws either way, so no factor."""
 
 
 class CorpusSpec(Record):
@@ -163,10 +166,6 @@ class Preset(Record):
     settings: Settings
     split: SplitSpec = SplitSpec()
     replicates: Count = 1
-    reference: str = Field("char_ngram", description="the reference attributor: one fast baseline")
-
-
-Scalar = str | int | float | bool
 
 
 class Factor(Record):
@@ -209,10 +208,16 @@ def leaves(model: type[Record], prefix: str = "") -> list[str]:
     return found
 
 
+def near(path: str, known: Sequence[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the dotted path nearest to one given, `lr` meaning `optimizer.lr`."""
+    last = [other for other in known if other.split(".")[-1] == path.split(".")[-1]]
+    return f" (did you mean {last[0]!r}?)" if len(last) == 1 else did_you_mean(path, known)
+
+
 def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     """Find all task files by name: the bundled ones, then those of the included folders.
 
-    Raises UserError for an included path that is no folder, or a name that stands twice.
+    A file whose name begins with `_` is there for others to include. Raises UserError for an included path that is no folder, or a name that stands twice.
     """
     return _files([resources.tasks(), *include], "task")
 
@@ -228,7 +233,7 @@ def _files(folders: Sequence[Path], kind: str) -> dict[str, Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"no folder {str(folder)!r}\n  --include-path takes a folder of task files")
-        for path in sorted(folder.glob("*.yaml")):
+        for path in sorted(folder.glob("[!_.]*.yaml")):
             if path.stem in files:
                 raise UserError(f"two {kind}s are called {path.stem!r}: {files[path.stem]} and {path}")
             files[path.stem] = path
@@ -253,46 +258,65 @@ def load_task(path: Path) -> tuple[Task, Source]:
 
 
 def _names(task: Task, source: Source, stem: str) -> Iterable[str]:
+    plain = "is no plain word (letters, digits, _.- and at most 64 of them)"
     if task.name != stem:
         yield source.fault(("name",), f"the task is called {task.name!r} and its file {stem!r}")
+    elif not NAME.fullmatch(task.name):
+        yield source.fault(("name",), f"the task's name {task.name!r} {plain}")
     for level in task.factor.levels:
         if not NAME.fullmatch(level):
-            yield source.fault(("factor", "levels", level), f"level {level!r} is no plain word (letters, digits, _.-)")
+            yield source.fault(("factor", "levels", level), f"level {level!r} {plain}")
 
 
 def _factor_faults(task: Task, source: Source) -> Iterable[str]:
     factor, known = task.factor, leaves(Settings)
     for i, path in enumerate(factor.fields):
+        key = ("factor", "fields", i)
         if path not in known:
-            what = str(unknown("field", path, known)).splitlines()
-            yield source.fault(("factor", "fields", i), what[0] + (f" ({what[1].strip()})" if len(what) > 1 else ""))
-    sections = sorted({path.split(".")[0] for path in factor.fields})
+            yield source.fault(key, f"unknown field {path!r}{near(path, known)}")
+        elif path in NO_CONDITION:
+            yield source.fault(key, f"{path!r} is no factor: it changes how many texts are drawn, not which")
+        if path in factor.fields[:i]:
+            yield source.fault(key, f"field {path!r} stands twice")
+    sections = sorted({path.split(".")[0] for path in factor.fields if path in known})
     if len(sections) > 1:
         names = " and ".join(sections)
         yield source.fault(("factor", "fields"), f"two factors varied at once: fields of {names}; a task has one")
-    if len(set(factor.fields)) < len(factor.fields):
-        yield source.fault(("factor", "fields"), "a field stands twice")
-    for level, value in factor.levels.items():
-        if not isinstance(value, dict):
-            continue
-        for path in value.keys() - set(factor.fields):
-            yield source.fault(
-                ("factor", "levels", level, path),
-                f"two factors varied at once: level {level!r} sets {path!r}, which is none of factor.fields",
-            )
-        for path in set(factor.fields) - value.keys():
-            yield source.fault(("factor", "levels", level), f"level {level!r} gives no value to {path!r}")
+    yield from _level_faults(factor, source)
+
+
+def _level_faults(factor: Factor, source: Source) -> Iterable[str]:
+    values = {level: factor.values(level) for level in factor.levels}
+    for level, given in values.items():
+        key = ("factor", "levels", level)
+        for path in given:
+            if path not in factor.fields:
+                what = f"two factors varied at once: level {level!r} sets {path!r}, which is none of factor.fields"
+                yield source.fault((*key, path), what)
+        for path in factor.fields:
+            if path not in given:
+                yield source.fault(key, f"level {level!r} gives no value to {path!r}")
+        twins = [other for other in values if values[other] == given]
+        if twins[0] != level:
+            yield source.fault(key, f"levels {twins[0]!r} and {level!r} are the same")
+    for i, path in enumerate(factor.fields):
+        column = [given.get(path) for given in values.values()]
+        # Where whole levels are alike, that was said already.
+        if len(factor.fields) > 1 and all(value == column[0] for value in column):
+            yield source.fault(("factor", "fields", i), f"{path!r} is the same at every level, so it is no factor")
 
 
 def _setting_faults(task: Task, source: Source) -> Iterable[str]:
     known = leaves(Settings)
-    for path, _ in flatten(task.settings):
+    for path, value in flatten(task.settings):
         key = ("settings", *path.split("."))
         if path in task.factor.fields:
             yield source.fault(key, f"{path!r} is the factor's field; its values stand in factor.levels")
+        elif any(other.startswith(f"{path}.") for other in known):
+            if value != {}:
+                yield source.fault(key, f"settings.{path} must be a mapping of keys to values")
         elif path not in known:
-            near = str(unknown("setting", path, known)).splitlines()
-            yield source.fault(key, near[0] + (f" ({near[1].strip()})" if "did you" in near[-1] else ""))
+            yield source.fault(key, f"unknown setting {path!r}{near(path, known)}")
 
 
 def schemas() -> dict[str, dict[str, Any]]:

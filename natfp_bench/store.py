@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,8 @@ from uuid import uuid4
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from .errors import StoreError
-from .records import canonical_json, file_digest
+from .errors import NatfpError, StoreError
+from .records import canonical_json, digest, file_digest
 
 LAYOUT = 1
 KINDS = ("corpus", "model", "sample", "score", "prediction")
@@ -54,7 +54,7 @@ class Entry:
     @property
     def bytes(self) -> int:
         """Size on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return _size(self.folder)
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
     """Turn a full or read-only disk into a StoreError that says so; other errors pass."""
     try:
         yield
+    except NatfpError:  # says already what is wrong: an attributor may have met a full disk of its own
+        raise
     except Exception as error:
         code = error.errno if isinstance(error, OSError) else None
         if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
@@ -100,8 +102,21 @@ def entries(root: Path, kinds: Sequence[str] = KINDS) -> Iterator[Entry]:
             try:
                 manifest = json.loads((folder / "manifest.json").read_text())
                 yield Entry(kind, folder.name, folder, manifest["meta"], manifest["made"])
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, TypeError):
                 continue
+
+
+def _manifest_digest(manifest: dict[str, Any]) -> str:
+    return digest({name: manifest[name] for name in ("kind", "key", "meta", "files")})
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file or of a folder's files, as far as they are still there: other processes may be at work."""
+    total = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 class Store:
@@ -140,24 +155,40 @@ class Store:
 
     def open(self, kind: str, key: str) -> Entry | None:
         """Find a finished, undamaged entry; a damaged one is set aside with a warning."""
-        folder = self.folder(kind, key)
-        if not folder.is_dir():
-            return None
-        entry, wrong = self._read(kind, key, folder)
-        if entry is not None and not wrong:
-            self._sound.add(key)
+        entry, wrong = self._read(kind, key)
+        if wrong:
+            with storage_faults(self.root), self._lock(key):
+                return self._open_locked(kind, key)
+        return entry
+
+    def _open_locked(self, kind: str, key: str) -> Entry | None:
+        # Read again: while this process waited for the lock, another one may have remade the entry.
+        entry, wrong = self._read(kind, key)
+        if not wrong:
             return entry
-        self._set_aside(folder, wrong or "unreadable manifest")
+        folder, aside = self.folder(kind, key), self.root / "damaged" / f"{key}-{uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        self.warn(f"damaged store entry {folder.relative_to(self.root)} ({wrong}) set aside in {aside.parent}; remade")
         return None
 
-    def _read(self, kind: str, key: str, folder: Path) -> tuple[Entry | None, str]:
-        """Read an entry and say what is wrong with it; files are hashed once per process."""
+    def _lock(self, key: str) -> FileLock:
+        (self.root / "locks").mkdir(exist_ok=True)
+        return FileLock(self.root / "locks" / f"{key}.lock")
+
+    def _read(self, kind: str, key: str) -> tuple[Entry | None, str]:
+        """Read an entry, if it is there, and say what is wrong with it; files are hashed once per process."""
+        folder = self.folder(kind, key)
+        if not folder.exists():
+            return None, ""
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
             entry = Entry(kind, key, folder, manifest["meta"], manifest["made"])
             if manifest["key"] != key or manifest["kind"] != kind:
                 return None, "the manifest is another entry's"
-            files = dict(manifest["files"])
+            if manifest["digest"] != _manifest_digest(manifest):
+                return None, "the manifest has changed"
+            files = manifest["files"]
         except FileNotFoundError:
             return None, "no manifest"
         except (OSError, ValueError, KeyError, TypeError):
@@ -172,16 +203,8 @@ class Store:
                 return entry, f"{name} has changed"
         if foreign := sorted(present - files.keys() - {"manifest.json"}):
             return entry, f"foreign file {foreign[0]}"
+        self._sound.add(key)
         return entry, ""
-
-    def _set_aside(self, folder: Path, wrong: str) -> None:
-        aside = self.root / "damaged" / f"{folder.name}-{uuid4().hex[:8]}"
-        aside.parent.mkdir(exist_ok=True)
-        try:
-            folder.rename(aside)
-        except FileNotFoundError:
-            return  # another process was faster
-        self.warn(f"damaged store entry {folder.relative_to(self.root)} ({wrong}) set aside in {aside.parent}; remade")
 
     def require(self, kind: str, key: str) -> Entry:
         """Find an entry that must be there; raises StoreError where it is not."""
@@ -197,21 +220,19 @@ class Store:
         """
         if found := self.open(kind, key):
             return found
-        with storage_faults(self.root):
-            (self.root / "locks").mkdir(exist_ok=True)
-            with FileLock(self.root / "locks" / f"{key}.lock"):
-                if found := self.open(kind, key):
-                    return found
-                temp = self.root / "temp" / f"{key}-{os.getpid()}-{uuid4().hex[:8]}"
-                temp.mkdir()
-                try:
-                    return self._fill(temp, kind, key, label, build)
-                finally:
-                    shutil.rmtree(temp, ignore_errors=True)
+        with storage_faults(self.root), self._lock(key):
+            if found := self._open_locked(kind, key):
+                return found
+            temp = self.root / "temp" / f"{key}-{os.getpid()}-{uuid4().hex[:8]}"
+            temp.mkdir()
+            try:
+                return self._fill(temp, kind, key, label, build)
+            finally:
+                shutil.rmtree(temp, ignore_errors=True)
 
     def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
         clock = time.perf_counter()
-        meta = build(temp)
+        meta = json.loads(canonical_json(build(temp)))
         files = {
             path.relative_to(temp).as_posix(): file_digest(path) for path in sorted(temp.rglob("*")) if path.is_file()
         }
@@ -221,6 +242,7 @@ class Store:
             "seconds": round(time.perf_counter() - clock, 3),
         }
         manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made}
+        manifest["digest"] = _manifest_digest(manifest)
         (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
         folder = self.folder(kind, key)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +257,7 @@ class Store:
         for kind in KINDS:
             for folder in sorted((self.root / kind).glob("*/*")):
                 self._sound.discard(folder.name)
-                _, wrong = self._read(kind, folder.name, folder)
+                _, wrong = self._read(kind, folder.name)
                 if wrong:
                     findings.append(Finding(folder, wrong))
         half = sorted((self.root / "temp").glob("*"))
@@ -252,25 +274,32 @@ class Store:
     def gc(self, *, older_than_days: float, dry_run: bool) -> list[tuple[Path, int]]:
         """Remove what no existing result rests on; returns (path, bytes) of each thing removed.
 
-        Entries, checkpoints and half-written folders younger than `older_than_days` stay: they may belong to a run
-        that was interrupted, or that goes on now.
+        What is younger than `older_than_days` stays: it may belong to a run that was interrupted, or that goes on now.
+        Raises StoreError where it cannot be read what a run rests on.
         """
         used: set[str] = set()
-        doomed: list[Path] = []
+        unused = [path for kind in KINDS for path in sorted((self.root / kind).glob("*/*"))]
+        unused += [path for part in ("partial", "temp", "damaged") for path in sorted((self.root / part).glob("*"))]
         for reference in sorted((self.root / "runs").glob("*.json")):
-            content = json.loads(reference.read_text())
-            if Path(content["result"]).exists():
-                used.update(content["keys"])
+            try:
+                content = json.loads(reference.read_text())
+                result, keys = Path(content["result"]), set(content["keys"])
+            except (ValueError, KeyError, TypeError):
+                raise StoreError(
+                    f"{reference} is damaged, so that it is unknown what that run rests on; nothing was removed\n"
+                    "  remove the file to give that run's entries up"
+                ) from None
+            if result.exists():
+                used |= keys
             else:
-                doomed.append(reference)
+                unused.append(reference)
         horizon = time.time() - older_than_days * 86_400
-        folders: list[Path] = [path for kind in KINDS for path in sorted((self.root / kind).glob("*/*"))]
-        folders += [path for part in ("partial", "temp", "damaged") for path in sorted((self.root / part).glob("*"))]
-        doomed += [path for path in folders if path.name not in used and path.stat().st_mtime <= horizon]
         removed: list[tuple[Path, int]] = []
-        for path in doomed:
-            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-            removed.append((path, sum(file.stat().st_size for file in files)))
-            if not dry_run:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in unused:
+            with storage_faults(self.root), suppress(FileNotFoundError):  # gone: other processes may be at work
+                if path.name in used or path.stat().st_mtime > horizon:
+                    continue
+                removed.append((path, _size(path)))
+                if not dry_run:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         return removed

@@ -5,7 +5,6 @@ Every variant of a recipe's data reads the same blocks; a seed only permutes the
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ END = "<|endoftext|>"
 MAX_EPOCHS = 4
 """Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
-BATCH = 512
+BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 1_000_000
+"""Documents are encoded together until there are so many, or so much of them."""
 
 Progress = Callable[[int, int, str], None]
 """Called as (done, total, unit) by long stages."""
@@ -150,7 +150,15 @@ def _first_bytes(texts: Iterable[str], limit: int) -> Iterator[str]:
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    while batch := list(itertools.islice(documents, BATCH)):
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
         yield batch
 
 
@@ -168,13 +176,15 @@ def read_heldout(folder: Path) -> list[Document]:
 def prompts(folder: Path, characters: int) -> list[str]:
     """First characters of each held-out document that is long enough; one empty prompt where `characters` is 0.
 
-    Raises UserError where no held-out document is so long.
+    Documents that begin alike give one prompt: under two ids, it could stand on both sides of a split by prompt.
+    Raises UserError where there are fewer than two prompts.
     """
     if not characters:
         return [""]
-    found = [doc.text[:characters] for doc in read_heldout(folder) if len(doc.text) >= characters]
-    if not found:
+    found = dict.fromkeys(doc.text[:characters] for doc in read_heldout(folder) if len(doc.text) >= characters)
+    if len(found) < 2:
         raise UserError(
-            f"no held-out document has {characters} characters to prompt with\n  --set sampling.prompt_characters=N"
+            f"two prompts at least are needed, and the held-out documents begin with {len(found)} different stretches "
+            f"of {characters} characters\n  take more text, or --set sampling.prompt_characters=N"
         )
-    return found
+    return list(found)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import get_scheduler
 
@@ -67,9 +68,8 @@ def data_order(available: int, needed: int, *stream: streams.Name) -> NDArray[np
 
     A last epoch that is not whole takes the first blocks, permuted: the multiset never depends on the stream.
     """
-    epochs: Iterator[int] = iter(range(-(-needed // available)))
-    sizes = ((epoch, min(available, needed - epoch * available)) for epoch in epochs)
-    return np.concatenate([streams.permutation(size, *stream, epoch) for epoch, size in sizes])
+    sizes = [min(available, needed - start) for start in range(0, needed, available)]
+    return np.concatenate([streams.permutation(size, *stream, epoch) for epoch, size in enumerate(sizes)])
 
 
 def multiset_digest(blocks: NDArray[Any], order: NDArray[np.int64]) -> str:
@@ -105,8 +105,11 @@ def _schedule(optimizer: torch.optim.Optimizer, settings: Settings) -> Any:
     steps = settings.steps
     if settings.schedule.name == "warmup_stable_decay":
         # The last tenth decays, as in MiniCPM (arXiv 2404.06395).
-        decay = {"num_stable_steps": steps - warmup - steps // 10, "num_decay_steps": steps // 10}
-        return get_scheduler("warmup_stable_decay", optimizer, num_warmup_steps=warmup, scheduler_specific_kwargs=decay)
+        decay = min(steps // 10, steps - warmup)
+        phases = {"num_stable_steps": steps - warmup - decay, "num_decay_steps": decay}
+        return get_scheduler(
+            "warmup_stable_decay", optimizer, num_warmup_steps=warmup, scheduler_specific_kwargs=phases
+        )
     name = "constant_with_warmup" if settings.schedule.name == "constant" else settings.schedule.name
     return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
 
@@ -120,12 +123,14 @@ def train(
     partial: Path,
     device: torch.device,
     progress: Progress = no_progress,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> TrainMeta:
     """Train one model on prepared blocks and write its checkpoint folder, log, and held-out bits.
 
     corpus: what `tokens.prepare` wrote. partial: a folder that outlives interruptions; a run that finds its last
-    checkpoint there goes on from it and ends bit for bit where an undisturbed one ends. A loss that is not finite, or
-    that ends no better than guessing uniformly, is divergence: no error, but a status.
+    checkpoint there goes on from it and ends bit for bit where an undisturbed one ends; a damaged checkpoint is
+    ignored, which `warn` is told. A loss that is not finite, or that ends no better than guessing uniformly, is
+    divergence: no error, but a status.
     """
     models.set_numerics(settings.numerics, device)
     blocks = read_blocks(corpus, settings.model.context)
@@ -138,30 +143,33 @@ def train(
     optimizer = build_optimizer(model, settings.optimizer)
     state = _State(model, optimizer, _schedule(optimizer, settings))
     checkpoint = partial / "checkpoint.safetensors"
-    if checkpoint.is_file():
-        _restore(state, checkpoint)
+    if checkpoint.is_file() and not _restore(state, checkpoint):
+        warn(f"{checkpoint} is damaged: the training starts over")
 
     model.train()
     every = max(1, steps // CHECKPOINTS)
+    step_tokens = batch * settings.model.context
     reason = None
-    clock = time.perf_counter()
-    while state.step < steps and reason is None:
+    clock, clocked = time.perf_counter(), state.step
+    while state.step < steps:
         rows = order[state.step * batch : (state.step + 1) * batch]
         tokens = torch.from_numpy(blocks[rows].astype(np.int64)).to(device)
         if settings.model.dropout:
             torch.manual_seed(streams.seed(seed, "dropout", settings.seeds.dropout, state.step))
+        lr = state.scheduler.get_last_lr()[0]
         loss, norm = _step(state, tokens, settings)
         state.recent = [*state.recent, loss][-max(1, steps // 10) :]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             reason = f"loss {loss} and gradient norm {norm} at step {state.step}"
             break
         if state.step % LOG_EVERY == 0 or state.step == steps - 1:
-            now, done = time.perf_counter(), state.step - (state.log[-1]["step"] if state.log else -1)
-            rate = done * batch * settings.model.context / (now - clock)
-            state.log.append(_log_line(state, batch * settings.model.context, loss, norm, rate))
-            clock = now
+            now = time.perf_counter()
+            rate = (state.step + 1 - clocked) * step_tokens / (now - clock)
+            line = {"step": state.step, "tokens": (state.step + 1) * step_tokens, "loss": loss, "lr": lr}
+            state.log.append({**line, "gradient_norm": norm, "tokens_per_second": round(rate, 1)})
+            clock, clocked = now, state.step + 1
         state.step += 1
-        progress(state.step * batch * settings.model.context, steps * batch * settings.model.context, "tokens")
+        progress(state.step * step_tokens, steps * step_tokens, "tokens")
         if state.step % every == 0 and state.step < steps:
             _save(state, checkpoint)
     if reason is None and (last := float(np.mean(state.recent))) >= math.log(vocabulary):
@@ -177,7 +185,7 @@ def train(
         reason=reason,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=state.step,
-        tokens_trained=state.step * batch * settings.model.context,
+        tokens_trained=state.step * step_tokens,
         epochs=state.step * batch / len(blocks),
         training_multiset=multiset_digest(blocks, order[: state.step * batch]),
         weights=weights_digest(model),
@@ -198,29 +206,28 @@ def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, flo
     return loss.item(), norm.item()
 
 
-def _log_line(state: _State, step_tokens: int, loss: float, norm: float, rate: float) -> dict[str, float]:
-    return {
-        "step": state.step,
-        "tokens": (state.step + 1) * step_tokens,
-        "loss": loss,
-        "lr": state.scheduler.get_last_lr()[0],
-        "gradient_norm": norm,
-        "tokens_per_second": round(rate, 1),
-    }
-
-
 def _save(state: _State, path: Path) -> None:
     """Write a checkpoint atomically: weights, optimiser moments and counters, in one safetensors file."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
     moments = state.optimizer.state_dict()["state"]
     for index, entry in moments.items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items()}
-    counters = {"step": state.step, "recent": state.recent, "log": state.log, "lr": _lr_state(state.scheduler)}
+    counters = json.dumps(
+        {"step": state.step, "recent": state.recent, "log": state.log, "lr": _lr_state(state.scheduler)}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, fresh, metadata={"counters": json.dumps(counters)})
+    save_file(contiguous, fresh, metadata={"counters": counters, "digest": _checkpoint_digest(contiguous, counters)})
     fresh.replace(path)
+
+
+def _checkpoint_digest(tensors: dict[str, Tensor], counters: str) -> str:
+    total = sha256(counters.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(name.encode())
+        total.update(tensor.numpy().tobytes())
+    return total.hexdigest()
 
 
 def _lr_state(scheduler: Any) -> dict[str, Any]:
@@ -228,10 +235,18 @@ def _lr_state(scheduler: Any) -> dict[str, Any]:
     return {name: value for name, value in scheduler.state_dict().items() if name in kept}
 
 
-def _restore(state: _State, path: Path) -> None:
-    tensors = load_file(path)
-    with safe_open(path, framework="pt") as file:
-        counters = json.loads(file.metadata()["counters"])
+def _restore(state: _State, path: Path) -> bool:
+    """Take up a checkpoint; returns False, and changes nothing, where the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no dict)
+        if _checkpoint_digest(tensors, metadata["counters"]) != metadata["digest"]:
+            return False
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        # A disk or a machine that failed: what can be half a file can be any file.
+        return False
+    counters = json.loads(metadata["counters"])
     with torch.no_grad():
         for name, parameter in state.model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])
@@ -246,6 +261,7 @@ def _restore(state: _State, path: Path) -> None:
         group["lr"] = lr
     state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     state.step, state.recent, state.log = counters["step"], counters["recent"], counters["log"]
+    return True
 
 
 def _write_heldout(

@@ -20,7 +20,8 @@ def validate(path: Path) -> str:
         found = results.read(path)
         return f"result of {found.task.name} at {found.preset}"
     source = yaml_source.load(path)
-    if "factor" not in source.data and "settings" in source.data:
+    # Only a task has a name; a task without its factor is to be told so.
+    if not {"name", "factor"} & source.data.keys():
         yaml_source.validate(source, spec.Preset)
         return f"preset {path.stem}"
     task, _ = spec.load_task(path)

@@ -6,28 +6,39 @@ so nothing in a file can be code.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
-from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from .errors import SpecError, did_you_mean
 from .records import Record
 
 Model = TypeVar("Model", bound=Record)
 Key = tuple[str | int, ...]
+Scalar = str | int | float | bool
 
-MAX_NODES = 20_000
-"""A specification is small; more nodes than this are a bomb of aliases."""
+MAX_SIZE = 20_000
+"""A specification is small; more values than this (long texts count as several) are a bomb of aliases."""
+
+MAX_DEPTH = 32
+"""What nests deeper is an alias of itself, or a mistake."""
+
+SCALARS = frozenset({"str", "int", "float", "bool", "null", "timestamp"})
+"""YAML's kinds of scalar that are taken; a date is the word that was written, as YAML 1.2 has it."""
+
+KEYS = frozenset({"str", "int", "float", "timestamp"})
+"""Kinds of scalar that may be a key, as the word that was written."""
 
 WHOLE = frozenset({"levels"})
 """Mappings that an including file replaces as a whole, where others merge key by key."""
@@ -95,25 +106,31 @@ def load(path: Path, _parents: tuple[Path, ...] = ()) -> Source:
     Raises SpecError for an unreadable file, a syntax fault, a duplicate key, a tag, a key that is no word,
     or a cycle of includes.
     """
-    shown = show_path(path)
-    if path.resolve() in _parents:
-        chain = " -> ".join(show_path(parent) for parent in (*_parents, path.resolve()))
-        raise SpecError([f"{shown}:1: include cycle: {chain}"])
-    source = parse(_text(path), shown)
-    include = source.data.pop("include", None)
-    if include is None:
+    source = parse(_text(path), show_path(path))
+    if "include" not in source.data:
         return source
+    key, include = ("include",), source.data.pop("include")
     if not isinstance(include, str):
-        raise SpecError([source.fault(("include",), "'include' names one file")])
-    target = path.parent / include
-    if not target.is_file():
-        raise SpecError([source.fault(("include",), f"no file {include!r} to include")])
-    return source.over(load(target, (*_parents, path.resolve())))
+        raise SpecError([source.fault(key, "'include' names one file")])
+    target, chain = path.parent / include, (*_parents, path.resolve())
+    if not _is_file(target):
+        raise SpecError([source.fault(key, f"no file {_brief(include)} to include")])
+    if target.resolve() in chain:
+        shown = " -> ".join(show_path(parent) for parent in (*chain, target.resolve()))
+        raise SpecError([source.fault(key, f"include cycle: {shown}")])
+    return source.over(load(target, chain))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError([f"{show_path(path)}: not UTF-8 text (byte {error.start})"]) from None
     except OSError as error:
@@ -122,63 +139,132 @@ def _text(path: Path) -> str:
 
 def parse(text: str, shown: str) -> Source:
     """Parse YAML text whose top is a mapping; `shown` names the file in places and faults."""
-    try:
-        tree = YAML(typ="rt", pure=True).load(text)
-    except DuplicateKeyError as error:
-        what = str(error.problem).split(" with value")[0].replace("found ", "").replace('"', "'")
-        raise SpecError([f"{shown}:{_line(error)}: {what}"]) from None
-    except MarkedYAMLError as error:
-        raise SpecError([f"{shown}:{_line(error)}: not valid YAML: {error.problem or error.context}"]) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise SpecError([f"{shown}: not valid YAML: {str(error).splitlines()[0]}"]) from None
-    if not isinstance(tree, CommentedMap):
-        raise SpecError([f"{shown}:1: the file is no mapping of keys to values"])
-    where: dict[Key, str] = {(): f"{shown}:1"}
-    return Source(_Plain(shown, where).value(tree, (), 1), where)
+    plain = _Plain(lambda line: f"{shown}:{line}")
+    data = plain.document(text)
+    if not plain.faults and not isinstance(data, dict):
+        plain.faults.append(f"{shown}:1: the file is no mapping of keys to values")
+    if plain.faults:
+        raise SpecError(plain.faults)
+    return Source(data, plain.where | {(): f"{shown}:1"})
 
 
-def _line(error: MarkedYAMLError) -> int:
-    mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark else 1
+def scalar(text: str, *, shown: str) -> Scalar:
+    """Read the value of a `key=value` option as YAML would: a number, a boolean or a word.
+
+    Raises SpecError, placed at `shown`, for anything else.
+    """
+    plain = _Plain(lambda _: shown)
+    value = plain.document(text)
+    if not plain.faults and (value is None or isinstance(value, dict | list)):
+        plain.faults.append(f"{shown}: takes a number, true, false or a word")
+    if plain.faults:
+        raise SpecError(plain.faults)
+    word: Scalar = value
+    return word
 
 
 class _Plain:
-    """Turns ruamel's annotated tree into plain data, noting each value's line."""
+    """Turns YAML's nodes into plain data, noting each value's place and every fault."""
 
-    def __init__(self, shown: str, where: dict[Key, str]) -> None:
-        self.shown, self.where, self.nodes = shown, where, 0
+    def __init__(self, place: Callable[[int], str]) -> None:
+        self.place = place
+        self.where: dict[Key, str] = {}
+        self.faults: list[str] = []
+        self.size = 0
+        self.yaml = YAML(typ="safe", pure=True)
+        self.yaml.composer.warn_double_anchors = False
 
-    def value(self, node: Any, path: Key, line: int) -> Any:
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise SpecError([f"{self.shown}:{line}: more than {MAX_NODES} values (aliases that multiply?)"])
-        self.where[path] = f"{self.shown}:{line}"
-        tag = getattr(getattr(node, "tag", None), "value", None)
-        if isinstance(node, TaggedScalar) or (tag and not str(tag).startswith("tag:yaml.org,2002:")):
-            raise SpecError([f"{self.shown}:{line}: tag {tag!s} is refused: a specification is data, never code"])
-        if isinstance(node, CommentedMap):
-            return {
-                (name := self.key(key, node.lc.key(key)[0] + 1)): self.value(
-                    item, (*path, name), node.lc.key(key)[0] + 1
-                )
-                for key, item in node.items()
-            }
-        if isinstance(node, CommentedSeq):
-            return [self.value(item, (*path, i), node.lc.item(i)[0] + 1) for i, item in enumerate(node)]
-        for kind in (bool, int, float, str):
-            if isinstance(node, kind):
-                return kind(node)
-        if node is None:
-            return None
-        # A YAML timestamp and the like: hand on what was written, and let the record refuse or take it.
-        return str(node)
+    def document(self, text: str) -> Any:
+        # Only composed, never constructed by the library: what a tag may do is decided here.
+        try:
+            node = self.yaml.compose(text)
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self.faults.append(f"{self.place(mark.line + 1 if mark else 1)}: not valid YAML: {_problem(error)}")
+        except (YAMLError, ValueError, RecursionError) as error:
+            self.faults.append(f"{self.place(1)}: not valid YAML: {str(error).splitlines()[0]}")
+        else:
+            with contextlib.suppress(_TooLarge):
+                return None if node is None else self.value(node, (), 1)
+        return None
 
-    def key(self, key: Any, line: int) -> str:
-        if isinstance(key, str):
-            return str(key)
-        if isinstance(key, int | float) and not isinstance(key, bool):
-            return str(key)
-        raise SpecError([f"{self.shown}:{line}: key {key!r} is no word"])
+    def fault(self, line: int, what: str) -> None:
+        self.faults.append(f"{self.place(line)}: {what}")
+
+    def value(self, node: Node, path: Key, line: int) -> Any:
+        """Value of a node; line: of its key, since what a user looks for is the key."""
+        self.where[path] = self.place(line)
+        self.size += 1 + (len(node.value) // 100 if isinstance(node, ScalarNode) else 0)
+        if self.size > MAX_SIZE or len(path) > MAX_DEPTH:
+            self.fault(line, "too many values, or nested too deeply (aliases that multiply?)")
+            raise _TooLarge
+        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
+        match node:
+            case MappingNode() if kind == "map":
+                return self.mapping(node, path)
+            case SequenceNode() if kind == "seq":
+                return [self.value(item, (*path, i), _line(item)) for i, item in enumerate(node.value)]
+            case ScalarNode() if kind in SCALARS:
+                return self.scalar(node, kind, line)
+        self.fault(line, f"tag {kind!r} is refused: a specification is data, never code")
+        return None
+
+    def mapping(self, node: MappingNode, path: Key) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, item in node.value:
+            line, key = _line(key_node), key_node.value
+            kind = str(key_node.tag).removeprefix("tag:yaml.org,2002:")
+            if kind == "merge":
+                self.fault(line, "merge keys ('<<') are not taken; use 'include', or write the keys out")
+            elif not isinstance(key_node, ScalarNode) or kind not in KEYS or not _is_text(key):
+                shown = key if isinstance(key_node, ScalarNode) else "of several values"
+                self.fault(line, f"key {_brief(shown)} is no word (quote it if it is meant as one)")
+            elif key in data:
+                self.fault(line, f"duplicate key {key!r}")
+            else:
+                data[key] = self.value(item, (*path, key), line)
+        return data
+
+    def scalar(self, node: ScalarNode, kind: str, line: int) -> Scalar | None:
+        text = str(node.value)
+        try:
+            match kind:
+                case "int" if abs(whole := int(self.yaml.constructor.construct_yaml_int(node))) < 2**63:
+                    return whole
+                case "float" if math.isfinite(real := float(self.yaml.constructor.construct_yaml_float(node))):
+                    return real
+                case "bool":
+                    return bool(self.yaml.constructor.construct_yaml_bool(node))
+                case "null":
+                    return None
+                case "str" | "timestamp" if _is_text(text):
+                    return text
+        except (ValueError, KeyError, IndexError):
+            pass  # a tag that its text does not bear out: `!!int x`
+        self.fault(line, f"{_brief(text)} is no value that a specification can hold")
+        return None
+
+
+class _TooLarge(Exception):  # noqa: N818  a way out of the walk, not an error by itself
+    """The document is larger than any specification."""
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _is_text(text: str) -> bool:
+    """Whether a string is free of lone surrogates, which escapes can make and no encoding can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _problem(error: MarkedYAMLError) -> str:
+    return str(error.problem or error.context).splitlines()[0]
+
+
+def _brief(value: Any) -> str:
+    shown = json.dumps(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def read(path: Path, model: type[Model]) -> Model:
@@ -192,8 +278,24 @@ def validate(source: Source, model: type[Model]) -> Model:
         # Through JSON, because strict JSON mode takes a list for a tuple and still no string for a number.
         return model.model_validate_json(json.dumps(source.data))
     except ValidationError as error:
-        faults = [source.fault(_real(item["loc"], source.data), _what(item, model)) for item in error.errors()]
-        raise SpecError(list(dict.fromkeys(faults))) from None
+        raise SpecError(list(_faults(error.errors(), source, model))) from None
+
+
+def _faults(errors: Iterable[Any], source: Source, model: type[Record]) -> Iterable[str]:
+    """Format pydantic's errors, those of the members of a union as one."""
+    unions: dict[Key, list[str]] = {}
+    faults: dict[str, None] = {}
+    for error in errors:
+        path = _real(error["loc"], source.data)
+        if len(path) < len(error["loc"]) and error["type"] not in ("missing", "extra_forbidden"):
+            unions.setdefault(path, []).append(_wanted(error))
+        else:
+            faults[source.fault(path, _what(error, model))] = None
+    for path, wanted in unions.items():
+        # A member that looked deeper says more than one that refused the whole.
+        if not any(other[: len(path)] == path for other in unions if len(other) > len(path)):
+            faults[source.fault(path, f"{_dotted(path)} must be {', or '.join(dict.fromkeys(wanted))}")] = None
+    return faults
 
 
 def _real(loc: Key, data: Any) -> Key:
@@ -207,8 +309,13 @@ def _real(loc: Key, data: Any) -> Key:
     return tuple(path)
 
 
+def _dotted(path: Key) -> str:
+    return ".".join(map(str, path))
+
+
 def _what(error: Any, model: type[Record]) -> str:
-    dotted, name = ".".join(map(str, error["loc"])), str(error["loc"][-1]) if error["loc"] else ""
+    dotted, name = _dotted(error["loc"]), str(error["loc"][-1]) if error["loc"] else ""
+    given = error["input"]
     match error["type"]:
         case "extra_forbidden":
             return f"unknown key {name!r}{did_you_mean(name, known_keys(model, error['loc'][:-1]))}"
@@ -216,16 +323,26 @@ def _what(error: Any, model: type[Record]) -> str:
             return f"missing key {dotted!r}"
         case "literal_error":
             allowed = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
-            near = did_you_mean(str(error["input"]), allowed)
-            return f"{dotted}: {error['input']!r} is none of {', '.join(allowed)}{near}"
+            near = did_you_mean(str(given), allowed)
+            return f"{dotted}: {_brief(given)} is none of {', '.join(allowed)}{near}"
+        case "too_short":
+            return f"{dotted} holds {error['ctx']['actual_length']}, and must hold {error['ctx']['min_length']} or more"
         case "value_error":
             message = str(error["ctx"]["error"])
             return f"{dotted}: {message}" if dotted else message
         case _:
-            message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-            given = error["input"]
-            shown = "" if isinstance(given, dict | list) else f", not {json.dumps(given)}"
-            return f"{dotted} must be {message}{shown}"
+            shown = "" if isinstance(given, dict | list) else f", not {_brief(given)}"
+            return f"{dotted} must be {_wanted(error)}{shown}"
+
+
+def _wanted(error: Any) -> str:
+    match error["type"]:
+        case "tuple_type":
+            return "a list"
+        case "dict_type" | "model_type":
+            return "a mapping of keys to values"
+        case _:
+            return str(error["msg"]).removeprefix("Input should be ")
 
 
 def known_keys(model: type[Record], path: Key) -> list[str]:
@@ -235,30 +352,13 @@ def known_keys(model: type[Record], path: Key) -> list[str]:
         fields = getattr(at, "model_fields", {})
         if part not in fields:
             return []
-        at = record_type(fields[part].annotation)
+        at = _record_type(fields[part].annotation)
     return list(getattr(at, "model_fields", {}))
 
 
-def record_type(annotation: Any) -> Any:
+def _record_type(annotation: Any) -> Any:
     """Unwrap `X | None` to X; anything else as it is."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         members = [member for member in typing.get_args(annotation) if member is not type(None)]
         return members[0] if len(members) == 1 else annotation
     return annotation
-
-
-def scalar(text: str, *, shown: str) -> Any:
-    """Read the value of a `key=value` option as YAML would: numbers, booleans, null, lists, words."""
-    return parse(f"value: {text}\n", shown).data.get("value")
-
-
-def collect(checks: list[Callable[[], None]]) -> None:
-    """Run every check and raise one SpecError with the faults of all that failed."""
-    faults: list[str] = []
-    for check in checks:
-        try:
-            check()
-        except SpecError as error:
-            faults.extend(error.faults)
-    if faults:
-        raise SpecError(faults)

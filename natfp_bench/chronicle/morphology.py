@@ -5,8 +5,8 @@ from __future__ import annotations
 VOWELS = "aeiou"
 
 _IRREGULAR_PLURALS = (
-    "child:children ox:oxen mouse:mice goose:geese foot:feet tooth:teeth sheep:sheep deer:deer chamois:chamois trout:trout "
-    "salmon:salmon loaf:loaves leaf:leaves sheaf:sheaves calf:calves wolf:wolves knife:knives wife:wives "
+    "child:children ox:oxen mouse:mice goose:geese foot:feet tooth:teeth sheep:sheep deer:deer chamois:chamois "
+    "trout:trout salmon:salmon loaf:loaves leaf:leaves sheaf:sheaves calf:calves wolf:wolves knife:knives wife:wives "
     "shelf:shelves thief:thieves scarf:scarves half:halves hoof:hooves life:lives potato:potatoes "
     "tomato:tomatoes hero:heroes echo:echoes cargo:cargoes wharf:wharves penny:pence midwife:midwives "
     "housewife:housewives cod:cod staff:staves swine:swine volcano:volcanoes schoolchild:schoolchildren"
