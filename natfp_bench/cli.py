@@ -376,7 +376,7 @@ def _print_result(result: Result, folder: Path) -> None:
         out.print()
     for found in result.likelihood:
         information = console.interval(found.mutual_information)
-        out.print(f"text and {found.target} share {information} bits (mutual information, from the likelihoods)")
+        out.print(f"text and {found.target} share {information} bits, by the likelihoods")
     stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
     out.print(f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
     out.print(f"written to {folder}", markup=False, soft_wrap=True)

@@ -41,12 +41,18 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
 
 def interval(found: Interval | None, digits: int = 3) -> str:
-    """Print an estimate with its 95% interval."""
+    """Print an estimate with its 95% interval, where it has one: `0.512 0.497–0.527`."""
     if found is None:
         return ""
     if found.low is None or found.high is None:
         return f"{found.value:.{digits}f}"
-    return f"{found.value:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    dash = "–" if found.low >= 0 else " to "
+    return f"{found.value:.{digits}f} {found.low:.{digits}f}{dash}{found.high:.{digits}f}"
+
+
+def value(found: Interval | None) -> str:
+    """Print an estimate alone."""
+    return "" if found is None else f"{found.value:.3f}"
 
 
 def p_value(log10_p: float | None) -> str:
@@ -62,29 +68,32 @@ def board_table(board: Board) -> Table:
         f"{board.task} ({board.preset}, {board.corpus}): which {board.target} of {board.classes}? "
         f"chance {board.chance:.3f}, {board.n_test or 0} test texts, {board.split}"
     )
-    columns = ("rank", "attributor", "accuracy", "identifiability", "bits", "macro F1", "p")
+    # Narrow enough for 80 columns; --json has every interval.
+    columns = ("rank", "attributor", "accuracy, 95%", "ident.", "bits, 95%", "F1", "p")
     rows = [_board_row(row) for row in board.rows]
-    return table(title, columns, rows, right=("rank", "p"))
+    return table(title, columns, rows, right=("rank", "ident.", "F1", "p"))
 
 
 def _board_row(row: Row) -> Sequence[str]:
     if row.error:
         return ("", row.attributor, f"failed: {row.error}", "", "", "", "")
-    estimates = [interval(found) for found in (row.accuracy, row.identifiability, row.bits, row.macro_f1)]
-    return (str(row.rank or ""), row.attributor, *estimates, p_value(row.log10_p))
+    accuracy, bits = interval(row.accuracy), interval(row.bits)
+    cells = (accuracy, value(row.identifiability), bits, value(row.macro_f1), p_value(row.log10_p))
+    return (str(row.rank or ""), row.attributor, *cells)
 
 
 def variants_table(result: Result) -> Table:
     """Make the table of a result's variants: are they equally good?"""
-    columns = ["variant", "status", "parameters", "tokens", "epochs", "held-out bits per byte"]
+    columns = ["variant", "parameters", "tokens", "epochs", "bits per byte, 95%"]
     excess = any(variant.excess_bits_per_byte for variant in result.variants)
     rows = []
     for variant in result.variants:
-        cells = [variant.name, variant.status, f"{variant.parameters:,}", f"{variant.tokens_trained:,}"]
+        name = variant.name if variant.status == "ok" else f"{variant.name} ({variant.status})"
+        cells = [name, f"{variant.parameters:,}", f"{variant.tokens_trained:,}"]
         cells += [f"{variant.epochs:.2f}", interval(variant.heldout_bits_per_byte)]
         rows.append(cells + ([interval(variant.excess_bits_per_byte)] if excess else []))
     right = ("parameters", "tokens", "epochs")
-    return table("variants", columns + (["over true entropy"] if excess else []), rows, right=right)
+    return table("held-out text", columns + (["over true entropy"] if excess else []), rows, right=right)
 
 
 class Watcher:
@@ -141,7 +150,7 @@ class Watcher:
         if self.live:
             self.progress.remove_task(self.bars.pop(job.name))
         # Hundreds of jobs of a blink each would bury what matters.
-        if job.stage not in ("score", "sample") or seconds >= 1.0:
+        if job.stage not in ("score", "sample") or seconds >= 5.0:
             self.console.print(f"{escape(job.name)}: {seconds:.1f} s")
 
 

@@ -217,7 +217,8 @@ def near(path: str, known: Sequence[str]) -> str:
 def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     """Find all task files by name: the bundled ones, then those of the included folders.
 
-    A file whose name begins with `_` is there for others to include. Raises UserError for an included path that is no folder, or a name that stands twice.
+    A file whose name begins with `_` is there for others to include. Raises UserError for an included path that is
+    no folder, or a name that stands twice.
     """
     return _files([resources.tasks(), *include], "task")
 
@@ -275,7 +276,7 @@ def _factor_faults(task: Task, source: Source) -> Iterable[str]:
         if path not in known:
             yield source.fault(key, f"unknown field {path!r}{near(path, known)}")
         elif path in NO_CONDITION:
-            yield source.fault(key, f"{path!r} is no factor: it changes how many texts are drawn, not which")
+            yield source.fault(key, f"{path!r} is no factor: it says how much is drawn, not from what")
         if path in factor.fields[:i]:
             yield source.fault(key, f"field {path!r} stands twice")
     sections = sorted({path.split(".")[0] for path in factor.fields if path in known})

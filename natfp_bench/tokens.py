@@ -38,7 +38,7 @@ def no_progress(done: int, total: int, unit: str) -> None:
 
 
 class CorpusMeta(Record):
-    """What was prepared: counts, and the digest of the packed blocks."""
+    """What was prepared: what was read for it, what there is of it, and the digest of the packed blocks."""
 
     documents: int
     bytes: int

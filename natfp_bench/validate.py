@@ -25,12 +25,17 @@ def validate(path: Path) -> str:
         yaml_source.validate(source, spec.Preset)
         return f"preset {path.stem}"
     task, _ = spec.load_task(path)
-    faults: list[str] = []
-    for preset in spec.preset_files():
+    presets = spec.preset_files()
+    faults: dict[str, list[str]] = {}
+    for preset in presets:
         try:
             plan.plan_file(path, preset)
         except SpecError as error:
-            faults += [fault for fault in error.faults if fault not in faults]
+            for fault in error.faults:
+                faults.setdefault(fault, []).append(preset)
     if faults:
-        raise SpecError(faults)
+        at = {
+            fault: "" if len(where) == len(presets) else f" (at {', '.join(where)})" for fault, where in faults.items()
+        }
+        raise SpecError([fault + at[fault] for fault in faults])
     return f"task {task.name}"

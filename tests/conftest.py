@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
+
+if TYPE_CHECKING:
+    from natfp_bench.spec import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +47,46 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prose") / "prose.txt"
     path.write_text("\n\n".join(documents), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny(prose: Path) -> Settings:
+    """Settings of a model that trains in about a second: width 32, two layers, 40 steps."""
+    from natfp_bench.spec import Settings
+
+    return Settings.model_validate(
+        {
+            "corpus": {"name": f"text:{prose}", "heldout_documents": 30},
+            "tokenizer": {"vocabulary": 300, "train_bytes": 100_000},
+            "model": {"width": 32, "layers": 2, "heads": 2, "feed_forward": 64, "context": 32},
+            "optimizer": {"lr": 4e-3},
+            "schedule": {"warmup_tokens": 1024},
+            "budget": {"tokens": 8 * 32 * 40, "batch": 8},
+            "sampling": {"texts": 40, "max_tokens": 16, "block": 20},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `tokens.prepare` makes of `prose` for `tiny`."""
+    from natfp_bench import tokens
+    from natfp_bench.corpus import open_corpus
+
+    folder = tmp_path_factory.mktemp("tiny-corpus")
+    blocks, heldout = tiny.steps * tiny.budget.batch, tiny.corpus.heldout_documents
+    corpus = open_corpus(tiny.corpus)
+    tokens.prepare(corpus, tiny.tokenizer, context=tiny.model.context, blocks=blocks, heldout=heldout, folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint folder of `tiny`, trained."""
+    import torch
+
+    from natfp_bench import train
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    train.train(tiny, 0, tiny_corpus, folder, partial=folder / "partial", device=torch.device("cpu"))
+    return folder

@@ -1,0 +1,236 @@
+"""Keys: what determines an entry is in its key, and nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from natfp_bench import keys
+from natfp_bench.pipeline import protocol_digest, resolve_keys
+from natfp_bench.plan import Plan, make_plan, plan_file
+from natfp_bench.spec import (
+    BudgetSpec,
+    CorpusSpec,
+    ModelSpec,
+    OptimizerSpec,
+    SamplingSpec,
+    ScheduleSpec,
+    Settings,
+    SplitSpec,
+    TokenizerSpec,
+)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """A recipe written out, so that no preset's change moves the golden digests."""
+    return Settings(
+        corpus=CorpusSpec(name="chronicle", heldout_documents=50),
+        tokenizer=TokenizerSpec(vocabulary=320, train_bytes=100_000),
+        model=ModelSpec(width=32, layers=2, heads=2, feed_forward=64, context=32),
+        optimizer=OptimizerSpec(lr=4e-3),
+        schedule=ScheduleSpec(warmup_tokens=5000),
+        budget=BudgetSpec(tokens=60_000, batch=16),
+        sampling=SamplingSpec(texts=200, max_tokens=32, block=100),
+    )
+
+
+def with_(settings: Settings, section: str, **changes: Any) -> Settings:
+    changed = getattr(settings, section).model_copy(update=changes) if section != "rerun" else changes["rerun"]
+    return settings.model_copy(update={section: changed})
+
+
+def all_keys(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[str, str]:
+    variant = plan.variants[0].model_copy(update={"settings": settings})
+    corpus = keys.corpus_key(settings, identity)
+    model = keys.model_key(settings, plan.seed, corpus)
+    samples = keys.sample_keys(variant, plan, model)
+    return {
+        "corpus": corpus,
+        "model": model,
+        "sample": samples[0],
+        "score": keys.score_key(model, settings.sampling, samples, plan),
+        "prediction": keys.prediction_key("0" * 64, "level", ["a", "b"], [samples, samples], plan),
+        "stream": str(keys.stream_name(model, settings.sampling, plan.seed)),
+        "scorer": str(keys.distribution(settings.sampling)),
+    }
+
+
+@pytest.fixture
+def plan() -> Plan:
+    made = make_plan("seed_id", "smoke")
+    return made.model_copy(update={"texts": 200, "split": SplitSpec(test_every=4), "seed": 0})
+
+
+IDENTITY = {"chronicle": 1, "seed": 0}
+
+
+def test_golden(settings: Settings, plan: Plan) -> None:
+    """A change here makes every store anew: mean it, and raise the stage's version in `keys.VERSIONS`."""
+    found = all_keys(settings, plan, IDENTITY)
+    assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
+        "corpus": "GOLDEN",
+        "model": "GOLDEN",
+        "sample": "GOLDEN",
+        "score": "GOLDEN",
+        "prediction": "GOLDEN",
+    }
+    assert all(version == 1 for version in keys.VERSIONS.values())
+
+
+DATA = {"corpus", "model", "sample", "score", "prediction", "stream"}
+TRAINING = DATA - {"corpus"}
+DRAWING = {"sample", "score", "prediction"}
+SHAPE = {*DRAWING, "stream", "scorer"}
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "moved"),
+    [
+        ("tokenizer", {"vocabulary": 300}, DATA),
+        ("tokenizer", {"train_bytes": 50_000}, DATA),
+        ("model", {"context": 64}, DATA),
+        ("budget", {"tokens": 120_000}, DATA),
+        ("budget", {"batch": 8}, TRAINING),  # as many blocks, in smaller steps
+        ("corpus", {"heldout_documents": 60}, DATA),
+        ("model", {"width": 64}, TRAINING),
+        ("model", {"dropout": 0.1}, TRAINING),
+        ("model", {"tied_embeddings": False}, TRAINING),
+        ("optimizer", {"lr": 3e-3}, TRAINING),
+        ("optimizer", {"clip": 0.5}, TRAINING),
+        ("schedule", {"name": "linear"}, TRAINING),
+        ("seeds", {"init": 1}, TRAINING),
+        ("seeds", {"data_order": 1}, TRAINING),
+        ("seeds", {"dropout": 1}, TRAINING),
+        ("numerics", {"dtype": "bfloat16"}, TRAINING),
+        ("numerics", {"threads": 2}, TRAINING),
+        ("rerun", {"rerun": 1}, TRAINING),
+        ("sampling", {"temperature": 0.7}, SHAPE),
+        ("sampling", {"top_k": 5}, SHAPE),
+        ("sampling", {"top_p": 0.9}, SHAPE),
+        ("sampling", {"prompt_characters": 20}, {*DRAWING, "stream"}),
+        ("sampling", {"stream": 1}, {*DRAWING, "stream"}),
+        ("sampling", {"max_tokens": 16}, DRAWING),  # a longer text begins like the shorter one
+        ("sampling", {"block": 50}, DRAWING),
+        ("sampling", {"texts": 400}, set()),  # the plan's own number of texts counts
+    ],
+)
+def test_a_setting_moves_the_keys_that_it_should(
+    settings: Settings, plan: Plan, section: str, changes: dict[str, Any], moved: set[str]
+) -> None:
+    before = all_keys(settings, plan, IDENTITY)
+    after = all_keys(with_(settings, section, **changes), plan, IDENTITY)
+    assert {name for name in before if before[name] != after[name]} == moved
+
+
+def test_the_corpus_counts_by_its_content(settings: Settings, plan: Plan) -> None:
+    before = all_keys(settings, plan, IDENTITY)
+    other = all_keys(settings, plan, {"chronicle": 1, "seed": 1})
+    assert {name for name in before if before[name] != other[name]} == DATA
+
+
+def test_the_seed_counts_and_the_corpus_stays(settings: Settings, plan: Plan) -> None:
+    before = all_keys(settings, plan, IDENTITY)
+    other = all_keys(settings, plan.model_copy(update={"seed": 1}), IDENTITY)
+    assert {name for name in before if before[name] != other[name]} == TRAINING
+
+
+def test_the_split_counts_for_predictions_and_scores(settings: Settings, plan: Plan) -> None:
+    before = all_keys(settings, plan, IDENTITY)
+    other = all_keys(settings, plan.model_copy(update={"split": SplitSpec(test_every=5)}), IDENTITY)
+    assert {name for name in before if before[name] != other[name]} == {"score", "prediction"}
+
+
+def test_a_limit_is_a_prefix(settings: Settings, plan: Plan) -> None:
+    variant = plan.variants[0].model_copy(update={"settings": settings})
+    whole = keys.sample_keys(variant, plan.model_copy(update={"texts": 450}), "m")
+    assert len(whole) == len(set(whole)) == 5
+    for texts, blocks in {450: 5, 401: 5, 400: 4, 100: 1, 99: 1, 8: 1}.items():
+        assert keys.sample_keys(variant, plan.model_copy(update={"texts": texts}), "m") == whole[:blocks]
+
+
+def test_a_baseline_counts_by_its_digest_target_and_labels(plan: Plan) -> None:
+    samples = [["s0"], ["s1"]]
+    found = {
+        keys.prediction_key("d", "level", ["a", "b"], samples, plan),
+        keys.prediction_key("e", "level", ["a", "b"], samples, plan),
+        keys.prediction_key("d", "instance", ["a", "b"], samples, plan),
+        keys.prediction_key("d", "level", ["a", "c"], samples, plan),
+        keys.prediction_key("d", "level", ["a", "b"], samples[::-1], plan),
+        keys.prediction_key("d", "level", ["a", "b"], samples, plan.model_copy(update={"texts": 100})),
+    }
+    assert len(found) == 6
+
+
+def test_where_a_text_lies_is_in_no_key(prose: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere.txt"
+    moved.write_bytes(prose.read_bytes())
+    here, there = (
+        make_plan("seed_id", "smoke", overrides={"corpus.name": f"text:{path}"}) for path in (prose, moved)
+    )
+    found = [resolve_keys(plan) for plan in (here, there)]
+    for a, b in zip(*found, strict=True):
+        assert (a.corpus, a.model, a.samples) == (b.corpus, b.model, b.samples)
+    metas = {of.corpus: {"digest": "d"} for of in found[0]}
+    assert protocol_digest(here, found[0], metas) == protocol_digest(there, found[1], metas)
+
+    moved.write_bytes(prose.read_bytes() + b" ")
+    changed = resolve_keys(there)
+    assert {of.model for of in changed}.isdisjoint(of.model for of in found[0])
+
+
+def test_a_stage_version_moves_its_key_and_those_behind(
+    settings: Settings, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = all_keys(settings, plan, IDENTITY)
+    monkeypatch.setitem(keys.VERSIONS, "sample", 99)
+    after = all_keys(settings, plan, IDENTITY)
+    assert {name for name in before if before[name] != after[name]} == DRAWING
+
+
+def test_variants_of_one_model_share_it_and_no_random_number(prose: Path) -> None:
+    found = resolve_keys(make_plan("null_id", "smoke", overrides={"corpus.name": f"text:{prose}"}))
+    assert len({of.model for of in found}) == 1
+    assert len({of.samples for of in found}) == 4
+    plan = make_plan("null_id", "smoke")
+    streams = {
+        keys.stream_name(of.model, variant.settings.sampling, plan.seed)
+        for of, variant in zip(found, plan.variants, strict=True)
+    }
+    assert len(streams) == 4
+
+
+def test_reruns_are_models_of_their_own(prose: Path) -> None:
+    found = resolve_keys(make_plan("null_run_id", "smoke", overrides={"corpus.name": f"text:{prose}"}))
+    assert len({of.model for of in found}) == 4
+    assert len({of.corpus for of in found}) == 1
+
+
+def test_the_protocol_holds_what_figures_depend_on(prose: Path, tmp_path: Path) -> None:
+    def protocol(task: str = "seed_id", seed: int = 0, limit: int | None = None, **overrides: str) -> str:
+        names = {name.replace("__", "."): value for name, value in overrides.items()}
+        plan = make_plan(task, "smoke", overrides={"corpus.name": f"text:{prose}", **names}, seed=seed, limit=limit)
+        resolved = resolve_keys(plan)
+        return protocol_digest(plan, resolved, {of.corpus: {"digest": "d"} for of in resolved})
+
+    assert protocol() == protocol()
+    different = [
+        protocol(),
+        protocol("init_seed_id"),
+        protocol(seed=1),
+        protocol(limit=100),
+        protocol(split__test_every="5"),
+        protocol(optimizer__lr="1e-3"),
+        protocol(sampling__temperature="0.9"),
+    ]
+    assert len(set(different)) == len(different)
+
+
+def test_a_task_file_elsewhere_is_the_same_task(tmp_path: Path) -> None:
+    from natfp_bench import resources
+
+    copy = tmp_path / "seed_id.yaml"
+    copy.write_bytes((resources.tasks() / "seed_id.yaml").read_bytes())
+    assert plan_file(copy, "smoke") == make_plan("seed_id", "smoke")
