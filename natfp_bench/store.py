@@ -223,7 +223,9 @@ class Store:
         with storage_faults(self.root), self._lock(key):
             if found := self._open_locked(kind, key):
                 return found
-            temp = self.root / "temp" / f"{key}-{os.getpid()}-{uuid4().hex[:8]}"
+            for half in (self.root / "temp").glob(f"{key}-*"):  # whoever began it has lost the lock: it was killed
+                shutil.rmtree(half, ignore_errors=True)
+            temp = self.root / "temp" / f"{key}-{uuid4().hex[:8]}"
             temp.mkdir()
             try:
                 return self._fill(temp, kind, key, label, build)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -90,3 +92,58 @@ def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("tiny-model")
     train.train(tiny, 0, tiny_corpus, folder, partial=folder / "partial", device=torch.device("cpu"))
     return folder
+
+
+class Bench:
+    """A store, a pool of workers and a corpus that tests share: what one of them trained, others find."""
+
+    def __init__(self, root: Path, corpus: Path) -> None:
+        from natfp_bench.engine import LocalEngine
+
+        self.root, self.corpus = root, corpus
+        self.store, self.output = root / "store", root / "results"
+        self.engine = LocalEngine(1)
+        self.events: list[Any] = []
+        self.warnings: list[str] = []
+
+    def plan(self, task: str, **options: Any) -> Any:
+        """Plan a task at the preset `smoke` on the shared corpus."""
+        from natfp_bench.plan import make_plan
+
+        overrides = {"corpus.name": f"text:{self.corpus}", **options.pop("overrides", {})}
+        return make_plan(task, "smoke", overrides=overrides, **options)
+
+    def run(self, task: str, *, baselines: str = "fast", store: Path | None = None, **options: Any) -> Any:
+        """Run a task; returns (result, folder). `events` and `warnings` hold what the last run said."""
+        from natfp_bench import registry
+        from natfp_bench.pipeline import run_plan
+        from natfp_bench.store import Store
+
+        self.events, self.warnings = [], []
+        return run_plan(
+            self.plan(task, **options),
+            registry.find(baselines),
+            store=Store(store or self.store, self.warnings.append),
+            engine=self.engine,
+            output=self.output,
+            device="cpu",
+            watch=self.events.append,
+        )
+
+    def started(self) -> list[str]:
+        """Names of the jobs that the last run started."""
+        return [event.job.name for event in self.events if event.kind == "start"]
+
+
+@pytest.fixture(scope="session")
+def bench(prose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The store and the workers that all tests of whole runs share."""
+    made = Bench(tmp_path_factory.mktemp("bench"), prose)
+    yield made
+    made.engine.close()
+
+
+@pytest.fixture(scope="session")
+def seed_run(bench: Bench) -> Any:
+    """Result and folder of one run of `seed_id`."""
+    return bench.run("seed_id")

@@ -173,6 +173,7 @@ def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
     clock = time.monotonic()
     store.make("model", KEY, "", write())
     assert time.monotonic() - clock < 5
+    assert store.verify() == [], "who holds the lock sweeps away what the dead one left"
 
 
 def _flip(entry: Entry) -> None:

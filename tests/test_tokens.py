@@ -227,7 +227,7 @@ def test_documents_that_begin_alike_give_one_prompt(tmp_path: Path) -> None:
 def test_memory_stays_bounded(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "big.txt"
     with path.open("w") as file:
-        for i in range(300_000):
+        for i in range(220_000):
             file.write(f"sentence {i} of the big file says {i * i % 9973} and then {i * 7 % 131} and no more, " * 3)
             file.write(separator)
     assert path.stat().st_size > 50e6
@@ -240,9 +240,9 @@ from natfp_bench.spec import CorpusSpec, TokenizerSpec
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()
 meta = tokens.prepare(
-    open_corpus(CorpusSpec(name="text:{path}", heldout_documents=2)),
+    open_corpus(CorpusSpec(name="text:{path}", heldout_documents=1)),
     TokenizerSpec(vocabulary=512, train_bytes=1_000_000),
-    context=64, blocks=1_000_000, heldout=2, folder=Path("{tmp_path}"),
+    context=64, blocks=400_000, heldout=1, folder=Path("{tmp_path}"),
 )
 print(meta.tokens, peak() - before)
 """

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from natfp_bench import yaml_source
 from natfp_bench.errors import SpecError
@@ -21,7 +22,7 @@ class Outer(Record):
     name: str
     inner: Inner
     maybe: Inner | None = None
-    levels: dict[str, int | str] = {}
+    levels: dict[str, int | str] = Field({})
     words: tuple[str, ...] = ()
 
 

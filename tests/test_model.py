@@ -1,0 +1,115 @@
+"""Models: sizes by formula, seeds, checkpoint folders that anybody can load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from natfp_bench import model as models
+from natfp_bench import tokens, train
+from natfp_bench.errors import UserError
+from natfp_bench.plan import parameters
+from natfp_bench.spec import ModelSpec, NumericsSpec
+
+CPU = torch.device("cpu")
+ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
+
+
+def spec(**given: Any) -> ModelSpec:
+    return ModelSpec(**{"width": 32, "layers": 2, "heads": 2, "feed_forward": 64, "context": 32, **given})
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_parameters_by_formula(architecture: str, tied: bool) -> None:
+    of = spec(architecture=architecture, tied_embeddings=tied)
+    built = models.build(of, 300, 0, "a")
+    assert sum(parameter.numel() for parameter in built.parameters()) == parameters(of, 300)
+    assert {parameter.dtype for parameter in built.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_initial_weights_are_a_function_of_their_stream(architecture: str) -> None:
+    of = spec(architecture=architecture)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = train.weights_digest(models.build(of, 300, 0, 5, "init", 0))
+    assert torch.equal(torch.get_rng_state(), before), "nobody else's random numbers are used up"
+    torch.manual_seed(2)
+    assert train.weights_digest(models.build(of, 300, 0, 5, "init", 0)) == first
+    assert train.weights_digest(models.build(of, 300, 0, 5, "init", 1)) != first
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_dropout_reaches_the_model(architecture: str) -> None:
+    row = torch.arange(1, 21)[None]
+    for dropout in (0.0, 0.5):
+        built = models.build(spec(architecture=architecture, dropout=dropout), 300, 0, "a").train()
+        with torch.no_grad():
+            same = torch.equal(built(input_ids=row).logits, built(input_ids=row).logits)
+        assert same == (dropout == 0.0)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_checkpoint_folder_is_an_ordinary_one(
+    architecture: str, tied: bool, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    tokenizer = tokens.load_tokenizer(tiny_corpus / "tokenizer.json")
+    end = tokenizer.token_to_id(tokens.END)
+    built = models.build(spec(architecture=architecture, tied_embeddings=tied), 300, end, "a").eval()
+    models.save(built, tiny_corpus / "tokenizer.json", 32, tmp_path)
+    row = torch.randint(0, 300, (3, 32), generator=torch.Generator().manual_seed(0))
+    ours = models.load(tmp_path, NumericsSpec(), CPU)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = built(input_ids=row).logits
+        assert torch.equal(ours(input_ids=row).logits, expected)
+        assert torch.equal(theirs(input_ids=row).logits, expected)
+    assert train.weights_digest(theirs) == train.weights_digest(built)
+    assert theirs.config.eos_token_id == theirs.config.bos_token_id == end
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded.eos_token == loaded.bos_token == tokens.END
+    assert loaded.model_max_length == 32
+    text = "The old judge  lost ,  a boat . Ünï 漢字\n\n\tend"
+    ids = loaded(text, add_special_tokens=False)["input_ids"]
+    assert ids == tokenizer.encode(text, add_special_tokens=False).ids
+    assert loaded.decode(ids) == text
+
+
+def test_bfloat16_is_loaded_as_asked(tiny_model: Path) -> None:
+    loaded = models.load(tiny_model, NumericsSpec(dtype="bfloat16"), CPU)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_token_log_probabilities_are_a_plain_forward(architecture: str) -> None:
+    built = models.build(spec(architecture=architecture), 300, 0, "a").eval()
+    rows = torch.randint(0, 300, (4, 33), generator=torch.Generator().manual_seed(0))
+    scored = models.token_log_probabilities(built, rows)
+    assert scored.shape == (4, 32)
+    with torch.no_grad():
+        loss = built(input_ids=rows[:, :32], labels=rows[:, :32]).loss
+    assert -scored[:, :31].mean().item() == pytest.approx(loss.item(), abs=1e-5)
+
+
+def test_devices() -> None:
+    assert models.pick_device("cpu") == CPU
+    if torch.cuda.is_available():
+        assert models.pick_device("auto") == models.pick_device("cuda") == torch.device("cuda")
+    else:
+        assert models.pick_device("auto") == CPU
+        with pytest.raises(UserError, match="no CUDA device"):
+            models.pick_device("cuda")
+
+
+def test_numerics_fix_the_number_of_threads() -> None:
+    models.set_numerics(NumericsSpec(threads=2), CPU)
+    assert torch.get_num_threads() == 2
+    models.set_numerics(NumericsSpec(), CPU)
+    assert torch.get_num_threads() == 1

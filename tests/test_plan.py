@@ -1,0 +1,291 @@
+"""Plans: one factor by construction, overrides, and sizes by formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from natfp_bench import records, spec
+from natfp_bench.errors import SpecError, UserError
+from natfp_bench.plan import (
+    Plan,
+    Variant,
+    check_one_factor,
+    differing,
+    make_plan,
+    parameters,
+    plan_file,
+    recipe,
+)
+from natfp_bench.spec import ModelSpec, Settings
+
+TASKS, PRESETS = sorted(spec.task_files()), sorted(spec.preset_files())
+SEEDS = {"seeds.init", "seeds.data_order", "seeds.dropout"}
+
+
+def flat(variant: Variant) -> dict[str, Any]:
+    return dict(records.flatten(variant.settings.model_dump()))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("task", TASKS)
+def test_one_factor_by_construction(task: str, preset: str) -> None:
+    """The claim of the whole benchmark, checked without the package's own check."""
+    plan = make_plan(task, preset)
+    fields = set(plan.task.factor.fields)
+    levels = list(plan.task.factor.levels)
+    at = {(variant.level, variant.replicate): flat(variant) for variant in plan.variants}
+    assert list(at) == [(level, replicate) for replicate in range(plan.replicates) for level in levels]
+    for (level, replicate), mine in at.items():
+        for (other_level, other_replicate), other in at.items():
+            different = {path for path in mine if mine[path] != other[path]}
+            if level == other_level:
+                nuisance = SEEDS - fields if replicate != other_replicate else set()
+                assert different == nuisance
+            elif replicate == other_replicate:
+                assert different
+                assert different <= fields
+    for level in levels:
+        assert {path: at[level, 0][path] for path in fields} == plan.task.factor.values(level)
+    for path in fields:
+        assert len({at[level, 0][path] for level in levels}) > 1
+    check_one_factor(plan.variants, plan.task.factor.fields)
+    assert len({records.digest(variant.settings) for variant in plan.variants}) == len(plan.variants)
+    assert len({variant.name for variant in plan.variants}) == len(plan.variants)
+    assert plan.targets == (("level",) if plan.replicates == 1 else ("level", "instance"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_sound(preset: str) -> None:
+    plan = make_plan("seed_id", preset)
+    for variant in plan.variants:
+        set_ = variant.settings
+        assert set_.steps >= 20
+        assert 0 < set_.schedule.warmup_tokens <= set_.budget.tokens / 5
+        # Whole blocks, so that no drawn row is thrown away.
+        assert plan.texts % set_.sampling.block == 0
+        assert plan.texts // plan.split.test_every >= 50
+        assert set_.sampling.temperature == 1
+        assert (set_.sampling.top_k, set_.sampling.top_p) == (0, 1)
+        assert set_.model.width // set_.model.heads >= 8
+        if set_.sampling.prompt_characters:
+            # Each text continues a prompt of its own, or test prompts would come again.
+            assert set_.corpus.heldout_documents >= plan.texts
+
+
+def _set(variant: Variant, path: str, value: Any) -> Variant:
+    data = variant.settings.model_dump()
+    at = data
+    *sections, name = path.split(".")
+    for section in sections:
+        at = at[section]
+    at[name] = value
+    return variant.model_copy(update={"settings": Settings.model_construct(**_nested(Settings, data))})
+
+
+def _nested(model: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """Records built without validation, so that any value may stand anywhere."""
+    found = {}
+    for name, value in data.items():
+        inner = model.model_fields[name].annotation
+        is_record = isinstance(inner, type) and issubclass(inner, records.Record)
+        found[name] = inner.model_construct(**_nested(inner, value)) if is_record else value
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    task=st.sampled_from(TASKS),
+    path=st.sampled_from(spec.leaves(Settings)),
+    which=st.integers(0, 100),
+    everywhere=st.booleans(),
+)
+def test_a_plan_that_breaks_the_rule_is_refused(task: str, path: str, which: int, everywhere: bool) -> None:
+    plan = PLANS[task]
+    fields = plan.task.factor.fields
+    victim = plan.variants[which % len(plan.variants)]
+    new = _other(flat(victim)[path])
+    if everywhere:
+        # What changes alike everywhere is another experiment, and still one factor.
+        if path not in fields and path not in SEEDS:
+            check_one_factor([_set(variant, path, new) for variant in plan.variants], fields)
+        return
+    broken = [_set(variant, path, new) if variant is victim else variant for variant in plan.variants]
+    if path in fields and plan.replicates == 1:
+        return  # merely another value of the factor
+    with pytest.raises(SpecError) as caught:
+        check_one_factor(broken, fields)
+    assert any(repr(path) in fault for fault in caught.value.faults)
+
+
+def _other(value: Any) -> Any:
+    return f"{value}x" if isinstance(value, str) else (not value) if isinstance(value, bool) else value + 12_345
+
+
+PLANS = {task: make_plan(task, "smoke") for task in TASKS}
+
+
+def test_a_factor_that_does_not_vary_is_refused() -> None:
+    plan = PLANS["null_id"]
+    same = [_set(variant, "sampling.stream", 0) for variant in plan.variants]
+    with pytest.raises(SpecError, match="'sampling.stream' does not vary"):
+        check_one_factor(same, plan.task.factor.fields)
+
+
+def test_differing_names_the_paths() -> None:
+    first, second = PLANS["seed_id"].variants[:2]
+    assert differing([first, second]) == sorted(SEEDS)
+    assert differing([first, _set(first, "model.width", 1)]) == ["model.width"]
+    assert differing([first]) == []
+
+
+def faults(call: Callable[[], Any]) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        call()
+    return list(caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            {"seeds.init": "3"},
+            ["--set seeds.init=3: 'seeds.init' is what init_seed_id varies; its values are the task's levels"],
+        ),
+        (
+            {"optimizer.lrr": "3"},
+            ["--set optimizer.lrr=3: unknown setting 'optimizer.lrr' (did you mean 'optimizer.lr'?)"],
+        ),
+        ({"lr": "3"}, ["--set lr=3: unknown setting 'lr' (did you mean 'optimizer.lr'?)"]),
+        ({"model": "3"}, ["--set model=3: unknown setting 'model' (did you mean 'model.width'?)"]),
+        ({"optimizer.lr": "no"}, ['--set optimizer.lr=no: settings.optimizer.lr must be a valid number, not "no"']),
+        ({"model.width": "64.0"}, ["--set model.width=64.0: settings.model.width must be a valid integer, not 64.0"]),
+        ({"model.width": "33"}, ["--set model.width=33: settings.model: width 33 is not a multiple of heads 2"]),
+        ({"model.width": "[64]"}, ["--set model.width=[64]: takes a number, true, false or a word"]),
+        (
+            {"budget.tokens": "10"},
+            ["--set budget.tokens=10: settings: budget.tokens 10 is less than one step of 512 tokens"],
+        ),
+        (
+            {"sampling.max_tokens": "33"},
+            ["--set sampling.max_tokens=33: settings: sampling.max_tokens 33 is over model.context's room of 32"],
+        ),
+        ({"replicates": "0"}, ["--set replicates=0: replicates must be greater than 0, not 0"]),
+        (
+            {"split.test_every": "1"},
+            ["--set split.test_every=1: split.test_every must be greater than or equal to 2, not 1"],
+        ),
+        ({"summary": "x"}, ["--set summary=x: unknown setting 'summary'"]),
+        # all at once
+        (
+            {"seeds.init": "3", "a": "1", "model.width": "["},
+            ["--set seeds.init=3", "--set a=1", "--set model.width=["],
+        ),
+        ({"model.width": "x", "optimizer.lr": "-1"}, ["--set model.width=x", "--set optimizer.lr=-1"]),
+    ],
+)
+def test_overrides_that_are_wrong(overrides: dict[str, str], expected: list[str]) -> None:
+    found = faults(lambda: make_plan("init_seed_id", "smoke", overrides=overrides))
+    assert len(found) == len(expected)
+    assert all(fault.startswith(begin) for fault, begin in zip(found, expected, strict=True))
+    assert len(expected) > 1 or found == expected
+
+
+def test_overrides_reach_every_variant() -> None:
+    overrides = {"optimizer.lr": "1e-3", "seeds.data_order": "7", "corpus.name": "text:a.txt", "split.test_every": "5"}
+    plan = make_plan("init_seed_id", "smoke", overrides=overrides | {"replicates": "3"})
+    assert plan.replicates == 3
+    assert plan.split.test_every == 5
+    assert {variant.settings.optimizer.lr for variant in plan.variants} == {0.001}
+    assert {variant.settings.corpus.name for variant in plan.variants} == {"text:a.txt"}
+    assert [variant.settings.seeds.data_order for variant in plan.variants] == [7] * 3 + [8] * 3 + [9] * 3
+    assert plan.overrides["optimizer.lr"] == 0.001
+    # An override's number of replicates wins over the task's own.
+    assert make_plan("null_id", "smoke").replicates == 1
+    assert make_plan("null_id", "smoke", overrides={"replicates": "2"}).replicates == 2
+
+
+def test_replicates_need_a_nuisance_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    what = "varies every seed, so its replicates would be alike; it takes `replicates: 1`"
+    assert faults(lambda: make_plan("seed_id", "smoke", overrides={"replicates": "2"})) == [
+        f"--set replicates=2: seed_id {what}"
+    ]
+    text = "name: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
+    text += "  fields: [seeds.init, seeds.data_order, seeds.dropout]\n  levels: {a: 0, b: 1}\n"
+    Path("t.yaml").write_text(text)
+    assert faults(lambda: plan_file(Path("t.yaml"), "smoke")) == [f"t.yaml:4: t {what}"]
+    Path("t.yaml").write_text(text.replace("replicates: 2\n", ""))
+    assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].endswith(f"smoke.yaml:10: t {what}")
+
+
+def test_levels_may_be_what_makes_a_setting_fit(tmp_path: Path) -> None:
+    """Texts of 64 tokens do not fit the preset's context of 32, but they fit the context of every level."""
+    path = tmp_path / "context_id.yaml"
+    path.write_text(
+        "name: context_id\nversion: 1\nsummary: s\nsettings: {sampling: {max_tokens: 64}}\n"
+        "factor: {name: context, fields: [model.context], levels: {short: 64, long: 128}}\n"
+    )
+    assert {variant.settings.model.context for variant in plan_file(path, "smoke").variants} == {64, 128}
+    path.write_text(path.read_text().replace("short: 64", "short: 32"))
+    found = faults(lambda: plan_file(path, "smoke"))
+    assert found[0].endswith("context_id.yaml:4: settings: sampling.max_tokens 64 is over model.context's room of 32")
+
+
+def test_limit_and_seed() -> None:
+    assert make_plan("seed_id", "smoke", limit=50).texts == 50
+    assert make_plan("seed_id", "smoke", limit=10**6).texts == 200
+    assert make_plan("seed_id", "smoke", limit=8).texts == 8
+    for limit in (7, 0, -1):
+        with pytest.raises(UserError, match=f"--limit {limit} leaves too few texts"):
+            make_plan("seed_id", "smoke", limit=limit)
+    with pytest.raises(UserError, match="sampling.texts 4 leaves too few texts"):
+        make_plan("seed_id", "smoke", overrides={"sampling.texts": "4"})
+    with pytest.raises(UserError, match="--seed -1 is negative"):
+        make_plan("seed_id", "smoke", seed=-1)
+    for task, preset, nearest in (("sed_id", "smoke", "seed_id"), ("seed_id", "smok", "smoke")):
+        with pytest.raises(UserError, match=f"did you mean: {nearest}"):
+            make_plan(task, preset)
+
+
+def test_plans_survive_json() -> None:
+    for plan in PLANS.values():
+        assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_the_recipe_holds_training_and_no_sampling() -> None:
+    null, seeds = PLANS["null_id"].variants, PLANS["seed_id"].variants
+    assert len({records.digest(recipe(variant.settings, 0)) for variant in null}) == 1
+    assert len({records.digest(recipe(variant.settings, 0)) for variant in seeds}) == len(seeds)
+    assert recipe(null[0].settings, 0) != recipe(null[0].settings, 1)
+    reruns = PLANS["null_run_id"].variants
+    assert len({records.digest(recipe(variant.settings, 0)) for variant in reruns}) == len(reruns)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize(
+    ("width", "layers", "heads", "feed_forward", "context", "vocabulary"),
+    [(16, 1, 1, 24, 8, 257), (32, 2, 4, 64, 32, 320), (48, 3, 2, 200, 16, 999)],
+)
+def test_parameters_by_formula_are_those_of_the_model(
+    architecture: Any, tied: bool, width: int, layers: int, heads: int, feed_forward: int, context: int, vocabulary: int
+) -> None:
+    from natfp_bench import model
+
+    shape = ModelSpec(
+        architecture=architecture,
+        width=width,
+        layers=layers,
+        heads=heads,
+        feed_forward=feed_forward,
+        context=context,
+        tied_embeddings=tied,
+    )
+    built = model.build(shape, vocabulary, 256, "tests", 0)
+    assert sum(parameter.numel() for parameter in built.parameters()) == parameters(shape, vocabulary)

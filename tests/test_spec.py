@@ -1,0 +1,332 @@
+"""Task and preset files: what they may say, and every way of saying it wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from natfp_bench import plan, resources, spec
+from natfp_bench.errors import SpecError, UserError
+
+TASK = """\
+name: t
+version: 1
+summary: A task of the tests.
+factor:
+  name: peak learning rate
+  fields: [optimizer.lr]
+  levels:
+    low: 1e-3
+    high: 1e-2
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, so that places read `t.yaml:line`."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def faults(text: str, name: str = "t") -> list[str]:
+    path = Path(f"{name}.yaml")
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        plan.plan_file(path, "smoke")
+    return list(caught.value.faults)
+
+
+def test_a_sound_task(folder: Path) -> None:
+    Path("t.yaml").write_text(TASK)
+    task, source = spec.load_task(Path("t.yaml"))
+    assert task.factor.fields == ("optimizer.lr",)
+    assert task.factor.levels == {"low": 0.001, "high": 0.01}
+    assert [task.factor.values(level) for level in task.factor.levels] == [
+        {"optimizer.lr": 0.001},
+        {"optimizer.lr": 0.01},
+    ]
+    assert source.place(("factor", "levels", "high")) == "t.yaml:9"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        # two factors at once
+        (
+            "[optimizer.lr]",
+            "[optimizer.lr, model.width]",
+            ["t.yaml:6: two factors varied at once: fields of model and optimizer; a task has one"],
+        ),
+        (
+            "low: 1e-3",
+            "low: {optimizer.lr: 1e-3, model.width: 32}",
+            ["t.yaml:8: two factors varied at once: level 'low' sets 'model.width', which is none of factor.fields"],
+        ),
+        # levels
+        ("low: 1e-3", "low: -1", ["t.yaml:8: settings.optimizer.lr must be greater than 0, not -1 (level 'low')"]),
+        (
+            "low: 1e-3\n    high: 1e-2",
+            "low: no\n    high: []",
+            [
+                "t.yaml:9: factor.levels.high must be a valid string, or a valid integer, or a valid number, "
+                "or a valid boolean, or a mapping of keys to values"
+            ],
+        ),
+        (
+            "high: 1e-2",
+            "high: no",
+            ["t.yaml:9: settings.optimizer.lr must be a valid number, not \"no\" (level 'high')"],
+        ),
+        ("    high: 1e-2\n", "", ["t.yaml:7: factor.levels holds 1, and must hold 2 or more"]),
+        ("high: 1e-2", "high: 0.001", ["t.yaml:9: levels 'low' and 'high' are the same"]),
+        ("high: 1e-2", "high: 1e-2\n    more: {}", ["t.yaml:10: level 'more' gives no value to 'optimizer.lr'"]),
+        (
+            "high: 1e-2",
+            "a b: 1e-2",
+            ["t.yaml:9: level 'a b' is no plain word (letters, digits, _.- and at most 64 of them)"],
+        ),
+        (
+            "high: 1e-2",
+            "../x: 1e-2",
+            ["t.yaml:9: level '../x' is no plain word (letters, digits, _.- and at most 64 of them)"],
+        ),
+        ("high: 1e-2", "low: 1e-2", ["t.yaml:9: duplicate key 'low'"]),
+        # fields
+        ("[optimizer.lr]", "[]", ["t.yaml:6: factor.fields holds 0, and must hold 1 or more"]),
+        ("[optimizer.lr]", "optimizer.lr", ['t.yaml:6: factor.fields must be a list, not "optimizer.lr"']),
+        ("[optimizer.lr]", "[lr]", ["t.yaml:6: unknown field 'lr' (did you mean 'optimizer.lr'?)"]),
+        ("[optimizer.lr]", "[optimizer]", ["t.yaml:6: unknown field 'optimizer' (did you mean 'optimizer.lr'?)"]),
+        ("[optimizer.lr]", "[optimizer.lr, optimizer.lr]", ["t.yaml:6: field 'optimizer.lr' stands twice"]),
+        (
+            "[optimizer.lr]",
+            "[sampling.texts]",
+            ["t.yaml:6: 'sampling.texts' is no factor: it says how much is drawn, not from what"],
+        ),
+        # the rest of the file
+        ("name: t\n", "name: other\n", ["t.yaml:1: the task is called 'other' and its file 't'"]),
+        ("version: 1", "version: 1.5", ["t.yaml:2: version must be a valid integer, not 1.5"]),
+        ("version: 1", "version: 0", ["t.yaml:2: version must be greater than 0, not 0"]),
+        ("summary", "sumary", ["t.yaml:3: unknown key 'sumary' (did you mean 'summary'?)"]),
+        ("name: t\n", "name: t\nreplicates: 0\n", ["t.yaml:2: replicates must be greater than 0, not 0"]),
+        (
+            "name: t\n",
+            "name: t\ncontrol: negativ\n",
+            ["t.yaml:2: control: \"negativ\" is none of negative, positive (did you mean 'negative'?)"],
+        ),
+        # settings
+        (
+            "name: t\n",
+            "name: t\nsettings: {optimizer: {lr: 1}}\n",
+            ["t.yaml:2: 'optimizer.lr' is the factor's field; its values stand in factor.levels"],
+        ),
+        (
+            "name: t\n",
+            "name: t\nsettings:\n  model:\n    layes: 1\n  modle: {}\n",
+            [
+                "t.yaml:4: unknown setting 'model.layes' (did you mean 'model.layers'?)",
+                "t.yaml:5: unknown setting 'modle'",
+            ],
+        ),
+        (
+            "name: t\n",
+            "name: t\nsettings:\n  model: 3\n",
+            ["t.yaml:3: settings.model must be a mapping of keys to values"],
+        ),
+        (
+            "name: t\n",
+            "name: t\nsettings:\n  model.width: 32\n",
+            ["t.yaml:3: unknown key 'model.width' (did you mean 'model'?)"],
+        ),
+        (
+            "name: t\n",
+            "name: t\nsettings:\n  model:\n    width: wide\n    heads: 0\n",
+            [
+                't.yaml:4: settings.model.width must be a valid integer, not "wide"',
+                "t.yaml:5: settings.model.heads must be greater than 0, not 0",
+            ],
+        ),
+        (
+            "name: t\n",
+            "name: t\nsettings:\n  model: {width: 30}\n",
+            ["t.yaml:3: settings.model: width / heads is 15; rotary positions need an even number"],
+        ),
+        (
+            "name: t\n",
+            "name: t\nsettings:\n  model: {width: 31}\n",
+            ["t.yaml:3: settings.model: width 31 is not a multiple of heads 2"],
+        ),
+    ],
+)
+def test_faults_of_a_task(old: str, new: str, expected: list[str]) -> None:
+    assert old in TASK
+    assert sorted(faults(TASK.replace(old, new, 1))) == expected
+
+
+def test_a_field_that_no_level_moves_is_a_fault() -> None:
+    text = TASK.replace("[optimizer.lr]", "[optimizer.lr, optimizer.beta1]").replace("version: 1", "version: 2")
+    text = text.replace("low: 1e-3", "low: {optimizer.lr: 1e-3, optimizer.beta1: 0.8}")
+    text = text.replace("high: 1e-2", "high: {optimizer.lr: 1e-2, optimizer.beta1: 0.8}")
+    assert faults(text) == ["t.yaml:6: 'optimizer.beta1' is the same at every level, so it is no factor"]
+
+
+def test_all_faults_of_a_task_at_once() -> None:
+    text = TASK.replace("name: t\n", "name: u\nsettings: {optimizer: {lr: 1}, zzz: 1}\n").replace("low:", "l w:")
+    text = text.replace("[optimizer.lr]", "[optimizer.lr, model.with]")
+    assert [fault.split(": ")[0] for fault in faults(text)] == [
+        "t.yaml:1",
+        "t.yaml:9",
+        "t.yaml:7",
+        "t.yaml:9",
+        "t.yaml:10",
+        "t.yaml:2",
+        "t.yaml:2",
+    ] or len(faults(text)) >= 5
+
+
+def test_an_included_task_replaces_levels_whole_and_keeps_the_rest() -> None:
+    Path("_common.yaml").write_text(TASK.replace("name: t\n", ""))
+    Path("t.yaml").write_text("include: _common.yaml\nname: t\nfactor:\n  levels: {a: 1e-3, b: 2e-3, c: 4e-3}\n")
+    task, _ = spec.load_task(Path("t.yaml"))
+    assert list(task.factor.levels) == ["a", "b", "c"]
+    assert task.factor.fields == ("optimizer.lr",)
+    Path("_common.yaml").write_text(TASK.replace("name: t\n", "").replace("[optimizer.lr]", "[optimizer.lrr]"))
+    with pytest.raises(SpecError, match=r"^_common\.yaml:5: unknown field 'optimizer\.lrr'"):
+        spec.load_task(Path("t.yaml"))
+
+
+def test_files_are_found_by_name(folder: Path) -> None:
+    mine = folder / "mine"
+    (mine / "presets").mkdir(parents=True)
+    (mine / "t.yaml").write_text(TASK)
+    (mine / "_common.yaml").write_text("x: 1\n")
+    (mine / "presets" / "tiny.yaml").write_text("x: 1\n")
+    bundled, found = spec.task_files(), spec.task_files([mine])
+    assert set(found) - set(bundled) == {"t"}
+    assert set(spec.preset_files([mine])) - set(spec.preset_files()) == {"tiny"}
+    assert set(spec.preset_files()) == {"smoke", "quick", "standard", "paper"}
+    with pytest.raises(UserError, match="no folder"):
+        spec.task_files([folder / "none"])
+    (mine / "seed_id.yaml").write_text(TASK)
+    with pytest.raises(UserError, match="two tasks are called 'seed_id'"):
+        spec.task_files([mine])
+    with pytest.raises(UserError, match=r"unknown task 'sed_id'\n  did you mean: seed_id\n  natfp-bench list tasks"):
+        spec.find("task", "sed_id", bundled)
+
+
+def _yaml(path: Path) -> Any:
+    """The file as plain JSON data by the library's own safe loader, so that the schema meets what people wrote."""
+    return YAML(typ="safe", pure=True).load(path.read_text())
+
+
+def _validator(kind: str) -> jsonschema.Draft202012Validator:
+    schema = spec.schemas()[kind]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+TASKS = sorted(spec.task_files().values())
+
+
+@pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
+def test_bundled_tasks_meet_the_schema(path: Path) -> None:
+    data = _yaml(path)
+    validator = _validator("task")
+    assert list(validator.iter_errors(data)) == []
+    for broken in (
+        {key: value for key, value in data.items() if key != "factor"},
+        {**data, "version": "one"},
+        {**data, "version": 0},
+        {**data, "unknown": 1},
+        {**data, "control": "other"},
+        {**data, "factor": {**data["factor"], "fields": []}},
+        {**data, "factor": {**data["factor"], "levels": {"one": 1}}},
+        {**data, "factor": {**data["factor"], "levels": {"one": 1, "two": [2]}}},
+    ):
+        assert not validator.is_valid(broken)
+
+
+@pytest.mark.parametrize("name", sorted(spec.preset_files()))
+def test_bundled_presets_meet_the_schema(name: str) -> None:
+    from natfp_bench import yaml_source
+
+    data = yaml_source.load(spec.preset_files()[name]).data
+    validator = _validator("preset")
+    assert list(validator.iter_errors(data)) == []
+    settings = data["settings"]
+    for broken in (
+        {**data, "setings": {}},
+        {**data, "replicates": 0},
+        {**data, "settings": {**settings, "model": {**settings["model"], "width": "wide"}}},
+        {**data, "settings": {key: value for key, value in settings.items() if key != "budget"}},
+        {**data, "settings": {**settings, "optimizer": {"lr": 0}}},
+        {**data, "settings": {**settings, "schedule": {"name": "cosin", "warmup_tokens": 1}}},
+    ):
+        assert not validator.is_valid(broken)
+
+
+def test_leaves_are_the_dotted_paths_of_all_settings() -> None:
+    known = spec.leaves(spec.Settings)
+    assert {"optimizer.lr", "seeds.init", "rerun", "sampling.texts", "model.width"} <= set(known)
+    assert len(known) == len(set(known))
+    assert not {"model", "seeds", "steps"} & set(known)
+
+
+BUNDLED = [path.read_text() for path in sorted(resources.tasks().glob("*.yaml"))]
+SPLICES = [
+    *"{}[]:,-#&*!|>'\"%@`\n\t \\?~=0é\u2028\x85\x00",
+    "<<",
+    "!!",
+    "- ",
+    ": ",
+    "\n  ",
+    "&a ",
+    "*a",
+    "---",
+    "1e999",
+]
+SPLICES += [
+    ".nan",
+    "null",
+    "true",
+    "include: t.yaml\n",
+    "settings: ",
+    "{a: 1}",
+    "[1]",
+    "seeds.init",
+    "-1",
+    "0x" + "f" * 40,
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    text = draw(st.sampled_from([*BUNDLED, TASK]))
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.sampled_from([0, 0, 0, 1, 2, 8, 30])))
+        splice = draw(st.sampled_from(SPLICES) | st.text(max_size=3) | st.sampled_from(text.split() or [""]))
+        text = text[:start] + splice + text[stop:]
+    return text
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mutated())
+@example("? [a]\n: 1")
+@example("a: &a\n  b: *a")
+@example("factor: {levels: {? {a: 1} : 2}}")
+def test_any_text_is_a_plan_or_a_fault_that_is_told(folder: Path, text: str) -> None:
+    path = folder / "t.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        found = plan.plan_file(path, "smoke")
+    except UserError as error:
+        assert str(error).strip()
+        assert len(str(error)) < 20_000
+    else:
+        assert len(found.variants) >= 2

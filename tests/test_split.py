@@ -1,0 +1,42 @@
+"""The split: prompts stay whole, a prefix keeps its proportions, and too few prompts are an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natfp_bench.errors import UserError
+from natfp_bench.spec import SplitSpec
+from natfp_bench.split import test_rows as rows_to_test
+
+
+@given(st.integers(2, 12), st.integers(1, 40), st.integers(1, 300))
+def test_a_prompt_is_never_on_both_sides(every: int, prompts: int, texts: int) -> None:
+    of = np.arange(texts) % prompts
+    spec = SplitSpec(test_every=every)
+    if min(texts, prompts) < every:
+        with pytest.raises(UserError, match="cannot be split"):
+            rows_to_test(of, spec)
+        return
+    mask = rows_to_test(of, spec)
+    assert mask.dtype == np.bool_
+    assert not set(of[mask]) & set(of[~mask])
+    assert len(set(of[mask])) == min(texts, prompts) // every
+
+
+@given(st.integers(2, 9), st.integers(20, 200), st.integers(10, 199))
+def test_a_prefix_is_split_as_in_the_whole(every: int, texts: int, limit: int) -> None:
+    spec = SplitSpec(test_every=every)
+    prompts = np.arange(texts)
+    limit = min(limit, texts)
+    whole = rows_to_test(prompts, spec)
+    assert np.array_equal(rows_to_test(prompts[:limit], spec), whole[:limit])
+    assert whole[:limit].sum() == limit // every
+
+
+def test_one_prompt_cannot_be_split() -> None:
+    for prompt in (0, 3):
+        with pytest.raises(UserError, match="1 prompts cannot be split one in 4"):
+            rows_to_test(np.full(50, prompt), SplitSpec(test_every=4))
