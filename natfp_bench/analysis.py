@@ -40,6 +40,21 @@ CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelih
 SUSPICIOUS = 1e-3
 """p-value below which a check counts as failed."""
 
+PREDICTIONS = pa.schema(
+    {
+        "variant": pa.string(),
+        "row": pa.int64(),
+        "prompt": pa.int64(),
+        "fold": pa.int32(),
+        "split": pa.string(),
+        "target": pa.string(),
+        "attributor": pa.string(),
+        "label": pa.string(),
+        "proba": pa.list_(pa.float64()),
+    }
+)
+"""Columns of `predictions.parquet`: `label` is the truth, `proba` the answer for the score's classes in their order."""
+
 
 @dataclass(frozen=True)
 class VariantKeys:
@@ -150,7 +165,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         checks=tuple(checks),
         run=info,
     )
-    return made, pa.concat_tables(tables) if tables else pa.table({})
+    return made, pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
 
 
 def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
@@ -366,7 +381,7 @@ def _table(
             "target": [target] * n,
             "attributor": [attributor] * n,
             "label": np.array(classes)[truth],
-            "proba": pa.array(list(proba), pa.list_(pa.float64())),
+            "proba": pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(classes), proba.ravel()),
         }
-        tables.append(pa.table(columns))
+        tables.append(pa.table(columns, schema=PREDICTIONS))
     return pa.concat_tables(tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def run(
     """Run one task and return its result, which is also written below `output`.
 
     settings: dotted path -> value, as `--set` takes them (`{"corpus.name": "text:notes.txt"}`). watch: called with
-    each `engine.Event`. Raises UserError for wrong input, JobError for a job that failed.
+    each `engine.Event`; a damaged store entry that is found outside of a job is told as a Python warning. Raises
+    UserError for wrong input, JobError for a job that failed.
     """
     plan = make_plan(
         task,
@@ -70,7 +72,7 @@ def run(
         include=include,
     )
     chosen = registry.find(baselines)
-    opened = Store(Path(store) if store else default_root())
+    opened = Store(Path(store) if store else default_root(), lambda text: warnings.warn(text, stacklevel=2))
     engine = local_engine(workers)
     try:
         return run_plan(plan, chosen, store=opened, engine=engine, output=Path(output), device=device, watch=watch)[0]

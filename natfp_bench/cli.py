@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .errors import NatfpError, UserError, unknown
+from .errors import JobError, NatfpError, UserError, unknown
 
 if TYPE_CHECKING:
     from .overview import Overview
@@ -41,14 +41,21 @@ StoreRoot = Annotated[Path | None, typer.Option("--store", help="default: $NATFP
 Results = Annotated[list[Path] | None, typer.Argument(help="result.json files, or folders of them")]
 
 
-@app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,  # noqa: ARG001  read by main
-    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"natfp-bench {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    # Acts by its callback; --debug is read where errors are printed.
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command("list")
@@ -94,7 +101,7 @@ def show(
     store: StoreRoot = None,
     as_json: Json = False,
 ) -> None:
-    """Show a task at a preset: its variants, what differs, what it costs, what the store already holds."""
+    """Show what a run would do: variants, sizes, what the store holds."""
     from .overview import overview
     from .store import default_root
 
@@ -124,7 +131,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train or load the variants of tasks, sample them, and score every attributor."""
+    """Run tasks: train, sample, attribute, and rank."""
     from . import api, console, registry
     from .overview import overview
     from .pipeline import run_plan
@@ -182,7 +189,7 @@ def run(
 
 @app.command()
 def leaderboard(results: Results = None, as_json: Json = False) -> None:
-    """Rank attributors over results (default: the folder results/)."""
+    """Rank attributors over results (default: results/)."""
     from . import console, leaderboard
     from .results import find
 
@@ -204,7 +211,7 @@ def leaderboard(results: Results = None, as_json: Json = False) -> None:
 
 @app.command()
 def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, card and result files")]) -> None:
-    """Check files; every fault is named with its place."""
+    """Check files: every fault, with its place."""
     from . import console
     from .validate import validate as check
 
@@ -334,10 +341,8 @@ def _show(found: Overview) -> None:
 
     out = console.stdout()
     out.print(f"{found.task} at {found.preset}: {found.summary}", markup=False)
-    out.print(
-        f"varies {found.factor} ({', '.join(found.fields)}), {found.replicates} replicate{'s' * (found.replicates > 1)}",
-        markup=False,
-    )
+    replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
+    out.print(f"varies {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
     out.print(f"corpus {found.corpus}, {found.texts:,} texts a variant", markup=False)
     paths = sorted({path for variant in found.variants for path in variant.differs})
     rows = [
@@ -399,7 +404,8 @@ def main() -> None:
 
         if "--debug" in sys.argv:
             traceback.print_exc()
-        console.error(console.stderr(), str(error))
+        hint = "\n  natfp-bench --debug ...   shows the traceback" if isinstance(error, JobError) else ""
+        console.error(console.stderr(), str(error) + hint)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

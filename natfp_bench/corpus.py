@@ -24,7 +24,7 @@ from .spec import CorpusSpec
 HELDOUT_ONE_IN = 20
 """One document in so many is held out."""
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 100_000
 """A longer document is cut into pieces of this length, so that memory stays bounded."""
 
 UNREADABLE = (OSError, EOFError, zlib.error)

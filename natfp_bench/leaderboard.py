@@ -64,18 +64,19 @@ def boards(paths: Sequence[Path]) -> tuple[list[Board], list[str]]:
     for group in found.values():
         group.sort(key=lambda pair: (pair[1].run.started, pair[1].run.id))
         for target in dict.fromkeys(score.target for _, result in group for score in result.scores):
-            made.append(_board(group, target))
+            made.append(_board(group, target, faults))
     return sorted(made, key=lambda board: (board.task, board.preset, board.corpus, board.target)), faults
 
 
-def _board(group: Sequence[tuple[Path, Result]], target: str) -> Board:
+def _board(group: Sequence[tuple[Path, Result]], target: str, faults: list[str]) -> Board:
     newest: dict[str, tuple[Path, Score]] = {}
     for path, result in group:
         for score in result.scores:
             if score.target == target:
                 newest[score.attributor.name] = (path, score)
     _, last = group[-1]
-    ranks = _ranks({name: pair for name, pair in newest.items() if pair[1].rank is not None}, target, last.seed)
+    ranked = {name: pair for name, pair in newest.items() if pair[1].rank is not None}
+    ranks = _ranks(ranked, target, last.seed, faults)
     rows = [_row(score, ranks.get(name)) for name, (_, score) in newest.items()]
     rows.sort(key=lambda row: (row.access != "text", row.rank is None, -(row.accuracy.value if row.accuracy else 0.0)))
     any_score = next(score for _, score in newest.values())
@@ -93,20 +94,32 @@ def _board(group: Sequence[tuple[Path, Result]], target: str) -> Board:
     )
 
 
-def _ranks(scores: dict[str, tuple[Path, Score]], target: str, seed: int) -> dict[str, int]:
+def _ranks(scores: dict[str, tuple[Path, Score]], target: str, seed: int, faults: list[str]) -> dict[str, int]:
     """Ranks of one result as it states them; of several, recomputed on the texts that they share."""
     if len({path for path, _ in scores.values()}) <= 1:
         return {name: score.rank for name, (_, score) in scores.items() if score.rank is not None}
     credit: dict[str, metrics.Floats] = {}
     prompts: metrics.Ints = np.empty(0, dtype=np.int64)
     for name, (path, score) in scores.items():
-        filters = [("target", "==", target), ("attributor", "==", name)]
-        table = pq.read_table(path.parent / "predictions.parquet", filters=filters)
+        try:
+            credit[name], prompts = _credits(path.parent / "predictions.parquet", name, target, score)
+        except UserError as error:
+            faults.append(str(error))
+    return metrics.ranks(credit, prompts, seed)
+
+
+def _credits(path: Path, name: str, target: str, score: Score) -> tuple[metrics.Floats, metrics.Ints]:
+    """Credit and prompt of each text that an attributor guessed; raises UserError where the file is no such table."""
+    filters = [("target", "==", target), ("attributor", "==", name)]
+    try:
+        table = pq.read_table(path, columns=["prompt", "label", "proba"], filters=filters)
         proba = np.array(table["proba"].to_pylist(), dtype=np.float64)
         truth = np.array([score.classes.index(label) for label in table["label"].to_pylist()], dtype=np.int64)
-        credit[name] = metrics.credits(proba, truth)
-        prompts = table["prompt"].to_numpy()
-    return metrics.ranks(credit, prompts, seed)
+        if proba.shape != (score.n_test, len(score.classes)):
+            raise ValueError(f"answers of shape {proba.shape} by {name}")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: missing or damaged, so {name} has no rank ({error})") from None
+    return metrics.credits(proba, truth), table["prompt"].to_numpy()
 
 
 def _row(score: Score, rank: int | None) -> Row:

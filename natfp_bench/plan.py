@@ -106,7 +106,8 @@ def plan_file(
     chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
     base = next(iter(levels.values()))
-    variants = _variants(task_record, levels, chosen)
+    _check_seeds(task_record, task_source, levels, chosen)
+    variants = _variants(task_record, levels)
     check_one_factor(variants, task_record.factor.fields)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
     if texts < 2 * base.split.test_every:
@@ -169,28 +170,39 @@ def _choices_of(task: Task, source: Source) -> Source:
 
 def _at_levels(task: Task, source: Source, chosen: Source) -> dict[str, Preset]:
     """Lay each level's values over what was chosen, and validate the whole experiment at that level."""
-    levels, faults = {}, []
+    laid, found = {}, {}
     for level in task.factor.levels:
         place = source.place(("factor", "levels", level))
-        try:
-            levels[level] = yaml_source.validate(_overlay(task.factor.values(level), "", place).over(chosen), Preset)
-        except SpecError as error:
-            faults += [f"{fault} (level {level!r})" for fault in error.faults]
+        laid[level] = _overlay(task.factor.values(level), "", place).over(chosen)
+        found[level] = yaml_source.faults(laid[level], Preset)
+    # What is wrong at every level alike is no level's doing: it is placed at the setting that is to blame.
+    shared = [fault for fault in next(iter(found.values())) if all(fault in others for others in found.values())]
+    faults = [chosen.fault(key, what) for key, what in shared]
+    for level, own in found.items():
+        faults += [f"{laid[level].fault(*fault)} (level {level!r})" for fault in own if fault not in shared]
     if faults:
-        # What is wrong at every level alike is said once, and placed at the setting that is to blame.
-        yaml_source.validate(chosen, Preset)
         raise SpecError(faults)
-    return levels
+    return {level: yaml_source.validate(laid[level], Preset) for level in laid}
 
 
-def _variants(task: Task, levels: Mapping[str, Preset], chosen: Source) -> tuple[Variant, ...]:
-    replicates = next(iter(levels.values())).replicates
-    nuisance = [name for name in SeedsSpec.model_fields if f"seeds.{name}" not in task.factor.fields]
-    if replicates > 1 and not nuisance:
-        what = f"{task.name} varies every seed, so its replicates would be alike; it takes `replicates: 1`"
+def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chosen: Source) -> None:
+    """Refuse seeds that do nothing: a factor that is none, and replicates that are one model over again."""
+    first = next(iter(levels.values()))
+    live = {f"seeds.{name}" for name in SeedsSpec.model_fields}
+    if all(preset.settings.model.dropout == 0 for preset in levels.values()):
+        live.discard("seeds.dropout")
+        if task.factor.fields == ("seeds.dropout",):
+            what = "'seeds.dropout' changes nothing while model.dropout is 0"
+            raise SpecError([source.fault(("factor", "fields"), what)])
+    if first.replicates > 1 and live <= set(task.factor.fields):
+        what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])
+
+
+def _variants(task: Task, levels: Mapping[str, Preset]) -> tuple[Variant, ...]:
+    nuisance = [name for name in SeedsSpec.model_fields if f"seeds.{name}" not in task.factor.fields]
     variants = []
-    for replicate in range(replicates):
+    for replicate in range(next(iter(levels.values())).replicates):
         for level, preset in levels.items():
             seeds = preset.settings.seeds
             shifted = seeds.model_copy(update={name: getattr(seeds, name) + replicate for name in nuisance})

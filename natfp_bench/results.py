@@ -199,7 +199,7 @@ def read(path: Path) -> Result:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged, no JSON ({error})") from None
     version = data.get("schema") if isinstance(data, dict) else None
     if version != SCHEMA:

@@ -108,20 +108,31 @@ def prompt_of(row: int, prompts: int) -> int:
 def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: float = 0.0) -> Tensor:
     """Log-probabilities of the actual sampler: temperature, then top-k, then top-p, renormalised.
 
-    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties with the last token kept are kept
-    too, as are tokens within `boundary` of it (in logits over temperature, and for top-p in probability mass also).
+    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties with the last token kept are kept.
+    Tokens within `boundary` of being kept (in logits over temperature, or in probability mass for top-p) are scored
+    as if they were, and the others as if they were not.
     """
     scaled = logits.float() / spec.temperature
+    if not 0 < spec.top_k < scaled.shape[-1] and spec.top_p == 1:
+        return scaled.log_softmax(-1)
+    least = _least_kept(scaled, spec, 0.0)
+    total = scaled.masked_fill(scaled < least, -torch.inf).logsumexp(-1, keepdim=True)
+    if boundary:
+        least = _least_kept(scaled, spec, boundary) - boundary
+    return (scaled - total).masked_fill(scaled < least, -torch.inf)
+
+
+def _least_kept(scaled: Tensor, spec: SamplingSpec, boundary: float) -> Tensor:
+    """Least logit that truncation keeps, with so much probability mass to spare: (..., 1)."""
+    least = scaled.amin(-1, keepdim=True)
     if 0 < spec.top_k < scaled.shape[-1]:
         least = scaled.topk(spec.top_k).values[..., -1:]
-        scaled = scaled.masked_fill(scaled < least - boundary, -torch.inf)
     if spec.top_p < 1:
-        ordered = scaled.sort(dim=-1, descending=True).values
+        ordered = scaled.masked_fill(scaled < least, -torch.inf).sort(dim=-1, descending=True).values
         mass = ordered.softmax(-1)
-        before = mass.cumsum(-1) - mass
-        least = ordered.masked_fill(before >= spec.top_p + boundary, torch.inf).amin(-1, keepdim=True)
-        scaled = scaled.masked_fill(scaled < least - boundary, -torch.inf)
-    return scaled.log_softmax(-1)
+        kept = mass.cumsum(-1) - mass < spec.top_p + boundary
+        least = torch.maximum(least, ordered.masked_fill(~kept, torch.inf).amin(-1, keepdim=True))
+    return least
 
 
 def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
@@ -132,7 +143,8 @@ def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
     cumulative = log_probabilities.double().exp().cumsum(-1)
     # The first token whose cumulative mass exceeds the target has mass of its own, so nothing impossible is drawn.
     target = uniforms[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp_max(cumulative.shape[-1] - 1)
+    # u < 1 in 53 bits keeps it below the whole mass after rounding, too.
+    return torch.searchsorted(cumulative, target, right=True).squeeze(-1)
 
 
 def sample_rows(

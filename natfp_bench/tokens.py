@@ -26,7 +26,7 @@ END = "<|endoftext|>"
 MAX_EPOCHS = 4
 """Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
-BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 1_000_000
+BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 200_000
 """Documents are encoded together until there are so many, or so much of them."""
 
 Progress = Callable[[int, int, str], None]

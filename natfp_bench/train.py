@@ -102,16 +102,16 @@ def build_optimizer(model: torch.nn.Module, spec: OptimizerSpec) -> torch.optim.
 def _schedule(optimizer: torch.optim.Optimizer, settings: Settings) -> Any:
     """Learning-rate schedule of transformers; warm-up and horizon are told in tokens and turned into steps here."""
     warmup = settings.schedule.warmup_tokens // (settings.budget.batch * settings.model.context)
-    steps = settings.steps
-    if settings.schedule.name == "warmup_stable_decay":
-        # The last tenth decays, as in MiniCPM (arXiv 2404.06395).
-        decay = min(steps // 10, steps - warmup)
-        phases = {"num_stable_steps": steps - warmup - decay, "num_decay_steps": decay}
-        return get_scheduler(
-            "warmup_stable_decay", optimizer, num_warmup_steps=warmup, scheduler_specific_kwargs=phases
-        )
-    name = "constant_with_warmup" if settings.schedule.name == "constant" else settings.schedule.name
-    return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+    options: dict[str, Any] = {"num_warmup_steps": warmup, "num_training_steps": settings.steps}
+    match settings.schedule.name:
+        case "warmup_stable_decay" as name:
+            # The last tenth decays, as in MiniCPM (arXiv 2404.06395).
+            decay = min(settings.steps // 10, settings.steps - warmup)
+            return get_scheduler(name, optimizer, scheduler_specific_kwargs={"num_decay_steps": decay}, **options)
+        case "constant":
+            return get_scheduler("constant_with_warmup", optimizer, **options)
+        case name:
+            return get_scheduler(name, optimizer, **options)
 
 
 def train(

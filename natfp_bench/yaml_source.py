@@ -11,7 +11,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -275,27 +275,40 @@ def read(path: Path, model: type[Model]) -> Model:
 def validate(source: Source, model: type[Model]) -> Model:
     """Validate a source as a record; raises SpecError with every fault, each with its place."""
     try:
-        # Through JSON, because strict JSON mode takes a list for a tuple and still no string for a number.
-        return model.model_validate_json(json.dumps(source.data))
+        return _validated(source, model)
     except ValidationError as error:
-        raise SpecError(list(_faults(error.errors(), source, model))) from None
+        raise SpecError([source.fault(key, what) for key, what in _faults(error, source, model)]) from None
 
 
-def _faults(errors: Iterable[Any], source: Source, model: type[Record]) -> Iterable[str]:
-    """Format pydantic's errors, those of the members of a union as one."""
+def faults(source: Source, model: type[Record]) -> list[tuple[Key, str]]:
+    """Find what keeps a source from being a record, as (path, what) for `Source.fault`; empty where nothing does."""
+    try:
+        _validated(source, model)
+    except ValidationError as error:
+        return _faults(error, source, model)
+    return []
+
+
+def _validated(source: Source, model: type[Model]) -> Model:
+    # Through JSON, because strict JSON mode takes a list for a tuple and still no string for a number.
+    return model.model_validate_json(json.dumps(source.data))
+
+
+def _faults(error: ValidationError, source: Source, model: type[Record]) -> list[tuple[Key, str]]:
+    """Put pydantic's errors in words, those of the members of a union as one."""
     unions: dict[Key, list[str]] = {}
-    faults: dict[str, None] = {}
-    for error in errors:
-        path = _real(error["loc"], source.data)
-        if len(path) < len(error["loc"]) and error["type"] not in ("missing", "extra_forbidden"):
-            unions.setdefault(path, []).append(_wanted(error))
+    found: dict[tuple[Key, str], None] = {}
+    for one in error.errors():
+        path = _real(one["loc"], source.data)
+        if len(path) < len(one["loc"]) and one["type"] not in ("missing", "extra_forbidden"):
+            unions.setdefault(path, []).append(_wanted(one))
         else:
-            faults[source.fault(path, _what(error, model))] = None
+            found[path, _what(one, model)] = None
     for path, wanted in unions.items():
         # A member that looked deeper says more than one that refused the whole.
         if not any(other[: len(path)] == path for other in unions if len(other) > len(path)):
-            faults[source.fault(path, f"{_dotted(path)} must be {', or '.join(dict.fromkeys(wanted))}")] = None
-    return faults
+            found[path, f"{_dotted(path)} must be {', or '.join(dict.fromkeys(wanted))}"] = None
+    return list(found)
 
 
 def _real(loc: Key, data: Any) -> Key:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -147,3 +146,26 @@ def bench(prose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ben
 def seed_run(bench: Bench) -> Any:
     """Result and folder of one run of `seed_id`."""
     return bench.run("seed_id")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount small file systems in memory; skips where that is not permitted."""
+    import shutil
+    import subprocess
+
+    points: list[Path] = []
+
+    def mount(options: str) -> Path:
+        point = tmp_path / f"disk{len(points)}"
+        point.mkdir()
+        program = shutil.which("mount")
+        command = [str(program), "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
+        if program is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a tmpfs is not permitted here")
+        points.append(point)
+        return point
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", str(point)], check=True)

@@ -47,6 +47,10 @@ def test_lists_and_shows(natfp):
     assert found["texts"] == 11_000
 
 
+def test_prints_its_version(natfp):
+    assert natfp("--version")[:2] == (0, f"natfp-bench {cli.__version__}\n")
+
+
 def test_every_command_has_help(natfp):
     for command in ([], ["list"], ["show"], ["run"], ["leaderboard"], ["validate"], ["schema"], ["store", "gc"]):
         code, out, _ = natfp(*command, "--help")

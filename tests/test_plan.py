@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from natfp_bench import records, spec
@@ -105,6 +105,9 @@ def _nested(model: Any, data: dict[str, Any]) -> dict[str, Any]:
     which=st.integers(0, 100),
     everywhere=st.booleans(),
 )
+@example(task="init_seed_id", path="seeds.init", which=0, everywhere=False)
+@example(task="data_order_id", path="seeds.init", which=1, everywhere=False)
+@example(task="null_id", path="sampling.temperature", which=3, everywhere=False)
 def test_a_plan_that_breaks_the_rule_is_refused(task: str, path: str, which: int, everywhere: bool) -> None:
     plan = PLANS[task]
     fields = plan.task.factor.fields
@@ -133,7 +136,7 @@ PLANS = {task: make_plan(task, "smoke") for task in TASKS}
 def test_a_factor_that_does_not_vary_is_refused() -> None:
     plan = PLANS["null_id"]
     same = [_set(variant, "sampling.stream", 0) for variant in plan.variants]
-    with pytest.raises(SpecError, match="'sampling.stream' does not vary"):
+    with pytest.raises(SpecError, match=r"'sampling\.stream' does not vary"):
         check_one_factor(same, plan.task.factor.fields)
 
 
@@ -181,6 +184,7 @@ def faults(call: Callable[[], Any]) -> list[str]:
             ["--set split.test_every=1: split.test_every must be greater than or equal to 2, not 1"],
         ),
         ({"summary": "x"}, ["--set summary=x: unknown setting 'summary'"]),
+        ({"model.heads": "3"}, ["--set model.heads=3: settings.model: width 32 is not a multiple of heads 3"]),
         # all at once
         (
             {"seeds.init": "3", "a": "1", "model.width": "["},
@@ -212,7 +216,7 @@ def test_overrides_reach_every_variant() -> None:
 
 def test_replicates_need_a_nuisance_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    what = "varies every seed, so its replicates would be alike; it takes `replicates: 1`"
+    what = "varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
     assert faults(lambda: make_plan("seed_id", "smoke", overrides={"replicates": "2"})) == [
         f"--set replicates=2: seed_id {what}"
     ]
@@ -224,6 +228,26 @@ def test_replicates_need_a_nuisance_seed(tmp_path: Path, monkeypatch: pytest.Mon
     assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].endswith(f"smoke.yaml:10: t {what}")
 
 
+def test_a_seed_that_does_nothing_is_neither_factor_nor_nuisance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without dropout its seed changes nothing: replicates by it alone would be one model counted several times."""
+    monkeypatch.chdir(tmp_path)
+    text = "name: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
+    text += "  fields: [seeds.init, seeds.data_order]\n  levels: {a: 0, b: 1}\n"
+    Path("t.yaml").write_text(text)
+    assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].startswith(
+        "t.yaml:4: t varies every seed that matters"
+    )
+    assert len(plan_file(Path("t.yaml"), "smoke", overrides={"model.dropout": "0.1"}).variants) == 4
+    assert len(plan_file(Path("t.yaml"), "smoke", overrides={"replicates": "1"}).variants) == 2
+    Path("t.yaml").write_text(text.replace("seeds.init, seeds.data_order", "seeds.dropout"))
+    assert faults(lambda: plan_file(Path("t.yaml"), "smoke")) == [
+        "t.yaml:7: 'seeds.dropout' changes nothing while model.dropout is 0"
+    ]
+    assert len(plan_file(Path("t.yaml"), "smoke", overrides={"model.dropout": "0.1"}).variants) == 4
+
+
 def test_levels_may_be_what_makes_a_setting_fit(tmp_path: Path) -> None:
     """Texts of 64 tokens do not fit the preset's context of 32, but they fit the context of every level."""
     path = tmp_path / "context_id.yaml"
@@ -232,9 +256,11 @@ def test_levels_may_be_what_makes_a_setting_fit(tmp_path: Path) -> None:
         "factor: {name: context, fields: [model.context], levels: {short: 64, long: 128}}\n"
     )
     assert {variant.settings.model.context for variant in plan_file(path, "smoke").variants} == {64, 128}
-    path.write_text(path.read_text().replace("short: 64", "short: 32"))
+    path.write_text(path.read_text().replace("short: 64", "short: 33"))
     found = faults(lambda: plan_file(path, "smoke"))
-    assert found[0].endswith("context_id.yaml:4: settings: sampling.max_tokens 64 is over model.context's room of 32")
+    assert len(found) == 1
+    what = "settings: sampling.max_tokens 64 is over model.context's room of 33 (level 'short')"
+    assert found[0].endswith(f"context_id.yaml:5: {what}")
 
 
 def test_limit_and_seed() -> None:
@@ -244,7 +270,7 @@ def test_limit_and_seed() -> None:
     for limit in (7, 0, -1):
         with pytest.raises(UserError, match=f"--limit {limit} leaves too few texts"):
             make_plan("seed_id", "smoke", limit=limit)
-    with pytest.raises(UserError, match="sampling.texts 4 leaves too few texts"):
+    with pytest.raises(UserError, match=r"sampling\.texts 4 leaves too few texts"):
         make_plan("seed_id", "smoke", overrides={"sampling.texts": "4"})
     with pytest.raises(UserError, match="--seed -1 is negative"):
         make_plan("seed_id", "smoke", seed=-1)
@@ -289,3 +315,36 @@ def test_parameters_by_formula_are_those_of_the_model(
     )
     built = model.build(shape, vocabulary, 256, "tests", 0)
     assert sum(parameter.numel() for parameter in built.parameters()) == parameters(shape, vocabulary)
+
+
+def test_overview_of_an_empty_store(tmp_path: Path) -> None:
+    from natfp_bench.overview import overview
+
+    plan = make_plan("null_id", "smoke", limit=50)
+    found = overview(plan, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    # One model, sampled four times: 117 whole steps of 16 sequences of 32 tokens within 60,000 tokens.
+    assert [variant.tokens for variant in found.variants] == [117 * 16 * 32] * 4
+    assert found.models_to_train == 1
+    assert found.tokens_to_train == 117 * 16 * 32
+    assert found.training_seconds is None
+    assert [variant.differs for variant in found.variants] == [{"sampling.stream": stream} for stream in range(4)]
+    assert not any(variant.trained or variant.sampled for variant in found.variants)
+    assert set(found.protocol) == set(spec.leaves(Settings)) - {"sampling.stream"}
+    shape = plan.variants[0].settings
+    size = parameters(shape.model, shape.tokenizer.vocabulary)
+    assert found.disk_bytes == 4 * found.tokens_to_train + 4 * size + 4 * 50 * 32 * 12
+
+
+def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) -> None:
+    from natfp_bench.overview import overview
+
+    found = overview(bench.plan("seed_id"), bench.store)
+    assert all(variant.trained and variant.sampled for variant in found.variants)
+    assert (found.models_to_train, found.tokens_to_train, found.training_seconds) == (0, 0, 0)
+    # A model not yet there is timed by those of its shape; one of another shape by none.
+    other = overview(bench.plan("seed_id", seed=1), bench.store)
+    assert other.models_to_train == 4
+    assert other.training_seconds is not None
+    assert other.training_seconds > 0
+    assert overview(bench.plan("seed_id", overrides={"model.layers": "1"}), bench.store).training_seconds is None

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,26 +53,6 @@ def warnings() -> list[str]:
 @pytest.fixture
 def store(tmp_path: Path, warnings: list[str]) -> Store:
     return Store(tmp_path / "store", warnings.append)
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount small file systems in memory; skips where that is not permitted."""
-    points: list[Path] = []
-
-    def mount(options: str) -> Path:
-        point = tmp_path / f"disk{len(points)}"
-        point.mkdir()
-        program = shutil.which("mount")
-        command = [str(program), "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
-        if program is None or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("mounting a tmpfs is not permitted here")
-        points.append(point)
-        return point
-
-    yield mount
-    for point in points:
-        subprocess.run(["umount", str(point)], check=True)
 
 
 def test_an_entry_holds_files_meta_and_how_it_was_made(store: Store) -> None:

@@ -96,7 +96,7 @@ def test_a_vocabulary_too_big_for_the_text(tmp_path: Path) -> None:
     assert "too small" in message
     assert "asks for 5000" in message
     given = int(message.split("its text gives ")[1].split()[0])
-    with_fewer = prepare(numbered(200), tmp_path, spec=TokenizerSpec(vocabulary=given, train_bytes=1000))
+    with_fewer = prepare(numbered(100), tmp_path, spec=TokenizerSpec(vocabulary=given, train_bytes=10_000))
     assert with_fewer.blocks == 20
 
 
@@ -227,7 +227,7 @@ def test_documents_that_begin_alike_give_one_prompt(tmp_path: Path) -> None:
 def test_memory_stays_bounded(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "big.txt"
     with path.open("w") as file:
-        for i in range(220_000):
+        for i in range(270_000):
             file.write(f"sentence {i} of the big file says {i * i % 9973} and then {i * 7 % 131} and no more, " * 3)
             file.write(separator)
     assert path.stat().st_size > 50e6

@@ -153,7 +153,7 @@ def test_wrong_types(text: str, expected: str) -> None:
         ("a: [1\n", "f.yaml:2: not valid YAML"),
         ("a: *b\n", "f.yaml:1: not valid YAML: found undefined alias"),
         ("a: \0\n", "f.yaml:1: not valid YAML"),
-        ("a: " + "[" * 3000 + "]" * 3000, "f.yaml:1: not valid YAML"),
+        ("a: " + "[" * 1000 + "]" * 1000, "f.yaml:1: not valid YAML"),
         ("a: " + "[" * 60 + "]" * 60, "f.yaml:1: too many values, or nested too deeply"),
     ],
 )

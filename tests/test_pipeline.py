@@ -1,0 +1,440 @@
+"""Whole runs at the smallest preset: what is made, what is made only once, what a fault takes with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from natfp_bench import metrics, results
+from natfp_bench.errors import SpecError, StoreError, UserError
+from natfp_bench.store import Store
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+FAULTS = {
+    "raises": ("def fit(self, texts, labels): raise ValueError('no idea')", "ValueError: no idea"),
+    "leaves": ("def fit(self, texts, labels): raise SystemExit(0)", "SystemExit"),
+    "not_a_number": ("def predict_proba(self, texts): return np.full((len(texts), 4), np.nan)", "NaN"),
+    "wrong_shape": ("def predict_proba(self, texts): return np.full((len(texts), 3), 1 / 3)", "shape (200, 3)"),
+    "bad_sums": ("def predict_proba(self, texts): return np.full((len(texts), 4), 0.3)", "sums to 1.2"),
+    "exits": ("def fit(self, texts, labels): os._exit(3)", "died (exit code 3), 3 times"),
+    "killed": ("def predict_proba(self, texts): os.kill(os.getpid(), 9)", "was killed (SIGKILL"),
+    "full_disk": ("def fit(self, texts, labels): open('/dev/full', 'w').write('x'); 1 / 0", ""),
+}
+
+BASELINE = """
+import os
+import numpy as np
+class Odd:
+    def fit(self, texts, labels):
+        self.classes_ = np.unique(labels)
+        return self
+    def predict_proba(self, texts):
+        return np.full((len(texts), len(self.classes_)), 1 / len(self.classes_))
+    {fault}
+def build(seed):
+    return Odd()
+"""
+
+
+def plant(folder: Path, name: str, code: str) -> str:
+    """Write a baseline's folder; returns its path, as `--baseline` takes it."""
+    made = folder / name
+    made.mkdir()
+    (made / "baseline.py").write_text(code)
+    card = f"name: {name}\nversion: '1'\nauthors: [a]\nsummary: s\nlicence: Apache-2.0\ncost: fast\n"
+    (made / "card.yaml").write_text(card)
+    return str(made)
+
+
+def task_file(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(f"name: {name}\nversion: 1\nsummary: s\nreplicates: 1\n{text}")
+    return folder
+
+
+def scores(result: results.Result, target: str = "level") -> dict[str, results.Score]:
+    return {score.attributor.name: score for score in result.scores if score.target == target}
+
+
+def differing(variants: list[results.VariantResult]) -> set[tuple[str, str]]:
+    """Section and name of the settings, as result.json tells them, in which variants are not all alike."""
+    found = set()
+    for section, content in variants[0].settings.items():
+        for name in content if isinstance(content, dict) else [""]:
+            values = [v.settings[section][name] if name else v.settings[section] for v in variants]
+            if any(value != values[0] for value in values):
+                found.add((section, name))
+    return found
+
+
+def test_a_run_is_sound(seed_run: Any) -> None:
+    result, folder = seed_run
+    assert result.failures == []
+    assert folder.parts[-3:] == ("seed_id", "smoke", result.run.id)
+    assert {path.name for path in folder.iterdir()} == {"result.json", "predictions.parquet"}
+    assert [variant.name for variant in result.variants] == [f"seed{i}/r0" for i in range(4)]
+    assert len({variant.weights for variant in result.variants}) == 4
+    assert len({variant.training_multiset for variant in result.variants}) == 1
+    assert differing(list(result.variants)) == {("seeds", name) for name in ("init", "data_order", "dropout")}
+    found = scores(result)
+    assert set(found) == {"char_ngram", "majority", "unigram", "ceiling"}
+    assert found["majority"].metrics["accuracy"].value == pytest.approx(0.25)
+    assert found["ceiling"].metrics["accuracy"].value > 0.5
+    assert found["ceiling"].log10_p is not None
+    assert found["ceiling"].log10_p < -6
+    assert {score.n_test for score in result.scores} == {4 * 50}
+    assert {score.n_train for score in result.scores} == {4 * 150, None}
+    for variant in result.variants:
+        assert variant.tokens_trained == 59_904
+        assert variant.heldout_bits_per_byte is not None
+        assert 0.5 < variant.heldout_bits_per_byte.value < 4
+    assert result.run.seconds["total"] > 0
+    assert result.run.seconds["train"] > 0
+    assert set(result.run.attributors) == {"level/char_ngram", "level/majority", "level/unigram"}
+
+
+def test_a_second_run_makes_nothing_and_starts_no_worker(bench: Bench, seed_run: Any) -> None:
+    pool = list(bench.engine._pool)
+    bench.engine.close()
+    again, folder = bench.run("seed_id")
+    assert bench.started() == []
+    assert bench.engine._pool == []
+    assert again.stable_json() == seed_run[0].stable_json()
+    assert again.run.id != seed_run[0].run.id
+    assert set(again.run.seconds) == {"total"}
+    assert (folder / "predictions.parquet").read_bytes() == (seed_run[1] / "predictions.parquet").read_bytes()
+    assert pool
+
+
+def test_a_further_baseline_trains_nothing(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    name = plant(tmp_path, "even", BASELINE.format(fault=""))
+    result, _ = bench.run("seed_id", baselines=f"majority,{name}")
+    assert bench.started() == ["attribute level by even"]
+    assert result.protocol_digest == seed_run[0].protocol_digest
+    assert scores(result)["even"].metrics["bits"].value == 0.0
+
+
+def test_an_edited_baseline_is_fitted_again(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    name = plant(tmp_path, "even", BASELINE.format(fault="sharp = 1"))
+    bench.run("seed_id", baselines=name)
+    (tmp_path / "even" / "baseline.py").write_text(BASELINE.format(fault="sharp = 2"))
+    bench.run("seed_id", baselines=name)
+    assert bench.started() == ["attribute level by even"]
+
+
+def test_a_limit_is_a_prefix(bench: Bench, seed_run: Any) -> None:
+    whole, folder = seed_run
+    result, limited = bench.run("seed_id", limit=80)
+    assert not any(name.startswith(("train", "sample", "prepare")) for name in bench.started())
+    assert result.samples is not None
+    assert result.samples.per_variant == 80
+    assert result.protocol_digest != whole.protocol_digest
+    columns = ["variant", "row", "prompt", "label", "proba"]
+    short, long = (
+        pq.read_table(path / "predictions.parquet", filters=[("attributor", "==", "ceiling")], columns=columns)
+        for path in (limited, folder)
+    )
+    rows = [row for row in long.to_pylist() if row["row"] < 80]
+    assert len(rows) == 80
+    for one, other in zip(short.to_pylist(), rows, strict=True):
+        assert one["proba"] == pytest.approx(other["proba"], abs=1e-3)
+        assert (one["variant"], one["row"], one["label"]) == (other["variant"], other["row"], other["label"])
+
+
+def test_predictions_agree_with_the_scores(seed_run: Any) -> None:
+    result, folder = seed_run
+    table = pq.read_table(folder / "predictions.parquet").to_pylist()
+    names = {"variant", "row", "prompt", "fold", "split", "target", "attributor", "label", "proba"}
+    assert set(table[0]) == names
+    assert {(row["split"], row["fold"], row["target"]) for row in table} == {("unseen_prompt", 0, "level")}
+    for score in result.scores:
+        rows = [row for row in table if row["attributor"] == score.attributor.name]
+        assert len(rows) == score.n_test
+        proba = np.array([row["proba"] for row in rows])
+        truth = np.array([score.classes.index(row["label"]) for row in rows])
+        assert all(row["variant"] == f"{row['label']}/r0" for row in rows)
+        assert {row["prompt"] % 4 for row in rows} == {3}
+        np.testing.assert_allclose(proba.sum(axis=1), 1)
+        assert metrics.credits(proba, truth).mean() == pytest.approx(score.metrics["accuracy"].value)
+        assert np.array(score.confusion).sum(axis=1).tolist() == pytest.approx(np.bincount(truth).tolist())
+        assert np.trace(np.array(score.confusion)) / len(truth) == pytest.approx(score.metrics["accuracy"].value)
+
+
+def test_ranks_are_of_text_attributors_that_ran(seed_run: Any) -> None:
+    found = scores(seed_run[0])
+    assert found["ceiling"].rank is None
+    ranks = {name: score.rank for name, score in found.items() if name != "ceiling"}
+    assert min(ranks.values()) == 1
+    assert ranks["majority"] >= max(ranks["unigram"], ranks["char_ngram"])
+
+
+def test_the_ceiling_bounds_and_its_promises_hold(seed_run: Any) -> None:
+    result = seed_run[0]
+    checks = {check.name: check.ok for check in result.checks}
+    assert checks["likelihood and sampler agree (level)"]
+    assert {name for name in checks if "not above the ceiling" in name} == {
+        f"{name} is not above the ceiling (level)" for name in ("char_ngram", "majority", "unigram")
+    }
+    [likelihood] = result.likelihood
+    bits = scores(result)["ceiling"].metrics["bits"]
+    assert likelihood.mutual_information.value == pytest.approx(bits.value, abs=0.05)
+    assert [row[i].value for i, row in enumerate(result.mean_kl.divergence)] == [0.0] * 4
+    assert all(cell.value > 0 for i, row in enumerate(result.mean_kl.divergence) for j, cell in enumerate(row) if i != j)
+
+
+def test_null_id_is_at_chance_exactly(bench: Bench) -> None:
+    result, _ = bench.run("null_id")
+    ceiling = scores(result)["ceiling"]
+    assert ceiling.metrics["accuracy"].value == ceiling.chance == 0.25
+    assert ceiling.metrics["bits"].value == 0.0
+    assert result.likelihood[0].mutual_information.value == 0.0
+    assert len({variant.weights for variant in result.variants}) == 1
+    assert len({variant.key for variant in result.variants}) == 1
+    assert len([name for name in bench.started() if name.startswith("train")]) <= 1
+    checks = {check.name: check.ok for check in result.checks}
+    assert checks["ceiling is at chance (level)"]
+    assert checks["unigram is at chance (level)"]
+    assert differing(list(result.variants)) == {("sampling", "stream")}
+
+
+@pytest.mark.slow
+def test_null_run_id_is_trained_again_and_the_same(bench: Bench) -> None:
+    result, _ = bench.run("null_run_id")
+    # The first may be found: it is the run of that recipe, and no rerun.
+    assert {f"train run{i}/r0" for i in (1, 2, 3)} <= set(bench.started())
+    assert len({variant.key for variant in result.variants}) == 4
+    assert len({variant.weights for variant in result.variants}) == 1
+    ceiling = scores(result)["ceiling"]
+    assert ceiling.metrics["accuracy"].value == ceiling.chance == 0.25
+    assert ceiling.metrics["bits"].value == 0.0
+    checks = {check.name: check.ok for check in result.checks}
+    assert checks["reruns repeat exactly"]
+    assert result.failures == []
+
+
+COOLER = """
+control: negative
+factor:
+  name: sampling stream, and a temperature that no control may have
+  fields: [sampling.stream, sampling.temperature]
+  levels:
+    stream0: {sampling.stream: 0, sampling.temperature: 1.0}
+    stream1: {sampling.stream: 1, sampling.temperature: 1.0}
+    cooler: {sampling.stream: 2, sampling.temperature: 0.7}
+"""
+
+
+def test_a_control_that_leaks_fails_its_check(bench: Bench, tmp_path: Path) -> None:
+    folder = task_file(tmp_path / "tasks", "leaking", COOLER)
+    result, _ = bench.run("leaking", include=[folder])
+    ceiling = scores(result)["ceiling"]
+    assert ceiling.log10_p is not None
+    assert ceiling.log10_p < -6
+    assert result.likelihood[0].mutual_information.low > 0.1
+    failed = {check.name for check in result.checks if not check.ok}
+    assert "ceiling is at chance (level)" in failed
+    assert any("ceiling is at chance" in failure for failure in result.failures)
+    # The two streams at temperature 1 share their credit: only the cooler one stands apart.
+    confusion = np.array(ceiling.confusion)
+    assert confusion[1:, 1].tolist() == pytest.approx(confusion[1:, 2].tolist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "seed"), [("init_seed_id", "init"), ("data_order_id", "data_order")])
+def test_one_seed_varies_and_the_data_are_the_same(bench: Bench, task: str, seed: str) -> None:
+    result, folder = bench.run(task)
+    variants = json.loads((folder / "result.json").read_text())["variants"]
+    assert len(variants) == 6
+    for replicate in (0, 1):
+        block = [variant for variant in result.variants if variant.replicate == replicate]
+        assert differing(block) == {("seeds", seed)}
+        assert {variant.settings["seeds"][seed] for variant in block} == {0, 1, 2}
+    for level in {variant.level for variant in result.variants}:
+        pair = [variant for variant in result.variants if variant.level == level]
+        assert differing(pair) == {("seeds", name) for name in ("init", "data_order", "dropout") if name != seed}
+    assert len({variant["training_multiset"] for variant in variants}) == 1
+    assert len({variant["weights"] for variant in variants}) == 6
+    assert {score.target for score in result.scores} == {"level", "instance"}
+    assert {len(score.classes) for score in result.scores if score.target == "instance"} == {6}
+    ceilings = {target: scores(result, target)["ceiling"].metrics["accuracy"].value for target in ("level", "instance")}
+    assert ceilings["level"] >= ceilings["instance"] > 1 / 6
+    assert result.failures == []
+
+
+def test_a_broken_attributor_takes_nothing_with_it(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    names = [plant(tmp_path, name, BASELINE.format(fault=fault)) for name, (fault, _) in FAULTS.items()]
+    result, folder = bench.run("seed_id", baselines=",".join([*names, "majority", "unigram"]))
+    found = scores(result)
+    for name, (_, said) in FAULTS.items():
+        assert (found[name].status, found[name].rank, found[name].metrics) == ("failed", None, {})
+        assert said in str(found[name].error)
+        assert any(failure.startswith(f"{name} failed: ") for failure in result.failures)
+        assert any(event.kind == "warning" and f"by {name} failed" in event.text for event in bench.events)
+    for name in ("majority", "unigram", "ceiling"):
+        assert found[name].metrics == scores(seed_run[0])[name].metrics
+    assert results.read(folder / "result.json") == result
+    kept = set(pq.read_table(folder / "predictions.parquet", columns=["attributor"])["attributor"].to_pylist())
+    assert kept == {"majority", "unigram", "ceiling"}
+    assert {finding.what for finding in Store(bench.store).verify()} == {"half-written"}
+    assert bench.warnings == []
+
+
+DIVERGING = """
+factor:
+  name: peak learning rate
+  fields: [optimizer.lr]
+  levels: {%s}
+"""
+
+
+def test_a_variant_that_diverges_is_kept_out(bench: Bench, tmp_path: Path) -> None:
+    folder = task_file(tmp_path / "tasks", "lr", DIVERGING % "low: 3e-3, mid: 4e-3, absurd: 1e5")
+    result, written = bench.run("lr", include=[folder], baselines="unigram")
+    statuses = {variant.level: variant.status for variant in result.variants}
+    assert statuses == {"low": "ok", "mid": "ok", "absurd": "diverged"}
+    bad = result.variants[2]
+    assert bad.reason
+    assert bad.heldout_bits_per_byte is None
+    assert {score.classes for score in result.scores} == {("low", "mid")}
+    assert {score.chance for score in result.scores} == {0.5}
+    assert result.mean_kl.variants == ("low/r0", "mid/r0")
+    assert any(failure.startswith("absurd/r0 diverged") for failure in result.failures)
+    variants = set(pq.read_table(written / "predictions.parquet", columns=["variant"])["variant"].to_pylist())
+    assert variants == {"low/r0", "mid/r0"}
+    assert any(event.kind == "warning" and "train absurd/r0 diverged" in event.text for event in bench.events)
+
+
+def test_fewer_than_two_levels_are_no_comparison(bench: Bench, tmp_path: Path) -> None:
+    folder = task_file(tmp_path / "tasks", "lr", DIVERGING % "fine: 4e-3, absurd: 1e5")
+    result, written = bench.run("lr", include=[folder], baselines="unigram")
+    assert (result.scores, result.likelihood, result.mean_kl, result.samples) == ((), (), None, None)
+    [check] = [check for check in result.checks if not check.ok]
+    assert check.name == "two levels"
+    assert "fine" in check.detail
+    assert results.read(written / "result.json") == result
+    table = pq.read_table(written / "predictions.parquet")
+    assert table.num_rows == 0
+    assert "proba" in table.column_names
+
+
+def test_a_replicate_with_a_diverged_variant_is_left_out_whole() -> None:
+    from natfp_bench.analysis import without_diverged
+    from natfp_bench.plan import make_plan
+
+    variants = make_plan("init_seed_id", "smoke").variants
+    names = [variant.name for variant in variants]
+    ok = dict.fromkeys(names, "ok")
+    assert without_diverged(variants, ok) == set(names)
+    assert without_diverged(variants, ok | {"init1/r0": "diverged"}) == {"init0/r1", "init1/r1", "init2/r1"}
+    both = ok | {"init1/r0": "diverged", "init1/r1": "diverged"}
+    assert without_diverged(variants, both) == {"init0/r0", "init2/r0", "init0/r1", "init2/r1"}
+    assert without_diverged(variants, dict.fromkeys(names, "diverged")) == set()
+
+
+def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, tmp_path: Path) -> None:
+    text = "factor:\n  name: vocabulary\n  fields: [tokenizer.vocabulary]\n  levels: {small: 300, large: 320}\n"
+    plan = bench.plan("vocabulary", include=[task_file(tmp_path / "tasks", "vocabulary", text)])
+    from natfp_bench.pipeline import Run, resolve_keys
+
+    run = Run(plan, [], Store(bench.store), bench.engine, "cpu", lambda _: None)
+    jobs = run._corpus_jobs(resolve_keys(plan))
+    assert len({job.name for job in jobs}) == 2
+
+
+@pytest.mark.parametrize("damage", ["sample", "model", "score", "prediction", "corpus"])
+def test_damage_is_mended_on_the_way(bench: Bench, seed_run: Any, tmp_path: Path, damage: str) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(bench.store, store)
+    victim = next(
+        path
+        for path in sorted((store / damage).rglob("*"))
+        if path.suffix in (".parquet", ".safetensors", ".bin") and path.stat().st_size > 100
+    )
+    key = victim.parent.name
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    victim.write_bytes(content)
+    # Only entries of the run count; others in the shared store are not read.
+    used = json.loads(next((store / "runs").glob(f"{seed_run[0].run.id}.json")).read_text())["keys"]
+    if key not in used:
+        victims = [path for k in used for path in (store / damage / k[:2] / k).rglob("*.*") if path.is_file()]
+        victim = next(path for path in sorted(victims) if path.suffix in (".parquet", ".safetensors", ".bin"))
+        victim.write_bytes(victim.read_bytes()[:-1])
+    result, _ = bench.run("seed_id", store=store)
+    assert len(bench.started()) == 1
+    assert len(bench.warnings) == 1
+    assert "set aside" in bench.warnings[0]
+    assert result.stable_json() == seed_run[0].stable_json()
+
+
+def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    shutil.rmtree(store.root)
+    shutil.copytree(bench.store, store.root)
+    for path in (store.root / "runs").glob("*.json"):
+        if path.stem != seed_run[0].run.id:
+            path.unlink()
+    store.gc(older_than_days=0, dry_run=False)
+    again, _ = bench.run("seed_id", store=store.root)
+    assert bench.started() == []
+    assert again.stable_json() == seed_run[0].stable_json()
+    assert len(list((store.root / "model").glob("*/*"))) == 4
+
+
+def test_the_users_faults_come_through_as_such(bench: Bench, tmp_path: Path) -> None:
+    small = tmp_path / "small.txt"
+    small.write_text("\n\n".join(f"A short document, number {i}." for i in range(300)))
+    with pytest.raises(UserError, match="too small for the preset"):
+        bench.run("seed_id", overrides={"corpus.name": f"text:{small}"})
+    with pytest.raises(UserError, match="empty"):
+        (tmp_path / "empty.txt").touch()
+        bench.run("seed_id", overrides={"corpus.name": f"text:{tmp_path / 'empty.txt'}"})
+    with pytest.raises(SpecError, match="optimizer"):
+        bench.run("seed_id", overrides={"optimizer.lrr": "1"})
+
+
+def test_an_output_folder_below_a_file_is_refused_before_work(bench: Bench, tmp_path: Path) -> None:
+    from natfp_bench import registry
+    from natfp_bench.pipeline import run_plan
+
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="output folder .* is not writable"):
+        run_plan(
+            bench.plan("seed_id", seed=77),
+            registry.find("majority"),
+            store=Store(bench.store),
+            engine=bench.engine,
+            output=tmp_path / "file" / "results",
+            watch=lambda event: pytest.fail(f"{event} after all"),
+        )
+
+
+def test_the_api_runs_and_warns(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    import natfp_bench
+
+    store = tmp_path / "store"
+    shutil.copytree(bench.store, store)
+    settings = {"corpus.name": f"text:{bench.corpus}"}
+    keys = json.loads((store / "runs" / f"{seed_run[0].run.id}.json").read_text())["keys"]
+    run: Callable[[], results.Result] = lambda: natfp_bench.run(  # noqa: E731
+        "seed_id", preset="smoke", settings=settings, store=store, output=tmp_path / "results", workers=1, device="cpu"
+    )
+    assert run().stable_json() == seed_run[0].stable_json()
+    entry = next(store / "corpus" / key[:2] / key for key in keys if (store / "corpus" / key[:2] / key).exists())
+    (entry / "foreign").touch()
+    with pytest.warns(UserWarning, match="foreign file foreign"):
+        assert run().stable_json() == seed_run[0].stable_json()
+    assert [result.task.name for result in natfp_bench.load_results(tmp_path / "results")] == ["seed_id", "seed_id"]
+    with pytest.raises(UserError, match="workers 0"):
+        natfp_bench.run("seed_id", workers=0)
