@@ -114,12 +114,21 @@ def without_diverged(variants: Sequence[Variant], statuses: Mapping[str, str]) -
     return {variant.name for variant in variants if variant.level not in levels}
 
 
+def left_out(variants: Sequence[VariantKeys], kept: Sequence[VariantKeys], diverged: set[str]) -> list[Check]:
+    """Name the variants that share a replicate with a diverged one, and so its fate."""
+    taking_part = {of.variant.name for of in kept} | diverged
+    names = [of.variant.name for of in variants if of.variant.name not in taking_part]
+    detail = f"left out beside a diverged variant: {', '.join(names)}"
+    return [Check(name="replicates are whole", ok=False, detail=detail)] if names else []
+
+
 def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     """Build the result, and the table of predictions (one row a test text, target and attributor)."""
     plan = evidence.plan
     scores: list[Score] = []
     likelihood: list[Likelihood] = []
-    checks = [_same_data(evidence), *_same_weights(evidence)]
+    diverged = {of.variant.name for of in evidence.variants if evidence.metas[of.model]["status"] != "ok"}
+    checks = [_same_data(evidence), *_same_weights(evidence), *left_out(evidence.variants, evidence.kept, diverged)]
     tables: list[pa.Table] = []
     mean_kl = None
     samples, texts = _read_samples(evidence) if evidence.scores else (None, None)

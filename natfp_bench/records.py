@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """An immutable, strictly typed value; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, serialize_by_alias=True)
 
 
 def canonical_json(value: Any) -> str:

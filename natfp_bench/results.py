@@ -180,16 +180,16 @@ class Result(Record):
 
     def to_json(self) -> str:
         """Serialise, keys in the order of the schema."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
 
     def stable_json(self) -> str:
         """Serialise without what is volatile."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude={"run"}), sort_keys=True)
+        return json.dumps(self.model_dump(mode="json", exclude={"run"}), sort_keys=True)
 
 
 def schema() -> dict[str, Any]:
     """JSON Schema of `result.json`."""
-    found = Result.model_json_schema(by_alias=True, mode="serialization")
+    found = Result.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 

@@ -187,7 +187,7 @@ class Factor(Record):
 class Task(Record):
     """One task file."""
 
-    name: str
+    name: str = Field(alias="task", description="the file's name")
     version: Count
     summary: str
     tags: tuple[str, ...] = ()
@@ -251,8 +251,14 @@ def find(kind: str, name: str, files: dict[str, Path]) -> Path:
 def load_task(path: Path) -> tuple[Task, Source]:
     """Read a task file and check all that needs no preset; raises SpecError with every fault."""
     source = yaml_source.load(path)
-    task = yaml_source.validate(source, Task)
-    faults = [*_names(task, source, path.stem), *_factor_faults(task, source), *_setting_faults(task, source)]
+    wrong = yaml_source.faults(source, Task)
+    faults = [source.fault(key, what) for key, what in wrong]
+    # What is sound is checked further, so that every fault is told at once: the faulty keys are put aside for it.
+    sound = {key: value for key, value in source.data.items() if key not in {at[0] for at, _ in wrong if at}}
+    stand_in = Source({"task": path.stem, "version": 1, "summary": "", **sound}, source.where) if wrong else source
+    if not yaml_source.faults(stand_in, Task):
+        task = yaml_source.validate(stand_in, Task)
+        faults += [*_names(task, source, path.stem), *_factor_faults(task, source), *_setting_faults(task, source)]
     if faults:
         raise SpecError(faults)
     return task, source
@@ -261,9 +267,9 @@ def load_task(path: Path) -> tuple[Task, Source]:
 def _names(task: Task, source: Source, stem: str) -> Iterable[str]:
     plain = "is no plain word (letters, digits, _.- and at most 64 of them)"
     if task.name != stem:
-        yield source.fault(("name",), f"the task is called {task.name!r} and its file {stem!r}")
+        yield source.fault(("task",), f"the task is called {task.name!r} and its file {stem!r}")
     elif not NAME.fullmatch(task.name):
-        yield source.fault(("name",), f"the task's name {task.name!r} {plain}")
+        yield source.fault(("task",), f"the task's name {task.name!r} {plain}")
     for level in task.factor.levels:
         if not NAME.fullmatch(level):
             yield source.fault(("factor", "levels", level), f"level {level!r} {plain}")

@@ -21,7 +21,7 @@ def validate(path: Path) -> str:
         return f"result of {found.task.name} at {found.preset}"
     source = yaml_source.load(path)
     # Only a task has a name; a task without its factor is to be told so.
-    if not {"name", "factor"} & source.data.keys():
+    if not {"task", "factor"} & source.data.keys():
         yaml_source.validate(source, spec.Preset)
         return f"preset {path.stem}"
     task, _ = spec.load_task(path)

@@ -359,14 +359,14 @@ def _wanted(error: Any) -> str:
 
 
 def known_keys(model: type[Record], path: Key) -> list[str]:
-    """Names of the fields of the record that lies at a path below a record type; none where there is none."""
+    """Keys of the record that lies at a path below a record type; none where there is none."""
     at: Any = model
     for part in path:
         fields = getattr(at, "model_fields", {})
         if part not in fields:
             return []
         at = _record_type(fields[part].annotation)
-    return list(getattr(at, "model_fields", {}))
+    return [info.alias or name for name, info in getattr(at, "model_fields", {}).items()]
 
 
 def _record_type(annotation: Any) -> Any:

@@ -104,7 +104,7 @@ def test_a_faulty_task_is_told_with_all_its_faults_and_lines(natfp, tmp_path):
     folder = tmp_path / "tasks"
     folder.mkdir()
     text = (
-        "name: two\nversion: 1\nsummary: Two factors.\nfactor:\n  name: both\n"
+        "task: two\nversion: 1\nsummary: Two factors.\nfactor:\n  name: both\n"
         "  fields: [optimizer.lr, model.width]\n  levels: {a: 1, b: 2}\nsettings:\n  modle: {layers: 3}\n"
     )
     (folder / "two.yaml").write_text(text)

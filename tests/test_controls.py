@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 SEEDS = range(5)
 
 TEMPERED = """
-name: tempered_id
+task: tempered_id
 version: 1
 summary: Like null_id, but one variant is sampled at another temperature.
 tags: [control]

@@ -26,10 +26,14 @@ def texts(*paths: Path | str) -> list[str]:
 
 def fault(name: str) -> str:
     """Message of the one UserError that a corpus answers with, when opened, identified or read."""
-    with pytest.raises(UserError) as caught:
+
+    def use() -> None:
         opened = open_corpus(CorpusSpec(name=name, heldout_documents=1))
         opened.identity()
         list(opened.documents())
+
+    with pytest.raises(UserError) as caught:
+        use()
     message = str(caught.value)
     assert message
     assert "Traceback" not in message

@@ -245,11 +245,9 @@ def test_an_exception_of_the_caller_stops_all(where: str) -> None:
 
     jobs = [job(double, 1), job(nap, 60.0)]
     clock = time.monotonic()
+    watch, follow = (stop, lambda _: ()) if where == "watch" else (lambda _: None, stop)
     with pytest.raises(KeyboardInterrupt):
-        if where == "watch":
-            engine.run(jobs, stop, lambda _: ())
-        else:
-            engine.run(jobs, lambda _: None, stop)
+        engine.run(jobs, watch, follow)
     assert time.monotonic() - clock < 10
     assert engine._pool == []
     assert run(engine, [job(double, 4)])[0]["double 4"].value == 8, "it can be used again"

@@ -166,9 +166,7 @@ def test_a_baseline_counts_by_its_digest_target_and_labels(plan: Plan) -> None:
 def test_where_a_text_lies_is_in_no_key(prose: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere.txt"
     moved.write_bytes(prose.read_bytes())
-    here, there = (
-        make_plan("seed_id", "smoke", overrides={"corpus.name": f"text:{path}"}) for path in (prose, moved)
-    )
+    here, there = (make_plan("seed_id", "smoke", overrides={"corpus.name": f"text:{path}"}) for path in (prose, moved))
     found = [resolve_keys(plan) for plan in (here, there)]
     for a, b in zip(*found, strict=True):
         assert (a.corpus, a.model, a.samples) == (b.corpus, b.model, b.samples)

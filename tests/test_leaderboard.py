@@ -136,7 +136,9 @@ def test_damaged_predictions_cost_a_rank_and_are_named(apart: dict[str, Path], t
 
 
 def test_a_result_without_scores_makes_no_board(seed_run: Any, tmp_path: Path) -> None:
-    empty = edited(seed_run[1] / "result.json", tmp_path / "empty", scores=[], likelihood=[], mean_kl=None, samples=None)
+    empty = edited(
+        seed_run[1] / "result.json", tmp_path / "empty", scores=[], likelihood=[], mean_kl=None, samples=None
+    )
     assert boards([empty]) == ([], [])
 
 

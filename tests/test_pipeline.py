@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from natfp_bench import metrics, results
-from natfp_bench.errors import SpecError, StoreError, UserError
+from natfp_bench.errors import UserError
 from natfp_bench.store import Store
 
 if TYPE_CHECKING:
     from conftest import Bench
-
-FAULTS = {
-    "raises": ("def fit(self, texts, labels): raise ValueError('no idea')", "ValueError: no idea"),
-    "leaves": ("def fit(self, texts, labels): raise SystemExit(0)", "SystemExit"),
-    "not_a_number": ("def predict_proba(self, texts): return np.full((len(texts), 4), np.nan)", "NaN"),
-    "wrong_shape": ("def predict_proba(self, texts): return np.full((len(texts), 3), 1 / 3)", "shape (200, 3)"),
-    "bad_sums": ("def predict_proba(self, texts): return np.full((len(texts), 4), 0.3)", "sums to 1.2"),
-    "exits": ("def fit(self, texts, labels): os._exit(3)", "died (exit code 3), 3 times"),
-    "killed": ("def predict_proba(self, texts): os.kill(os.getpid(), 9)", "was killed (SIGKILL"),
-    "full_disk": ("def fit(self, texts, labels): open('/dev/full', 'w').write('x'); 1 / 0", ""),
-}
 
 BASELINE = """
 import os
@@ -57,12 +45,18 @@ def plant(folder: Path, name: str, code: str) -> str:
 
 def task_file(folder: Path, name: str, text: str) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.yaml").write_text(f"name: {name}\nversion: 1\nsummary: s\nreplicates: 1\n{text}")
+    (folder / f"{name}.yaml").write_text(f"task: {name}\nversion: 1\nsummary: s\nreplicates: 1\n{text}")
     return folder
 
 
 def scores(result: results.Result, target: str = "level") -> dict[str, results.Score]:
     return {score.attributor.name: score for score in result.scores if score.target == target}
+
+
+def files(store: Path, kind: str, result: results.Result) -> list[Path]:
+    """Files of the entries of one kind that a result rests on."""
+    keys = json.loads((store / "runs" / f"{result.run.id}.json").read_text())["keys"]
+    return sorted(path for key in keys for path in (store / kind / key[:2] / key).glob("*"))
 
 
 def differing(variants: list[results.VariantResult]) -> set[tuple[str, str]]:
@@ -188,7 +182,9 @@ def test_the_ceiling_bounds_and_its_promises_hold(seed_run: Any) -> None:
     bits = scores(result)["ceiling"].metrics["bits"]
     assert likelihood.mutual_information.value == pytest.approx(bits.value, abs=0.05)
     assert [row[i].value for i, row in enumerate(result.mean_kl.divergence)] == [0.0] * 4
-    assert all(cell.value > 0 for i, row in enumerate(result.mean_kl.divergence) for j, cell in enumerate(row) if i != j)
+    assert all(
+        cell.value > 0 for i, row in enumerate(result.mean_kl.divergence) for j, cell in enumerate(row) if i != j
+    )
 
 
 def test_null_id_is_at_chance_exactly(bench: Bench) -> None:
@@ -270,78 +266,6 @@ def test_one_seed_varies_and_the_data_are_the_same(bench: Bench, task: str, seed
     assert result.failures == []
 
 
-def test_a_broken_attributor_takes_nothing_with_it(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full")
-    names = [plant(tmp_path, name, BASELINE.format(fault=fault)) for name, (fault, _) in FAULTS.items()]
-    result, folder = bench.run("seed_id", baselines=",".join([*names, "majority", "unigram"]))
-    found = scores(result)
-    for name, (_, said) in FAULTS.items():
-        assert (found[name].status, found[name].rank, found[name].metrics) == ("failed", None, {})
-        assert said in str(found[name].error)
-        assert any(failure.startswith(f"{name} failed: ") for failure in result.failures)
-        assert any(event.kind == "warning" and f"by {name} failed" in event.text for event in bench.events)
-    for name in ("majority", "unigram", "ceiling"):
-        assert found[name].metrics == scores(seed_run[0])[name].metrics
-    assert results.read(folder / "result.json") == result
-    kept = set(pq.read_table(folder / "predictions.parquet", columns=["attributor"])["attributor"].to_pylist())
-    assert kept == {"majority", "unigram", "ceiling"}
-    assert {finding.what for finding in Store(bench.store).verify()} == {"half-written"}
-    assert bench.warnings == []
-
-
-DIVERGING = """
-factor:
-  name: peak learning rate
-  fields: [optimizer.lr]
-  levels: {%s}
-"""
-
-
-def test_a_variant_that_diverges_is_kept_out(bench: Bench, tmp_path: Path) -> None:
-    folder = task_file(tmp_path / "tasks", "lr", DIVERGING % "low: 3e-3, mid: 4e-3, absurd: 1e5")
-    result, written = bench.run("lr", include=[folder], baselines="unigram")
-    statuses = {variant.level: variant.status for variant in result.variants}
-    assert statuses == {"low": "ok", "mid": "ok", "absurd": "diverged"}
-    bad = result.variants[2]
-    assert bad.reason
-    assert bad.heldout_bits_per_byte is None
-    assert {score.classes for score in result.scores} == {("low", "mid")}
-    assert {score.chance for score in result.scores} == {0.5}
-    assert result.mean_kl.variants == ("low/r0", "mid/r0")
-    assert any(failure.startswith("absurd/r0 diverged") for failure in result.failures)
-    variants = set(pq.read_table(written / "predictions.parquet", columns=["variant"])["variant"].to_pylist())
-    assert variants == {"low/r0", "mid/r0"}
-    assert any(event.kind == "warning" and "train absurd/r0 diverged" in event.text for event in bench.events)
-
-
-def test_fewer_than_two_levels_are_no_comparison(bench: Bench, tmp_path: Path) -> None:
-    folder = task_file(tmp_path / "tasks", "lr", DIVERGING % "fine: 4e-3, absurd: 1e5")
-    result, written = bench.run("lr", include=[folder], baselines="unigram")
-    assert (result.scores, result.likelihood, result.mean_kl, result.samples) == ((), (), None, None)
-    [check] = [check for check in result.checks if not check.ok]
-    assert check.name == "two levels"
-    assert "fine" in check.detail
-    assert results.read(written / "result.json") == result
-    table = pq.read_table(written / "predictions.parquet")
-    assert table.num_rows == 0
-    assert "proba" in table.column_names
-
-
-def test_a_replicate_with_a_diverged_variant_is_left_out_whole() -> None:
-    from natfp_bench.analysis import without_diverged
-    from natfp_bench.plan import make_plan
-
-    variants = make_plan("init_seed_id", "smoke").variants
-    names = [variant.name for variant in variants]
-    ok = dict.fromkeys(names, "ok")
-    assert without_diverged(variants, ok) == set(names)
-    assert without_diverged(variants, ok | {"init1/r0": "diverged"}) == {"init0/r1", "init1/r1", "init2/r1"}
-    both = ok | {"init1/r0": "diverged", "init1/r1": "diverged"}
-    assert without_diverged(variants, both) == {"init0/r0", "init2/r0", "init0/r1", "init2/r1"}
-    assert without_diverged(variants, dict.fromkeys(names, "diverged")) == set()
-
-
 def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, tmp_path: Path) -> None:
     text = "factor:\n  name: vocabulary\n  fields: [tokenizer.vocabulary]\n  levels: {small: 300, large: 320}\n"
     plan = bench.plan("vocabulary", include=[task_file(tmp_path / "tasks", "vocabulary", text)])
@@ -350,32 +274,6 @@ def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, 
     run = Run(plan, [], Store(bench.store), bench.engine, "cpu", lambda _: None)
     jobs = run._corpus_jobs(resolve_keys(plan))
     assert len({job.name for job in jobs}) == 2
-
-
-@pytest.mark.parametrize("damage", ["sample", "model", "score", "prediction", "corpus"])
-def test_damage_is_mended_on_the_way(bench: Bench, seed_run: Any, tmp_path: Path, damage: str) -> None:
-    store = tmp_path / "store"
-    shutil.copytree(bench.store, store)
-    victim = next(
-        path
-        for path in sorted((store / damage).rglob("*"))
-        if path.suffix in (".parquet", ".safetensors", ".bin") and path.stat().st_size > 100
-    )
-    key = victim.parent.name
-    content = bytearray(victim.read_bytes())
-    content[len(content) // 2] ^= 0x10
-    victim.write_bytes(content)
-    # Only entries of the run count; others in the shared store are not read.
-    used = json.loads(next((store / "runs").glob(f"{seed_run[0].run.id}.json")).read_text())["keys"]
-    if key not in used:
-        victims = [path for k in used for path in (store / damage / k[:2] / k).rglob("*.*") if path.is_file()]
-        victim = next(path for path in sorted(victims) if path.suffix in (".parquet", ".safetensors", ".bin"))
-        victim.write_bytes(victim.read_bytes()[:-1])
-    result, _ = bench.run("seed_id", store=store)
-    assert len(bench.started()) == 1
-    assert len(bench.warnings) == 1
-    assert "set aside" in bench.warnings[0]
-    assert result.stable_json() == seed_run[0].stable_json()
 
 
 def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
@@ -392,47 +290,21 @@ def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_p
     assert len(list((store.root / "model").glob("*/*"))) == 4
 
 
-def test_the_users_faults_come_through_as_such(bench: Bench, tmp_path: Path) -> None:
-    small = tmp_path / "small.txt"
-    small.write_text("\n\n".join(f"A short document, number {i}." for i in range(300)))
-    with pytest.raises(UserError, match="too small for the preset"):
-        bench.run("seed_id", overrides={"corpus.name": f"text:{small}"})
-    with pytest.raises(UserError, match="empty"):
-        (tmp_path / "empty.txt").touch()
-        bench.run("seed_id", overrides={"corpus.name": f"text:{tmp_path / 'empty.txt'}"})
-    with pytest.raises(SpecError, match="optimizer"):
-        bench.run("seed_id", overrides={"optimizer.lrr": "1"})
-
-
-def test_an_output_folder_below_a_file_is_refused_before_work(bench: Bench, tmp_path: Path) -> None:
-    from natfp_bench import registry
-    from natfp_bench.pipeline import run_plan
-
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="output folder .* is not writable"):
-        run_plan(
-            bench.plan("seed_id", seed=77),
-            registry.find("majority"),
-            store=Store(bench.store),
-            engine=bench.engine,
-            output=tmp_path / "file" / "results",
-            watch=lambda event: pytest.fail(f"{event} after all"),
-        )
-
-
 def test_the_api_runs_and_warns(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
     import natfp_bench
 
     store = tmp_path / "store"
     shutil.copytree(bench.store, store)
     settings = {"corpus.name": f"text:{bench.corpus}"}
-    keys = json.loads((store / "runs" / f"{seed_run[0].run.id}.json").read_text())["keys"]
-    run: Callable[[], results.Result] = lambda: natfp_bench.run(  # noqa: E731
-        "seed_id", preset="smoke", settings=settings, store=store, output=tmp_path / "results", workers=1, device="cpu"
-    )
+
+    def run() -> results.Result:
+        output = tmp_path / "results"
+        return natfp_bench.run(
+            "seed_id", preset="smoke", settings=settings, store=store, output=output, workers=1, device="cpu"
+        )
+
     assert run().stable_json() == seed_run[0].stable_json()
-    entry = next(store / "corpus" / key[:2] / key for key in keys if (store / "corpus" / key[:2] / key).exists())
-    (entry / "foreign").touch()
+    (files(store, "corpus", seed_run[0])[0].parent / "foreign").touch()
     with pytest.warns(UserWarning, match="foreign file foreign"):
         assert run().stable_json() == seed_run[0].stable_json()
     assert [result.task.name for result in natfp_bench.load_results(tmp_path / "results")] == ["seed_id", "seed_id"]

@@ -220,7 +220,7 @@ def test_replicates_need_a_nuisance_seed(tmp_path: Path, monkeypatch: pytest.Mon
     assert faults(lambda: make_plan("seed_id", "smoke", overrides={"replicates": "2"})) == [
         f"--set replicates=2: seed_id {what}"
     ]
-    text = "name: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
+    text = "task: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
     text += "  fields: [seeds.init, seeds.data_order, seeds.dropout]\n  levels: {a: 0, b: 1}\n"
     Path("t.yaml").write_text(text)
     assert faults(lambda: plan_file(Path("t.yaml"), "smoke")) == [f"t.yaml:4: t {what}"]
@@ -233,7 +233,7 @@ def test_a_seed_that_does_nothing_is_neither_factor_nor_nuisance(
 ) -> None:
     """Without dropout its seed changes nothing: replicates by it alone would be one model counted several times."""
     monkeypatch.chdir(tmp_path)
-    text = "name: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
+    text = "task: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
     text += "  fields: [seeds.init, seeds.data_order]\n  levels: {a: 0, b: 1}\n"
     Path("t.yaml").write_text(text)
     assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].startswith(
@@ -252,7 +252,7 @@ def test_levels_may_be_what_makes_a_setting_fit(tmp_path: Path) -> None:
     """Texts of 64 tokens do not fit the preset's context of 32, but they fit the context of every level."""
     path = tmp_path / "context_id.yaml"
     path.write_text(
-        "name: context_id\nversion: 1\nsummary: s\nsettings: {sampling: {max_tokens: 64}}\n"
+        "task: context_id\nversion: 1\nsummary: s\nsettings: {sampling: {max_tokens: 64}}\n"
         "factor: {name: context, fields: [model.context], levels: {short: 64, long: 128}}\n"
     )
     assert {variant.settings.model.context for variant in plan_file(path, "smoke").variants} == {64, 128}

@@ -16,7 +16,7 @@ from natfp_bench import plan, resources, spec
 from natfp_bench.errors import SpecError, UserError
 
 TASK = """\
-name: t
+task: t
 version: 1
 summary: A task of the tests.
 factor:
@@ -110,7 +110,7 @@ def test_a_sound_task(folder: Path) -> None:
             ["t.yaml:6: 'sampling.texts' is no factor: it says how much is drawn, not from what"],
         ),
         # the rest of the file
-        ("name: t\n", "name: other\n", ["t.yaml:1: the task is called 'other' and its file 't'"]),
+        ("task: t\n", "task: other\n", ["t.yaml:1: the task is called 'other' and its file 't'"]),
         ("version: 1", "version: 1.5", ["t.yaml:2: version must be a valid integer, not 1.5"]),
         ("version: 1", "version: 0", ["t.yaml:2: version must be greater than 0, not 0"]),
         (
@@ -118,52 +118,52 @@ def test_a_sound_task(folder: Path) -> None:
             "sumary",
             ["t.yaml:1: missing key 'summary'", "t.yaml:3: unknown key 'sumary' (did you mean 'summary'?)"],
         ),
-        ("name: t\n", "name: t\nreplicates: 0\n", ["t.yaml:2: replicates must be greater than 0, not 0"]),
+        ("task: t\n", "task: t\nreplicates: 0\n", ["t.yaml:2: replicates must be greater than 0, not 0"]),
         (
-            "name: t\n",
-            "name: t\ncontrol: negativ\n",
+            "task: t\n",
+            "task: t\ncontrol: negativ\n",
             ["t.yaml:2: control: \"negativ\" is none of negative, positive (did you mean 'negative'?)"],
         ),
         # settings
         (
-            "name: t\n",
-            "name: t\nsettings: {optimizer: {lr: 1}}\n",
+            "task: t\n",
+            "task: t\nsettings: {optimizer: {lr: 1}}\n",
             ["t.yaml:2: 'optimizer.lr' is the factor's field; its values stand in factor.levels"],
         ),
         (
-            "name: t\n",
-            "name: t\nsettings:\n  model:\n    layes: 1\n  modle: {}\n",
+            "task: t\n",
+            "task: t\nsettings:\n  model:\n    layes: 1\n  modle: {}\n",
             [
                 "t.yaml:4: unknown setting 'model.layes' (did you mean 'model.layers'?)",
                 "t.yaml:5: unknown setting 'modle'",
             ],
         ),
         (
-            "name: t\n",
-            "name: t\nsettings:\n  model: 3\n",
+            "task: t\n",
+            "task: t\nsettings:\n  model: 3\n",
             ["t.yaml:3: settings.model must be a mapping of keys to values"],
         ),
         (
-            "name: t\n",
-            "name: t\nsettings:\n  model.width: 32\n",
+            "task: t\n",
+            "task: t\nsettings:\n  model.width: 32\n",
             ["t.yaml:3: unknown key 'model.width' (did you mean 'model'?)"],
         ),
         (
-            "name: t\n",
-            "name: t\nsettings:\n  model:\n    width: wide\n    heads: 0\n",
+            "task: t\n",
+            "task: t\nsettings:\n  model:\n    width: wide\n    heads: 0\n",
             [
                 't.yaml:4: settings.model.width must be a valid integer, not "wide"',
                 "t.yaml:5: settings.model.heads must be greater than 0, not 0",
             ],
         ),
         (
-            "name: t\n",
-            "name: t\nsettings:\n  model: {width: 30}\n",
+            "task: t\n",
+            "task: t\nsettings:\n  model: {width: 30}\n",
             ["t.yaml:3: settings.model: width / heads is 15; rotary positions need an even number"],
         ),
         (
-            "name: t\n",
-            "name: t\nsettings:\n  model: {width: 31}\n",
+            "task: t\n",
+            "task: t\nsettings:\n  model: {width: 31}\n",
             ["t.yaml:3: settings.model: width 31 is not a multiple of heads 2"],
         ),
     ],
@@ -181,7 +181,7 @@ def test_a_field_that_no_level_moves_is_a_fault() -> None:
 
 
 def test_all_faults_of_a_task_at_once() -> None:
-    text = TASK.replace("name: t\n", "name: u\nsettings: {optimizer: {lr: 1}, zzz: 1}\n").replace("low:", "l w:")
+    text = TASK.replace("task: t\n", "task: u\nsettings: {optimizer: {lr: 1}, zzz: 1}\n").replace("low:", "l w:")
     text = text.replace("[optimizer.lr]", "[optimizer.lr, model.width, sampling.txts]")
     assert sorted(fault.split(": ")[1][:28] for fault in faults(text)) == [
         "'optimizer.lr' is the factor",
@@ -193,13 +193,25 @@ def test_all_faults_of_a_task_at_once() -> None:
     ]
 
 
+def test_a_misspelt_key_hides_no_other_fault() -> None:
+    text = TASK.replace("task: t\n", "task: t\nsumary: twice\n").replace(
+        "[optimizer.lr]", "[optimizer.lr, model.width]"
+    )
+    found = faults(text.replace("version: 1", "version: one"))
+    assert [fault.split(": ", 1)[1].split(":")[0] for fault in found] == [
+        'version must be a valid integer, not "one"',
+        "unknown key 'sumary' (did you mean 'summary'?)",
+        "two factors varied at once",
+    ]
+
+
 def test_an_included_task_replaces_levels_whole_and_keeps_the_rest() -> None:
-    Path("_common.yaml").write_text(TASK.replace("name: t\n", ""))
-    Path("t.yaml").write_text("include: _common.yaml\nname: t\nfactor:\n  levels: {a: 1e-3, b: 2e-3, c: 4e-3}\n")
+    Path("_common.yaml").write_text(TASK.replace("task: t\n", ""))
+    Path("t.yaml").write_text("include: _common.yaml\ntask: t\nfactor:\n  levels: {a: 1e-3, b: 2e-3, c: 4e-3}\n")
     task, _ = spec.load_task(Path("t.yaml"))
     assert list(task.factor.levels) == ["a", "b", "c"]
     assert task.factor.fields == ("optimizer.lr",)
-    Path("_common.yaml").write_text(TASK.replace("name: t\n", "").replace("[optimizer.lr]", "[optimizer.lrr]"))
+    Path("_common.yaml").write_text(TASK.replace("task: t\n", "").replace("[optimizer.lr]", "[optimizer.lrr]"))
     with pytest.raises(SpecError, match=r"^_common\.yaml:5: unknown field 'optimizer\.lrr'"):
         spec.load_task(Path("t.yaml"))
 

@@ -31,10 +31,6 @@ from natfp_bench.train import TrainMeta
 CPU = torch.device("cpu")
 
 
-class Interrupted(Exception):
-    """Stands for whatever ends a training before its end."""
-
-
 def changed(settings: Settings, **paths: Any) -> Settings:
     """Settings with some fields replaced, told as section__field=value."""
     data = settings.model_dump()
@@ -48,14 +44,14 @@ def changed(settings: Settings, **paths: Any) -> Settings:
 
 
 def run(settings: Settings, corpus: Path, folder: Path, *, stop_at: int | None = None, seed: int = 0) -> TrainMeta:
-    """Train into a folder; `stop_at` raises Interrupted once so many steps are done."""
+    """Train into a folder; `stop_at` interrupts it once so many steps are done."""
     (folder / "model").mkdir(parents=True, exist_ok=True)
     step_tokens = settings.budget.batch * settings.model.context
 
     def progress(done: int, total: int, unit: str) -> None:
         assert total == settings.steps * step_tokens
         if stop_at is not None and done >= stop_at * step_tokens:
-            raise Interrupted
+            raise KeyboardInterrupt
 
     return train.train(
         settings, seed, corpus, folder / "model", partial=folder / "partial", device=CPU, progress=progress
@@ -87,7 +83,7 @@ def test_an_interrupted_training_ends_bit_for_bit_alike(
     assert (whole.status, whole.steps, whole.tokens_trained) == ("ok", 40, 40 * 8 * 32)
     assert whole.parameters == parameters(settings.model, 300)
     for stop in (3, 17, 18, 39):  # before the first checkpoint, within a stretch, and just before the end
-        with pytest.raises(Interrupted):
+        with pytest.raises(KeyboardInterrupt):
             run(settings, tiny_corpus, tmp_path / "broken", stop_at=stop)
         assert (tmp_path / "broken" / "partial" / "checkpoint.safetensors").is_file() == (stop > 5)
     torch.manual_seed(99)  # what another job in the same process did must not matter
@@ -99,7 +95,7 @@ def test_an_interrupted_training_ends_bit_for_bit_alike(
 def test_every_schedule_goes_on_where_it_was(tiny: Settings, tiny_corpus: Path, tmp_path: Path, schedule: str) -> None:
     settings = changed(tiny, schedule__name=schedule, budget__tokens=8 * 32 * 24)
     whole = run(settings, tiny_corpus, tmp_path / "whole")
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         run(settings, tiny_corpus, tmp_path / "broken", stop_at=23)
     assert run(settings, tiny_corpus, tmp_path / "broken") == whole
     same_run(tmp_path / "broken", tmp_path / "whole")
@@ -136,7 +132,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
 ) -> None:
     settings = changed(tiny, budget__tokens=8 * 32 * 16)
     whole = run(settings, tiny_corpus, tmp_path / "whole")
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         run(settings, tiny_corpus, tmp_path / "broken", stop_at=11)
     path = tmp_path / "broken" / "partial" / "checkpoint.safetensors"
     content = path.read_bytes()
@@ -165,7 +161,7 @@ def test_the_rate_in_the_log_counts_what_this_process_did(
     ticks = iter(range(1000))
     monkeypatch.setattr(train, "_step", lambda state, rows, settings: (next(ticks), (1.0, 1.0))[1])
     monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         run(tiny, tiny_corpus, tmp_path, stop_at=33)
     run(tiny, tiny_corpus, tmp_path)
     lines = (tmp_path / "model" / "train_log.jsonl").read_text().splitlines()
@@ -237,8 +233,8 @@ def test_init_and_first_batch_are_those_of_their_seeds_alone(tiny: Settings, tin
         return line["loss"], line["gradient_norm"]
 
     base = first()
-    for given in ({"optimizer__lr": 1e-2}, {"optimizer__weight_decay": 0.0}, {"optimizer__beta2": 0.99}):
-        assert first(**given) == base
+    for other in ({"optimizer__lr": 1e-2}, {"optimizer__weight_decay": 0.0}, {"optimizer__beta2": 0.99}):
+        assert first(**other) == base
     assert first(schedule__name="linear") == base
     assert first(seeds__init=1) != base
     assert first(seeds__data_order=1) != base
@@ -362,9 +358,9 @@ def test_document_bits_are_those_of_lm_eval(tiny_model: Path, length: int) -> No
     document = [end, *np.random.default_rng(length).integers(0, 300, length - 2).tolist(), end]
     nats = 0.0
     for pair in get_rolling_token_windows(document[1:], prefix_token=end, max_seq_len=32, context_len=1):
-        given_, predicted = make_disjoint_window(pair)
+        before, predicted = make_disjoint_window(pair)
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([[*given_, *predicted[:-1]]])).logits[0].log_softmax(-1)
+            logits = model(input_ids=torch.tensor([[*before, *predicted[:-1]]])).logits[0].log_softmax(-1)
         scored = logits[-len(predicted) :].gather(-1, torch.tensor(predicted)[:, None])
         nats -= scored.double().sum().item()
     bits = train.document_bits(model, document, 32, CPU)

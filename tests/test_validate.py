@@ -12,7 +12,7 @@ from natfp_bench.errors import SpecError, UserError
 from natfp_bench.validate import validate
 
 TASK = """\
-name: width_id
+task: width_id
 version: 1
 summary: A task of the tests.
 factor:
@@ -56,7 +56,7 @@ def test_a_task_is_tried_at_every_preset() -> None:
     assert faults(Path("width_id.yaml")) == [
         "width_id.yaml:7: settings.model: width 45 is not a multiple of heads 6 (level 'narrow')"
     ]
-    text = "name: x\nversion: 1\nsummary: s\nfactor: {name: f, fields: [seeds.init], levels: {a: 0, b: 1}}\n"
+    text = "task: x\nversion: 1\nsummary: s\nfactor: {name: f, fields: [seeds.init], levels: {a: 0, b: 1}}\n"
     Path("x.yaml").write_text(f"{text}settings: {{sampling: {{max_tokens: 64}}}}\n")
     assert faults(Path("x.yaml")) == [
         "x.yaml:5: settings: sampling.max_tokens 64 is over model.context's room of 32 (at smoke)"
@@ -64,7 +64,7 @@ def test_a_task_is_tried_at_every_preset() -> None:
 
 
 def test_a_task_without_its_factor_is_still_a_task() -> None:
-    Path("x.yaml").write_text("name: x\nversion: 1\nsummary: s\nsettings: {model: {heads: 6}}\n")
+    Path("x.yaml").write_text("task: x\nversion: 1\nsummary: s\nsettings: {model: {heads: 6}}\n")
     assert faults(Path("x.yaml")) == ["x.yaml:1: missing key 'factor'"]
 
 
