@@ -15,6 +15,9 @@ test: .venv
 
 check: .venv
 	$(BIN)/python -m pytest -m slow
+	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
+	$(BIN)/natfp-bench run --task all --preset smoke --store "$$store/store" -o "$$store/results" && \
+	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
 
 lint: .venv
 	$(BIN)/ruff format --check .

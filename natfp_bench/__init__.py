@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import ceiling, metrics
     from .api import load_results, load_task, run
     from .attribute import Attributor
 
 _HOME = {"run": ".api", "load_task": ".api", "load_results": ".api", "Attributor": ".attribute"}
-__all__ = ["Attributor", "__version__", "load_results", "load_task", "run"]
+_MODULES = ("ceiling", "metrics")
+__all__ = ["Attributor", "__version__", "ceiling", "load_results", "load_task", "metrics", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name], __name__), name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import statistics
 import sys
 import traceback
 from pathlib import Path
@@ -382,6 +383,12 @@ def _print_result(result: Result, folder: Path) -> None:
     for found in result.likelihood:
         information = console.interval(found.mutual_information)
         out.print(f"text and {found.target} share {information} bits, by the likelihoods")
+    if result.mean_kl:
+        pairs = [one.value for i, row in enumerate(result.mean_kl.divergence) for j, one in enumerate(row) if i != j]
+        finite = [value for value in pairs if value is not None]
+        if finite:
+            median = statistics.median(finite)
+            out.print(f"one model differs from another by {median:.3f} bits a token (mean KL, median of pairs)")
     stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
     out.print(f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
     out.print(f"written to {folder}", markup=False, soft_wrap=True)

@@ -129,7 +129,8 @@ class Watcher:
         match event.kind:
             case "start":
                 self.started[job.name] = time.monotonic()
-                if self.live:
+                # A job whose worker died starts a second time.
+                if self.live and job.name not in self.bars:
                     self.bars[job.name] = self.progress.add_task(escape(job.name), total=None, rate="")
             case "progress":
                 self._advance(job, event)

@@ -33,6 +33,10 @@ class SpecError(UserError):
         self.faults = tuple(faults)
         super().__init__("\n".join(self.faults))
 
+    def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[str, ...]]]:
+        # Exceptions are pickled by their message; between processes the faults must stay apart.
+        return type(self), (self.faults,)
+
 
 class StoreError(UserError):
     """The store cannot be read or written."""

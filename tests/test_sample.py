@@ -235,6 +235,28 @@ def test_what_rounding_moves_across_a_boundary_counts_as_kept(given_: dict[str, 
     assert torch.isfinite(scored).tolist() == [True, True, True, False]
 
 
+def test_mass_near_top_p_counts_as_below_it() -> None:
+    logits = torch.tensor([0.400004, 0.3, 0.2, 0.099996]).log()
+    of = spec(top_p=0.4)
+    assert torch.isfinite(sampler_log_probabilities(logits, of)).tolist() == [True, False, False, False]
+    scored = sampler_log_probabilities(logits, of, boundary=sample.BOUNDARY)
+    assert torch.isfinite(scored).tolist() == [True, True, False, False]
+    assert scored[0].item() == pytest.approx(0.0, abs=1e-6), "what the sampler surely draws is scored as it draws it"
+
+
+def test_the_scorer_allows_for_rounding_at_a_boundary(end: int) -> None:
+    logits = torch.full((300,), -20.0)
+    logits[[5, 6, 7, 8]] = torch.tensor([2.0, 1.0, 1.0 - 2e-6, 1.0 - 1e-3])
+    ids = [[5, 6], [5, 7], [5, 8]]
+    zeros = np.zeros(3, dtype=np.int64)
+    drawn = SampleSet(zeros, zeros, ids, ["", "", ""], zeros.astype(bool), zeros.astype(float))
+    for given_ in ({"top_k": 2}, {"top_p": 0.6}):
+        scored = sample.token_log_likelihood(constant(logits, end), spec(**given_), drawn, [[end]], rows=3)
+        assert scored[1, 1] == pytest.approx(scored[0, 1], abs=1e-5)
+        assert scored[0, :2].sum() == pytest.approx(2 - 2 * math.log(math.exp(2) + math.e) + 1, abs=1e-5)
+        assert np.isneginf(scored[2, 1])
+
+
 def test_a_text_outside_the_support_is_impossible(trained: Any, tokenizer: Tokenizer, end: int) -> None:
     wide, narrow = spec(), spec(top_k=3)
     samples = blocks(trained, wide, 40, [[end]], tokenizer, end, 0)

@@ -348,6 +348,20 @@ def test_a_training_that_learns_nothing_is_divergence(tiny: Settings, tiny_corpu
     assert "no better than guessing uniformly" in meta.reason
 
 
+def test_an_interruption_does_not_change_the_verdict(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict looks at the last tenth of the losses, and the last checkpoint may lie within it."""
+    settings = changed(tiny, budget__tokens=8 * 32 * 41)
+    losses = [9.0] * 40 + [1.0]
+    monkeypatch.setattr(train, "_step", lambda state, rows, settings: (losses[state.step], 1.0))
+    whole = run(settings, tiny_corpus, tmp_path / "whole")
+    assert whole.reason == "loss 7.00 over the last steps, no better than guessing uniformly"
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tiny_corpus, tmp_path / "broken", stop_at=41)
+    assert run(settings, tiny_corpus, tmp_path / "broken") == whole
+
+
 # Held-out bits.
 
 
