@@ -352,11 +352,11 @@ def _at_chance(target: Target, scores: Sequence[Score], information: Interval) -
 
 
 def _same_data(evidence: Evidence) -> Check:
-    """Check that all variants read exactly the same training data, unless data or budget is what varies."""
+    """Check that all variants read exactly the same training data, unless budget or blocks are what varies."""
     fields = evidence.plan.task.factor.fields
     finished = [evidence.metas[of.model] for of in evidence.variants]
     distinct = {meta["training_multiset"] for meta in finished if meta["status"] == "ok"}
-    free = any(path.startswith(("corpus.", "tokenizer.", "budget.", "model.context")) for path in fields)
+    free = any(path.startswith(("budget.", "model.context")) for path in fields)
     detail = f"{len(distinct)} distinct digests of the training multiset"
     return Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)
 

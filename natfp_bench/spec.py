@@ -26,8 +26,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What may be the name of a task, level or run: a word that is safe as a file name."""
 
-NO_CONDITION = frozenset({"sampling.texts", "sampling.block"})
-"""Settings that say how much is drawn and how it is batched: the same draws either way, so no factor."""
+NO_FACTOR = {
+    "sampling.texts": "it says how much is drawn, not from what",
+    "sampling.block": "it says how much is drawn at a time, not from what",
+    "sampling.max_tokens": "texts are compared at one length",
+    "sampling.prompt_characters": "all variants continue the same prompts",
+    "corpus": "other documents make other tokenizers, and the ceiling needs a shared one",
+    "tokenizer": "the ceiling needs a shared tokenizer",
+}
+"""Settings, or whole sections, that no task can vary, and why."""
 
 
 class CorpusSpec(Record):
@@ -281,8 +288,8 @@ def _factor_faults(task: Task, source: Source) -> Iterable[str]:
         key = ("factor", "fields", i)
         if path not in known:
             yield source.fault(key, f"unknown field {path!r}{near(path, known)}")
-        elif path in NO_CONDITION:
-            yield source.fault(key, f"{path!r} is no factor: it says how much is drawn, not from what")
+        elif why := NO_FACTOR.get(path) or NO_FACTOR.get(path.split(".")[0]):
+            yield source.fault(key, f"{path!r} is no factor: {why}")
         if path in factor.fields[:i]:
             yield source.fault(key, f"field {path!r} stands twice")
     sections = sorted({path.split(".")[0] for path in factor.fields if path in known})

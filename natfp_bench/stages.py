@@ -71,6 +71,7 @@ def _model(job: MakeModel, store: Store, folder: Path, context: Context) -> dict
         partial=store.partial(job.key),
         device=models.pick_device(job.device),
         progress=context.progress,
+        warn=context.warn,
     )
     return meta.model_dump()
 

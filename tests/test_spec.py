@@ -109,6 +109,11 @@ def test_a_sound_task(folder: Path) -> None:
             "[sampling.texts]",
             ["t.yaml:6: 'sampling.texts' is no factor: it says how much is drawn, not from what"],
         ),
+        (
+            "[optimizer.lr]",
+            "[tokenizer.vocabulary]",
+            ["t.yaml:6: 'tokenizer.vocabulary' is no factor: the ceiling needs a shared tokenizer"],
+        ),
         # the rest of the file
         ("task: t\n", "task: other\n", ["t.yaml:1: the task is called 'other' and its file 't'"]),
         ("version: 1", "version: 1.5", ["t.yaml:2: version must be a valid integer, not 1.5"]),
