@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import statistics
 import sys
 import traceback
 from pathlib import Path
@@ -16,7 +15,6 @@ from . import __version__
 from .errors import JobError, NatfpError, UserError, unknown
 
 if TYPE_CHECKING:
-    from .overview import Overview
     from .plan import Plan
     from .results import Result
 
@@ -103,6 +101,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a run would do: variants, sizes, what the store holds."""
+    from . import console
     from .overview import overview
     from .store import default_root
 
@@ -111,7 +110,7 @@ def show(
     if as_json:
         _print_json(found.model_dump(mode="json"))
     else:
-        _show(found)
+        console.print_overview(console.stdout(), found)
 
 
 @app.command()
@@ -133,7 +132,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run tasks: train, sample, attribute, and rank."""
-    from . import api, console, registry
+    from . import api, console, leaderboard, registry
     from .overview import overview
     from .pipeline import run_plan
     from .store import Store, default_root
@@ -150,7 +149,7 @@ def run(
             _print_json([one.model_dump(mode="json") for one in found])
         else:
             for one in found:
-                _show(one)
+                console.print_overview(console.stdout(), one)
         return
     errors = console.stderr()
     opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
@@ -173,7 +172,8 @@ def run(
                 )
                 results.append(result)
                 if not as_json:
-                    _print_result(result, folder)
+                    boards, _ = leaderboard.boards([folder / "result.json"])
+                    console.print_result(console.stdout(), result, boards, folder)
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is finished is kept. To go on: {shlex.join(_command())}", markup=False)
         raise typer.Exit(130) from None
@@ -335,63 +335,6 @@ def _plan(
     for variant in plan.variants:
         open_corpus(variant.settings.corpus)
     return plan
-
-
-def _show(found: Overview) -> None:
-    from . import console
-
-    out = console.stdout()
-    out.print(f"{found.task} at {found.preset}: {found.summary}", markup=False)
-    replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
-    out.print(f"varies {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
-    out.print(f"corpus {found.corpus}, {found.texts:,} texts a variant", markup=False)
-    paths = sorted({path for variant in found.variants for path in variant.differs})
-    rows = [
-        (
-            variant.name,
-            *(str(variant.differs[path]) for path in paths),
-            f"{variant.parameters:,}",
-            f"{variant.tokens:,}",
-            "sampled" if variant.sampled else "trained" if variant.trained else "to train",
-        )
-        for variant in found.variants
-    ]
-    columns = ("variant", *paths, "parameters", "tokens", "store")
-    out.print(console.table("", columns, rows, right=(*paths, "parameters", "tokens")))
-    time = (
-        "no rate measured yet"
-        if found.training_seconds is None
-        else f"about {found.training_seconds:,.0f} s of one worker"
-    )
-    if found.models_to_train:
-        out.print(f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time})")
-    out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in all")
-    if found.notes:
-        out.print(f"notes: {found.notes.strip()}", markup=False)
-
-
-def _print_result(result: Result, folder: Path) -> None:
-    from . import console, leaderboard
-
-    out = console.stdout()
-    out.print()
-    out.print(console.variants_table(result))
-    out.print()
-    for board in leaderboard.boards([folder / "result.json"])[0]:
-        out.print(console.board_table(board))
-        out.print()
-    for found in result.likelihood:
-        information = console.interval(found.mutual_information)
-        out.print(f"text and {found.target} share {information} bits, by the likelihoods")
-    if result.mean_kl:
-        pairs = [one.value for i, row in enumerate(result.mean_kl.divergence) for j, one in enumerate(row) if i != j]
-        finite = [value for value in pairs if value is not None]
-        if finite:
-            median = statistics.median(finite)
-            out.print(f"one model differs from another by {median:.3f} bits a token (mean KL, median of pairs)")
-    stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
-    out.print(f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
-    out.print(f"written to {folder}", markup=False, soft_wrap=True)
 
 
 def _command() -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,7 @@ from rich.table import Table
 from .engine import Event, Job
 from .leaderboard import Board, Row
 from .metrics import Interval
+from .overview import Overview
 from .results import Result
 
 WIDE = 200
@@ -94,6 +97,48 @@ def variants_table(result: Result) -> Table:
         rows.append(cells + ([interval(variant.excess_bits_per_byte)] if excess else []))
     right = ("parameters", "tokens", "epochs")
     return table("held-out text", columns + (["over true entropy"] if excess else []), rows, right=right)
+
+
+def print_overview(out: Console, found: Overview) -> None:
+    """Print what a plan amounts to."""
+    replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
+    out.print(f"{found.task} at {found.preset}: {found.summary}", markup=False)
+    out.print(f"varies {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
+    out.print(f"corpus {found.corpus}, {found.texts:,} texts a variant", markup=False)
+    paths = sorted({path for variant in found.variants for path in variant.differs})
+    rows = []
+    for variant in found.variants:
+        state = "sampled" if variant.sampled else "trained" if variant.trained else "to train"
+        values = [str(variant.differs[path]) for path in paths]
+        rows.append((variant.name, *values, f"{variant.parameters:,}", f"{variant.tokens:,}", state))
+    columns = ("variant", *paths, "parameters", "tokens", "store")
+    out.print(table("", columns, rows, right=(*paths, "parameters", "tokens")))
+    if found.models_to_train:
+        seconds = found.training_seconds
+        time_left = "no rate measured yet" if seconds is None else f"about {seconds:,.0f} s of one worker"
+        out.print(f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time_left})")
+    out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in all")
+    for note in found.notes:
+        out.print(f"note: {note}", markup=False)
+
+
+def print_result(out: Console, result: Result, boards: Sequence[Board], folder: Path) -> None:
+    """Print what a run found: the models' quality, the leaderboards, and what the likelihoods say."""
+    out.print()
+    out.print(variants_table(result))
+    out.print()
+    for board in boards:
+        out.print(board_table(board))
+        out.print()
+    for found in result.likelihood:
+        out.print(f"text and {found.target} share {interval(found.mutual_information)} bits, by the likelihoods")
+    rows = result.mean_kl.divergence if result.mean_kl else ()
+    pairs = [one.value for i, row in enumerate(rows) for j, one in enumerate(row) if i != j and one.value is not None]
+    if pairs:
+        out.print(f"one model differs from another by {median(pairs):.3f} bits a token (mean KL, median of pairs)")
+    stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
+    out.print(f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
+    out.print(f"written to {folder}", markup=False, soft_wrap=True)
 
 
 class Watcher:

@@ -27,7 +27,7 @@ class Overview(Record):
 
     task: str
     summary: str
-    notes: str
+    notes: tuple[str, ...]
     preset: str
     corpus: str
     factor: str
@@ -76,7 +76,7 @@ def overview(plan: Plan, root: Path) -> Overview:
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,
-        notes=plan.task.notes,
+        notes=tuple(note.strip() for note in (plan.task.notes, plan.preset_notes) if note.strip()),
         preset=plan.preset,
         corpus=first.corpus.name,
         factor=plan.task.factor.name,

@@ -46,6 +46,7 @@ class Plan(Record):
 
     task: Task
     preset: str
+    preset_notes: str
     seed: int
     overrides: dict[str, Scalar]
     split: SplitSpec
@@ -117,6 +118,7 @@ def plan_file(
     return Plan(
         task=task_record,
         preset=preset,
+        preset_notes=base.notes,
         seed=seed,
         overrides=values,
         split=base.split,

@@ -195,15 +195,20 @@ def train(
 def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, float]:
     """One optimiser step; returns loss (nats a token) and gradient norm before clipping."""
     half = settings.numerics.dtype == "bfloat16"
-    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=half):
-        logits = state.model(input_ids=tokens, use_cache=False).logits
-    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    total = 0.0
+    for part in tokens.split(settings.numerics.micro_batch or len(tokens)):
+        with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
+            logits = state.model(input_ids=part, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), part[:, 1:].flatten())
+        # Gradients add up over the parts of a batch; each counts by its share of the sequences.
+        loss = loss * (len(part) / len(tokens))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.optimizer.clip)
     state.optimizer.step()
     state.scheduler.step()
-    return loss.item(), norm.item()
+    return total, norm.item()
 
 
 def _save(state: _State, path: Path) -> None:

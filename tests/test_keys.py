@@ -72,10 +72,10 @@ def test_golden(settings: Settings, plan: Plan) -> None:
     found = all_keys(settings, plan, IDENTITY)
     assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
         "corpus": "910c25464f42212f",
-        "model": "0070c29916b0b120",
-        "sample": "16a6cdcaf13a7a1d",
-        "score": "ff908d33d391aa01",
-        "prediction": "1722be8fb898065e",
+        "model": "e1b90372212ea1a2",
+        "sample": "5336ec236679fbbb",
+        "score": "47df69f3726a5a08",
+        "prediction": "fcabcaea300b44a7",
     }
 
 
@@ -105,6 +105,7 @@ SHAPE = {*DRAWING, "stream", "scorer"}
         ("seeds", {"dropout": 1}, TRAINING),
         ("numerics", {"dtype": "bfloat16"}, TRAINING),
         ("numerics", {"threads": 2}, TRAINING),
+        ("numerics", {"micro_batch": 4}, TRAINING),
         ("rerun", {"rerun": 1}, TRAINING),
         ("sampling", {"temperature": 0.7}, SHAPE),
         ("sampling", {"top_k": 5}, SHAPE),

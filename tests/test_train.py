@@ -311,6 +311,20 @@ def test_the_gradient_is_clipped(tiny: Settings, tiny_corpus: Path, tmp_path: Pa
     assert after == pytest.approx(0.01, rel=1e-3)
 
 
+def test_micro_batches_are_one_step(tiny: Settings) -> None:
+    """Parts of a batch, a last one that is smaller among them, give the loss and the gradient of the whole."""
+    rows = torch.randint(0, 300, (8, 32), generator=torch.Generator().manual_seed(0))
+    found = []
+    for size in (None, 8, 3):
+        model = models.build(tiny.model, 300, 0, "a")
+        optimizer = train.build_optimizer(model, tiny.optimizer)
+        settings = changed(tiny, numerics__micro_batch=size)
+        state = train._State(model, optimizer, train._schedule(optimizer, settings))
+        found.append(train._step(state, rows, settings))
+    assert found[0] == found[1]
+    assert found[2] == pytest.approx(found[0], rel=1e-5)
+
+
 # What comes of it.
 
 
