@@ -197,7 +197,7 @@ def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, flo
     half = settings.numerics.dtype == "bfloat16"
     state.optimizer.zero_grad(set_to_none=True)
     total = 0.0
-    for part in tokens.split(settings.numerics.micro_batch or len(tokens)):
+    for part in torch.split(tokens, settings.numerics.micro_batch or len(tokens)):
         with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
             logits = state.model(input_ids=part, use_cache=False).logits
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), part[:, 1:].flatten())
