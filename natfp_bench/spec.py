@@ -112,7 +112,7 @@ class NumericsSpec(Record):
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     threads: Count = Field(1, description="CPU threads of one job")
-    micro_batch: Count | None = Field(None, description="sequences that go through a model at once; null: a batch")
+    micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
 
 
 class SamplingSpec(Record):
