@@ -1,28 +1,27 @@
-"""What the finished entries say: scores, ceiling, divergences and checks, as a result and a table of predictions."""
+"""What the finished entries say, as a result: scores, likelihoods, studies of the factor, and checks."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.numpy
-from numpy.typing import NDArray
 
-from . import ceiling, metrics, split
-from .metrics import Floats, Interval, Ints
-from .plan import Plan, Target, Variant
-from .registry import Baseline
+from . import ceiling, fingerprint, metrics, replication, scoring, split, study, words
+from .evidence import Evidence, VariantKeys
+from .metrics import Floats
+from .plan import Target, Variant
 from .results import (
-    AttributorId,
     Check,
     CorpusResult,
+    Detectable,
     FactorResult,
+    FactorStudy,
+    Gap,
+    Length,
+    LengthPoint,
     Likelihood,
     MeanKL,
     Predicted,
@@ -33,71 +32,11 @@ from .results import (
     TaskId,
     VariantResult,
 )
-from .store import Store
+from .scoring import PREDICTIONS, View
+from .tokens import END, load_tokenizer
 
-CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False)
-
-SUSPICIOUS = 1e-3
-"""p-value below which a check counts as failed."""
-
-PREDICTIONS = pa.schema(
-    {
-        "variant": pa.string(),
-        "row": pa.int64(),
-        "prompt": pa.int64(),
-        "fold": pa.int32(),
-        "split": pa.string(),
-        "target": pa.string(),
-        "attributor": pa.string(),
-        "label": pa.string(),
-        "proba": pa.list_(pa.float64()),
-    }
-)
-"""Columns of `predictions.parquet`: `label` is the truth, `proba` the answer for the score's classes in their order."""
-
-
-@dataclass(frozen=True)
-class VariantKeys:
-    """A variant, and the keys of all that it leaves in the store."""
-
-    variant: Variant
-    corpus: str
-    model: str
-    samples: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that a result is made from; the keys of predictions and scores are those of finished entries."""
-
-    plan: Plan
-    store: Store
-    metas: Mapping[str, dict[str, Any]]
-    variants: Sequence[VariantKeys]
-    kept: Sequence[VariantKeys]
-    baselines: Sequence[Baseline]
-    predictions: Mapping[tuple[str, Target], str]
-    scores: Mapping[tuple[str, str], str]
-    failed: Mapping[tuple[str, Target], str]
-    protocol: str
-
-
-@dataclass(frozen=True)
-class TestTexts:
-    """The test texts of all kept variants, variant after variant; `source` is the variant's index."""
-
-    __test__ = False  # no test case, whatever pytest makes of the name
-
-    source: Ints
-    rows: Ints
-    prompts: Ints
-    lengths: Ints
-    log_likelihood: Floats
-
-
-def label(variant: Variant, target: Target) -> str:
-    """What an attributor is to guess of a variant's texts."""
-    return variant.level if target == "level" else variant.name
+PERMANOVA_PERMUTATIONS = 999
+"""No fit is needed for these, so there can be many."""
 
 
 def without_diverged(variants: Sequence[Variant], statuses: Mapping[str, str]) -> set[str]:
@@ -122,28 +61,47 @@ def left_out(variants: Sequence[VariantKeys], kept: Sequence[VariantKeys], diver
     return [Check(name="replicates are whole", ok=False, detail=detail)] if names else []
 
 
+def studies(evidence: Evidence) -> list[str]:
+    """Which studies a plan takes, the longest first."""
+    found = ["permutation"] if evidence.splits("level")[0] == split.UNSEEN_REPLICATE else []
+    found += ["robustness", "length", "train_texts", "wording", "pooled"]
+    return [*found, "classes"] if len(evidence.kept) >= study.MANY else found
+
+
 def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
-    """Build the result, and the table of predictions (one row a test text, target and attributor)."""
+    """Build the result, and the table of predictions (one row a test text, target, split and attributor)."""
     plan = evidence.plan
     scores: list[Score] = []
     likelihood: list[Likelihood] = []
     diverged = {of.variant.name for of in evidence.variants if evidence.metas[of.model]["status"] != "ok"}
     checks = [_same_data(evidence), *_same_weights(evidence), *left_out(evidence.variants, evidence.kept, diverged)]
     tables: list[pa.Table] = []
-    mean_kl = None
-    samples, texts = _read_samples(evidence) if evidence.scores else (None, None)
-    if texts is not None:
-        names = tuple(of.variant.name for of in evidence.kept)
-        matrix = ceiling.mean_kl(texts.log_likelihood, texts.lengths, texts.source)
-        mean_kl = MeanKL(variants=names, divergence=tuple(map(tuple, matrix)))
+    mean_kl = factor = None
+    if evidence.scores:
+        mean_kl = _mean_kl(evidence)
+        found_gaps: list[Gap] = []
         for target in plan.targets:
-            found, extra, tests, table = _target(evidence, target, texts)
-            scores += found
+            extra = _likelihood(evidence, target)
             likelihood.append(extra)
-            checks += tests
-            tables.append(table)
+            if extra.self_check:
+                checks.append(_self_check(target, extra.self_check))
+            given: dict[str, Any] = {}
+            for name in evidence.splits(target):
+                view = View(evidence, target, name)
+                found, given[name] = scoring.score_view(view)
+                scores += found
+                tables.append(scoring.table(view, given[name]))
+                checks += scoring.below_ceiling(view, given[name])
+                if plan.task.control == "negative":
+                    checks += scoring.at_chance(target, found, extra.mutual_information)
+            if split.UNSEEN_REPLICATE in given:
+                found_gaps = scoring.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
+                checks += scoring.not_easier(found_gaps, plan.analysis.reference)
+        factor = _factor(evidence, mean_kl, found_gaps)
+        if plan.task.control == "positive":
+            checks += _above_half(factor, len(set(evidence.levels)))
     else:
-        kept = sorted({of.variant.level for of in evidence.kept})
+        kept = sorted(set(evidence.levels))
         checks.append(Check(name="two levels", ok=False, detail=f"levels that did not diverge: {kept or 'none'}"))
     corpus = evidence.metas[evidence.variants[0].corpus]
     made = Result(
@@ -167,10 +125,11 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
             **{name: corpus[name] for name in ("digest", "documents", "bytes", "tokens")},
         ),
         variants=tuple(_variant(of, evidence) for of in evidence.variants),
-        samples=samples,
+        samples=_samples(evidence) if evidence.scores else None,
         scores=tuple(scores),
         likelihood=tuple(likelihood),
         mean_kl=mean_kl,
+        study=factor,
         checks=tuple(checks),
         run=info,
     )
@@ -181,7 +140,7 @@ def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
     meta = evidence.metas[of.model]
     bits = excess = None
     if meta["status"] == "ok":
-        table = pq.read_table(evidence.store.require("model", of.model).folder / "heldout.parquet")
+        table = pq.read_table(evidence.model(of) / "heldout.parquet")
         modelled, size = (table[name].to_numpy() for name in ("bits", "bytes"))
         seed = evidence.plan.seed
         bits = metrics.ratio_interval(modelled, size, seed, "documents")
@@ -201,125 +160,155 @@ def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
     )
 
 
-def _read_samples(evidence: Evidence) -> tuple[SampleResult, TestTexts]:
-    plan, total = evidence.plan, hashlib.sha256()
-    tokens = ended = texts = 0
-    parts: dict[str, list[NDArray[Any]]] = {"source": [], "rows": [], "prompts": [], "lengths": [], "scores": []}
-    for index, of in enumerate(evidence.kept):
-        paths = [evidence.store.require("sample", key).folder / "samples.parquet" for key in of.samples]
-        table = pa.concat_tables([pq.read_table(path) for path in paths]).slice(0, plan.texts)
-        ids = table["ids"].combine_chunks()
-        lengths = np.asarray(ids.value_lengths(), dtype=np.int64)
-        total.update(ids.flatten().to_numpy().tobytes() + lengths.tobytes())
-        tokens, texts = tokens + int(lengths.sum()), texts + len(lengths)
-        ended += int(table["ended"].to_numpy().sum())
-        prompts = table["prompt"].to_numpy().astype(np.int64)
-        test = split.test_rows(prompts, plan.split)
-        parts["source"].append(np.full(int(test.sum()), index))
-        parts["rows"].append(table["row"].to_numpy().astype(np.int64)[test])
-        parts["prompts"].append(prompts[test])
-        parts["lengths"].append(lengths[test])
-        parts["scores"].append(_scores(evidence, of))
-    spec = evidence.kept[0].variant.settings.sampling
-    samples = SampleResult(
-        per_variant=plan.texts,
+def _samples(evidence: Evidence) -> SampleResult:
+    spec, totals = evidence.kept[0].variant.settings.sampling, evidence.samples
+    return SampleResult(
+        per_variant=evidence.plan.texts,
         max_tokens=spec.max_tokens,
         prompted=spec.prompt_characters > 0,
-        mean_tokens=tokens / texts,
-        ended=ended / texts,
-        digest=total.hexdigest(),
+        mean_tokens=totals.tokens / totals.texts,
+        ended=totals.ended / totals.texts,
+        digest=totals.digest,
     )
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    return samples, TestTexts(log_likelihood=joined.pop("scores"), **joined)
 
 
-def _scores(evidence: Evidence, source: VariantKeys) -> Floats:
-    """Log-likelihood of a variant's test texts under every kept variant: (texts, variants) float64."""
-    columns = []
-    for scorer in evidence.kept:
-        key = evidence.scores[scorer.variant.name, source.variant.name]
-        path = evidence.store.require("score", key).folder / "scores.safetensors"
-        columns.append(safetensors.numpy.load_file(path)["token_log_likelihood"].astype(np.float64).sum(axis=1))
-    return np.column_stack(columns)
+def _mean_kl(evidence: Evidence) -> MeanKL:
+    texts, shared = evidence.texts, evidence.plan.shared_tokenizer
+    matrix = ceiling.mean_kl(evidence.log_likelihood(), texts.lengths if shared else texts.bytes, texts.source)
+    return MeanKL(
+        unit="token" if shared else "byte",
+        variants=tuple(evidence.names),
+        divergence=tuple(map(tuple, matrix)),
+    )
 
 
-def _target(
-    evidence: Evidence, target: Target, texts: TestTexts
-) -> tuple[list[Score], Likelihood, list[Check], pa.Table]:
-    """Score every attributor and the ceiling on one target."""
-    plan = evidence.plan
-    labels = [label(of.variant, target) for of in evidence.kept]
-    classes = tuple(sorted(set(labels)))
-    class_of = np.array([classes.index(name) for name in labels], dtype=np.int64)
-    truth = class_of[texts.source]
-    posterior = ceiling.posterior(texts.log_likelihood, class_of)
-    probas: dict[str, Floats] = {}
-    for baseline in evidence.baselines:
-        if key := evidence.predictions.get((baseline.name, target)):
-            path = evidence.store.require("prediction", key).folder / "proba.parquet"
-            flat = pq.read_table(path)["proba"].combine_chunks().flatten().to_numpy()
-            probas[baseline.name] = flat.reshape(-1, len(classes)).astype(np.float64)
-    credit = {name: metrics.credits(proba, truth) for name, proba in probas.items()}
-    rank = metrics.ranks(credit, texts.prompts, plan.seed) if credit else {}
-
-    def score(attributor: AttributorId, proba: Floats, n_train: int | None) -> Score:
-        hits = math.fsum(metrics.credits(proba, truth))
-        return Score(
-            attributor=attributor,
-            status="ok",
-            split=split.UNSEEN_PROMPT,
-            target=target,
-            classes=classes,
-            chance=1 / len(classes),
-            n_train=n_train,
-            n_test=len(truth),
-            log10_p=metrics.binomial_log10_p(hits, len(truth), 1 / len(classes)),
-            rank=rank.get(attributor.name) if attributor.access == "text" else None,
-            metrics=metrics.score(proba, truth, texts.prompts, plan.seed),
-            confusion=tuple(map(tuple, metrics.confusion(proba, truth).tolist())),
-        )
-
-    scores: list[Score] = []
-    for baseline in evidence.baselines:
-        card = baseline.card
-        who = AttributorId(
-            name=card.name, version=card.version, digest=baseline.digest, access="text", floor=card.floor
-        )
-        if baseline.name in probas:
-            key = evidence.predictions[baseline.name, target]
-            scores.append(score(who, probas[baseline.name], evidence.metas[key]["n_train"]))
-        else:
-            error = evidence.failed.get((baseline.name, target), "did not run")
-            scores.append(
-                Score(
-                    attributor=who,
-                    status="failed",
-                    error=error,
-                    split=split.UNSEEN_PROMPT,
-                    target=target,
-                    classes=classes,
-                    chance=1 / len(classes),
-                )
-            )
-    scores.append(score(CEILING, posterior, None))
-
-    spec = evidence.kept[0].variant.settings.sampling
-    at = sorted({2**power for power in range(1, 12)} | {spec.max_tokens})
-    predicted = ceiling.predicted_accuracy(texts.log_likelihood, texts.lengths, texts.source, class_of, at)
-    likelihood = Likelihood(
+def _likelihood(evidence: Evidence, target: Target) -> Likelihood:
+    """What the likelihoods say of a target when every variant is known."""
+    texts, plan = evidence.texts, evidence.plan
+    view = View(evidence, target, split.UNSEEN_PROMPT)
+    answers = scoring.likelihood_answers(view)
+    at: list[int] = []
+    if plan.shared_tokenizer:
+        at = sorted({2**power for power in range(1, 12)} | {evidence.kept[0].variant.settings.sampling.max_tokens})
+    predicted = ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
+    return Likelihood(
         target=target,
-        mutual_information=ceiling.mutual_information(posterior, truth, texts.prompts, plan.seed),
-        self_check=ceiling.self_check(posterior, truth),
+        mutual_information=ceiling.mutual_information(answers.proba, answers.truth, answers.prompts, plan.seed),
+        self_check=ceiling.self_check(answers.proba, answers.truth) if plan.shared_tokenizer else None,
         predicted_accuracy=tuple(Predicted(tokens=n, accuracy=a) for n, a in zip(at, predicted, strict=True)),
     )
-    checks = [
-        _self_check(target, likelihood.self_check),
-        *_below_ceiling(target, credit, metrics.credits(posterior, truth), texts.prompts, plan.seed),
-    ]
-    if plan.task.control == "negative":
-        checks += _at_chance(target, [*scores], likelihood.mutual_information)
-    table = _table(evidence, target, texts, classes, truth, {**probas, CEILING.name: posterior})
-    return scores, likelihood, checks, table
+
+
+def _factor(evidence: Evidence, mean_kl: MeanKL, gaps: Sequence[Gap]) -> FactorStudy:
+    """Put together what is known of the factor beyond its scores."""
+    plan = evidence.plan
+    curves = evidence.studied("pooled", study.Curve)
+    curves += evidence.studied("train_texts", study.Curve) + evidence.studied("classes", study.Curve)
+    wording, permuted = evidence.studied("wording", study.Wording), evidence.studied("permutation", study.Permuted)
+    whole = next((curve.points[0] for curve in curves if curve.name == "pooled"), None)
+    return FactorStudy(
+        reference=plan.analysis.reference,
+        permutation=permuted[0] if permuted else None,
+        permanova=_permanova(evidence, mean_kl),
+        gaps=tuple(gaps),
+        parity=_parity(evidence),
+        detectable=_detectable(evidence, whole),
+        length=_length(evidence),
+        curves=tuple(curves),
+        robustness=tuple(evidence.studied("robustness", study.Robustness)),
+        wording=wording[0] if wording else None,
+        by_position=_by_position(evidence),
+        by_type=_by_type(evidence),
+        failed=dict(evidence.failed_studies),
+    )
+
+
+def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | None:
+    if evidence.splits("level")[0] != split.UNSEEN_REPLICATE:
+        return None
+    divergence = np.array(
+        [[np.nan if one.value is None else one.value for one in row] for row in mean_kl.divergence], dtype=np.float64
+    )
+    levels = np.unique(evidence.levels, return_inverse=True)[1].astype(np.int64)
+    seed = evidence.plan.seed
+    return replication.permanova(divergence, levels, evidence.replicates, PERMANOVA_PERMUTATIONS, seed)
+
+
+def _parity(evidence: Evidence) -> replication.Equivalence | None:
+    tables = [pq.read_table(evidence.model(of) / "heldout.parquet") for of in evidence.kept]
+    bits = np.stack([table["bits"].to_numpy() for table in tables])
+    return replication.equivalence(bits, evidence.names, evidence.plan.analysis.margin)
+
+
+def _detectable(evidence: Evidence, whole: study.Point | None) -> Detectable:
+    """Smallest effects that would have been found; `whole`: the reference attributor's accuracy on whole texts."""
+    factor = None
+    if whole and evidence.splits("level")[0] == split.UNSEEN_REPLICATE:
+        chance = 1 / len(set(evidence.levels))
+        factor = replication.detectable_factor(
+            np.array([metrics.identifiability(accuracy, chance) for accuracy in whole.by_fold])
+        )
+    classes = len(evidence.kept) if "instance" in evidence.plan.targets else len(set(evidence.levels))
+    return Detectable(instance=replication.detectable_instance(len(evidence.texts), 1 / classes), factor=factor)
+
+
+def _length(evidence: Evidence) -> Length | None:
+    if not (curves := evidence.studied("length", study.Curve)):
+        return None
+    (curve,) = curves
+    at = [point.at for point in curve.points]
+    limits: list[float | None] = [None] * len(at)
+    predicted: list[float | None] = [None] * len(at)
+    view = View(evidence, "level", split.UNSEEN_PROMPT)
+    if view.bounded:
+        truth = view.class_of[evidence.texts.source]
+        limits = [_accuracy(ceiling.posterior(evidence.log_likelihood(n), view.class_of), truth) for n in at]
+        texts = evidence.texts
+        predicted = [
+            *ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
+        ]
+    points = tuple(
+        LengthPoint(at=point.at, accuracy=point.accuracy, ceiling=limit, predicted=expected)
+        for point, limit, expected in zip(curve.points, limits, predicted, strict=True)
+    )
+
+    def reached(values: Sequence[float | None]) -> float | None:
+        return study.crossing([(n, value) for n, value in zip(at, values, strict=True) if value is not None])
+
+    return Length(
+        unit=curve.unit,
+        points=points,
+        to_95=reached([point.accuracy.value for point in curve.points]),
+        ceiling_to_95=reached(limits),
+        predicted_to_95=reached(predicted),
+    )
+
+
+def _accuracy(proba: Floats, truth: metrics.Ints) -> float:
+    return float(metrics.credits(proba, truth).mean())
+
+
+def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
+    """Bits of each position for the level; none where variants read texts as other tokens."""
+    if not evidence.plan.shared_tokenizer:
+        return ()
+    texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
+    return tuple(fingerprint.ratio_by_position(evidence.token_scores, texts.source, texts.lengths, class_of))
+
+
+def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
+    """Bits of each type of token for the level; none where variants read texts as other tokens."""
+    if not evidence.plan.shared_tokenizer:
+        return ()
+    texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
+    tokenizer = load_tokenizer(evidence.store.require("corpus", evidence.kept[0].corpus).folder / "tokenizer.json")
+    known = sorted({token for row in texts.ids for token in row})
+    pieces = dict(
+        zip(known, tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False), strict=True)
+    )
+    pieces[tokenizer.token_to_id(END)] = ""
+    types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
+    return tuple(fingerprint.ratio_by_type(evidence.token_scores, texts.source, texts.lengths, types, class_of))
 
 
 def _self_check(target: Target, found: ceiling.SelfCheck) -> Check:
@@ -327,36 +316,32 @@ def _self_check(target: Target, found: ceiling.SelfCheck) -> Check:
     return Check(name=f"likelihood and sampler agree ({target})", ok=found.ok, detail=detail)
 
 
-def _below_ceiling(target: Target, credit: Mapping[str, Floats], best: Floats, prompts: Ints, seed: int) -> list[Check]:
-    checks = []
-    for name, own in credit.items():
-        p = metrics.paired_p(own, best, prompts, seed)
-        gap = own.mean() - best.mean()
-        detail = f"accuracy {gap:+.3f} against the ceiling's, p = {p:.2g} of being above it"
-        checks.append(Check(name=f"{name} is not above the ceiling ({target})", ok=p > SUSPICIOUS, detail=detail))
-    return checks
-
-
-def _at_chance(target: Target, scores: Sequence[Score], information: Interval) -> list[Check]:
-    """A negative control: nobody can tell, not even from the likelihoods."""
-    checks = []
-    for score in scores:
-        if score.log10_p is None:
-            continue
-        ok, seen = score.log10_p > math.log10(SUSPICIOUS), score.metrics["accuracy"].value
-        if score.attributor.access == "likelihood":
-            ok = math.isclose(seen, score.chance, abs_tol=1e-12) and information.value == 0.0
-        detail = f"accuracy {seen:.4f}, chance {score.chance:.4f}, p = {10**score.log10_p:.2g}"
-        checks.append(Check(name=f"{score.attributor.name} is at chance ({target})", ok=ok, detail=detail))
-    return checks
+def _above_half(factor: FactorStudy, levels: int) -> list[Check]:
+    """Check a positive control: the reference attributor passes half of the way from chance to certainty."""
+    bar = (1 + 1 / levels) / 2
+    for curve in factor.curves:
+        if curve.name == "pooled":
+            seen = curve.points[0].accuracy.value
+            detail = f"accuracy {seen:.3f}, the bar is {bar:.3f}"
+            return [Check(name=f"{factor.reference} is above the bar", ok=seen > bar, detail=detail)]
+    return []
 
 
 def _same_data(evidence: Evidence) -> Check:
-    """Check that all variants read exactly the same training data, unless budget or blocks are what varies."""
+    """Check that all variants read exactly the same training data, unless that is what varies."""
     fields = evidence.plan.task.factor.fields
     finished = [evidence.metas[of.model] for of in evidence.variants]
     distinct = {meta["training_multiset"] for meta in finished if meta["status"] == "ok"}
-    free = any(path.startswith(("budget.", "model.context")) for path in fields)
+    other = (
+        "budget.tokens",
+        "budget.epochs",
+        "budget.stop",
+        "model.context",
+        "corpus.",
+        "tokenizer.",
+        "finetune.share",
+    )
+    free = any(path.startswith(other) for path in fields)
     detail = f"{len(distinct)} distinct digests of the training multiset"
     return Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)
 
@@ -367,30 +352,3 @@ def _same_weights(evidence: Evidence) -> list[Check]:
         return []
     distinct = {evidence.metas[of.model]["weights"] for of in evidence.variants}
     return [Check(name="reruns repeat exactly", ok=len(distinct) == 1, detail=f"{len(distinct)} distinct weights")]
-
-
-def _table(
-    evidence: Evidence,
-    target: Target,
-    texts: TestTexts,
-    classes: Sequence[str],
-    truth: Ints,
-    probas: Mapping[str, Floats],
-) -> pa.Table:
-    names = np.array([of.variant.name for of in evidence.kept])[texts.source]
-    n = len(truth)
-    tables = []
-    for attributor, proba in probas.items():
-        columns = {
-            "variant": names,
-            "row": texts.rows,
-            "prompt": texts.prompts,
-            "fold": np.zeros(n, dtype=np.int32),
-            "split": [split.UNSEEN_PROMPT] * n,
-            "target": [target] * n,
-            "attributor": [attributor] * n,
-            "label": np.array(classes)[truth],
-            "proba": pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(classes), proba.ravel()),
-        }
-        tables.append(pa.table(columns, schema=PREDICTIONS))
-    return pa.concat_tables(tables)

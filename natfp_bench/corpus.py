@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple, Protocol
 from . import chronicle
 from .errors import UserError, did_you_mean
 from .records import file_digest, folder_digest
-from .spec import CorpusSpec
+from .settings import CorpusSpec
 
 HELDOUT_ONE_IN = 20
 """One document in so many is held out."""
@@ -63,11 +63,16 @@ class Corpus(Protocol):
 
 
 def open_corpus(spec: CorpusSpec) -> Corpus:
-    """Find the corpus that a specification names; raises UserError where it cannot be read."""
+    """Find the corpus that a specification names; raises UserError where it cannot be read or has no such topics."""
     kind, _, rest = spec.name.partition(":")
+    topics = tuple(topic.strip() for topic in spec.topics.split(",") if topic.strip())
+    if topics and spec.name != "chronicle":
+        raise UserError(
+            f"corpus.topics {spec.topics!r}: corpus {spec.name!r} knows no topics\n  --corpus chronicle does"
+        )
     match kind:
         case "chronicle" if not rest:
-            return Chronicle(spec.seed)
+            return Chronicle(spec.seed, topics)
         case "text":
             return TextFiles(tuple(Path(os.path.expanduser(part)) for part in rest.split(",") if part))
         case "hf":
@@ -78,19 +83,27 @@ def open_corpus(spec: CorpusSpec) -> Corpus:
 
 @dataclass(frozen=True)
 class Chronicle:
-    """The embedded corpus: endless, and of known entropy."""
+    """The embedded corpus: endless, and of known entropy; of some topics, or of all."""
 
     seed: int
+    topics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.topics) - set(chronicle.TOPICS)):
+            near = did_you_mean(unknown[0], chronicle.TOPICS)
+            raise UserError(f"unknown topic {unknown[0]!r}{near}\n  known: {', '.join(chronicle.TOPICS)}")
+        if len(set(self.topics)) < len(self.topics):
+            raise UserError(f"a topic stands twice in {','.join(self.topics)!r}")
 
     def identity(self) -> dict[str, Any]:
-        """Return the generator's version and seed."""
-        return {"chronicle": chronicle.VERSION, "seed": self.seed}
+        """Return the generator's version, seed and topics."""
+        return {"chronicle": chronicle.VERSION, "seed": self.seed, "topics": list(self.topics)}
 
     def documents(self) -> Iterator[Document]:
         """Generate documents without end."""
         index = 0
         while True:
-            yield Document(*chronicle.document(self.seed, index))
+            yield Document(*chronicle.document(self.seed, index, topics=self.topics or None))
             index += 1
 
 

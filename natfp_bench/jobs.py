@@ -5,7 +5,8 @@ from __future__ import annotations
 from .plan import Target
 from .records import Record
 from .registry import Baseline
-from .spec import Settings, SplitSpec
+from .settings import Settings
+from .spec import AnalysisSpec, SplitSpec
 
 
 class Make(Record):
@@ -25,41 +26,67 @@ class MakeCorpus(Make):
 
 
 class MakeModel(Make):
-    """Train a model on a prepared corpus."""
+    """Train a model on a prepared corpus; `start` is the key of the model that it goes on from."""
 
     settings: Settings
     seed: int
     corpus: str
+    start: str | None
 
 
 class MakeSample(Make):
-    """Sample one block of rows from a model."""
+    """Sample rows from a model: one block of them, or, without an index, all test rows."""
 
     settings: Settings
     seed: int
     model: str
     corpus: str
-    index: int
-
-
-class MakeScore(Make):
-    """Score the test texts of one sample set under one model."""
-
-    settings: Settings
-    model: str
-    corpus: str
-    samples: tuple[str, ...]
+    index: int | None
     texts: int
     split: SplitSpec
 
 
-class MakePrediction(Make):
-    """Fit one attributor on labelled sample sets, and let it answer for their test texts."""
+class MakeScore(Make):
+    """Score the test texts of sample sets, one behind another, under one model; `cut`: bytes that texts are cut to."""
+
+    settings: Settings
+    model: str
+    corpus: str
+    samples: tuple[tuple[str, ...], ...]
+    texts: int
+    split: SplitSpec
+    cut: int | None
+
+
+class Labelled(Make):
+    """Sample sets, each with a label, and the attributor that is to learn them."""
 
     baseline: Baseline
-    target: Target
     seed: int
     labels: tuple[str, ...]
     samples: tuple[tuple[str, ...], ...]
     texts: int
     split: SplitSpec
+    cut: int | None
+
+
+class MakePrediction(Labelled):
+    """Fit an attributor on the sample sets that are `known`, and let it answer for the test texts of all."""
+
+    target: Target
+    fold: int
+    known: tuple[bool, ...]
+
+
+class MakeStudy(Labelled):
+    """Refit the reference attributor in many ways.
+
+    fold: split whose folds a fit is tested by. transfer: for each condition, keys of the variants' test rows.
+    """
+
+    study: str
+    fold: str
+    replicates: tuple[int, ...]
+    analysis: AnalysisSpec
+    corpus: str
+    transfer: dict[str, tuple[str, ...]]

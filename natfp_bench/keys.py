@@ -11,9 +11,9 @@ from typing import Any
 
 from .plan import Plan, Variant, recipe
 from .records import digest
-from .spec import SamplingSpec, Settings
+from .settings import Settings
 
-VERSIONS = {"corpus": 1, "model": 1, "sample": 1, "score": 1, "prediction": 1}
+VERSIONS = {"corpus": 1, "model": 1, "sample": 1, "score": 1, "prediction": 1, "study": 1}
 
 DISTRIBUTION = ("temperature", "top_k", "top_p")
 """The sampling settings that shape a text's distribution given its prompt."""
@@ -24,16 +24,26 @@ def key(kind: str, **inputs: Any) -> str:
     return digest({"stage": kind, "version": VERSIONS[kind], **inputs})
 
 
-def corpus_key(settings: Settings, identity: dict[str, Any]) -> str:
-    """Key of a prepared corpus: which documents, which tokenizer, how many blocks."""
+def corpus_key(settings: Settings, identity: dict[str, Any], whole: dict[str, Any]) -> str:
+    """Key of a prepared corpus: which documents, which tokenizer, how many blocks, and how often they are read.
+
+    whole: identity of the corpus that tokenizer and held-out documents are from.
+    """
     return key(
         "corpus",
         corpus=identity,
+        whole=whole,
         tokenizer=settings.tokenizer,
         context=settings.model.context,
-        blocks=settings.steps * settings.budget.batch,
         heldout=settings.corpus.heldout_documents,
+        **blocks(settings),
     )
+
+
+def blocks(settings: Settings) -> dict[str, int]:
+    """How many blocks training wants: distinct ones in all, reads of repeated ones, and fresh ones behind them."""
+    fresh = settings.finetune_steps * settings.budget.batch
+    return {"blocks": settings.unique_blocks + fresh, "reads": settings.steps * settings.budget.batch, "fresh": fresh}
 
 
 def model_key(settings: Settings, seed: int, corpus: str) -> str:
@@ -41,34 +51,54 @@ def model_key(settings: Settings, seed: int, corpus: str) -> str:
     return key("model", recipe={**recipe(settings, seed), "corpus": corpus})
 
 
-def distribution(spec: SamplingSpec) -> dict[str, Any]:
-    """Return the part of a sampling specification that shapes a text's distribution."""
-    return spec.model_dump(mode="json", include=set(DISTRIBUTION))
+def distribution(settings: Settings) -> dict[str, Any]:
+    """Return what shapes a text's distribution, given weights and prompt: how a model is served and sampled."""
+    sampler = settings.sampling.model_dump(mode="json", include=set(DISTRIBUTION))
+    return {**sampler, "serve": settings.serve.model_dump(mode="json"), "threads": settings.numerics.threads}
 
 
-def stream_name(model: str, spec: SamplingSpec, seed: int) -> tuple[str | int, ...]:
+def stream_name(model: str, settings: Settings, seed: int) -> tuple[str | int, ...]:
     """Name of a variant's sampling stream: unlike variants, and unlike streams, share no random number."""
-    kept = {**distribution(spec), "prompt_characters": spec.prompt_characters}
-    return (seed, "sample", model, digest(kept), spec.stream)
+    kept = {**distribution(settings), "prompt_characters": settings.sampling.prompt_characters}
+    return (seed, "sample", model, digest(kept), settings.sampling.stream)
 
 
 def sample_keys(variant: Variant, plan: Plan, model: str) -> list[str]:
     """Keys of a variant's sample set, block by block: as many whole blocks as the wanted texts touch."""
-    spec = variant.settings.sampling
-    inputs = {**spec.model_dump(mode="json", exclude={"texts"}), "seed": plan.seed, "model": model}
-    blocks = -(-plan.texts // spec.block)
-    return [key("sample", **inputs, index=index) for index in range(blocks)]
+    block = variant.settings.sampling.block
+    return [_sample_key(variant.settings, plan, model, index=index) for index in range(-(-plan.texts // block))]
 
 
-def score_key(model: str, spec: SamplingSpec, samples: Sequence[str], plan: Plan) -> str:
-    """Key of the test texts of one sample set, scored under one model and sampler."""
-    inputs = {"model": model, "sampler": distribution(spec), "samples": list(samples)}
-    return key("score", **inputs, texts=plan.texts, split=plan.split)
+def transfer_key(settings: Settings, plan: Plan, model: str) -> str:
+    """Key of a variant's test rows alone, drawn in another way than its sample set: one entry."""
+    return _sample_key(settings, plan, model, test=plan.split.test_every, texts=plan.texts)
+
+
+def _sample_key(settings: Settings, plan: Plan, model: str, **which: int) -> str:
+    sampling = settings.sampling.model_dump(mode="json", exclude={"texts"})
+    return key("sample", **{**sampling, **distribution(settings)}, seed=plan.seed, model=model, **which)
+
+
+def score_key(model: str, settings: Settings, samples: Sequence[Sequence[str]], plan: Plan) -> str:
+    """Key of the test texts of several sample sets, scored under one model and sampler."""
+    inputs = {"model": model, "sampler": distribution(settings), "samples": [list(keys) for keys in samples]}
+    return key("score", **inputs, texts=plan.texts, split=plan.split, cut=plan.cut)
 
 
 def prediction_key(
-    baseline: str, target: str, labels: Sequence[str], samples: Sequence[Sequence[str]], plan: Plan
+    baseline: str, labels: Sequence[str], samples: Sequence[Sequence[str]], known: Sequence[bool], plan: Plan
 ) -> str:
-    """Key of an attributor's predictions: its folder's digest, and the labelled sample sets."""
+    """Key of an attributor's predictions: its folder's digest, the labelled sample sets, and which it learns from."""
+    return key("prediction", baseline=baseline, known=list(known), **_texts(labels, samples, plan))
+
+
+def study_key(
+    study: str, baseline: str, labels: Sequence[str], samples: Sequence[Sequence[str]], plan: Plan, **inputs: Any
+) -> str:
+    """Key of a study: what is studied, the reference attributor, the labelled sample sets, and what else it takes."""
+    return key("study", study=study, baseline=baseline, **_texts(labels, samples, plan), **inputs)
+
+
+def _texts(labels: Sequence[str], samples: Sequence[Sequence[str]], plan: Plan) -> dict[str, Any]:
     texts = {"labels": list(labels), "samples": [list(keys) for keys in samples], "texts": plan.texts}
-    return key("prediction", baseline=baseline, target=target, seed=plan.seed, split=plan.split, **texts)
+    return {**texts, "seed": plan.seed, "split": plan.split, "cut": plan.cut}

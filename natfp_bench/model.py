@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.pytorch_utils import Conv1D
 
 from . import streams
 from .errors import UserError
-from .spec import ModelSpec, NumericsSpec
+from .settings import ModelSpec, NumericsSpec, ServeSpec
 from .tokens import END, load_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -79,10 +80,29 @@ def save(model: torch.nn.Module, tokenizer: Path, context: int, folder: Path) ->
     fast.save_pretrained(folder)
 
 
-def load(folder: Path, numerics: NumericsSpec, device: torch.device) -> torch.nn.Module:
-    """Load a checkpoint folder for inference, in the dtype of its numerics."""
-    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[numerics.dtype])
-    return model.to(device).eval()
+def load(folder: Path, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
+    """Load a checkpoint folder for inference, served as the specification says."""
+    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    if serve.quantization == "int8":
+        quantize(model)
+    return model.to(device, DTYPES[serve.dtype]).eval()
+
+
+@torch.no_grad()
+def quantize(model: torch.nn.Module) -> None:
+    """Round every matrix to 8 bits an output channel, symmetrically, and back: w = s q, s = max|w| / 127, in place.
+
+    Parameters that are shared, as tied embeddings are, are rounded once; vectors (norms, biases) stay as they are.
+    """
+    seen: set[int] = set()
+    for module in model.modules():
+        # GPT-2's matrices map rows to columns, all others columns to rows.
+        channel = 1 if isinstance(module, Conv1D) else 0
+        for weight in module.parameters(recurse=False):
+            if weight.ndim == 2 and id(weight) not in seen:
+                seen.add(id(weight))
+                scale = weight.abs().amax(1 - channel, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny) / 127
+                weight.copy_((weight / scale).round() * scale)
 
 
 def token_log_probabilities(model: torch.nn.Module, tokens: Tensor) -> Tensor:

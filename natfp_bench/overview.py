@@ -55,13 +55,12 @@ def overview(plan: Plan, root: Path) -> Overview:
     for of in resolved:
         settings = of.variant.settings
         flat = dict(flatten(settings.model_dump(mode="json")))
-        tokens = settings.steps * settings.budget.batch * settings.model.context
         trained = stores.entry_folder(root, "model", of.model).is_dir()
         row = VariantOverview(
             name=of.variant.name,
             differs={path: flat[path] for path in differs},
             parameters=parameters(settings.model, settings.tokenizer.vocabulary),
-            tokens=tokens,
+            tokens=settings.tokens_trained,
             trained=trained,
             sampled=all(stores.entry_folder(root, "sample", key).is_dir() for key in of.samples),
         )

@@ -11,9 +11,8 @@ import os
 import platform
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,39 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import analysis, keys
-from .analysis import VariantKeys
+from . import analysis, keys, registry, scoring, split
 from .corpus import open_corpus
 from .engine import Engine, Event, Job, Outcome, Watch
 from .errors import AttributorError, JobError
-from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore
-from .plan import Plan, Target, Variant
+from .evidence import Base, Evidence, VariantKeys
+from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
+from .plan import Plan, Target, Variant, base_run, recipe
 from .records import digest
 from .registry import Baseline
 from .results import Result, RunInfo
+from .settings import CorpusSpec, Settings
 from .store import Store, storage_faults
 
-STAGES = {"corpus": "corpus", "model": "train", "sample": "sample", "score": "score", "prediction": "attribute"}
+STAGES = {
+    "corpus": "corpus",
+    "model": "train",
+    "sample": "sample",
+    "score": "score",
+    "prediction": "attribute",
+    "study": "study",
+}
 """The stage that makes each kind of entry, as people are told of it."""
+
+TRANSFER_TEMPERATURES = (0.7, 1.3)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job, and the keys of the entries that must be there first; `sound`: of a model that must not have diverged."""
+
+    job: Job
+    needs: frozenset[str] = frozenset()
+    sound: str | None = None
 
 
 @dataclass
@@ -50,36 +68,37 @@ class Run:
     command: tuple[str, ...] = ()
     metas: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    failed: dict[tuple[str, Target], str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def execute(self) -> tuple[Result, pa.Table]:
         """Do all jobs and build the result and the table of predictions."""
         started, clock = datetime.now(UTC), time.perf_counter()
         variants = resolve_keys(self.plan)
-        self._drive(self._corpus_jobs(variants), self._after(variants))
-        kept = analysis.without_diverged([of.variant for of in variants], self._statuses(variants))
-        kept_variants = [of for of in variants if of.variant.name in kept]
-        predictions: dict[tuple[str, Target], str] = {}
-        scores: dict[tuple[str, str], str] = {}
-        if len({of.variant.level for of in kept_variants}) > 1:
-            jobs = [*self._prediction_jobs(kept_variants, predictions), *self._score_jobs(kept_variants, scores)]
-            self._drive(jobs, lambda _: ())
-        evidence = analysis.Evidence(
+        self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
+        kept = analysis.without_diverged(
+            [of.variant for of in variants], {of.variant.name: self.metas[of.model]["status"] for of in variants}
+        )
+        evidence = Evidence(
             plan=self.plan,
             store=self.store,
             metas=self.metas,
             variants=variants,
-            kept=kept_variants,
+            kept=[of for of in variants if of.variant.name in kept],
             baselines=self.baselines,
-            predictions={name: key for name, key in predictions.items() if name not in self.failed},
-            scores=scores,
-            failed=self.failed,
+            predictions={},
+            failed={},
+            scores={},
+            studies={},
+            failed_studies={},
             protocol=protocol_digest(self.plan, variants, self.metas),
         )
-        attributors = {
-            f"{target}/{name}": {part: self.metas[key][f"{part}_seconds"] for part in ("fit", "predict")}
-            for (name, target), key in evidence.predictions.items()
-        }
+        if len(set(evidence.levels)) > 1:
+            evidence = self._attribute(evidence)
+        attributors: dict[str, dict[str, float]] = {}
+        for (name, target, _), key in evidence.predictions.items():
+            total = attributors.setdefault(f"{target}/{name}", {"fit": 0.0, "predict": 0.0})
+            for part in total:
+                total[part] = round(total[part] + self.metas[key][f"{part}_seconds"], 3)
         info = RunInfo(
             id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             command=self.command,
@@ -93,29 +112,58 @@ class Run:
         seconds = {"total": round(time.perf_counter() - clock, 3), **info.seconds}
         return result.model_copy(update={"run": info.model_copy(update={"seconds": seconds})}), predictions
 
-    def _drive(self, jobs: Iterable[Job], follow: Callable[[Outcome], Iterable[Job]]) -> None:
-        """Run jobs and what follows from them; those whose entry the store holds are done at once."""
+    def _attribute(self, evidence: Evidence) -> Evidence:
+        """Do the jobs on finished sample sets: scores, predictions, studies."""
+        scores, predictions, studies = self._scores(evidence), self._predictions(evidence), self._studies(evidence)
+        steps = [Step(job) for job in (*studies.values(), *predictions.values(), *scores.values())]
+        # Two variants may ask for one score, as those of one model do.
+        self._drive(list({step.job.payload.key: step for step in steps}.values()))
+        failed: dict[tuple[str, Target], str] = {
+            (name, target): self.failed[job.payload.key]
+            for (name, target, _), job in predictions.items()
+            if job.payload.key in self.failed
+        }
+        return replace(
+            evidence,
+            scores={name: job.payload.key for name, job in scores.items()},
+            predictions={at: job.payload.key for at, job in predictions.items() if (at[0], at[1]) not in failed},
+            failed=failed,
+            studies={name: job.payload.key for name, job in studies.items() if job.payload.key not in self.failed},
+            failed_studies={
+                name: self.failed[job.payload.key] for name, job in studies.items() if job.payload.key in self.failed
+            },
+        )
 
-        def settle(outcome: Outcome) -> list[Job]:
-            """Note an outcome and return the jobs that are left to do because of it."""
+    def _drive(self, steps: Sequence[Step]) -> None:
+        """Do each step once what it needs is there; those whose entry the store holds are done at once."""
+        waiting = list(steps)
+
+        def ready() -> list[Job]:
+            """Take the jobs that can be done now, noting those that need not be."""
+            jobs: list[Job] = []
+            progress = True
+            while progress:
+                progress = False
+                for step in list(waiting):
+                    if not step.needs <= self.metas.keys():
+                        continue
+                    waiting.remove(step)
+                    if step.sound and self.metas[step.sound]["status"] != "ok":
+                        continue
+                    payload = step.job.payload
+                    if entry := self.store.open(payload.kind, payload.key):
+                        self._note(Outcome(step.job, value=(entry.meta, None)))
+                        progress = True
+                    else:
+                        jobs.append(step.job)
+            return jobs
+
+        def follow(outcome: Outcome) -> list[Job]:
             self._note(outcome)
-            return found_or_left(follow(outcome))
+            return ready()
 
-        def found_or_left(fresh: Iterable[Job]) -> list[Job]:
-            left, queue = [], deque(fresh)
-            while queue:
-                job = queue.popleft()
-                entry = self.store.open(job.payload.kind, job.payload.key)
-                if entry is None:
-                    left.append(job)
-                    continue
-                outcome = Outcome(job, value=(entry.meta, None))
-                self._note(outcome)
-                queue.extend(follow(outcome))
-            return left
-
-        if left := found_or_left(jobs):
-            self.engine.run(left, self.watch, settle)
+        if first := ready():
+            self.engine.run(first, self.watch, follow)
 
     def _note(self, outcome: Outcome) -> None:
         payload = outcome.job.payload
@@ -126,130 +174,183 @@ class Run:
                 self.seconds[outcome.job.stage] = self.seconds.get(outcome.job.stage, 0.0) + made["seconds"]
             if meta.get("status") == "diverged":
                 self.watch(Event("warning", outcome.job, text=f"{outcome.job.name} diverged: {meta['reason']}"))
-        elif payload.kind == "prediction" and isinstance(outcome.error, AttributorError | JobError):
-            self.failed[payload.baseline.name, payload.target] = str(outcome.error)
+        elif payload.kind in ("prediction", "study") and isinstance(outcome.error, AttributorError | JobError):
+            self.failed[payload.key] = str(outcome.error)
             self.watch(Event("warning", outcome.job, text=f"{outcome.job.name} failed: {outcome.error}"))
         else:
             raise outcome.error
 
-    def _after(self, variants: Sequence[VariantKeys]) -> Callable[[Outcome], Iterable[Job]]:
-        def follow(outcome: Outcome) -> Iterable[Job]:
-            payload = outcome.job.payload
-            if payload.kind == "corpus":
-                return self._model_jobs([of for of in variants if of.corpus == payload.key])
-            if payload.kind == "model" and self.metas[payload.key]["status"] == "ok":
-                return self._sample_jobs([of for of in variants if of.model == payload.key])
-            return ()
+    def _job(self, make: type[Make], kind: str, key: str, label: str, **payload: Any) -> Job:
+        order = make(store=str(self.store.root), kind=kind, key=key, label=label, device=self.device, **payload)
+        return Job(name=label, stage=STAGES[kind], call="natfp_bench.stages:make", payload=order)
 
-        return follow
-
-    def _statuses(self, variants: Sequence[VariantKeys]) -> dict[str, str]:
-        return {of.variant.name: self.metas[of.model]["status"] for of in variants}
-
-    def _job(self, payload: Make) -> Job:
-        return Job(name=payload.label, stage=STAGES[payload.kind], call="natfp_bench.stages:make", payload=payload)
-
-    def _common(self, kind: str, key: str, label: str) -> dict[str, Any]:
-        return {"store": str(self.store.root), "kind": kind, "key": key, "label": label, "device": self.device}
-
-    def _corpus_jobs(self, variants: Sequence[VariantKeys]) -> list[Job]:
-        distinct: dict[str, Variant] = {}
+    def _corpus_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
+        distinct: dict[str, Settings] = {}
         for of in variants:
-            distinct.setdefault(of.corpus, of.variant)
-        jobs = []
-        for key, variant in distinct.items():
+            distinct.setdefault(of.corpus, of.variant.settings)
+            if of.base:
+                distinct.setdefault(of.base.corpus, of.base.settings)
+        steps = []
+        for number, (key, settings) in enumerate(distinct.items()):
             # Where the factor shapes the blocks, one corpus is prepared in several ways: names must differ.
-            of_whom = f" for {variant.name}" if len(distinct) > 1 else ""
-            common = self._common("corpus", key, f"prepare {variant.settings.corpus.name}{of_whom}")
-            jobs.append(self._job(MakeCorpus(**common, settings=variant.settings)))
-        return jobs
+            which = f" ({number + 1} of {len(distinct)})" if len(distinct) > 1 else ""
+            label = f"prepare {settings.corpus.name}{which}"
+            steps.append(Step(self._job(MakeCorpus, "corpus", key, label, settings=settings)))
+        return steps
 
-    def _model_jobs(self, variants: Sequence[VariantKeys]) -> list[Job]:
-        distinct: dict[str, VariantKeys] = {}
+    def _model_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
+        models: dict[str, Step] = {}
         for of in variants:
-            distinct.setdefault(of.model, of)
-        return [
-            self._job(
-                MakeModel(
-                    **self._common("model", key, f"train {of.variant.name}"),
-                    settings=of.variant.settings,
-                    seed=self.plan.seed,
-                    corpus=of.corpus,
+            wanted = [(f"train {of.variant.name}", of.model, of.start, of.corpus, of.variant.settings)]
+            if of.base:
+                wanted.append(
+                    (f"train base of {of.variant.name}", of.base.model, None, of.base.corpus, of.base.settings)
                 )
-            )
-            for key, of in distinct.items()
-        ]
+            for label, key, start, corpus, settings in wanted:
+                payload = {"settings": settings, "seed": self.plan.seed, "corpus": corpus, "start": start}
+                job = self._job(MakeModel, "model", key, label, **payload)
+                models.setdefault(key, Step(job, frozenset({corpus, *([start] if start else [])})))
+        return list(models.values())
 
-    def _sample_jobs(self, variants: Sequence[VariantKeys]) -> list[Job]:
-        return [
-            self._job(
-                MakeSample(
-                    **self._common("sample", key, f"sample {of.variant.name} {index + 1}/{len(of.samples)}"),
-                    settings=of.variant.settings,
-                    seed=self.plan.seed,
-                    model=of.model,
-                    corpus=of.corpus,
-                    index=index,
-                )
-            )
-            for of in variants
-            for index, key in enumerate(of.samples)
-        ]
+    def _sample_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
+        steps: dict[str, Step] = {}
+        for of in variants:
+            settings, name = of.variant.settings, of.variant.name
+            blocks = [
+                (f"sample {name} {index + 1}/{len(of.samples)}", key, settings, index)
+                for index, key in enumerate(of.samples)
+            ]
+            conditions = transfers(self.plan, settings)
+            others = [(f"sample {name} {how}", key, conditions[how], None) for how, key in of.transfer.items()]
+            for label, key, drawn, index in [*blocks, *others]:
+                payload = {"settings": drawn, "seed": self.plan.seed, "model": of.model, "corpus": of.corpus}
+                payload |= {"index": index, "texts": self.plan.texts, "split": self.plan.split}
+                job = self._job(MakeSample, "sample", key, label, **payload)
+                steps.setdefault(key, Step(job, frozenset({of.corpus, of.model}), sound=of.model))
+        return list(steps.values())
 
-    def _prediction_jobs(self, variants: Sequence[VariantKeys], found: dict[tuple[str, Target], str]) -> list[Job]:
-        samples = tuple(of.samples for of in variants)
-        jobs = []
-        for target in self.plan.targets:
-            labels = tuple(analysis.label(of.variant, target) for of in variants)
-            for baseline in self.baselines:
-                key = keys.prediction_key(baseline.digest, target, labels, samples, self.plan)
-                found[baseline.name, target] = key
-                order = MakePrediction(
-                    **self._common("prediction", key, f"attribute {target} by {baseline.name}"),
-                    baseline=baseline,
-                    target=target,
-                    seed=self.plan.seed,
-                    labels=labels,
-                    samples=samples,
-                    texts=self.plan.texts,
-                    split=self.plan.split,
-                )
-                jobs.append(self._job(order))
+    def _texts(self) -> dict[str, Any]:
+        return {"texts": self.plan.texts, "split": self.plan.split, "cut": self.plan.cut}
+
+    def _scores(self, evidence: Evidence) -> dict[str, Job]:
+        """Jobs by variant: each scores all test texts."""
+        samples = tuple(of.samples for of in evidence.kept)
+        jobs = {}
+        for of in evidence.kept:
+            settings, name = of.variant.settings, of.variant.name
+            key = keys.score_key(of.model, settings, samples, self.plan)
+            payload = {
+                "settings": settings,
+                "model": of.model,
+                "corpus": of.corpus,
+                "samples": samples,
+                **self._texts(),
+            }
+            jobs[name] = self._job(MakeScore, "score", key, f"score under {name}", **payload)
         return jobs
 
-    def _score_jobs(self, variants: Sequence[VariantKeys], found: dict[tuple[str, str], str]) -> list[Job]:
-        jobs: dict[str, Job] = {}
-        for scorer in variants:
-            for source in variants:
-                spec = scorer.variant.settings.sampling
-                key = keys.score_key(scorer.model, spec, source.samples, self.plan)
-                found[scorer.variant.name, source.variant.name] = key
-                order = MakeScore(
-                    **self._common("score", key, f"score {source.variant.name} under {scorer.variant.name}"),
-                    settings=scorer.variant.settings,
-                    model=scorer.model,
-                    corpus=scorer.corpus,
-                    samples=source.samples,
-                    texts=self.plan.texts,
-                    split=self.plan.split,
-                )
-                # Variants with the same weights and sampler (other streams) score a text alike: once is enough.
-                jobs.setdefault(key, self._job(order))
-        return list(jobs.values())
+    def _predictions(self, evidence: Evidence) -> dict[tuple[str, Target, int], Job]:
+        """Jobs by baseline, target and fold."""
+        samples = tuple(of.samples for of in evidence.kept)
+        jobs = {}
+        for target in self.plan.targets:
+            labels = tuple(scoring.label(of.variant, target) for of in evidence.kept)
+            folds = split.folds(evidence.splits(target)[0], evidence.replicates)
+            for baseline in self.baselines:
+                for fold in folds:
+                    known = tuple(fold.known.tolist())
+                    key = keys.prediction_key(baseline.digest, labels, samples, known, self.plan)
+                    which = f" (without replicate {fold.number})" if len(folds) > 1 else ""
+                    label = f"attribute {target} by {baseline.name}{which}"
+                    payload = {"baseline": baseline, "seed": self.plan.seed, "labels": labels, "samples": samples}
+                    payload |= {"target": target, "fold": fold.number, "known": known, **self._texts()}
+                    job = self._job(MakePrediction, "prediction", key, label, **payload)
+                    jobs[baseline.name, target, fold.number] = job
+        return jobs
+
+    def _studies(self, evidence: Evidence) -> dict[str, Job]:
+        """Jobs by study."""
+        samples = tuple(of.samples for of in evidence.kept)
+        labels, fold = tuple(evidence.levels), evidence.splits("level")[0]
+        (reference,) = registry.find(self.plan.analysis.reference)
+        jobs = {}
+        for study in analysis.studies(evidence):
+            transfer = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
+            used = {"analysis": self.plan.analysis, "replicates": evidence.replicates.tolist(), "fold": fold}
+            used |= {"transfer": transfer if study == "robustness" else {}}
+            key = keys.study_key(study, reference.digest, labels, samples, self.plan, **used)
+            payload = {"baseline": reference, "seed": self.plan.seed, "labels": labels, "samples": samples, **used}
+            payload |= {"study": study, "corpus": evidence.kept[0].corpus, **self._texts()}
+            payload["replicates"] = tuple(used["replicates"])
+            jobs[study] = self._job(MakeStudy, "study", key, f"study {study}", **payload)
+        return jobs
+
+
+def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
+    """Other ways to draw texts, to test an attributor of the usual ones on; none where sampling is the factor."""
+    sampling = settings.sampling
+    varied = any(path.startswith("sampling.") for path in plan.task.factor.fields)
+    if not plan.analysis.transfer or varied or not plan.shared_tokenizer:
+        return {}
+    ways: dict[str, dict[str, Any]] = {}
+    for temperature in TRANSFER_TEMPERATURES:
+        if temperature != sampling.temperature:
+            ways[f"temperature {temperature}"] = {"temperature": temperature}
+    if not sampling.prompt_characters:
+        # A character takes four bytes at most, and a byte one token at most: such prompts always leave enough room.
+        room = settings.model.context
+        ways["prompted"] = {"prompt_characters": room // 8, "max_tokens": min(sampling.max_tokens, room // 2)}
+    return {
+        name: settings.model_copy(update={"sampling": sampling.model_copy(update=way)}) for name, way in ways.items()
+    }
 
 
 def resolve_keys(plan: Plan) -> list[VariantKeys]:
     """Keys of all variants; text files are hashed for it. Raises UserError for a corpus that cannot be read."""
     identities: dict[str, dict[str, Any]] = {}
-    resolved = []
-    for variant in plan.variants:
-        spec = variant.settings.corpus
+
+    def identity(spec: CorpusSpec) -> dict[str, Any]:
         if (name := digest(spec)) not in identities:
             identities[name] = open_corpus(spec).identity()
-        corpus = keys.corpus_key(variant.settings, identities[name])
-        model = keys.model_key(variant.settings, plan.seed, corpus)
-        resolved.append(VariantKeys(variant, corpus, model, tuple(keys.sample_keys(variant, plan, model))))
+        return identities[name]
+
+    def trained(settings: Settings) -> Base:
+        whole = settings.corpus.model_copy(update={"topics": ""})
+        corpus = keys.corpus_key(settings, identity(settings.corpus), identity(whole))
+        return Base(settings, corpus, keys.model_key(settings, plan.seed, corpus))
+
+    found = {variant.name: trained(variant.settings) for variant in plan.variants}
+    resolved = []
+    for variant in plan.variants:
+        settings, own = variant.settings, found[variant.name]
+        base = trained(base_run(settings)) if settings.finetune.share else None
+        ways = transfers(plan, settings)
+        resolved.append(
+            VariantKeys(
+                variant=variant,
+                corpus=own.corpus,
+                model=own.model,
+                base=base,
+                start=base.model if base else _earlier_stop(variant, plan, found),
+                samples=tuple(keys.sample_keys(variant, plan, own.model)),
+                transfer={name: keys.transfer_key(way, plan, own.model) for name, way in ways.items()},
+            )
+        )
     return resolved
+
+
+def _earlier_stop(variant: Variant, plan: Plan, found: dict[str, Base]) -> str | None:
+    """Key of the same run stopped the last time before this variant's stop, if the plan has one."""
+
+    def run(of: Variant) -> str:
+        budget = of.settings.budget.model_copy(update={"stop": 1.0})
+        return digest(recipe(of.settings.model_copy(update={"budget": budget}), plan.seed))
+
+    mine = variant.settings.budget.stop
+    earlier = [other for other in plan.variants if other.settings.budget.stop < mine and run(other) == run(variant)]
+    if not earlier:
+        return None
+    return found[max(earlier, key=lambda other: other.settings.budget.stop).name].model
 
 
 def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str, dict[str, Any]]) -> str:
@@ -259,6 +360,7 @@ def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str
             "task": [plan.task.name, plan.task.version],
             "factor": plan.task.factor,
             "split": plan.split,
+            "analysis": plan.analysis,
             "seed": plan.seed,
             "texts": plan.texts,
             "variants": [[of.variant.name, of.model, of.samples, metas[of.corpus]["digest"]] for of in variants],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,11 +10,11 @@ from typing import Any, Literal
 from . import yaml_source
 from .errors import SpecError, UserError
 from .records import Record, digest, flatten
+from .settings import FinetuneSpec, ModelSpec, SeedsSpec, Settings
 from .spec import (
-    ModelSpec,
+    NO_TRACE,
+    AnalysisSpec,
     Preset,
-    SeedsSpec,
-    Settings,
     SplitSpec,
     Task,
     find,
@@ -26,6 +27,12 @@ from .spec import (
 from .yaml_source import Scalar, Source
 
 Target = Literal["level", "instance"]
+
+RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
+"""A level's value relative to the preset's: `x0.5` is half of it."""
+
+MATCH = "match"
+"""The value of model.feed_forward that gives a model as many parameters as the preset's."""
 
 
 class Variant(Record):
@@ -50,6 +57,7 @@ class Plan(Record):
     seed: int
     overrides: dict[str, Scalar]
     split: SplitSpec
+    analysis: AnalysisSpec
     texts: int
     variants: tuple[Variant, ...]
 
@@ -67,6 +75,26 @@ class Plan(Record):
     def targets(self) -> tuple[Target, ...]:
         """What is guessed; with one replicate a level is an instance, and only the level is named."""
         return ("level",) if self.replicates == 1 else ("level", "instance")
+
+    @property
+    def holds_out_replicates(self) -> bool:
+        """Whether levels are told on replicates that no attributor has seen."""
+        return self.replicates > 1 and self.split.level != "unseen_prompt" and not no_trace(self.task)
+
+    @property
+    def shared_tokenizer(self) -> bool:
+        """Whether all variants read and write the same tokens."""
+        return not any(path.startswith("tokenizer.") for path in self.task.factor.fields)
+
+    @property
+    def cut(self) -> int | None:
+        """Bytes that texts are cut to where tokenizers differ: a text of full length has one a token at least."""
+        return None if self.shared_tokenizer else self.variants[0].settings.sampling.max_tokens
+
+
+def no_trace(task: Task) -> bool:
+    """Whether a task's levels mean nothing beyond one replicate, as those of a seed do."""
+    return all(path.startswith(NO_TRACE) for path in task.factor.fields)
 
 
 def make_plan(
@@ -108,6 +136,7 @@ def plan_file(
     levels = _at_levels(task_record, task_source, chosen)
     base = next(iter(levels.values()))
     _check_seeds(task_record, task_source, levels, chosen)
+    _check_promises(task_record, task_source, levels, chosen)
     variants = _variants(task_record, levels)
     check_one_factor(variants, task_record.factor.fields)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
@@ -122,6 +151,7 @@ def plan_file(
         seed=seed,
         overrides=values,
         split=base.split,
+        analysis=base.analysis,
         texts=texts,
         variants=variants,
     )
@@ -172,11 +202,18 @@ def _choices_of(task: Task, source: Source) -> Source:
 
 def _at_levels(task: Task, source: Source, chosen: Source) -> dict[str, Preset]:
     """Lay each level's values over what was chosen, and validate the whole experiment at that level."""
-    laid, found = {}, {}
+    base = None if yaml_source.faults(chosen, Preset) else yaml_source.validate(chosen, Preset)
+    laid, found, faults = {}, {}, []
     for level in task.factor.levels:
-        place = source.place(("factor", "levels", level))
-        laid[level] = _overlay(task.factor.values(level), "", place).over(chosen)
+        key = ("factor", "levels", level)
+        values = task.factor.values(level)
+        if base:
+            values, wrong = _resolve(values, base.settings)
+            faults += [f"{source.fault(key, what)} (level {level!r})" for what in wrong]
+        laid[level] = _overlay(values, "", source.place(key)).over(chosen)
         found[level] = yaml_source.faults(laid[level], Preset)
+    if faults:
+        raise SpecError(faults)
     # What is wrong at every level alike is no level's doing: it is placed at the setting that is to blame.
     shared = [fault for fault in next(iter(found.values())) if all(fault in others for others in found.values())]
     faults = [chosen.fault(key, what) for key, what in shared]
@@ -185,6 +222,41 @@ def _at_levels(task: Task, source: Source, chosen: Source) -> dict[str, Preset]:
     if faults:
         raise SpecError(faults)
     return {level: yaml_source.validate(laid[level], Preset) for level in laid}
+
+
+def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Scalar], list[str]]:
+    """Turn values that are relative to the preset (`x0.5`, `match`) into numbers; returns also what is wrong."""
+    flat = dict(flatten(base.model_dump(mode="json")))
+    resolved, faults = dict(values), []
+    for path, value in values.items():
+        if not isinstance(value, str) or not (relative := RELATIVE.fullmatch(value)):
+            continue
+        if isinstance(flat[path], bool) or not isinstance(flat[path], int | float):
+            faults.append(f"{path}: {value!r} is relative, and the preset's {flat[path]!r} is no number")
+            continue
+        product = flat[path] * float(relative[1])
+        resolved[path] = round(product) if isinstance(flat[path], int) else product
+    for path in [path for path, value in resolved.items() if value == MATCH]:
+        if path != "model.feed_forward":
+            faults.append(f"{path}: 'match' is for model.feed_forward, whose size is found for it")
+            continue
+        shape = {name.removeprefix("model."): given for name, given in resolved.items() if name.startswith("model.")}
+        try:
+            resolved[path] = _matching(base.model.model_copy(update=shape), base)
+        except (TypeError, ValueError) as error:
+            faults.append(f"{path}: nothing matches the preset's parameters ({error})")
+    return resolved, faults
+
+
+def _matching(shape: ModelSpec, base: Settings) -> int:
+    """Feed-forward size that gives a model of some shape as many parameters as the preset's model."""
+    vocabulary = base.tokenizer.vocabulary
+    # Parameters are linear in the feed-forward size.
+    one, two = (parameters(shape.model_copy(update={"feed_forward": size}), vocabulary) for size in (1, 2))
+    size = 1 + round((parameters(base.model, vocabulary) - one) / (two - one))
+    if size < 1:
+        raise ValueError("the rest of the model is larger already")
+    return size
 
 
 def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chosen: Source) -> None:
@@ -199,6 +271,37 @@ def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chose
     if first.replicates > 1 and live <= set(task.factor.fields):
         what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])
+
+
+def _check_promises(task: Task, source: Source, levels: Mapping[str, Preset], chosen: Source) -> None:
+    """Refuse what a task or an option asks for and this plan does not keep, all of it at once."""
+    faults = []
+    first = next(iter(levels.values()))
+    if (share := task.factor.matched) is not None:
+        sizes = {
+            level: parameters(preset.settings.model, preset.settings.tokenizer.vocabulary)
+            for level, preset in levels.items()
+        }
+        if max(sizes.values()) > min(sizes.values()) * (1 + share):
+            shown = ", ".join(f"{level} {size:,}" for level, size in sizes.items())
+            faults.append(
+                source.fault(("factor", "matched"), f"parameters are promised to agree within {share:g}: {shown}")
+            )
+    if first.split.level == "unseen_replicate":
+        key = ("split", "level")
+        if first.replicates < 2:
+            faults.append(chosen.fault(key, f"unseen_replicate takes 2 replicates or more, not {first.replicates}"))
+        if no_trace(task):
+            what = f"{task.name} varies a seed, whose levels mean nothing on another replicate: take unseen_prompt"
+            faults.append(chosen.fault(key, what))
+    if (
+        task.factor.fields == ("budget.batch",)
+        and len({preset.settings.tokens_trained for preset in levels.values()}) > 1
+    ):
+        what = "batch sizes must divide the token budget, or the models would not read the same data"
+        faults.append(source.fault(("factor", "levels"), what))
+    if faults:
+        raise SpecError(faults)
 
 
 def _variants(task: Task, levels: Mapping[str, Preset]) -> tuple[Variant, ...]:
@@ -245,8 +348,13 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
 
 
 def recipe(settings: Settings, seed: int) -> dict[str, Any]:
-    """Everything that determines how a model is trained: the settings without sampling, and the experiment's seed."""
-    return {"seed": seed, **settings.model_dump(mode="json", exclude={"sampling"})}
+    """Everything that determines how a model is trained: settings up to its weights, and the experiment's seed."""
+    return {"seed": seed, **settings.model_dump(mode="json", exclude={"serve", "sampling"})}
+
+
+def base_run(settings: Settings) -> Settings:
+    """Return the settings of the model that a fine-tuned one starts from."""
+    return settings.model_copy(update={"finetune": FinetuneSpec()})
 
 
 def parameters(model: ModelSpec, vocabulary: int) -> int:

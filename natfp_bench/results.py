@@ -13,8 +13,11 @@ from pydantic import Field, ValidationError
 
 from .ceiling import Divergence, SelfCheck
 from .errors import UserError
+from .fingerprint import PositionRatio, TypeRatio
 from .metrics import Interval
 from .records import Record
+from .replication import Equivalence, Permanova
+from .study import Curve, Permuted, Robustness, Wording
 
 SCHEMA = 1
 
@@ -108,6 +111,7 @@ class Score(Record):
     rank: int | None = Field(None, description="1 + attributors of texts that are significantly better")
     metrics: dict[str, Interval] = Field({})
     confusion: tuple[tuple[float, ...], ...] | None = None
+    extraction: float | None = Field(None, description="bits over the ceiling's, where the ceiling has enough")
 
 
 class Predicted(Record):
@@ -118,17 +122,86 @@ class Predicted(Record):
 
 
 class Likelihood(Record):
-    """What the variants' own likelihoods say of one target, beyond the ceiling's score."""
+    """What the variants' own likelihoods say of one target, every variant known, beyond the ceiling's score.
+
+    There is no self-check where tokenizers differ: the likelihoods are then no sampler's.
+    """
 
     target: Literal["level", "instance"]
     mutual_information: Interval
-    self_check: SelfCheck
+    self_check: SelfCheck | None
     predicted_accuracy: tuple[Predicted, ...]
 
 
-class MeanKL(Record):
-    """Mean KL divergence per token in bits, of each variant (row) from each other."""
+class Gap(Record):
+    """The replicate gap: accuracy on seen replicates less that on unseen ones, same fits, same prompts.
 
+    p: of a gap below zero, one-sided, Student's t over replicates; None below three.
+    """
+
+    attributor: str
+    gap: Interval
+    p: float | None
+
+
+class LengthPoint(Record):
+    """Accuracy at one length: the reference attributor's, the ceiling's, and what the likelihood ratios predict."""
+
+    at: int
+    accuracy: Interval
+    ceiling: float | None
+    predicted: float | None
+
+
+class Length(Record):
+    """Accuracy against length; `to_95`: length at which 0.95 is reached, None where the longest texts do not.
+
+    The ceiling and the prediction are of the level target with every variant known.
+    """
+
+    unit: str
+    points: tuple[LengthPoint, ...]
+    to_95: float | None
+    ceiling_to_95: float | None
+    predicted_to_95: float | None
+
+
+class Detectable(Record):
+    """Smallest effects that this preset would have found with a power of 0.8 at the 5% level.
+
+    instance: accuracy on the instance target (level, where a level is an instance). factor: identifiability on unseen
+    replicates, from the spread seen; None below three.
+    """
+
+    instance: float | None
+    factor: float | None
+
+
+class FactorStudy(Record):
+    """What is known of the factor beyond its scores; the reference attributor did the refits.
+
+    failed: studies that could not be done, each with its reason.
+    """
+
+    reference: str
+    permutation: Permuted | None
+    permanova: Permanova | None
+    gaps: tuple[Gap, ...]
+    parity: Equivalence | None
+    detectable: Detectable
+    length: Length | None
+    curves: tuple[Curve, ...]
+    robustness: tuple[Robustness, ...]
+    wording: Wording | None
+    by_position: tuple[PositionRatio, ...]
+    by_type: tuple[TypeRatio, ...]
+    failed: dict[str, str]
+
+
+class MeanKL(Record):
+    """Mean KL divergence in bits a token (a byte, where tokenizers differ), of each variant (row) from each other."""
+
+    unit: Literal["token", "byte"]
     variants: tuple[str, ...]
     divergence: tuple[tuple[Divergence, ...], ...]
 
@@ -168,6 +241,7 @@ class Result(Record):
     scores: tuple[Score, ...]
     likelihood: tuple[Likelihood, ...]
     mean_kl: MeanKL | None
+    study: FactorStudy | None
     checks: tuple[Check, ...]
     run: RunInfo
 
@@ -176,7 +250,13 @@ class Result(Record):
         """What failed: checks, attributors, variants that diverged."""
         diverged = [f"{v.name} diverged: {v.reason}; kept out" for v in self.variants if v.status == "diverged"]
         failed = {s.attributor.name: f"{s.attributor.name} failed: {s.error}" for s in self.scores if s.error}
-        return [*diverged, *failed.values(), *(f"check {c.name}: {c.detail}" for c in self.checks if not c.ok)]
+        studies = [f"study {name} failed: {why}" for name, why in (self.study.failed if self.study else {}).items()]
+        return [
+            *diverged,
+            *failed.values(),
+            *studies,
+            *(f"check {c.name}: {c.detail}" for c in self.checks if not c.ok),
+        ]
 
     def to_json(self) -> str:
         """Serialise, keys in the order of the schema."""

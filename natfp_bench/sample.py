@@ -7,7 +7,7 @@ workers, restarts and limits never change a text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from transformers import DynamicCache
 
 from . import streams
 from .errors import UserError
-from .spec import SamplingSpec
+from .settings import SamplingSpec
 
 BOUNDARY = 1e-5
 """A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
@@ -82,6 +82,32 @@ class SampleSet:
         return SampleSet(
             rows, prompts, ids, texts, table["ended"].to_numpy(), table["log_probability"].to_numpy().copy()
         )
+
+
+def first_bytes(text: str, size: int) -> str:
+    """Cut a text to its first `size` bytes of UTF-8, at a whole character."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def cut_bytes(samples: SampleSet, size: int) -> SampleSet:
+    """Cut texts to so many bytes; what was as long or longer counts as not ended. Token ids stay those of the whole."""
+    texts = [first_bytes(text, size) for text in samples.texts]
+    ended = samples.ended & np.array([len(text.encode()) < size for text in samples.texts], dtype=np.bool_)
+    return replace(samples, texts=texts, ended=ended)
+
+
+def cut_tokens(samples: SampleSet, size: int, tokenizer: Tokenizer, end: int) -> SampleSet:
+    """Cut texts to so many tokens; log-probabilities stay those of the whole."""
+    ids = [row[:size] for row in samples.ids]
+    texts = tokenizer.decode_batch([[i for i in row if i != end] for row in ids], skip_special_tokens=True)
+    return replace(samples, ids=ids, texts=texts, ended=samples.ended & (samples.lengths <= size))
+
+
+def retokenised(samples: SampleSet, tokenizer: Tokenizer, end: int) -> SampleSet:
+    """Give texts the token ids that another tokenizer reads them as, the end token behind those that ended."""
+    read = tokenizer.encode_batch(samples.texts, add_special_tokens=False)
+    ids = [[*one.ids, end] if over else list(one.ids) for one, over in zip(read, samples.ended, strict=True)]
+    return replace(samples, ids=ids)
 
 
 def encode_prompts(

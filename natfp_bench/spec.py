@@ -9,19 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from . import resources, yaml_source
 from .errors import SpecError, UserError, did_you_mean, unknown
 from .records import Record, flatten
+from .settings import Count, Settings, Share
 from .yaml_source import Scalar, Source
-
-Count = Annotated[int, Field(gt=0)]
-Natural = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What may be the name of a task, level or run: a word that is safe as a file name."""
@@ -31,139 +27,39 @@ NO_FACTOR = {
     "sampling.block": "it says how much is drawn at a time, not from what",
     "sampling.max_tokens": "texts are compared at one length",
     "sampling.prompt_characters": "all variants continue the same prompts",
-    "corpus": "other documents make other tokenizers, and the ceiling needs a shared one",
-    "tokenizer": "the ceiling needs a shared tokenizer",
+    "corpus.name": "models of different corpora differ in everything; a corpus's topics can be a factor",
+    "corpus.seed": "it chooses the documents, which no model's user would call a training condition",
+    "corpus.heldout_documents": "all variants are measured on the same documents",
+    "tokenizer.train_bytes": "it says how much a tokenizer is learnt from, not which",
 }
 """Settings, or whole sections, that no task can vary, and why."""
 
 
-class CorpusSpec(Record):
-    """Which documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
+NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
+"""Factors whose level means nothing beyond one replicate: seed 1 of two runs has nothing in common."""
 
-    name: str
-    seed: Natural = Field(0, description="seed of a generated corpus; files and the Hub have none")
-    heldout_documents: Count = Field(description="documents kept back for bits per byte and prompts")
-
-
-class TokenizerSpec(Record):
-    """A byte-level BPE tokenizer, trained on the first documents of the training part."""
-
-    vocabulary: int = Field(ge=257, le=2**17, description="256 bytes, the end-of-text token, and the merges")
-    train_bytes: Count
-
-
-class ModelSpec(Record):
-    """A causal language model of the transformers library, sized by the terms common to all architectures."""
-
-    architecture: Literal["llama", "gpt2", "gpt_neox"] = "llama"
-    width: Count = Field(description="hidden size")
-    layers: Count
-    heads: Count
-    feed_forward: Count = Field(description="inner size of the feed-forward blocks")
-    context: int = Field(ge=8, description="positions")
-    dropout: Share = 0.0
-    tied_embeddings: bool = True
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> ModelSpec:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        if self.architecture != "gpt2" and (self.width // self.heads) % 2:
-            raise ValueError(f"width / heads is {self.width // self.heads}; rotary positions need an even number")
-        return self
-
-
-class OptimizerSpec(Record):
-    """AdamW (Loshchilov & Hutter, 2019), weight decay on matrices only, and gradient clipping by norm."""
-
-    name: Literal["adamw"] = "adamw"
-    lr: Positive = Field(description="peak learning rate")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    beta1: Share = 0.9
-    beta2: Share = 0.95
-    epsilon: Positive = 1e-8
-    clip: Positive = Field(1.0, description="largest gradient norm")
-
-
-class ScheduleSpec(Record):
-    """The learning rate over the run; warm-up is told in tokens, the horizon is the token budget."""
-
-    name: Literal["cosine", "linear", "constant", "warmup_stable_decay"] = "cosine"
-    warmup_tokens: Natural
-
-
-class BudgetSpec(Record):
-    """How much training: tokens in all, and sequences (of one context each) a step."""
-
-    tokens: Count
-    batch: Count
-
-
-class SeedsSpec(Record):
-    """The random choices of a training run, each with a stream of its own."""
-
-    init: Natural = 0
-    data_order: Natural = 0
-    dropout: Natural = 0
-
-
-class NumericsSpec(Record):
-    """How the arithmetic is done: part of what a variant is, since float sums depend on it."""
-
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    threads: Count = Field(1, description="CPU threads of one job")
-    micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
-
-
-class SamplingSpec(Record):
-    """How texts are drawn from a model: always explicit, nothing left to a library's default."""
-
-    texts: Count = Field(description="texts per variant")
-    max_tokens: Count
-    temperature: Positive = 1.0
-    top_k: Natural = Field(0, description="0 keeps the whole vocabulary")
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    prompt_characters: Natural = Field(0, description="0 samples from the begin token alone")
-    stream: Natural = Field(0, description="index of the sampling stream")
-    block: Count = Field(500, description="rows that are sampled together, always padded to this number")
+Transform = Literal["lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"]
 
 
 class SplitSpec(Record):
-    """Which prompts are for testing: one in `test_every`."""
+    """Which prompts are for testing: one in `test_every`; and whether levels are told on unseen replicates.
+
+    `level: auto` holds replicates out wherever there are two or more and the factor is no seed.
+    """
 
     test_every: int = Field(4, ge=2)
+    level: Literal["auto", "unseen_prompt", "unseen_replicate"] = "auto"
 
 
-class Settings(Record):
-    """Everything that may vary between variants: how a model is trained and how it is sampled."""
+class AnalysisSpec(Record):
+    """What is studied beyond the scores, by one fast baseline that is refitted many times."""
 
-    corpus: CorpusSpec
-    tokenizer: TokenizerSpec
-    model: ModelSpec
-    optimizer: OptimizerSpec
-    schedule: ScheduleSpec
-    budget: BudgetSpec
-    seeds: SeedsSpec = SeedsSpec()
-    numerics: NumericsSpec = NumericsSpec()
-    rerun: Natural = Field(0, description="part of the variant's key and ignored by the trainer: a control")
-    sampling: SamplingSpec
-
-    @model_validator(mode="after")
-    def _fits(self) -> Settings:
-        step = self.budget.batch * self.model.context
-        if self.budget.tokens < step:
-            raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")
-        room = self.model.context - (1 if self.sampling.prompt_characters else 0)
-        if self.sampling.max_tokens > room:
-            raise ValueError(f"sampling.max_tokens {self.sampling.max_tokens} is over model.context's room of {room}")
-        if self.schedule.warmup_tokens > self.budget.tokens:
-            raise ValueError(f"schedule.warmup_tokens is over budget.tokens {self.budget.tokens}")
-        return self
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps: whole batches within the token budget."""
-        return self.budget.tokens // (self.budget.batch * self.model.context)
+    reference: str = Field("naive_bayes", description="the baseline that curves, transforms and permutations refit")
+    permutations: Count = Field(99, description="of level labels, at most")
+    texts: Count = Field(1000, description="texts a variant, at most, that each refit of a permutation uses")
+    transforms: tuple[Transform, ...] = Field((), description="what test texts are put through")
+    transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted ones")
+    margin: Share = Field(0.01, description="relative margin of bits per byte within which models are equally good")
 
 
 class Preset(Record):
@@ -173,18 +69,23 @@ class Preset(Record):
     notes: str = ""
     settings: Settings
     split: SplitSpec = SplitSpec()
+    analysis: AnalysisSpec = AnalysisSpec()
     replicates: Count = 1
 
 
 class Factor(Record):
     """The one training condition that a task varies.
 
-    A level that is one value gives it to every field; a mapping gives each field its own.
+    A level that is one value gives it to every field; a mapping gives each field its own. `x0.5` is half of what the
+    preset says, so that a task holds at every size; `match`, of model.feed_forward alone, is the size that gives the
+    model as many parameters as the preset's own has.
     """
 
     name: str
     fields: tuple[str, ...] = Field(min_length=1, description="settings, as dotted paths within one section")
     levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2)
+    ordered: bool = Field(False, description="levels stand in an order, so that a guess can be nearly right")
+    matched: Share | None = Field(None, description="promise: parameters of all variants agree within this share")
 
     def values(self, level: str) -> dict[str, Scalar]:
         """Value of each field at a level."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,37 @@ from .errors import UserError
 from .spec import SplitSpec
 
 UNSEEN_PROMPT = "unseen_prompt"
+UNSEEN_REPLICATE = "unseen_replicate"
+SEEN_REPLICATE = "seen_replicate"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fit: which variants it learns from (training prompts), and whose test prompts it is tested on.
+
+    known, tested: (variants,) bool; number: the replicate that is held out, 0 where none is.
+    """
+
+    number: int
+    known: NDArray[np.bool_]
+    tested: NDArray[np.bool_]
+
+
+def folds(split: str, replicates: NDArray[np.int64]) -> list[Fold]:
+    """Folds of a split over variants of the given replicates (variants,).
+
+    `unseen_replicate` holds out each replicate in turn, at every level. `seen_replicate` has the same fits, tested on
+    the variants that they know, so that the two differ in the runs alone.
+    """
+    everyone = np.ones(len(replicates), dtype=np.bool_)
+    match split:
+        case "unseen_prompt":
+            return [Fold(0, everyone, everyone)]
+        case "unseen_replicate":
+            return [Fold(int(r), replicates != r, replicates == r) for r in np.unique(replicates)]
+        case "seen_replicate":
+            return [Fold(int(r), replicates != r, replicates != r) for r in np.unique(replicates)]
+    raise ValueError(f"no split {split!r}")
 
 
 def test_rows(prompts: NDArray[np.int64], split: SplitSpec) -> NDArray[np.bool_]:

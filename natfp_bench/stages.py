@@ -6,7 +6,7 @@ Each job makes one entry. It is told what it needs by key, reads that from the s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,12 +17,13 @@ import safetensors.numpy
 import transformers
 
 from . import model as models
-from . import registry, sample, split, tokens, train
+from . import registry, sample, split, study, tokens, train
 from .attribute import attribute
 from .corpus import open_corpus
 from .engine import Context
-from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore
-from .keys import stream_name
+from .jobs import Labelled, Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
+from .keys import blocks, stream_name
+from .records import canonical_json
 from .sample import SampleSet
 from .store import Store
 
@@ -33,10 +34,11 @@ SCORE_ROWS = 125
 """Texts that go through a model at once when they are scored: part of a score's numbers, so never a setting."""
 
 
-def read_samples(store: Store, keys: tuple[str, ...], texts: int) -> SampleSet:
-    """Join the blocks of a sample set and keep its first `texts` rows."""
+def read_samples(store: Store, keys: tuple[str, ...], texts: int, cut: int | None = None) -> SampleSet:
+    """Join the blocks of a sample set and keep its first `texts` rows, each cut to so many bytes."""
     parts = [SampleSet.read(store.require("sample", key).folder / "samples.parquet") for key in keys]
-    return SampleSet.join(parts).take(np.arange(texts))
+    samples = SampleSet.join(parts).take(np.arange(texts))
+    return samples if cut is None else sample.cut_bytes(samples, cut)
 
 
 def make(job: Make, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,10 +56,11 @@ def _corpus(job: MakeCorpus, _: Store, folder: Path, context: Context) -> dict[s
         open_corpus(settings.corpus),
         settings.tokenizer,
         context=settings.model.context,
-        blocks=settings.steps * settings.budget.batch,
         heldout=settings.corpus.heldout_documents,
         folder=folder,
+        whole=open_corpus(settings.corpus.model_copy(update={"topics": ""})),
         progress=context.progress,
+        **blocks(settings),
     )
     return meta.model_dump()
 
@@ -70,6 +73,7 @@ def _model(job: MakeModel, store: Store, folder: Path, context: Context) -> dict
         folder,
         partial=store.partial(job.key),
         device=models.pick_device(job.device),
+        start=store.require("model", job.start).folder if job.start else None,
         progress=context.progress,
         warn=context.warn,
     )
@@ -86,48 +90,158 @@ def _load(job: MakeSample | MakeScore, store: Store) -> tuple[Any, Any, int, lis
     spec = job.settings.sampling
     texts = tokens.prompts(store.require("corpus", job.corpus).folder, spec.prompt_characters)
     prompts = sample.encode_prompts(tokenizer, texts, end, spec, job.settings.model.context)
-    return models.load(folder, job.settings.numerics, device), tokenizer, end, prompts
+    return models.load(folder, job.settings.serve, device), tokenizer, end, prompts
 
 
-def _sample(job: MakeSample, store: Store, folder: Path, _: Context) -> dict[str, Any]:
+def _sample(job: MakeSample, store: Store, folder: Path, context: Context) -> dict[str, Any]:
     model, tokenizer, end, prompts = _load(job, store)
     spec = job.settings.sampling
-    rows = range(job.index * spec.block, (job.index + 1) * spec.block)
-    drawn = sample.sample_rows(model, spec, rows, prompts, tokenizer, end, *stream_name(job.model, spec, job.seed))
+    if job.index is None:
+        all_rows = np.arange(job.texts)
+        asked = np.array([sample.prompt_of(int(row), len(prompts)) for row in all_rows])
+        rows = all_rows[split.test_rows(asked, job.split)].tolist()
+    else:
+        rows = list(range(job.index * spec.block, (job.index + 1) * spec.block))
+    stream = stream_name(job.model, job.settings, job.seed)
+    parts = []
+    for start in range(0, len(rows), spec.block):
+        block = rows[start : start + spec.block]
+        parts.append(sample.sample_rows(model, spec, block, prompts, tokenizer, end, *stream))
+        context.progress(start + len(block), len(rows), "texts")
+    drawn = SampleSet.join(parts)
     drawn.write(folder / "samples.parquet")
     return {"texts": len(drawn.texts), "tokens": int(drawn.lengths.sum())}
 
 
-def _score(job: MakeScore, store: Store, folder: Path, _: Context) -> dict[str, Any]:
-    model, _tokenizer, _end, prompts = _load(job, store)
-    samples = read_samples(store, job.samples, job.texts)
-    samples = samples.take(split.test_rows(samples.prompts, job.split))
-    scores = sample.token_log_likelihood(model, job.settings.sampling, samples, prompts, rows=SCORE_ROWS)
-    safetensors.numpy.save_file({"token_log_likelihood": scores}, folder / "scores.safetensors")
-    return {"texts": len(samples.texts), "tokens": int(samples.lengths.sum())}
+def _score(job: MakeScore, store: Store, folder: Path, context: Context) -> dict[str, Any]:
+    model, tokenizer, end, prompts = _load(job, store)
+    scores = []
+    for number, keys in enumerate(job.samples):
+        samples = read_samples(store, keys, job.texts, job.cut)
+        samples = samples.take(split.test_rows(samples.prompts, job.split))
+        if job.cut is not None:
+            samples = sample.retokenised(samples, tokenizer, end)
+        scores.append(sample.token_log_likelihood(model, job.settings.sampling, samples, prompts, rows=SCORE_ROWS))
+        context.progress(number + 1, len(job.samples), "sample sets")
+    joined = np.concatenate(scores)
+    safetensors.numpy.save_file({"token_log_likelihood": joined}, folder / "scores.safetensors")
+    return {"texts": len(joined)}
+
+
+def _labelled(job: Labelled, store: Store) -> tuple[list[SampleSet], list[SampleSet]]:
+    """Training and test texts of each sample set."""
+    known, asked = [], []
+    for keys in job.samples:
+        samples = read_samples(store, keys, job.texts, job.cut)
+        test = split.test_rows(samples.prompts, job.split)
+        known.append(samples.take(~test))
+        asked.append(samples.take(test))
+    return known, asked
 
 
 def _prediction(job: MakePrediction, store: Store, folder: Path, _: Context) -> dict[str, Any]:
-    train_texts: list[str] = []
-    train_labels: list[str] = []
-    train_prompts: list[int] = []
-    test_texts: list[str] = []
-    for label, keys in zip(job.labels, job.samples, strict=True):
-        samples = read_samples(store, keys, job.texts)
-        test = split.test_rows(samples.prompts, job.split)
-        known, unknown = samples.take(~test), samples.take(test)
-        train_texts += known.texts
-        train_labels += [label] * len(known.texts)
-        train_prompts += known.prompts.tolist()
-        test_texts += unknown.texts
+    known, asked = _labelled(job, store)
+    shown = [(label, part) for label, part, seen in zip(job.labels, known, job.known, strict=True) if seen]
     found = attribute(
-        lambda seed: registry.build(job.baseline, seed), job.seed, train_texts, train_labels, train_prompts, test_texts
+        lambda seed: registry.build(job.baseline, seed),
+        job.seed,
+        [text for _, part in shown for text in part.texts],
+        [label for label, part in shown for _ in part.texts],
+        [prompt for _, part in shown for prompt in part.prompts.tolist()],
+        [text for part in asked for text in part.texts],
     )
     pq.write_table(
         pa.table({"proba": pa.array(found.proba.tolist(), pa.list_(pa.float64()))}), folder / "proba.parquet"
     )
+    n_train, n_test = (sum(len(part.texts) for part in parts) for parts in ([part for _, part in shown], asked))
     seconds = {"fit_seconds": round(found.fit_seconds, 3), "predict_seconds": round(found.predict_seconds, 3)}
-    return {"classes": list(found.classes), "n_train": len(train_texts), "n_test": len(test_texts), **seconds}
+    return {"classes": list(found.classes), "n_train": n_train, "n_test": n_test, **seconds}
+
+
+def _study(job: MakeStudy, store: Store, folder: Path, context: Context) -> dict[str, Any]:
+    known, asked = _labelled(job, store)
+    experiment = study.Experiment(
+        build=lambda seed: registry.build(job.baseline, seed),
+        seed=job.seed,
+        labels=job.labels,
+        replicates=np.array(job.replicates, dtype=np.int64),
+        split=job.fold,
+        train=_texts(known),
+        test=_texts(asked),
+    )
+    names = [f"{label}/r{replicate}" for label, replicate in zip(job.labels, job.replicates, strict=True)]
+    found: Any
+    match job.study:
+        case "permutation":
+            found = study.permutation(experiment, job.analysis.permutations, job.analysis.texts, context.progress)
+        case "length":
+            found = _length(job, store, experiment, known, asked)
+        case "pooled":
+            found = study.pooled_curve(experiment)
+        case "train_texts":
+            found = study.training_curve(experiment)
+        case "classes":
+            found = study.class_curve(experiment, names)
+        case "wording":
+            found = study.wording(experiment)
+        case "robustness":
+            found = _robustness(job, store, experiment, known, asked)
+        case _:
+            raise ValueError(f"no study {job.study!r}")
+    (folder / "study.json").write_text(canonical_json(found))
+    return {}
+
+
+def _texts(parts: Sequence[SampleSet]) -> study.Texts:
+    """Texts of all variants, variant after variant."""
+    source = np.repeat(np.arange(len(parts)), [len(part.texts) for part in parts])
+    prompts = np.concatenate([part.prompts for part in parts])
+    return study.Texts([text for part in parts for text in part.texts], source, prompts)
+
+
+def _length(
+    job: MakeStudy, store: Store, experiment: study.Experiment, known: list[SampleSet], asked: list[SampleSet]
+) -> study.Curve:
+    if job.cut is not None:
+
+        def first_bytes(size: int) -> tuple[study.Texts, study.Texts]:
+            train, test = (
+                texts.changed(lambda those: [sample.first_bytes(text, size) for text in those])
+                for texts in (experiment.train, experiment.test)
+            )
+            return train, test
+
+        return study.length_curve(experiment, first_bytes, study.powers(job.cut, 8), "bytes")
+    cut = _cutter(job, store)
+    longest = max(int(part.lengths.max()) for part in asked)
+
+    def first_tokens(size: int) -> tuple[study.Texts, study.Texts]:
+        return _texts([cut(part, size) for part in known]), _texts([cut(part, size) for part in asked])
+
+    return study.length_curve(experiment, first_tokens, study.powers(longest, 4), "tokens")
+
+
+def _cutter(job: MakeStudy, store: Store) -> Callable[[SampleSet, int], SampleSet]:
+    tokenizer = tokens.load_tokenizer(store.require("corpus", job.corpus).folder / "tokenizer.json")
+    return lambda part, size: sample.cut_tokens(part, size, tokenizer, tokenizer.token_to_id(tokens.END))
+
+
+def _robustness(
+    job: MakeStudy, store: Store, experiment: study.Experiment, known: list[SampleSet], asked: list[SampleSet]
+) -> list[study.Robustness]:
+    cut = _cutter(job, store)
+    drawn = {
+        condition: [SampleSet.read(store.require("sample", key).folder / "samples.parquet") for key in keys]
+        for condition, keys in job.transfer.items()
+    }
+    longest = max((int(part.lengths.max()) for part in asked), default=0)
+    short = {
+        condition: (_texts([cut(part, size) for part in known]), _texts([cut(part, size) for part in asked]))
+        for condition, parts in drawn.items()
+        if (size := max(int(part.lengths.max()) for part in parts)) < longest
+    }
+    transfer = {condition: _texts(parts) for condition, parts in drawn.items()}
+    return study.robustness(experiment, job.analysis.transforms, transfer, short)
 
 
 _WORK: dict[str, Callable[[Any, Store, Path, Context], dict[str, Any]]] = {
@@ -136,4 +250,5 @@ _WORK: dict[str, Callable[[Any, Store, Path, Context], dict[str, Any]]] = {
     "sample": _sample,
     "score": _score,
     "prediction": _prediction,
+    "study": _study,
 }

@@ -6,6 +6,7 @@ Every variant of a recipe's data reads the same blocks; a seed only permutes the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from .corpus import Corpus, Document
 from .errors import UserError
 from .records import Record, file_digest
-from .spec import TokenizerSpec
+from .settings import TokenizerSpec
 
 END = "<|endoftext|>"
 """The one special token: it begins a text, and ends it."""
@@ -84,44 +85,49 @@ def prepare(
     blocks: int,
     heldout: int,
     folder: Path,
+    whole: Corpus | None = None,
+    reads: int | None = None,
+    fresh: int = 0,
     progress: Progress = no_progress,
 ) -> CorpusMeta:
     """Train the tokenizer, pack the first training documents, keep the first held-out ones.
 
-    Writes `tokenizer.json`, `blocks.bin` (little-endian uint32, (blocks, context)) and `heldout.parquet`
-    (text, bits) into the folder. A corpus with fewer than `blocks` blocks gives what it has. Memory stays bounded.
-    Raises UserError where it is too small: under a quarter of the blocks, or no held-out documents.
+    whole: the corpus of which `corpus` is a part, where it is one: tokenizer and held-out documents are the whole's, so
+    that models of its parts share them. reads: blocks that training reads, repeated ones counted again (default: each
+    once); the last `fresh` blocks are not among those repeated. Writes `tokenizer.json`, `blocks.bin` (little-endian
+    uint32, (blocks, context)) and `heldout.parquet` (text, bits) into the folder. A corpus with fewer than `blocks`
+    blocks gives what it has. Memory stays bounded. Raises UserError where it is too small: blocks would have to be
+    read more than four times, or there are no held-out documents.
     """
-    sample = _first_bytes((doc.text for doc in corpus.documents() if not doc.heldout), spec.train_bytes)
+    whole, reads = whole or corpus, blocks - fresh if reads is None else reads
+    sample = _first_bytes((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
     train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     end = tokenizer.token_to_id(END)
 
-    kept: list[Document] = []
     documents = size = written = 0
     pending: list[int] = []
     with (folder / "blocks.bin").open("wb") as file:
         for batch in _batches(corpus.documents()):
-            kept += [doc for doc in batch if doc.heldout][: heldout - len(kept)]
-            if written < blocks:
-                texts = [doc.text for doc in batch if not doc.heldout]
-                documents += len(texts)
-                size += sum(len(text.encode()) for text in texts)
-                for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
-                    pending += [end, *encoding.ids]
-                ready = min(len(pending) // context, blocks - written)
-                np.array(pending[: ready * context], dtype="<u4").tofile(file)
-                pending, written = pending[ready * context :], written + ready
-                progress(written * context, blocks * context, "tokens")
-            if written == blocks and len(kept) == heldout:
+            texts = [doc.text for doc in batch if not doc.heldout]
+            documents += len(texts)
+            size += sum(len(text.encode()) for text in texts)
+            for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+                pending += [end, *encoding.ids]
+            ready = min(len(pending) // context, blocks - written)
+            np.array(pending[: ready * context], dtype="<u4").tofile(file)
+            pending, written = pending[ready * context :], written + ready
+            progress(written * context, blocks * context, "tokens")
+            if written == blocks:
                 break
-    if written * MAX_EPOCHS < blocks:
+    if (written - fresh) * MAX_EPOCHS < reads:
         raise UserError(
             f"the corpus is too small for the preset: it has {written * context:,} tokens to train on "
-            f"({size:,} bytes), and {blocks * context:,} are asked for: it needs at least "
-            f"{-(-blocks // MAX_EPOCHS) * context:,}, since no more than {MAX_EPOCHS} epochs are run\n"
+            f"({size:,} bytes), and {(reads + fresh) * context:,} are asked for: it needs at least "
+            f"{(-(-reads // MAX_EPOCHS) + fresh) * context:,}, since no more than {MAX_EPOCHS} epochs are run\n"
             "  take more text, a smaller --preset, or --set budget.tokens=N"
         )
+    kept = list(islice((doc for doc in whole.documents() if doc.heldout), heldout))
     if len(kept) < min(heldout, 2):
         raise UserError(
             f"the corpus is too small for the preset: {len(kept)} of its documents are held out, 2 are needed\n"

@@ -10,7 +10,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,18 +24,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import get_scheduler
 
 from . import model as models
-from . import streams
+from . import optimizers, streams
 from .records import Record
-from .spec import OptimizerSpec, Settings
+from .settings import ServeSpec, Settings
 from .tokens import END, Progress, load_tokenizer, no_progress, read_blocks, read_heldout
 
 CHECKPOINTS = 8
 """Checkpoints of a run: what a kill costs is at most this fraction of the training."""
 
 LOG_EVERY = 20
+
+STATE = "state.safetensors"
+"""Beside the weights of a run that was stopped early: what its continuation needs."""
 
 
 class TrainMeta(Record):
@@ -56,8 +58,8 @@ class _State:
     """What changes during training."""
 
     model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: Any
+    optimizers: list[torch.optim.Optimizer]
+    schedulers: list[Any]
     step: int = 0
     recent: list[float] = field(default_factory=list)
     log: list[dict[str, float]] = field(default_factory=list)
@@ -88,32 +90,6 @@ def weights_digest(model: torch.nn.Module) -> str:
     return total.hexdigest()
 
 
-def build_optimizer(model: torch.nn.Module, spec: OptimizerSpec) -> torch.optim.Optimizer:
-    """Build AdamW with weight decay on matrices only: norms and biases have no scale to be decayed to."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": spec.weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
-    betas = (spec.beta1, spec.beta2)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=spec.lr, betas=betas, eps=spec.epsilon)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, settings: Settings) -> Any:
-    """Learning-rate schedule of transformers; warm-up and horizon are told in tokens and turned into steps here."""
-    warmup = settings.schedule.warmup_tokens // (settings.budget.batch * settings.model.context)
-    options: dict[str, Any] = {"num_warmup_steps": warmup, "num_training_steps": settings.steps}
-    match settings.schedule.name:
-        case "warmup_stable_decay" as name:
-            # The last tenth decays, as in MiniCPM (arXiv 2404.06395).
-            decay = min(settings.steps // 10, settings.steps - warmup)
-            return get_scheduler(name, optimizer, scheduler_specific_kwargs={"num_decay_steps": decay}, **options)
-        case "constant":
-            return get_scheduler("constant_with_warmup", optimizer, **options)
-        case name:
-            return get_scheduler(name, optimizer, **options)
-
-
 def train(
     settings: Settings,
     seed: int,
@@ -122,6 +98,7 @@ def train(
     *,
     partial: Path,
     device: torch.device,
+    start: Path | None = None,
     progress: Progress = no_progress,
     warn: Callable[[str], None] = warnings.warn,
 ) -> TrainMeta:
@@ -129,54 +106,45 @@ def train(
 
     corpus: what `tokens.prepare` wrote. partial: a folder that outlives interruptions; a run that finds its last
     checkpoint there goes on from it and ends bit for bit where an undisturbed one ends; a damaged checkpoint is
-    ignored, which `warn` is told. A loss that is not finite, or that ends no better than guessing uniformly, is
-    divergence: no error, but a status.
+    ignored, which `warn` is told. start: folder of the same run stopped earlier (`budget.stop`), to go on from, or the
+    base model to fine-tune (`finetune.share`), which must then be given; a ValueError otherwise. A loss that is not
+    finite, or that ends no better than guessing uniformly, is divergence: no error, but a status.
     """
     models.set_numerics(settings.numerics, device)
+    batch, tuning = settings.budget.batch, settings.finetune_steps > 0
     blocks = read_blocks(corpus, settings.model.context)
-    batch, steps = settings.budget.batch, settings.steps
-    order = data_order(len(blocks), steps * batch, seed, "data_order", settings.seeds.data_order)
+    first = min(settings.unique_blocks, len(blocks) - settings.finetune_steps * batch)
+    order = data_order(first, settings.steps * batch, seed, "data_order", settings.seeds.data_order)
+    order = order[: settings.stop_step * batch]
     end = load_tokenizer(corpus / "tokenizer.json").token_to_id(END)
 
-    vocabulary = settings.tokenizer.vocabulary
-    model = models.build(settings.model, vocabulary, end, seed, "init", settings.seeds.init).to(device)
-    optimizer = build_optimizer(model, settings.optimizer)
-    state = _State(model, optimizer, _schedule(optimizer, settings))
+    if tuning:
+        if start is None:
+            raise ValueError("fine-tuning starts from a base model")
+        model = models.load(start, ServeSpec(), device)
+        spec = settings.optimizer.model_copy(update={"lr": settings.optimizer.lr * settings.finetune.lr})
+        tail = streams.permutation(settings.finetune_steps * batch, seed, "finetune", settings.finetune.seed)
+        run_order, schedule, stop = first + tail, optimizers.finetune_schedule, settings.finetune_steps
+        dropout: tuple[streams.Name, ...] = (seed, "finetune dropout", settings.finetune.seed)
+    else:
+        model = models.build(settings.model, settings.tokenizer.vocabulary, end, seed, "init", settings.seeds.init)
+        model, spec = model.to(device), settings.optimizer
+        run_order, schedule, stop = order, optimizers.schedule, settings.stop_step
+        dropout = (seed, "dropout", settings.seeds.dropout)
+    built = optimizers.build(model, spec)
+    state = _State(model, built, [schedule(optimizer, settings) for optimizer in built])
     checkpoint = partial / "checkpoint.safetensors"
     if checkpoint.is_file() and not _restore(state, checkpoint):
         warn(f"{checkpoint} is damaged: the training starts over")
+    if start and not tuning and not state.step:
+        _restore(state, start / STATE)
 
-    model.train()
-    every = max(1, steps // CHECKPOINTS)
-    step_tokens = batch * settings.model.context
-    reason = None
-    clock, clocked = time.perf_counter(), state.step
-    while state.step < steps:
-        rows = order[state.step * batch : (state.step + 1) * batch]
-        tokens = torch.from_numpy(blocks[rows].astype(np.int64)).to(device)
-        if settings.model.dropout:
-            torch.manual_seed(streams.seed(seed, "dropout", settings.seeds.dropout, state.step))
-        lr = state.scheduler.get_last_lr()[0]
-        loss, norm = _step(state, tokens, settings)
-        state.recent = [*state.recent, loss][-max(1, steps // 10) :]
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            reason = f"loss {loss} and gradient norm {norm} at step {state.step}"
-            break
-        if state.step % LOG_EVERY == 0 or state.step == steps - 1:
-            now = time.perf_counter()
-            rate = (state.step + 1 - clocked) * step_tokens / (now - clock)
-            line = {"step": state.step, "tokens": (state.step + 1) * step_tokens, "loss": loss, "lr": lr}
-            state.log.append({**line, "gradient_norm": norm, "tokens_per_second": round(rate, 1)})
-            clock, clocked = now, state.step + 1
-        state.step += 1
-        progress(state.step * step_tokens, steps * step_tokens, "tokens")
-        if state.step % every == 0 and state.step < steps:
-            _save(state, checkpoint)
-    if reason is None and (last := float(np.mean(state.recent))) >= math.log(vocabulary):
-        reason = f"loss {last:.2f} over the last steps, no better than guessing uniformly"
-
+    reason = _run(state, settings, blocks, run_order, stop, dropout, checkpoint, device, progress)
     model.eval()
     models.save(model, corpus / "tokenizer.json", settings.model.context, folder)
+    if settings.budget.stop < 1:
+        # What a later stop of the same run goes on from.
+        _save(state, folder / STATE)
     (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
     if reason is None:
         _write_heldout(model, corpus, folder, settings.model.context, end, device)
@@ -185,17 +153,61 @@ def train(
         reason=reason,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=state.step,
-        tokens_trained=state.step * step_tokens,
-        epochs=state.step * batch / len(blocks),
-        training_multiset=multiset_digest(blocks, order[: state.step * batch]),
+        tokens_trained=settings.tokens_trained if reason is None else state.step * batch * settings.model.context,
+        epochs=len(order) / first,
+        training_multiset=multiset_digest(blocks, np.concatenate([order, run_order]) if tuning else order),
         weights=weights_digest(model),
     )
+
+
+def _run(
+    state: _State,
+    settings: Settings,
+    blocks: NDArray[Any],
+    order: NDArray[np.int64],
+    stop: int,
+    dropout: Sequence[streams.Name],
+    checkpoint: Path,
+    device: torch.device,
+    progress: Progress,
+) -> str | None:
+    """Take the steps that are left up to `stop`; returns why the run diverged, or None."""
+    state.model.train()
+    batch = settings.budget.batch
+    # Told by the horizon, so that runs that stop early pass the same checkpoints.
+    every = max(1, settings.steps // CHECKPOINTS)
+    recent = max(1, settings.steps // 10)
+    step_tokens = batch * settings.model.context
+    clock, clocked = time.perf_counter(), state.step
+    while state.step < stop:
+        rows = order[state.step * batch : (state.step + 1) * batch]
+        tokens = torch.from_numpy(blocks[rows].astype(np.int64)).to(device)
+        if settings.model.dropout:
+            torch.manual_seed(streams.seed(*dropout, state.step))
+        lr = state.schedulers[0].get_last_lr()[0]
+        loss, norm = _step(state, tokens, settings)
+        state.recent = [*state.recent, loss][-recent:]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            return f"loss {loss} and gradient norm {norm} at step {state.step}"
+        if state.step % LOG_EVERY == 0 or state.step == stop - 1:
+            now = time.perf_counter()
+            rate = (state.step + 1 - clocked) * step_tokens / (now - clock)
+            line = {"step": state.step, "tokens": (state.step + 1) * step_tokens, "loss": loss, "lr": lr}
+            state.log.append({**line, "gradient_norm": norm, "tokens_per_second": round(rate, 1)})
+            clock, clocked = now, state.step + 1
+        state.step += 1
+        progress(state.step * step_tokens, stop * step_tokens, "tokens")
+        if state.step % every == 0 and state.step < stop:
+            _save(state, checkpoint)
+    if (last := float(np.mean(state.recent))) >= math.log(settings.tokenizer.vocabulary):
+        return f"loss {last:.2f} over the last steps, no better than guessing uniformly"
+    return None
 
 
 def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, float]:
     """One optimiser step; returns loss (nats a token) and gradient norm before clipping."""
     half = settings.numerics.dtype == "bfloat16"
-    state.optimizer.zero_grad(set_to_none=True)
+    state.model.zero_grad(set_to_none=True)
     total = 0.0
     for part in torch.split(tokens, settings.numerics.micro_batch or len(tokens)):
         with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
@@ -206,20 +218,19 @@ def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, flo
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.optimizer.clip)
-    state.optimizer.step()
-    state.scheduler.step()
+    for stepped in (*state.optimizers, *state.schedulers):
+        stepped.step()
     return total, norm.item()
 
 
 def _save(state: _State, path: Path) -> None:
     """Write a checkpoint atomically: weights, optimiser moments and counters, in one safetensors file."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
-    moments = state.optimizer.state_dict()["state"]
-    for index, entry in moments.items():
-        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in entry.items()}
-    counters = json.dumps(
-        {"step": state.step, "recent": state.recent, "log": state.log, "lr": _lr_state(state.scheduler)}
-    )
+    for which, optimizer in enumerate(state.optimizers):
+        for index, entry in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{which}.{index}.{name}": tensor for name, tensor in entry.items()}
+    rates = [_lr_state(scheduler) for scheduler in state.schedulers]
+    counters = json.dumps({"step": state.step, "recent": state.recent, "log": state.log, "lr": rates})
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -255,16 +266,18 @@ def _restore(state: _State, path: Path) -> bool:
     with torch.no_grad():
         for name, parameter in state.model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])
-    moments: dict[int, dict[str, Tensor]] = {}
+    moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in state.optimizers]
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            moments.setdefault(int(index), {})[key] = tensor
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.scheduler.load_state_dict(state.scheduler.state_dict() | counters["lr"])
-    for group, lr in zip(groups, counters["lr"]["_last_lr"], strict=True):
-        group["lr"] = lr
-    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            _, which, index, key = name.split(".", 3)
+            moments[int(which)].setdefault(int(index), {})[key] = tensor
+    restored = zip(state.optimizers, state.schedulers, moments, counters["lr"], strict=True)
+    for optimizer, scheduler, entries, rates in restored:
+        groups = optimizer.state_dict()["param_groups"]
+        scheduler.load_state_dict(scheduler.state_dict() | rates)
+        for group, lr in zip(groups, rates["_last_lr"], strict=True):
+            group["lr"] = lr
+        optimizer.load_state_dict({"state": entries, "param_groups": groups})
     state.step, state.recent, state.log = counters["step"], counters["recent"], counters["log"]
     return True
 

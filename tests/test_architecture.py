@@ -17,9 +17,10 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ORDER = """
-    errors records streams resources yaml_source spec plan chronicle corpus tokens model train sample split registry
-    attribute text_classifier metrics ceiling results store keys engine jobs stages analysis pipeline overview
-    leaderboard validate api console cli __main__
+    errors records streams resources yaml_source settings spec plan chronicle corpus tokens model optimizers train
+    sample split words transforms registry attribute text_classifier metrics ceiling discrimination replication
+    fingerprint study results store keys engine jobs stages evidence scoring analysis pipeline overview leaderboard
+    validate api console markdown cli __main__
 """.split()  # noqa: SIM905  a list of words
 """Reading order: a module imports only what stands before it. A new module takes its place here."""
 

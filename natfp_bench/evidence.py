@@ -1,0 +1,203 @@
+"""What a run has found, before any of it is interpreted: the keys of finished entries, and how to read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from . import split
+from .metrics import Floats, Ints
+from .plan import Plan, Target, Variant
+from .records import Record
+from .registry import Baseline
+from .settings import Settings
+from .store import Store
+
+Found = TypeVar("Found", bound=Record)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model to be trained: its settings, and the keys of its corpus and of itself."""
+
+    settings: Settings
+    corpus: str
+    model: str
+
+
+@dataclass(frozen=True)
+class VariantKeys:
+    """A variant, and the keys of all that it leaves in the store.
+
+    base: the model that it is fine-tuned from, if any. start: the key of the model that its training goes on from, be
+    it the base or the same run stopped earlier. transfer: by condition, its test rows drawn in another way.
+    """
+
+    variant: Variant
+    corpus: str
+    model: str
+    base: Base | None
+    start: str | None
+    samples: tuple[str, ...]
+    transfer: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TestTexts:
+    """The test texts of all kept variants, variant after variant.
+
+    source: the variant's index; lengths: tokens of its own tokenizer; bytes: what attributors see of them.
+    """
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    source: Ints
+    rows: Ints
+    prompts: Ints
+    lengths: Ints
+    bytes: Ints
+    ids: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a result is made from; the keys of predictions, scores and studies are those of finished entries.
+
+    predictions: by (baseline, target, fold); failed: why there is none. scores: by variant. studies: by name.
+    """
+
+    plan: Plan
+    store: Store
+    metas: Mapping[str, dict[str, Any]]
+    variants: Sequence[VariantKeys]
+    kept: Sequence[VariantKeys]
+    baselines: Sequence[Baseline]
+    predictions: Mapping[tuple[str, Target, int], str]
+    failed: Mapping[tuple[str, Target], str]
+    scores: Mapping[str, str]
+    studies: Mapping[str, str]
+    failed_studies: Mapping[str, str]
+    protocol: str
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the kept variants."""
+        return [of.variant.name for of in self.kept]
+
+    @property
+    def replicates(self) -> Ints:
+        """Replicate of each kept variant."""
+        return np.array([of.variant.replicate for of in self.kept], dtype=np.int64)
+
+    @property
+    def levels(self) -> list[str]:
+        """Level of each kept variant."""
+        return [of.variant.level for of in self.kept]
+
+    def splits(self, target: Target) -> tuple[str, ...]:
+        """Splits by which a target is scored, the one that the task is about first."""
+        if target == "level" and self.plan.holds_out_replicates and len(np.unique(self.replicates)) > 1:
+            return (split.UNSEEN_REPLICATE, split.SEEN_REPLICATE)
+        return (split.UNSEEN_PROMPT,)
+
+    @cached_property
+    def samples(self) -> SampleTotals:
+        """Sizes and digest of all sample sets."""
+        return SampleTotals.of([self._table(of) for of in self.kept])
+
+    @cached_property
+    def texts(self) -> TestTexts:
+        """The test texts."""
+        names = ("source", "rows", "prompts", "lengths", "bytes")
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        ids: list[list[int]] = []
+        for index, of in enumerate(self.kept):
+            table = self._table(of)
+            prompts = table["prompt"].to_numpy().astype(np.int64)
+            test = split.test_rows(prompts, self.plan.split)
+            mine = table["ids"].filter(pa.array(test)).to_pylist()
+            ids += mine
+            size = np.array([len(text.encode()) for text in table["text"].filter(pa.array(test)).to_pylist()])
+            parts["bytes"].append(size if self.plan.cut is None else np.minimum(size, self.plan.cut))
+            parts["source"].append(np.full(int(test.sum()), index))
+            parts["rows"].append(table["row"].to_numpy().astype(np.int64)[test])
+            parts["prompts"].append(prompts[test])
+            parts["lengths"].append(np.array([len(row) for row in mine], dtype=np.int64))
+        return TestTexts(ids=ids, **{name: np.concatenate(arrays) for name, arrays in parts.items()})
+
+    def _table(self, of: VariantKeys) -> pa.Table:
+        paths = [self.store.require("sample", key).folder / "samples.parquet" for key in of.samples]
+        return pa.concat_tables([pq.read_table(path) for path in paths]).slice(0, self.plan.texts)
+
+    @cached_property
+    def token_scores(self) -> list[NDArray[np.float32]]:
+        """Nats of each token of every test text under each kept variant: one (texts, tokens) array a variant."""
+        return [
+            safetensors.numpy.load_file(self.store.require("score", self.scores[name]).folder / "scores.safetensors")[
+                "token_log_likelihood"
+            ]
+            for name in self.names
+        ]
+
+    def log_likelihood(self, length: int | None = None) -> Floats:
+        """Nats of the first `length` tokens of every test text under each kept variant: (texts, variants)."""
+        found = np.column_stack([scores[:, :length].astype(np.float64).sum(axis=1) for scores in self.token_scores])
+        if not self.plan.shared_tokenizer:
+            # Truncated sampling may make a text impossible in every variant's own tokens: then nothing speaks for any.
+            found[np.isneginf(found).all(axis=1)] = 0.0
+        return found
+
+    def proba(self, baseline: str, target: Target, fold: int, classes: int) -> Floats:
+        """Return what a baseline answered for all test texts in one fold: (texts, classes)."""
+        folder = self.store.require("prediction", self.predictions[baseline, target, fold]).folder
+        flat = pq.read_table(folder / "proba.parquet")["proba"].combine_chunks().flatten().to_numpy()
+        return np.asarray(flat.reshape(-1, classes), dtype=np.float64)
+
+    def studied(self, name: str, kind: type[Found]) -> list[Found]:
+        """Return what a study found, as records of its kind; none where it was not done."""
+        if (key := self.studies.get(name)) is None:
+            return []
+        found = json.loads((self.store.require("study", key).folder / "study.json").read_text())
+        rows = found if isinstance(found, list) else [found]
+        return [kind.model_validate_json(json.dumps(row)) for row in rows]
+
+    def model(self, of: VariantKeys) -> Path:
+        """Folder of a variant's model."""
+        return self.store.require("model", of.model).folder
+
+
+@dataclass(frozen=True)
+class SampleTotals:
+    """Sizes of sample sets, and the digest of all their tokens."""
+
+    texts: int
+    tokens: int
+    ended: int
+    digest: str
+
+    @staticmethod
+    def of(tables: Sequence[pa.Table]) -> SampleTotals:
+        """Add up tables of samples."""
+        total = hashlib.sha256()
+        tokens = ended = texts = 0
+        for table in tables:
+            ids = table["ids"].combine_chunks()
+            lengths = np.asarray(ids.value_lengths(), dtype=np.int64)
+            total.update(ids.flatten().to_numpy().tobytes() + lengths.tobytes())
+            tokens, texts = tokens + int(lengths.sum()), texts + len(lengths)
+            ended += int(table["ended"].to_numpy().sum())
+        return SampleTotals(texts, tokens, ended, total.hexdigest())

@@ -1,0 +1,192 @@
+"""Everything that may differ between variants, as strict records: how a model is trained, served and sampled.
+
+Each section is a record of its own. A field's default is what a preset may leave out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from .records import Record
+
+Count = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CorpusSpec(Record):
+    """Which documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
+
+    name: str
+    seed: Natural = Field(0, description="seed of a generated corpus; files and the Hub have none")
+    topics: str = Field("", description="train on these topics alone (a,b), where the corpus knows any; empty: on all")
+    heldout_documents: Count = Field(description="documents kept back for bits per byte and prompts")
+
+
+class TokenizerSpec(Record):
+    """A byte-level BPE tokenizer, trained on the first documents of the training part."""
+
+    vocabulary: int = Field(ge=257, le=2**17, description="256 bytes, the end-of-text token, and the merges")
+    train_bytes: Count
+
+
+class ModelSpec(Record):
+    """A causal language model of the transformers library, sized by the terms common to all architectures."""
+
+    architecture: Literal["llama", "gpt2", "gpt_neox"] = "llama"
+    width: Count = Field(description="hidden size")
+    layers: Count
+    heads: Count
+    feed_forward: Count = Field(description="inner size of the feed-forward blocks")
+    context: int = Field(ge=8, description="positions")
+    dropout: Share = 0.0
+    tied_embeddings: bool = True
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ModelSpec:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.architecture != "gpt2" and (self.width // self.heads) % 2:
+            raise ValueError(f"width / heads is {self.width // self.heads}; rotary positions need an even number")
+        return self
+
+
+class OptimizerSpec(Record):
+    """An optimiser of torch, decoupled weight decay on matrices only, and gradient clipping by norm.
+
+    AdamW (Loshchilov & Hutter, 2019), Adafactor (Shazeer & Stern, 2018), Muon (Jordan et al., 2024) on the matrices of
+    the layers beside AdamW on the rest, or SGD with Nesterov's momentum. `beta1`, `beta2` and `epsilon` are AdamW's,
+    `momentum` is Muon's and SGD's.
+    """
+
+    name: Literal["adamw", "adafactor", "muon", "sgd"] = "adamw"
+    lr: Positive = Field(description="peak learning rate")
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    momentum: Share = 0.95
+    beta1: Share = 0.9
+    beta2: Share = 0.95
+    epsilon: Positive = 1e-8
+    clip: Positive = Field(1.0, description="largest gradient norm")
+
+
+class ScheduleSpec(Record):
+    """The learning rate over the run; warm-up is told in tokens, the horizon is the token budget."""
+
+    name: Literal["cosine", "linear", "constant", "warmup_stable_decay"] = "cosine"
+    warmup_tokens: Natural
+
+
+class BudgetSpec(Record):
+    """How much training: tokens in all, and sequences (of one context each) a step."""
+
+    tokens: Count = Field(description="the schedule's horizon")
+    batch: Count
+    epochs: Count = Field(1, description="how often each block is read")
+    stop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="end the run after this share of its steps")
+
+
+class FinetuneSpec(Record):
+    """Fine-tuning after the run: on fresh documents, same optimiser, learning rate falling linearly to zero."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="tokens, as a share of budget.tokens; 0: none")
+    lr: Positive = Field(0.25, description="peak learning rate, as a share of optimizer.lr")
+    seed: Natural = Field(0, description="seed of the order of its blocks")
+
+
+class SeedsSpec(Record):
+    """The random choices of a training run, each with a stream of its own."""
+
+    init: Natural = 0
+    data_order: Natural = 0
+    dropout: Natural = 0
+
+
+class NumericsSpec(Record):
+    """How the arithmetic is done: part of what a variant is, since float sums depend on it."""
+
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="of the products of matrices in training")
+    threads: Count = Field(1, description="CPU threads of one job")
+    micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
+
+
+class ServeSpec(Record):
+    """How a trained model is served: what is done to its weights before they are sampled from."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    quantization: Literal["none", "int8"] = Field("none", description="int8: each output channel rounded to 8 bits")
+
+
+class SamplingSpec(Record):
+    """How texts are drawn from a model: always explicit, nothing left to a library's default."""
+
+    texts: Count = Field(description="texts per variant")
+    max_tokens: Count
+    temperature: Positive = 1.0
+    top_k: Natural = Field(0, description="0 keeps the whole vocabulary")
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    prompt_characters: Natural = Field(0, description="0 samples from the begin token alone")
+    stream: Natural = Field(0, description="index of the sampling stream")
+    block: Count = Field(500, description="rows that are sampled together, always padded to this number")
+
+
+class Settings(Record):
+    """Everything that may vary between variants: how a model is trained and how it is sampled."""
+
+    corpus: CorpusSpec
+    tokenizer: TokenizerSpec
+    model: ModelSpec
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec
+    budget: BudgetSpec
+    seeds: SeedsSpec = SeedsSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    numerics: NumericsSpec = NumericsSpec()
+    serve: ServeSpec = ServeSpec()
+    rerun: Natural = Field(0, description="part of the variant's key and ignored by the trainer: a control")
+    sampling: SamplingSpec
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        step = self.budget.batch * self.model.context
+        if self.budget.tokens < step:
+            raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")
+        room = self.model.context - (1 if self.sampling.prompt_characters else 0)
+        if self.sampling.max_tokens > room:
+            raise ValueError(f"sampling.max_tokens {self.sampling.max_tokens} is over model.context's room of {room}")
+        if self.schedule.warmup_tokens > self.budget.tokens:
+            raise ValueError(f"schedule.warmup_tokens is over budget.tokens {self.budget.tokens}")
+        if self.budget.stop < 1 and self.finetune.share:
+            raise ValueError("a run that is stopped early (budget.stop) is not fine-tuned (finetune.share)")
+        if not self.stop_step:
+            raise ValueError(f"budget.stop {self.budget.stop} ends the run before its first of {self.steps} steps")
+        if self.finetune.share and not self.finetune_steps:
+            raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the schedule's horizon: whole batches within the token budget."""
+        return self.budget.tokens // (self.budget.batch * self.model.context)
+
+    @property
+    def stop_step(self) -> int:
+        """Steps after which the run ends."""
+        return round(self.steps * self.budget.stop)
+
+    @property
+    def finetune_steps(self) -> int:
+        """Optimiser steps of the fine-tuning."""
+        return round(self.steps * self.finetune.share)
+
+    @property
+    def tokens_trained(self) -> int:
+        """Tokens that training reads, fine-tuning included."""
+        return (self.stop_step + self.finetune_steps) * self.budget.batch * self.model.context
+
+    @property
+    def unique_blocks(self) -> int:
+        """Distinct blocks that pre-training wants; what is fine-tuned on comes behind them."""
+        return -(-self.steps * self.budget.batch // self.budget.epochs)
