@@ -99,7 +99,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
                 checks += scoring.not_easier(found_gaps, plan.analysis.reference)
         factor = _factor(evidence, mean_kl, found_gaps)
         if plan.task.control == "positive":
-            checks += _above_half(factor, len(set(evidence.levels)))
+            checks += _above_half(factor, scores)
     else:
         kept = sorted(set(evidence.levels))
         checks.append(Check(name="two levels", ok=False, detail=f"levels that did not diverge: {kept or 'none'}"))
@@ -316,14 +316,19 @@ def _self_check(target: Target, found: ceiling.SelfCheck) -> Check:
     return Check(name=f"likelihood and sampler agree ({target})", ok=found.ok, detail=detail)
 
 
-def _above_half(factor: FactorStudy, levels: int) -> list[Check]:
-    """Check a positive control: the reference attributor passes half of the way from chance to certainty."""
-    bar = (1 + 1 / levels) / 2
+def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
+    """Check a positive control: the reference attributor is more than half way from chance to certainty.
+
+    Where the ceiling is not that high itself, the models have learnt too little for anybody to tell, and there is
+    nothing to control.
+    """
+    limit = next(one for one in scores if one.attributor == scoring.CEILING and one.target == "level")
+    bar, possible = (1 + limit.chance) / 2, limit.metrics["accuracy"].value
     for curve in factor.curves:
         if curve.name == "pooled":
             seen = curve.points[0].accuracy.value
-            detail = f"accuracy {seen:.3f}, the bar is {bar:.3f}"
-            return [Check(name=f"{factor.reference} is above the bar", ok=seen > bar, detail=detail)]
+            detail = f"accuracy {seen:.3f}, the ceiling {possible:.3f}, the bar {bar:.3f}"
+            return [Check(name=f"{factor.reference} is above the bar", ok=seen > bar or possible <= bar, detail=detail)]
     return []
 
 

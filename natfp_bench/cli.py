@@ -154,6 +154,7 @@ def run(
     errors = console.stderr()
     opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
     results: list[Result] = []
+    written: list[Path] = []
     try:
         with console.Watcher(errors) as watch:
             for plan in plans:
@@ -171,6 +172,7 @@ def run(
                     watch=watch,
                 )
                 results.append(result)
+                written.append(folder / "result.json")
                 if not as_json:
                     boards, _ = leaderboard.boards([folder / "result.json"])
                     console.print_result(console.stdout(), result, boards, folder)
@@ -181,6 +183,8 @@ def run(
         engine.close()
     if as_json:
         _print_json([json.loads(result.to_json()) for result in results])
+    elif len(written) > 1:
+        console.print_leaderboards(console.stdout(), leaderboard.leaderboards(written))
     for result in results:
         for failure in result.failures:
             console.error(errors, f"{result.task.name}: {failure}")
@@ -189,24 +193,34 @@ def run(
 
 
 @app.command()
-def leaderboard(results: Results = None, as_json: Json = False) -> None:
-    """Rank attributors over results (default: results/)."""
-    from . import console, leaderboard
+def leaderboard(
+    results: Results = None,
+    boards: Annotated[bool, typer.Option("--boards", help="also rank by protocol (as for one task)")] = False,
+    format_: Annotated[str, typer.Option("--format", help="text or md")] = "text",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write Markdown or JSON to this file")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rank factors by identifiability, and attributors over tasks (default: results/)."""
+    from . import console, leaderboard, markdown
     from .results import find
 
-    boards, faults = leaderboard.boards(find(results or [Path("results")]))
-    if as_json:
-        _print_json([board.model_dump(mode="json") for board in boards])
-    else:
-        out = console.stdout()
-        for board in boards:
-            out.print(console.board_table(board))
-            out.print()
-    for fault in faults:
+    if format_ not in ("text", "md"):
+        raise unknown("format", format_, ["text", "md"])
+    if output and format_ == "text" and not as_json:
+        raise UserError(f"-o {output} takes Markdown or JSON\n  add --format md or --json")
+    found = leaderboard.leaderboards(find(results or [Path("results")]))
+    for fault in found.faults:
         console.error(console.stderr(), f"skipped: {fault}")
-    if not boards:
+    if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
-    if faults:
+    boards = boards or len({board.task for board in found.boards}) == 1
+    if as_json:
+        _write(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output)
+    elif format_ == "md":
+        _write(markdown.render(found, boards=boards), output)
+    else:
+        console.print_leaderboards(console.stdout(), found, boards=boards)
+    if found.faults:
         raise typer.Exit(1)
 
 
@@ -343,6 +357,18 @@ def _command() -> list[str]:
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _write(text: str, output: Path | None) -> None:
+    """Print, or write to a file and the folders above it."""
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror})") from None
 
 
 def main() -> None:

@@ -140,11 +140,12 @@ def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
 def score(proba: Floats, truth: Ints, prompts: Ints, seed: int) -> dict[str, Interval]:
     """Accuracy, identifiability, bits, macro F1 and log loss of one attributor, each with its 95% interval.
 
-    The intervals are percentile bootstraps over prompts (Efron 1979; Field and Welsh 2007 for clusters). For
-    accuracy and identifiability Wilson's takes over where fewer than 10 prompts hold a hit or fewer than 10
-    hold a miss. Its n is then the number of prompts, not of texts: the mean credit of a prompt has variance
-    at most p(1-p) however its texts depend on each other, so the interval errs on the wide side (`units` says
-    `texts` where the two agree). Raises ValueError on no texts, one class, or shapes that disagree.
+    The intervals are expanded percentile bootstraps over prompts (Efron 1979; Field and Welsh 2007 for clusters;
+    Hesterberg 2015). For accuracy, identifiability and macro F1 (nearly an accuracy there) Wilson's takes over where
+    fewer than 10 prompts hold a hit or fewer than 10 hold a miss. Its n is then the number of prompts, not of texts:
+    the mean credit of a prompt has variance at most p(1-p) however its texts depend on each other, so the interval
+    errs on the wide side (`units` says `texts` where the two agree). Raises ValueError on no texts, one class, or
+    shapes that disagree.
     """
     proba, truth, prompts = np.asarray(proba, dtype=np.float64), np.asarray(truth), np.asarray(prompts)
     if proba.ndim != 2 or proba.shape[1] < 2 or not len(proba) or not len(proba) == len(truth) == len(prompts):
@@ -164,16 +165,16 @@ def score(proba: Floats, truth: Ints, prompts: Ints, seed: int) -> dict[str, Int
         return _percentile(value, resampled, "prompts", n_units)
 
     accuracy = bootstrapped(_mean(credit), means[0])
+    macro = bootstrapped(float(macro_f1(confusion(proba, truth))), f1)
     right, wrong = (len(np.unique(prompts[some])) for some in (credit > 0, credit < 1))
     if min(right, wrong) < FEW and (np.ptp(credit) > 0 or credit[0] in (0.0, 1.0)):
-        low, high = wilson(min(accuracy.value, 1.0) * n_units, n_units)
         units = "texts" if n_units == n else "prompts"
-        accuracy = Interval(value=accuracy.value, low=low, high=high, method="wilson", units=units, n_units=n_units)
+        accuracy, macro = (_wilson_interval(found.value, units, n_units) for found in (accuracy, macro))
     return {
         "accuracy": accuracy,
         "identifiability": _normalised(accuracy, 1.0 / k),
         "bits": bootstrapped(_mean(gain), means[1]),
-        "macro_f1": bootstrapped(float(macro_f1(confusion(proba, truth))), f1),
+        "macro_f1": macro,
         "log_loss": bootstrapped(_mean(loss), means[2]),
     }
 
@@ -272,6 +273,11 @@ def _mean_f1(hits: Floats, guessed: Floats, present: Floats) -> Floats:
     return np.asarray(np.divide(2 * hits, size, out=np.zeros_like(size), where=size > 0).mean(-1))
 
 
+def _wilson_interval(share: float, units: str, n_units: int) -> Interval:
+    low, high = wilson(min(share, 1.0) * n_units, n_units)
+    return Interval(value=share, low=low, high=high, method="wilson", units=units, n_units=n_units)
+
+
 def _normalised(accuracy: Interval, chance: float) -> Interval:
     """Carry an interval of accuracy over to identifiability: an increasing linear map keeps its coverage."""
     ends = {
@@ -289,8 +295,19 @@ def _percentile(value: float, resampled: Floats, units: str, n_units: int) -> In
     elif np.ptp(resampled) <= 1e-12 * max(1.0, abs(value)):
         low = high = value  # a spread of rounding errors is no spread
     else:
-        low, high = (float(q) for q in np.quantile(resampled, [0.025, 0.975]))
+        low, high = (float(q) for q in np.quantile(resampled, _expanded(n_units)))
     return Interval(value=value, low=low, high=high, method="bootstrap", units=units, n_units=n_units)
+
+
+def _expanded(n_units: int) -> tuple[float, float]:
+    """Quantiles at which a percentile bootstrap is as wide as Student's interval, for a mean (Hesterberg 2015).
+
+    A resample of n units has the spread of n, not of n - 1, and normal tails: with few units it is too narrow.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    tail = float(ndtr(math.sqrt(n_units / (n_units - 1)) * stdtrit(n_units - 1, 0.025)))
+    return tail, 1.0 - tail
 
 
 def _resampled_sums(per_text: Floats, units: Ints, seed: int) -> tuple[Floats, int]:

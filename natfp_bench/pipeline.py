@@ -68,6 +68,7 @@ class Run:
     command: tuple[str, ...] = ()
     metas: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def execute(self) -> tuple[Result, pa.Table]:
@@ -104,6 +105,7 @@ class Run:
             command=self.command,
             started=started.isoformat(timespec="seconds"),
             seconds={stage: round(spent, 3) for stage, spent in sorted(self.seconds.items())},
+            work={stage: round(spent, 3) for stage, spent in sorted(self.work.items())},
             attributors=attributors,
             environment=environment(),
         )
@@ -152,7 +154,7 @@ class Run:
                         continue
                     payload = step.job.payload
                     if entry := self.store.open(payload.kind, payload.key):
-                        self._note(Outcome(step.job, value=(entry.meta, None)))
+                        self._note(Outcome(step.job, value=(entry.meta, entry.made)), fresh=False)
                         progress = True
                     else:
                         jobs.append(step.job)
@@ -165,13 +167,13 @@ class Run:
         if first := ready():
             self.engine.run(first, self.watch, follow)
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: Outcome, *, fresh: bool = True) -> None:
         payload = outcome.job.payload
         if outcome.error is None:
             meta, made = outcome.value
             self.metas[payload.key] = meta
-            if made:
-                self.seconds[outcome.job.stage] = self.seconds.get(outcome.job.stage, 0.0) + made["seconds"]
+            for spent in (self.work, self.seconds) if fresh else (self.work,):
+                spent[outcome.job.stage] = spent.get(outcome.job.stage, 0.0) + made["seconds"]
             if meta.get("status") == "diverged":
                 self.watch(Event("warning", outcome.job, text=f"{outcome.job.name} diverged: {meta['reason']}"))
         elif payload.kind in ("prediction", "study") and isinstance(outcome.error, AttributorError | JobError):

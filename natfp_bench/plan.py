@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from .errors import SpecError, UserError
 from .records import Record, digest, flatten
 from .settings import FinetuneSpec, ModelSpec, SeedsSpec, Settings
 from .spec import (
+    MATCH,
     NO_TRACE,
     AnalysisSpec,
     Preset,
@@ -30,9 +32,6 @@ Target = Literal["level", "instance"]
 
 RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
 """A level's value relative to the preset's: `x0.5` is half of it."""
-
-MATCH = "match"
-"""The value of model.feed_forward that gives a model as many parameters as the preset's."""
 
 
 class Variant(Record):
@@ -202,14 +201,20 @@ def _choices_of(task: Task, source: Source) -> Source:
 
 def _at_levels(task: Task, source: Source, chosen: Source) -> dict[str, Preset]:
     """Lay each level's values over what was chosen, and validate the whole experiment at that level."""
-    base = None if yaml_source.faults(chosen, Preset) else yaml_source.validate(chosen, Preset)
     laid, found, faults = {}, {}, []
+    wrong = yaml_source.faults(chosen, Preset)
+    if wrong and any(
+        _is_relative(value) for level in task.factor.levels for value in task.factor.values(level).values()
+    ):
+        # Relative to nothing sound, levels have no values yet that could be checked.
+        raise SpecError([chosen.fault(*fault) for fault in wrong])
+    base = None if wrong else yaml_source.validate(chosen, Preset)
     for level in task.factor.levels:
         key = ("factor", "levels", level)
         values = task.factor.values(level)
         if base:
-            values, wrong = _resolve(values, base.settings)
-            faults += [f"{source.fault(key, what)} (level {level!r})" for what in wrong]
+            values, unsolved = _resolve(values, base.settings)
+            faults += [f"{source.fault(key, what)} (level {level!r})" for what in unsolved]
         laid[level] = _overlay(values, "", source.place(key)).over(chosen)
         found[level] = yaml_source.faults(laid[level], Preset)
     if faults:
@@ -221,7 +226,19 @@ def _at_levels(task: Task, source: Source, chosen: Source) -> dict[str, Preset]:
         faults += [f"{laid[level].fault(*fault)} (level {level!r})" for fault in own if fault not in shared]
     if faults:
         raise SpecError(faults)
-    return {level: yaml_source.validate(laid[level], Preset) for level in laid}
+    levels = {level: yaml_source.validate(laid[level], Preset) for level in laid}
+    for level, preset in levels.items():
+        twin = next(other for other in levels if levels[other] == preset)
+        if twin != level:
+            what = f"levels {twin!r} and {level!r} are the same at this preset"
+            faults.append(source.fault(("factor", "levels", level), what))
+    if faults:
+        raise SpecError(faults)
+    return levels
+
+
+def _is_relative(value: Scalar) -> bool:
+    return isinstance(value, str) and (value == MATCH or bool(RELATIVE.fullmatch(value)))
 
 
 def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Scalar], list[str]]:
@@ -235,6 +252,9 @@ def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Sc
             faults.append(f"{path}: {value!r} is relative, and the preset's {flat[path]!r} is no number")
             continue
         product = flat[path] * float(relative[1])
+        if not math.isfinite(product):
+            faults.append(f"{path}: {value!r} of the preset's {flat[path]!r} is no number")
+            continue
         resolved[path] = round(product) if isinstance(flat[path], int) else product
     for path in [path for path, value in resolved.items() if value == MATCH]:
         if path != "model.feed_forward":
@@ -243,8 +263,11 @@ def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Sc
         shape = {name.removeprefix("model."): given for name, given in resolved.items() if name.startswith("model.")}
         try:
             resolved[path] = _matching(base.model.model_copy(update=shape), base)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             faults.append(f"{path}: nothing matches the preset's parameters ({error})")
+        except (ArithmeticError, TypeError):
+            # It is the rest of the level that is wrong, which its validation tells.
+            resolved[path] = base.model.feed_forward
     return resolved, faults
 
 
@@ -260,7 +283,7 @@ def _matching(shape: ModelSpec, base: Settings) -> int:
 
 
 def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chosen: Source) -> None:
-    """Refuse seeds that do nothing: a factor that is none, and replicates that are one model over again."""
+    """Refuse what does nothing: a factor that is none, and replicates that are one model over again."""
     first = next(iter(levels.values()))
     live = {f"seeds.{name}" for name in SeedsSpec.model_fields}
     if all(preset.settings.model.dropout == 0 for preset in levels.values()):
@@ -268,6 +291,11 @@ def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chose
         if task.factor.fields == ("seeds.dropout",):
             what = "'seeds.dropout' changes nothing while model.dropout is 0"
             raise SpecError([source.fault(("factor", "fields"), what)])
+    if not any(preset.settings.finetune.share for preset in levels.values()):
+        for i, path in enumerate(task.factor.fields):
+            if path.startswith("finetune."):
+                what = f"{path!r} changes nothing while finetune.share is 0"
+                raise SpecError([source.fault(("factor", "fields", i), what)])
     if first.replicates > 1 and live <= set(task.factor.fields):
         what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])

@@ -16,6 +16,9 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+MAX_EPOCHS = 4
+"""Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
+
 
 class CorpusSpec(Record):
     """Which documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
@@ -84,7 +87,7 @@ class BudgetSpec(Record):
 
     tokens: Count = Field(description="the schedule's horizon")
     batch: Count
-    epochs: Count = Field(1, description="how often each block is read")
+    epochs: int = Field(1, ge=1, le=MAX_EPOCHS, description="how often each block is read")
     stop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="end the run after this share of its steps")
 
 

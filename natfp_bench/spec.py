@@ -38,6 +38,9 @@ NO_FACTOR = {
 NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
 """Factors whose level means nothing beyond one replicate: seed 1 of two runs has nothing in common."""
 
+MATCH = "match"
+"""The value of model.feed_forward that gives a model as many parameters as the preset's."""
+
 Transform = Literal["lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"]
 
 
@@ -118,9 +121,9 @@ def leaves(model: type[Record], prefix: str = "") -> list[str]:
 
 
 def near(path: str, known: Sequence[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the dotted path nearest to one given, `lr` meaning `optimizer.lr`."""
+    """Return ` (did you mean 'x'?)` for the dotted paths nearest to one given, `width` meaning `model.width`."""
     last = [other for other in known if other.split(".")[-1] == path.split(".")[-1]]
-    return f" (did you mean {last[0]!r}?)" if len(last) == 1 else did_you_mean(path, known)
+    return f" (did you mean {' or '.join(map(repr, last))}?)" if last else did_you_mean(path, known)
 
 
 def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
@@ -217,8 +220,8 @@ def _level_faults(factor: Factor, source: Source) -> Iterable[str]:
             yield source.fault(key, f"levels {twins[0]!r} and {level!r} are the same")
     for i, path in enumerate(factor.fields):
         column = [given.get(path) for given in values.values()]
-        # Where whole levels are alike, that was said already.
-        if len(factor.fields) > 1 and all(value == column[0] for value in column):
+        # Where whole levels are alike, that was said already; what matches different models differs.
+        if len(factor.fields) > 1 and column[0] != MATCH and all(value == column[0] for value in column):
             yield source.fault(("factor", "fields", i), f"{path!r} is the same at every level, so it is no factor")
 
 

@@ -19,13 +19,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from .corpus import Corpus, Document
 from .errors import UserError
 from .records import Record, file_digest
-from .settings import TokenizerSpec
+from .settings import MAX_EPOCHS, TokenizerSpec
 
 END = "<|endoftext|>"
 """The one special token: it begins a text, and ends it."""
-
-MAX_EPOCHS = 4
-"""Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 200_000
 """Documents are encoded together until there are so many, or so much of them."""

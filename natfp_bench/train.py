@@ -136,14 +136,17 @@ def train(
     checkpoint = partial / "checkpoint.safetensors"
     if checkpoint.is_file() and not _restore(state, checkpoint):
         warn(f"{checkpoint} is damaged: the training starts over")
-    if start and not tuning and not state.step:
-        _restore(state, start / STATE)
+    if start and not tuning and not state.step and (start / STATE).is_file():
+        if not _restore(state, start / STATE):
+            warn(f"{start / STATE} is damaged: the training starts over")
+        # The line on where that run stopped is no line of this one.
+        state.log = [line for line in state.log if line["step"] % LOG_EVERY == 0]
 
     reason = _run(state, settings, blocks, run_order, stop, dropout, checkpoint, device, progress)
     model.eval()
     models.save(model, corpus / "tokenizer.json", settings.model.context, folder)
-    if settings.budget.stop < 1:
-        # What a later stop of the same run goes on from.
+    if settings.budget.stop < 1 and reason is None:
+        # What a later stop of the same run goes on from; one that diverged has taken a step too many.
         _save(state, folder / STATE)
     (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
     if reason is None:

@@ -14,7 +14,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 
 if TYPE_CHECKING:
-    from natfp_bench.spec import Settings
+    from natfp_bench.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(prose: Path) -> Settings:
     """Settings of a model that trains in about a second: width 32, two layers, 40 steps."""
-    from natfp_bench.spec import Settings
+    from natfp_bench.settings import Settings
 
     return Settings.model_validate(
         {

@@ -10,7 +10,7 @@ from natfp_bench import registry, text_classifier
 from natfp_bench.attribute import attribute
 from natfp_bench.text_classifier import TextClassifier, logistic_regression
 
-NAMES = ["majority", "unigram", "char_ngram"]
+NAMES = ["majority", "unigram", "char_ngram", "naive_bayes"]
 ODD = ["", " ", "a", "\n\n", "🙂", "👩‍👩‍👧 日本語 العربية", "\x00", "x" * 50_000]
 
 WORDS = [a + b for a in "bdfgklmnprst" for b in ("a", "ei", "o", "un")]
@@ -39,7 +39,7 @@ def accuracy(found, labels):
     return float(np.mean(np.array(found.classes)[found.proba.argmax(axis=1)] == labels))
 
 
-@pytest.mark.parametrize("name", ["unigram", "char_ngram"])
+@pytest.mark.parametrize("name", NAMES[1:])
 def test_beats_chance_on_planted_texts_and_knows_how_sure_it_is(name):
     train, labels = planted(600, 1)
     test, truth = planted(600, 2)

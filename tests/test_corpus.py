@@ -15,7 +15,7 @@ from natfp_bench import corpus
 from natfp_bench.corpus import Document, open_corpus
 from natfp_bench.errors import UserError
 from natfp_bench.records import canonical_json, digest
-from natfp_bench.spec import CorpusSpec
+from natfp_bench.settings import CorpusSpec
 
 
 def texts(*paths: Path | str) -> list[str]:
@@ -246,6 +246,51 @@ def test_chronicle_streams_repeatably_with_known_bits() -> None:
     assert first == again
     assert all(document.bits is not None and document.bits > 0 for document in first)
     assert opened.identity() != open_corpus(CorpusSpec(name="chronicle", seed=4, heldout_documents=1)).identity()
+
+
+def test_topics_part_the_embedded_corpus() -> None:
+    import itertools
+
+    def first(topics: str) -> list[str]:
+        opened = open_corpus(CorpusSpec(name="chronicle", topics=topics, heldout_documents=1))
+        return [document.text for document in itertools.islice(opened.documents(), 40)]
+
+    mill, voyage = (set("\n".join(first(topics)).split()) for topics in ("mill", "voyage"))
+    assert "miller" in mill
+    assert "miller" not in voyage
+    assert first("mill") == first(" mill ,")
+    assert first("mill,voyage") != first("mill")
+    assert first("") == first(",")
+
+
+def test_topics_are_part_of_a_corpus_identity() -> None:
+    def identity(topics: str) -> str:
+        return digest(open_corpus(CorpusSpec(name="chronicle", topics=topics, heldout_documents=1)).identity())
+
+    assert len({identity(topics) for topics in ("", "mill", "voyage", "mill,voyage")}) == 4
+    assert identity("mill") == identity(" mill,")
+
+
+@pytest.mark.parametrize(
+    ("topics", "said"),
+    [
+        ("mill,voyge", "unknown topic 'voyge' (did you mean 'voyage'?)\n  known: harvest, voyage, mill, "),
+        ("mill,mill", "a topic stands twice in 'mill,mill'"),
+    ],
+)
+def test_topics_that_are_none(topics: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        open_corpus(CorpusSpec(name="chronicle", topics=topics, heldout_documents=1))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["text:{folder}/a.txt", "hf:{folder}"])
+def test_only_the_embedded_corpus_knows_topics(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "a.txt", "text")
+    with pytest.raises(
+        UserError, match=r"corpus\.topics 'mill': corpus '.*' knows no topics\n  --corpus chronicle does"
+    ):
+        open_corpus(CorpusSpec(name=name.format(folder=tmp_path), topics="mill", heldout_documents=1))
 
 
 # Data sets of the Hub, by a local folder: what the library streams is the same.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
-from test_pipeline import BASELINE, files, plant, scores, task_file
+from test_pipeline import BASELINE, LEAN, files, plant, scores, task_file
 
 from natfp_bench import results
 from natfp_bench.errors import SpecError, StoreError, UserError
@@ -59,7 +59,7 @@ factor:
 
 def test_a_variant_that_diverges_is_kept_out(bench: Bench, tmp_path: Path) -> None:
     folder = task_file(tmp_path / "tasks", "lr", DIVERGING % "low: 3e-3, mid: 4e-3, absurd: 1e5")
-    result, written = bench.run("lr", include=[folder], baselines="unigram")
+    result, written = bench.run("lr", include=[folder], baselines="unigram", overrides=LEAN)
     statuses = {variant.level: variant.status for variant in result.variants}
     assert statuses == {"low": "ok", "mid": "ok", "absurd": "diverged"}
     bad = result.variants[2]
@@ -102,10 +102,12 @@ def test_a_replicate_with_a_diverged_variant_is_left_out_whole() -> None:
 
 
 def test_variants_left_out_beside_a_diverged_one_are_named() -> None:
-    from natfp_bench.analysis import VariantKeys, left_out
+    from natfp_bench.analysis import left_out
+    from natfp_bench.evidence import VariantKeys
     from natfp_bench.plan import make_plan
 
-    variants = [VariantKeys(variant, "", "", ()) for variant in make_plan("init_seed_id", "smoke").variants]
+    planned = make_plan("init_seed_id", "smoke").variants
+    variants = [VariantKeys(variant, "", "", None, None, (), {}) for variant in planned]
     bad = {"init1/r0"}
     assert left_out(variants, variants, set()) == []
     [check] = left_out(variants, [of for of in variants if of.variant.replicate == 1], bad)
@@ -114,11 +116,13 @@ def test_variants_left_out_beside_a_diverged_one_are_named() -> None:
     assert left_out(variants, [of for of in variants if of.variant.name not in bad], bad) == []
 
 
-@pytest.mark.parametrize("damage", ["sample", "model", "score", "prediction", "corpus"])
+@pytest.mark.parametrize("damage", ["sample", "model", "score", "prediction", "study", "corpus"])
 def test_damage_is_mended_on_the_way(bench: Bench, seed_run: Any, tmp_path: Path, damage: str) -> None:
     store = tmp_path / "store"
     shutil.copytree(bench.store, store)
-    victim = next(path for path in files(store, damage, seed_run[0]) if path.suffix in (".parquet", ".safetensors"))
+    endings = (".json",) if damage == "study" else (".parquet", ".safetensors")
+    found = files(store, damage, seed_run[0])
+    victim = next(path for path in found if path.suffix in endings and path.name != "manifest.json")
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 0x10
     victim.write_bytes(content)

@@ -10,7 +10,7 @@ import pytest
 from natfp_bench import keys
 from natfp_bench.pipeline import protocol_digest, resolve_keys
 from natfp_bench.plan import Plan, make_plan, plan_file
-from natfp_bench.spec import (
+from natfp_bench.settings import (
     BudgetSpec,
     CorpusSpec,
     ModelSpec,
@@ -18,9 +18,9 @@ from natfp_bench.spec import (
     SamplingSpec,
     ScheduleSpec,
     Settings,
-    SplitSpec,
     TokenizerSpec,
 )
+from natfp_bench.spec import AnalysisSpec, SplitSpec
 
 
 @pytest.fixture
@@ -44,44 +44,50 @@ def with_(settings: Settings, section: str, **changes: Any) -> Settings:
 
 def all_keys(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[str, str]:
     variant = plan.variants[0].model_copy(update={"settings": settings})
-    corpus = keys.corpus_key(settings, identity)
+    corpus = keys.corpus_key(settings, identity, identity)
     model = keys.model_key(settings, plan.seed, corpus)
-    samples = keys.sample_keys(variant, plan, model)
+    samples = [keys.sample_keys(variant, plan, model)] * 2
+    labels, digest = ["a", "b"], "0" * 64
     return {
         "corpus": corpus,
         "model": model,
-        "sample": samples[0],
-        "score": keys.score_key(model, settings.sampling, samples, plan),
-        "prediction": keys.prediction_key("0" * 64, "level", ["a", "b"], [samples, samples], plan),
-        "stream": str(keys.stream_name(model, settings.sampling, plan.seed)),
-        "scorer": str(keys.distribution(settings.sampling)),
+        "sample": samples[0][0],
+        "transfer": keys.transfer_key(settings, plan, model),
+        "score": keys.score_key(model, settings, samples, plan),
+        "prediction": keys.prediction_key(digest, labels, samples, [True, True], plan),
+        "study": keys.study_key("length", digest, labels, samples, plan, analysis=plan.analysis),
+        "stream": str(keys.stream_name(model, settings, plan.seed)),
+        "scorer": str(keys.distribution(settings)),
     }
 
 
 @pytest.fixture
 def plan() -> Plan:
     made = make_plan("seed_id", "smoke")
-    return made.model_copy(update={"texts": 200, "split": SplitSpec(test_every=4), "seed": 0})
+    pinned = {"texts": 200, "split": SplitSpec(test_every=4), "analysis": AnalysisSpec(), "seed": 0}
+    return made.model_copy(update=pinned)
 
 
-IDENTITY = {"chronicle": 1, "seed": 0}
+IDENTITY = {"chronicle": 1, "seed": 0, "topics": []}
 
 
 def test_golden(settings: Settings, plan: Plan) -> None:
     """A change here makes every store anew: mean it, and raise the stage's version in `keys.VERSIONS`."""
     found = all_keys(settings, plan, IDENTITY)
     assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
-        "corpus": "910c25464f42212f",
-        "model": "e1b90372212ea1a2",
-        "sample": "5336ec236679fbbb",
-        "score": "47df69f3726a5a08",
-        "prediction": "fcabcaea300b44a7",
+        "corpus": "1e43cff35526ad61",
+        "model": "c1294d7f347b394e",
+        "sample": "640c88ad05e2ac1e",
+        "transfer": "74daf027da5f3817",
+        "score": "a131d52ee33dd6b4",
+        "prediction": "6170c1bca1d636f4",
+        "study": "2a03f06daaf82c56",
     }
 
 
-DATA = {"corpus", "model", "sample", "score", "prediction", "stream"}
+DATA = {"corpus", "model", "sample", "transfer", "score", "prediction", "study", "stream"}
 TRAINING = DATA - {"corpus"}
-DRAWING = {"sample", "score", "prediction"}
+DRAWING = {"sample", "transfer", "score", "prediction", "study"}
 SHAPE = {*DRAWING, "stream", "scorer"}
 
 
@@ -93,6 +99,14 @@ SHAPE = {*DRAWING, "stream", "scorer"}
         ("model", {"context": 64}, DATA),
         ("budget", {"tokens": 120_000}, DATA),
         ("budget", {"batch": 8}, TRAINING),  # as many blocks, in smaller steps
+        ("budget", {"batch": 10}, DATA),  # two blocks fewer, in whole steps
+        ("budget", {"epochs": 2}, DATA),
+        ("budget", {"stop": 0.5}, TRAINING),  # the horizon's blocks are there already
+        ("finetune", {"share": 0.5}, DATA),
+        ("finetune", {"seed": 1}, TRAINING),
+        ("finetune", {"lr": 0.5}, TRAINING),
+        ("optimizer", {"name": "muon"}, TRAINING),
+        ("optimizer", {"momentum": 0.9}, TRAINING),
         ("corpus", {"heldout_documents": 60}, DATA),
         ("model", {"width": 64}, TRAINING),
         ("model", {"dropout": 0.1}, TRAINING),
@@ -104,7 +118,9 @@ SHAPE = {*DRAWING, "stream", "scorer"}
         ("seeds", {"data_order": 1}, TRAINING),
         ("seeds", {"dropout": 1}, TRAINING),
         ("numerics", {"dtype": "bfloat16"}, TRAINING),
-        ("numerics", {"threads": 2}, TRAINING),
+        ("numerics", {"threads": 2}, {*TRAINING, "scorer"}),
+        ("serve", {"dtype": "bfloat16"}, SHAPE),
+        ("serve", {"quantization": "int8"}, SHAPE),
         ("numerics", {"micro_batch": 4}, TRAINING),
         ("rerun", {"rerun": 1}, TRAINING),
         ("sampling", {"temperature": 0.7}, SHAPE),
@@ -140,7 +156,35 @@ def test_the_seed_counts_and_the_corpus_stays(settings: Settings, plan: Plan) ->
 def test_the_split_counts_for_predictions_and_scores(settings: Settings, plan: Plan) -> None:
     before = all_keys(settings, plan, IDENTITY)
     other = all_keys(settings, plan.model_copy(update={"split": SplitSpec(test_every=5)}), IDENTITY)
-    assert {name for name in before if before[name] != other[name]} == {"score", "prediction"}
+    assert {name for name in before if before[name] != other[name]} == {"transfer", "score", "prediction", "study"}
+
+
+def test_what_is_studied_counts_for_studies_alone(settings: Settings, plan: Plan) -> None:
+    before = all_keys(settings, plan, IDENTITY)
+    other = all_keys(settings, plan.model_copy(update={"analysis": AnalysisSpec(permutations=9)}), IDENTITY)
+    assert {name for name in before if before[name] != other[name]} == {"study"}
+    found = {
+        keys.study_key(study, digest, labels, [["s"], ["t"]], plan, fold=fold)
+        for study in ("length", "pooled")
+        for digest in "de"
+        for labels in (["a", "b"], ["b", "a"])
+        for fold in ("unseen_prompt", "unseen_replicate")
+    }
+    assert len(found) == 16
+
+
+def test_the_whole_corpus_counts_where_a_part_of_it_is_trained_on(settings: Settings) -> None:
+    part, whole = {**IDENTITY, "topics": ["mill"]}, IDENTITY
+    found = {keys.corpus_key(settings, a, b) for a in (part, whole) for b in (part, whole)}
+    assert len(found) == 4
+
+
+def test_test_rows_drawn_in_another_way_are_an_entry_of_their_own(settings: Settings, plan: Plan) -> None:
+    hot = with_(settings, "sampling", temperature=1.3)
+    known = {keys.transfer_key(settings, plan, "m"), keys.transfer_key(hot, plan, "m")}
+    known |= {keys.transfer_key(settings, plan.model_copy(update={"texts": 100}), "m")}
+    known |= set(keys.sample_keys(plan.variants[0].model_copy(update={"settings": settings}), plan, "m"))
+    assert len(known) == 5
 
 
 def test_a_limit_is_a_prefix(settings: Settings, plan: Plan) -> None:
@@ -151,17 +195,19 @@ def test_a_limit_is_a_prefix(settings: Settings, plan: Plan) -> None:
         assert keys.sample_keys(variant, plan.model_copy(update={"texts": texts}), "m") == whole[:blocks]
 
 
-def test_a_baseline_counts_by_its_digest_target_and_labels(plan: Plan) -> None:
-    samples = [["s0"], ["s1"]]
+def test_a_baseline_counts_by_its_digest_labels_and_what_it_knows(plan: Plan) -> None:
+    samples, all_ = [["s0"], ["s1"]], [True, True]
     found = {
-        keys.prediction_key("d", "level", ["a", "b"], samples, plan),
-        keys.prediction_key("e", "level", ["a", "b"], samples, plan),
-        keys.prediction_key("d", "instance", ["a", "b"], samples, plan),
-        keys.prediction_key("d", "level", ["a", "c"], samples, plan),
-        keys.prediction_key("d", "level", ["a", "b"], samples[::-1], plan),
-        keys.prediction_key("d", "level", ["a", "b"], samples, plan.model_copy(update={"texts": 100})),
+        keys.prediction_key("d", ["a", "b"], samples, all_, plan),
+        keys.prediction_key("e", ["a", "b"], samples, all_, plan),
+        keys.prediction_key("d", ["a/r0", "b/r0"], samples, all_, plan),
+        keys.prediction_key("d", ["a", "c"], samples, all_, plan),
+        keys.prediction_key("d", ["a", "b"], samples[::-1], all_, plan),
+        keys.prediction_key("d", ["a", "b"], samples, [True, False], plan),
+        keys.prediction_key("d", ["a", "b"], samples, all_, plan.model_copy(update={"texts": 100})),
+        keys.prediction_key("d", ["a", "b"], samples, all_, plan.model_copy(update={"seed": 1})),
     }
-    assert len(found) == 6
+    assert len(found) == 8
 
 
 def test_where_a_text_lies_is_in_no_key(prose: Path, tmp_path: Path) -> None:
@@ -194,7 +240,7 @@ def test_variants_of_one_model_share_it_and_no_random_number(prose: Path) -> Non
     assert len({of.samples for of in found}) == 4
     plan = make_plan("null_id", "smoke")
     streams = {
-        keys.stream_name(of.model, variant.settings.sampling, plan.seed)
+        keys.stream_name(of.model, variant.settings, plan.seed)
         for of, variant in zip(found, plan.variants, strict=True)
     }
     assert len(streams) == 4

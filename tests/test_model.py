@@ -13,7 +13,7 @@ from natfp_bench import model as models
 from natfp_bench import tokens, train
 from natfp_bench.errors import UserError
 from natfp_bench.plan import parameters
-from natfp_bench.spec import ModelSpec, NumericsSpec
+from natfp_bench.settings import ModelSpec, NumericsSpec, ServeSpec
 
 CPU = torch.device("cpu")
 ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
@@ -64,7 +64,7 @@ def test_a_checkpoint_folder_is_an_ordinary_one(
     built = models.build(spec(architecture=architecture, tied_embeddings=tied), 300, end, "a").eval()
     models.save(built, tiny_corpus / "tokenizer.json", 32, tmp_path)
     row = torch.randint(0, 300, (3, 32), generator=torch.Generator().manual_seed(0))
-    ours = models.load(tmp_path, NumericsSpec(), CPU)
+    ours = models.load(tmp_path, ServeSpec(), CPU)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
     with torch.no_grad():
         expected = built(input_ids=row).logits
@@ -82,9 +82,86 @@ def test_a_checkpoint_folder_is_an_ordinary_one(
 
 
 def test_bfloat16_is_loaded_as_asked(tiny_model: Path) -> None:
-    loaded = models.load(tiny_model, NumericsSpec(dtype="bfloat16"), CPU)
+    loaded = models.load(tiny_model, ServeSpec(dtype="bfloat16"), CPU)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
     assert not loaded.training
+
+
+# Eight bits.
+
+
+def channels(name: str, weight: torch.Tensor, architecture: str) -> torch.Tensor:
+    """A matrix with one row an output channel: GPT-2 keeps those of its layers the other way round."""
+    inner = architecture == "gpt2" and not any(part in name for part in ("wte", "wpe", "lm_head"))
+    return weight.T if inner else weight
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_int8_puts_every_matrix_on_a_grid_a_channel(architecture: str, tied: bool) -> None:
+    """w = s q with whole |q| <= 127 and s = max|w| / 127, from torch's own rounding: not from `quantize`."""
+    built = models.build(spec(architecture=architecture, tied_embeddings=tied), 300, 0, "a")
+    before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
+    models.quantize(built)
+    matrices = 0
+    for name, parameter in built.named_parameters():
+        if parameter.ndim < 2:
+            assert torch.equal(parameter, before[name]), "vectors stay as they are"
+            continue
+        matrices += 1
+        old, new = (channels(name, weight.detach(), architecture).double() for weight in (before[name], parameter))
+        scale = old.abs().amax(1, keepdim=True) / 127
+        grid = new / scale
+        assert torch.allclose(grid, grid.round(), atol=1e-4), name
+        assert grid.abs().max() <= 127 + 1e-4
+        assert (grid.abs().amax(1) > 127 - 1e-4).all(), "each channel uses the whole range"
+        assert ((new - old).abs() <= scale * (0.5 + 1e-4)).all(), "to the nearest"
+        assert not torch.equal(new, old)
+    assert matrices > 8
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_int8_of_int8_changes_nothing(architecture: str) -> None:
+    built = models.build(spec(architecture=architecture), 300, 0, "a")
+    models.quantize(built)
+    before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
+    models.quantize(built)
+    for name, parameter in built.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+
+
+def test_int8_leaves_a_dead_channel_dead() -> None:
+    built = models.build(spec(), 300, 0, "a")
+    with torch.no_grad():
+        built.get_input_embeddings().weight[7] = 0.0  # type: ignore[operator]
+    models.quantize(built)
+    weight = built.get_input_embeddings().weight  # type: ignore[operator]
+    assert (weight[7] == 0).all()
+    assert torch.isfinite(weight).all()
+
+
+def test_tied_embeddings_stay_tied_and_are_rounded_once(tiny_model: Path) -> None:
+    plain, rounded = (models.load(tiny_model, ServeSpec(quantization=how), CPU) for how in ("none", "int8"))
+    table, head = (rounded.get_input_embeddings(), rounded.get_output_embeddings())  # type: ignore[operator]
+    assert table.weight is head.weight
+    old = plain.get_input_embeddings().weight  # type: ignore[operator]
+    scale = old.abs().amax(1, keepdim=True) / 127
+    torch.testing.assert_close(table.weight, (old / scale).round() * scale)
+    assert {parameter.dtype for parameter in rounded.parameters()} == {torch.float32}
+
+
+def test_what_is_served_is_close_to_what_was_trained(tiny_model: Path) -> None:
+    row = torch.randint(0, 300, (4, 32), generator=torch.Generator().manual_seed(0))
+    served = [
+        models.load(tiny_model, ServeSpec(dtype=dtype, quantization=how), CPU)
+        for dtype in ("float32", "bfloat16")
+        for how in ("none", "int8")
+    ]
+    with torch.no_grad():
+        found = [model(input_ids=row).logits.float().log_softmax(-1) for model in served]
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert 0 < (one - other).abs().max() < 0.5
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -33,6 +33,10 @@ def build(seed):
 """
 
 
+LEAN = {"analysis.transfer": "false"}
+"""What a test overrides that needs no texts drawn in other ways."""
+
+
 def plant(folder: Path, name: str, code: str) -> str:
     """Write a baseline's folder; returns its path, as `--baseline` takes it."""
     made = folder / name
@@ -80,7 +84,7 @@ def test_a_run_is_sound(seed_run: Any) -> None:
     assert len({variant.training_multiset for variant in result.variants}) == 1
     assert differing(list(result.variants)) == {("seeds", name) for name in ("init", "data_order", "dropout")}
     found = scores(result)
-    assert set(found) == {"char_ngram", "majority", "unigram", "ceiling"}
+    assert set(found) == {"char_ngram", "majority", "naive_bayes", "unigram", "ceiling"}
     assert found["majority"].metrics["accuracy"].value == pytest.approx(0.25)
     assert found["ceiling"].metrics["accuracy"].value > 0.5
     assert found["ceiling"].log10_p is not None
@@ -88,12 +92,12 @@ def test_a_run_is_sound(seed_run: Any) -> None:
     assert {score.n_test for score in result.scores} == {4 * 50}
     assert {score.n_train for score in result.scores} == {4 * 150, None}
     for variant in result.variants:
-        assert variant.tokens_trained == 59_904
+        assert variant.tokens_trained == 61_440
         assert variant.heldout_bits_per_byte is not None
         assert 0.5 < variant.heldout_bits_per_byte.value < 4
     assert result.run.seconds["total"] > 0
     assert result.run.seconds["train"] > 0
-    assert set(result.run.attributors) == {"level/char_ngram", "level/majority", "level/unigram"}
+    assert set(result.run.attributors) == {f"level/{name}" for name in found if name != "ceiling"}
 
 
 def test_a_second_run_makes_nothing_and_starts_no_worker(bench: Bench, seed_run: Any) -> None:
@@ -125,7 +129,7 @@ def test_an_edited_baseline_is_fitted_again(bench: Bench, seed_run: Any, tmp_pat
 
 def test_a_limit_is_a_prefix(bench: Bench, seed_run: Any) -> None:
     whole, folder = seed_run
-    result, limited = bench.run("seed_id", limit=80)
+    result, limited = bench.run("seed_id", limit=80, overrides=LEAN)
     assert not any(name.startswith(("train", "sample", "prepare")) for name in bench.started())
     assert result.samples is not None
     assert result.samples.per_variant == 80
@@ -174,7 +178,7 @@ def test_the_ceiling_bounds_and_its_promises_hold(seed_run: Any) -> None:
     checks = {check.name: check.ok for check in result.checks}
     assert checks["likelihood and sampler agree (level)"]
     assert {name for name in checks if "not above the ceiling" in name} == {
-        f"{name} is not above the ceiling (level)" for name in ("char_ngram", "majority", "unigram")
+        f"{name} is not above the ceiling (level)" for name in ("char_ngram", "majority", "naive_bayes", "unigram")
     }
     [likelihood] = result.likelihood
     bits = scores(result)["ceiling"].metrics["bits"]
@@ -186,7 +190,7 @@ def test_the_ceiling_bounds_and_its_promises_hold(seed_run: Any) -> None:
 
 
 def test_null_id_is_at_chance_exactly(bench: Bench) -> None:
-    result, _ = bench.run("null_id")
+    result, _ = bench.run("null_id", overrides=LEAN)
     ceiling = scores(result)["ceiling"]
     assert ceiling.metrics["accuracy"].value == ceiling.chance == 0.25
     assert ceiling.metrics["bits"].value == 0.0
@@ -229,7 +233,7 @@ factor:
 
 def test_a_control_that_leaks_fails_its_check(bench: Bench, tmp_path: Path) -> None:
     folder = task_file(tmp_path / "tasks", "leaking", COOLER)
-    result, _ = bench.run("leaking", include=[folder])
+    result, _ = bench.run("leaking", include=[folder], overrides=LEAN)
     ceiling = scores(result)["ceiling"]
     assert ceiling.log10_p is not None
     assert ceiling.log10_p < -6
@@ -270,8 +274,8 @@ def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, 
     from natfp_bench.pipeline import Run, resolve_keys
 
     run = Run(plan, [], Store(bench.store), bench.engine, "cpu", lambda _: None)
-    jobs = run._corpus_jobs(resolve_keys(plan))
-    assert len({job.name for job in jobs}) == 2
+    steps = run._corpus_steps(resolve_keys(plan))
+    assert len({step.job.name for step in steps}) == 2
 
 
 def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_path: Path) -> None:

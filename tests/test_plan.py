@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from natfp_bench import records, spec
+from natfp_bench import records, spec, yaml_source
 from natfp_bench.errors import SpecError, UserError
 from natfp_bench.plan import (
     Plan,
@@ -22,7 +23,7 @@ from natfp_bench.plan import (
     plan_file,
     recipe,
 )
-from natfp_bench.spec import ModelSpec, Settings
+from natfp_bench.settings import ModelSpec, Settings
 
 TASKS, PRESETS = sorted(spec.task_files()), sorted(spec.preset_files())
 SEEDS = {"seeds.init", "seeds.data_order", "seeds.dropout"}
@@ -30,6 +31,14 @@ SEEDS = {"seeds.init", "seeds.data_order", "seeds.dropout"}
 
 def flat(variant: Variant) -> dict[str, Any]:
     return dict(records.flatten(variant.settings.model_dump()))
+
+
+def usual(task: str, preset: str) -> dict[str, Any]:
+    """Settings of a preset as a task changes them, by dotted path, before any level has its say."""
+    data = yaml_source.load(spec.preset_files()[preset]).data["settings"]
+    for section, given_ in spec.load_task(spec.task_files()[task])[0].settings.items():
+        data[section] = data.get(section, {}) | given_
+    return dict(records.flatten(Settings.model_validate_json(json.dumps(data)).model_dump()))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -50,8 +59,17 @@ def test_one_factor_by_construction(task: str, preset: str) -> None:
             elif replicate == other_replicate:
                 assert different
                 assert different <= fields
+    base = usual(task, preset)
     for level in levels:
-        assert {path: at[level, 0][path] for path in fields} == plan.task.factor.values(level)
+        for path, value in plan.task.factor.values(level).items():
+            if value == "match":
+                assert path == "model.feed_forward"
+            elif isinstance(value, str) and value.startswith("x"):
+                # Relative values are written so that no preset needs rounding.
+                assert at[level, 0][path] == pytest.approx(base[path] * float(value[1:]), rel=1e-12)
+            else:
+                assert at[level, 0][path] == value
+        assert {path for path, value in at[level, 0].items() if value != base[path]} <= fields
     for path in fields:
         assert len({at[level, 0][path] for level in levels}) > 1
     check_one_factor(plan.variants, plan.task.factor.fields)
@@ -164,7 +182,8 @@ def faults(call: Callable[[], Any]) -> list[str]:
             {"optimizer.lrr": "3"},
             ["--set optimizer.lrr=3: unknown setting 'optimizer.lrr' (did you mean 'optimizer.lr'?)"],
         ),
-        ({"lr": "3"}, ["--set lr=3: unknown setting 'lr' (did you mean 'optimizer.lr'?)"]),
+        ({"lr": "3"}, ["--set lr=3: unknown setting 'lr' (did you mean 'optimizer.lr' or 'finetune.lr'?)"]),
+        ({"width": "3"}, ["--set width=3: unknown setting 'width' (did you mean 'model.width'?)"]),
         ({"model": "3"}, ["--set model=3: unknown setting 'model' (did you mean 'model.width'?)"]),
         ({"optimizer.lr": "no"}, ['--set optimizer.lr=no: settings.optimizer.lr must be a valid number, not "no"']),
         ({"model.width": "64.0"}, ["--set model.width=64.0: settings.model.width must be a valid integer, not 64.0"]),
@@ -225,7 +244,7 @@ def test_replicates_need_a_nuisance_seed(tmp_path: Path, monkeypatch: pytest.Mon
     Path("t.yaml").write_text(text)
     assert faults(lambda: plan_file(Path("t.yaml"), "smoke")) == [f"t.yaml:4: t {what}"]
     Path("t.yaml").write_text(text.replace("replicates: 2\n", ""))
-    assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].endswith(f"smoke.yaml:10: t {what}")
+    assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].endswith(f"smoke.yaml:11: t {what}")
 
 
 def test_a_seed_that_does_nothing_is_neither_factor_nor_nuisance(
@@ -261,6 +280,117 @@ def test_levels_may_be_what_makes_a_setting_fit(tmp_path: Path) -> None:
     assert len(found) == 1
     what = "settings: sampling.max_tokens 64 is over model.context's room of 33 (level 'short')"
     assert found[0].endswith(f"context_id.yaml:5: {what}")
+
+
+def planned(folder: Path, fields: str, levels: str, **options: Any) -> Plan:
+    """Plan a task of some fields and levels at the preset `smoke`."""
+    text = f"task: t\nversion: 1\nsummary: s\nfactor:\n  name: f\n  fields: [{fields}]\n  levels: {{{levels}}}\n"
+    (folder / "t.yaml").write_text(text)
+    return plan_file(folder / "t.yaml", "smoke", **options)
+
+
+def values(plan: Plan, path: str) -> list[Any]:
+    """A setting at each level of the first replicate."""
+    return [flat(variant)[path] for variant in plan.variants if variant.replicate == 0]
+
+
+def test_a_relative_value_is_a_multiple_of_what_the_preset_says(tmp_path: Path) -> None:
+    assert values(planned(tmp_path, "optimizer.lr", "a: x0.25, b: x1, c: x2.5"), "optimizer.lr") == [1e-3, 4e-3, 1e-2]
+    assert values(planned(tmp_path, "model.width", "a: x0.5, b: x2"), "model.width") == [16, 64]
+    found = values(planned(tmp_path, "model.layers", "a: x0.6, b: x3"), "model.layers")
+    assert found == [1, 6], "what is counted stays whole"
+    assert all(isinstance(layers, int) for layers in found)
+    assert values(planned(tmp_path, "schedule.warmup_tokens", "a: x0, b: x2"), "schedule.warmup_tokens") == [0, 10_000]
+    # A level may mix both kinds.
+    mixed = "model.width, model.heads", "a: {model.width: x0.5, model.heads: 1}, b: {model.width: x1, model.heads: 4}"
+    assert values(planned(tmp_path, *mixed), "model.width") == [16, 32]
+    assert values(planned(tmp_path, *mixed), "model.heads") == [1, 4]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+def test_a_matching_size_gives_the_nearest_number_of_parameters(tmp_path: Path, architecture: str) -> None:
+    levels = "usual: {model.layers: x1, model.feed_forward: x1}, deep: {model.layers: 3, model.feed_forward: match}, "
+    levels += "shallow: {model.layers: 1, model.feed_forward: match}"
+    plan = planned(tmp_path, "model.layers, model.feed_forward", levels, overrides={"model.architecture": architecture})
+    usual_, *others = [variant.settings.model for variant in plan.variants if variant.replicate == 0]
+    goal = parameters(usual_, 320)
+    for shape in others:
+        nearest, below, above = (
+            abs(parameters(shape.model_copy(update={"feed_forward": shape.feed_forward + step}), 320) - goal)
+            for step in (0, -1, 1)
+        )
+        assert nearest <= min(below, above)
+        assert shape.feed_forward != usual_.feed_forward
+    assert [shape.layers for shape in others] == [3, 1]
+
+
+def test_matching_holds_across_architectures(tmp_path: Path) -> None:
+    levels = ", ".join(
+        f"{name}: {{model.architecture: {name}, model.feed_forward: match}}" for name in ("gpt2", "llama", "gpt_neox")
+    )
+    sizes = values(planned(tmp_path, "model.architecture, model.feed_forward", levels), "model.feed_forward")
+    assert sizes[1] == 64, "the preset's own architecture matches itself exactly"
+    assert len(set(sizes)) == 3
+
+
+def test_replicates_are_held_out_where_there_are_any(tmp_path: Path) -> None:
+    def holds_out(task: str, **overrides: str) -> bool:
+        given_ = {path.replace("__", "."): value for path, value in overrides.items()}
+        return make_plan(task, "smoke", overrides=given_).holds_out_replicates
+
+    assert holds_out("lr_id")
+    assert holds_out("lr_id", split__level="unseen_replicate")
+    assert not holds_out("lr_id", split__level="unseen_prompt")
+    assert not holds_out("lr_id", replicates="1")
+    # Seed 1 of one replicate has nothing in common with seed 1 of another.
+    for task in ("init_seed_id", "data_order_id", "dropout_seed_id", "finetune_seed_id"):
+        assert not holds_out(task)
+    assert not holds_out("null_id", replicates="2")
+    assert not holds_out("null_run_id", replicates="2")
+    what = "a seed, whose levels mean nothing on another replicate: take unseen_prompt"
+    assert faults(lambda: holds_out("init_seed_id", split__level="unseen_replicate")) == [
+        f"--set split.level=unseen_replicate: init_seed_id varies {what}"
+    ]
+    assert faults(lambda: holds_out("seed_id", split__level="unseen_replicate")) == [
+        "--set split.level=unseen_replicate: unseen_replicate takes 2 replicates or more, not 1",
+        f"--set split.level=unseen_replicate: seed_id varies {what}",
+    ]
+    (tmp_path / "presets").mkdir()
+    preset = (spec.preset_files()["smoke"]).read_text().replace("include: quick.yaml", "include: quick_.yaml")
+    (tmp_path / "presets" / "mine.yaml").write_text(preset + "split: {level: unseen_replicate}\n")
+    (tmp_path / "presets" / "quick_.yaml").write_text(spec.preset_files()["quick"].read_text())
+    [fault] = faults(lambda: make_plan("lr_id", "mine", overrides={"replicates": "1"}, include=[tmp_path]))
+    assert fault.endswith("presets/mine.yaml:12: unseen_replicate takes 2 replicates or more, not 1")
+
+
+def test_texts_are_cut_where_tokenizers_differ() -> None:
+    plans = {task: make_plan(task, "smoke") for task in ("seed_id", "tokenizer_id", "data_id")}
+    assert {task: (plan.shared_tokenizer, plan.cut) for task, plan in plans.items()} == {
+        "seed_id": (True, None),
+        "tokenizer_id": (False, 32),
+        "data_id": (True, None),
+    }
+
+
+def test_steps_blocks_and_tokens_by_hand() -> None:
+    def of(**given_: Any) -> Settings:
+        data = make_plan("seed_id", "smoke").variants[0].settings.model_dump()
+        for path, value in given_.items():
+            section, name = path.split("__")
+            data[section][name] = value
+        return Settings.model_validate(data)
+
+    plain = of()  # 120 steps of 16 sequences of 32 tokens
+    assert (plain.steps, plain.stop_step, plain.finetune_steps) == (120, 120, 0)
+    assert (plain.unique_blocks, plain.tokens_trained) == (1920, 61_440)
+    half = of(budget__stop=0.5)
+    assert (half.steps, half.stop_step, half.unique_blocks, half.tokens_trained) == (120, 60, 1920, 30_720)
+    twice = of(budget__epochs=2)
+    assert (twice.steps, twice.unique_blocks, twice.tokens_trained) == (120, 960, 61_440)
+    assert of(budget__epochs=4, budget__tokens=61_440 - 512).unique_blocks == 476
+    tuned = of(finetune__share=0.25)
+    assert (tuned.steps, tuned.finetune_steps, tuned.unique_blocks) == (120, 30, 1920)
+    assert tuned.tokens_trained == 61_440 * 5 // 4
 
 
 def test_limit_and_seed() -> None:
@@ -323,10 +453,10 @@ def test_overview_of_an_empty_store(tmp_path: Path) -> None:
     plan = make_plan("null_id", "smoke", limit=50)
     found = overview(plan, tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    # One model, sampled four times: 117 whole steps of 16 sequences of 32 tokens within 60,000 tokens.
-    assert [variant.tokens for variant in found.variants] == [117 * 16 * 32] * 4
+    # One model, sampled four times: 120 whole steps of 16 sequences of 32 tokens.
+    assert [variant.tokens for variant in found.variants] == [120 * 16 * 32] * 4
     assert found.models_to_train == 1
-    assert found.tokens_to_train == 117 * 16 * 32
+    assert found.tokens_to_train == 120 * 16 * 32
     assert found.training_seconds is None
     assert [variant.differs for variant in found.variants] == [{"sampling.stream": stream} for stream in range(4)]
     assert not any(variant.trained or variant.sampled for variant in found.variants)

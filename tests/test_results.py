@@ -50,7 +50,9 @@ def test_the_document_has_the_published_shape(seed_run: Any) -> None:
     assert data["schema"] == 1
     assert set(data) >= {"overrides", "task", "preset", "factor", "corpus", "variants", "samples", "scores", "run"}
     score = data["scores"][0]
-    assert set(score["metrics"]) == {"accuracy", "identifiability", "bits", "macro_f1", "log_loss"}
+    with_interval = {"accuracy", "identifiability", "bits", "macro_f1", "log_loss"}
+    assert set(score["metrics"]) == with_interval | {"pairwise_auroc", "calibration_error"}
+    assert {name for name, found in score["metrics"].items() if found["method"] != "none"} == with_interval
     assert set(score["metrics"]["accuracy"]) == {"value", "low", "high", "method", "units", "n_units"}
     assert set(score["attributor"]) == {"name", "version", "digest", "access", "floor"}
     assert data["scores"][-1]["attributor"]["access"] == "likelihood"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from natfp_bench import plan, resources, spec
+from natfp_bench import plan, resources, spec, transforms
 from natfp_bench.errors import SpecError, UserError
+from natfp_bench.settings import Settings
 
 TASK = """\
 task: t
@@ -101,7 +103,12 @@ def test_a_sound_task(folder: Path) -> None:
         # fields
         ("[optimizer.lr]", "[]", ["t.yaml:6: factor.fields holds 0, and must hold 1 or more"]),
         ("[optimizer.lr]", "optimizer.lr", ['t.yaml:6: factor.fields must be a list, not "optimizer.lr"']),
-        ("[optimizer.lr]", "[lr]", ["t.yaml:6: unknown field 'lr' (did you mean 'optimizer.lr'?)"]),
+        ("[optimizer.lr]", "[width]", ["t.yaml:6: unknown field 'width' (did you mean 'model.width'?)"]),
+        (
+            "[optimizer.lr]",
+            "[lr]",
+            ["t.yaml:6: unknown field 'lr' (did you mean 'optimizer.lr' or 'finetune.lr'?)"],
+        ),
         ("[optimizer.lr]", "[optimizer]", ["t.yaml:6: unknown field 'optimizer' (did you mean 'optimizer.lr'?)"]),
         ("[optimizer.lr]", "[optimizer.lr, optimizer.lr]", ["t.yaml:6: field 'optimizer.lr' stands twice"]),
         (
@@ -111,8 +118,8 @@ def test_a_sound_task(folder: Path) -> None:
         ),
         (
             "[optimizer.lr]",
-            "[tokenizer.vocabulary]",
-            ["t.yaml:6: 'tokenizer.vocabulary' is no factor: the ceiling needs a shared tokenizer"],
+            "[tokenizer.train_bytes]",
+            ["t.yaml:6: 'tokenizer.train_bytes' is no factor: it says how much a tokenizer is learnt from, not which"],
         ),
         # the rest of the file
         ("task: t\n", "task: other\n", ["t.yaml:1: the task is called 'other' and its file 't'"]),
@@ -176,6 +183,178 @@ def test_a_sound_task(folder: Path) -> None:
 def test_faults_of_a_task(old: str, new: str, expected: list[str]) -> None:
     assert old in TASK
     assert sorted(faults(TASK.replace(old, new, 1))) == expected
+
+
+def varying(fields: str, levels: str, more: str = "") -> str:
+    """A task of some fields and levels, told from line 6 on."""
+    lines = [f"    {level}\n" for level in levels.split("; ")]
+    text = "task: t\nversion: 1\nsummary: s\nfactor:\n  name: f\n"
+    return f"{text}  fields: [{fields}]\n  levels:\n{''.join(lines)}{more}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "levels", "expected"),
+    [
+        # relative values
+        (
+            "optimizer.name",
+            "a: adamw; b: x2",
+            ["t.yaml:9: optimizer.name: 'x2' is relative, and the preset's 'adamw' is no number (level 'b')"],
+        ),
+        (
+            "model.tied_embeddings",
+            "a: x2; b: true",
+            ["t.yaml:8: model.tied_embeddings: 'x2' is relative, and the preset's True is no number (level 'a')"],
+        ),
+        (
+            "optimizer.lr",
+            "a: x0; b: x1e3",
+            [
+                "t.yaml:8: settings.optimizer.lr must be greater than 0, not 0.0 (level 'a')",
+                "t.yaml:9: settings.optimizer.lr must be a valid number, not \"x1e3\" (level 'b')",
+            ],
+        ),
+        (
+            "model.heads",
+            "a: x0.5; b: x1.5",
+            ["t.yaml:9: settings.model: width 32 is not a multiple of heads 3 (level 'b')"],
+        ),
+        (
+            "model.width",
+            "a: x1; b: x" + "9" * 400,
+            [f"t.yaml:9: model.width: 'x{'9' * 400}' of the preset's 32 is no number (level 'b')"],
+        ),
+        # levels that only differ on paper
+        ("optimizer.lr", "a: 4e-3; b: x2; c: x1", ["t.yaml:10: levels 'a' and 'c' are the same at this preset"]),
+        ("model.layers", "a: x1; b: x1.1", ["t.yaml:9: levels 'a' and 'b' are the same at this preset"]),
+        ("model.feed_forward", "a: match; b: x1", ["t.yaml:9: levels 'a' and 'b' are the same at this preset"]),
+        # sizes that match
+        (
+            "schedule.name",
+            "a: cosine; b: match",
+            ["t.yaml:9: schedule.name: 'match' is for model.feed_forward, whose size is found for it (level 'b')"],
+        ),
+        (
+            "model.layers, model.feed_forward",
+            "a: {model.layers: 40, model.feed_forward: match}; b: {model.layers: 1, model.feed_forward: match}",
+            [
+                "t.yaml:8: model.feed_forward: nothing matches the preset's parameters "
+                "(the rest of the model is larger already) (level 'a')"
+            ],
+        ),
+        (
+            "model.layers, model.feed_forward",
+            "a: {model.layers: x0, model.feed_forward: match}; b: {model.layers: 1, model.feed_forward: match}",
+            ["t.yaml:8: settings.model.layers must be greater than 0, not 0 (level 'a')"],
+        ),
+        (
+            "model.architecture, model.feed_forward",
+            "a: {model.architecture: gpt3, model.feed_forward: match}; b: {model.architecture: gpt2, "
+            "model.feed_forward: match}",
+            [
+                't.yaml:8: settings.model.architecture: "gpt3" is none of llama, gpt2, gpt_neox '
+                "(did you mean 'gpt2'?) (level 'a')"
+            ],
+        ),
+        (
+            "model.width, model.feed_forward",
+            "a: {model.width: 1e300, model.feed_forward: match}; b: {model.width: x0.5, model.feed_forward: match}",
+            ["t.yaml:8: settings.model.width must be a valid integer, not 1e+300 (level 'a')"],
+        ),
+        # data
+        (
+            "budget.batch",
+            "a: 16; b: 7",
+            ["t.yaml:7: batch sizes must divide the token budget, or the models would not read the same data"],
+        ),
+        (
+            "budget.batch",
+            "a: 16; b: x0.7",
+            ["t.yaml:7: batch sizes must divide the token budget, or the models would not read the same data"],
+        ),
+        (
+            "budget.epochs",
+            "a: 1; b: 5",
+            ["t.yaml:9: settings.budget.epochs must be less than or equal to 4, not 5 (level 'b')"],
+        ),
+        # parts of a run
+        (
+            "budget.stop",
+            "a: 0.001; b: 1.0",
+            ["t.yaml:8: settings: budget.stop 0.001 ends the run before its first of 120 steps (level 'a')"],
+        ),
+        (
+            "budget.stop",
+            "a: 0; b: 1.01",
+            [
+                "t.yaml:8: settings.budget.stop must be greater than 0, not 0 (level 'a')",
+                "t.yaml:9: settings.budget.stop must be less than or equal to 1, not 1.01 (level 'b')",
+            ],
+        ),
+        (
+            "finetune.share",
+            "a: 0; b: 0.001",
+            ["t.yaml:9: settings: finetune.share 0.001 is less than one step of 512 tokens (level 'b')"],
+        ),
+        ("finetune.seed", "a: 0; b: 1", ["t.yaml:6: 'finetune.seed' changes nothing while finetune.share is 0"]),
+        ("finetune.lr", "a: 0.5; b: 1", ["t.yaml:6: 'finetune.lr' changes nothing while finetune.share is 0"]),
+        # what is no factor
+        (
+            "corpus.name",
+            "a: chronicle; b: text:x",
+            [
+                "t.yaml:6: 'corpus.name' is no factor: models of different corpora differ in everything; "
+                "a corpus's topics can be a factor"
+            ],
+        ),
+        (
+            "sampling.max_tokens",
+            "a: 16; b: 32",
+            ["t.yaml:6: 'sampling.max_tokens' is no factor: texts are compared at one length"],
+        ),
+    ],
+)
+def test_faults_of_levels(fields: str, levels: str, expected: list[str]) -> None:
+    assert sorted(faults(varying(fields, levels))) == expected
+
+
+def test_a_run_that_is_stopped_early_is_not_fine_tuned() -> None:
+    assert faults(varying("budget.stop", "a: 0.5; b: 1.0", "settings: {finetune: {share: 0.5}}\n")) == [
+        "t.yaml:8: settings: a run that is stopped early (budget.stop) is not fine-tuned (finetune.share) (level 'a')"
+    ]
+
+
+def test_sizes_that_break_their_promise_are_a_fault() -> None:
+    text = varying(
+        "model.width, model.heads", "a: {model.width: 32, model.heads: 2}; b: {model.width: 64, model.heads: 4}"
+    )
+    text = text.replace("  name: f\n", "  name: f\n  matched: 0.05\n")
+    assert faults(text) == ["t.yaml:6: parameters are promised to agree within 0.05: a 30,880, b 78,144"]
+    Path("t.yaml").write_text(text.replace("0.05", "0.99").replace("64", "40"))
+    assert len(plan.plan_file(Path("t.yaml"), "smoke").variants) == 4
+
+
+def test_what_is_wrong_with_the_preset_is_not_told_of_levels_that_are_relative_to_it() -> None:
+    text = varying("optimizer.lr", "a: x0.5; b: x2", "settings: {model: {width: wide}}\n")
+    assert faults(text) == ['t.yaml:10: settings.model.width must be a valid integer, not "wide"']
+    text = varying("model.context", "a: x2; b: x4", "settings: {sampling: {max_tokens: 64}}\n")
+    assert faults(text) == ["t.yaml:10: settings: sampling.max_tokens 64 is over model.context's room of 32"]
+
+
+def test_a_preset_may_name_known_transforms_alone(folder: Path) -> None:
+    (folder / "presets").mkdir()
+    text = (resources.tasks() / "presets" / "quick.yaml").read_text()
+    known = [name for name in transforms.TRANSFORMS if name in text]
+    assert len(known) == 6
+    assert set(typing.get_args(spec.Transform)) == set(transforms.TRANSFORMS)
+    Path("presets/mine.yaml").write_text(text.replace("lower_case", "upper_case"))
+    Path("t.yaml").write_text(TASK)
+    with pytest.raises(SpecError) as caught:
+        plan.plan_file(Path("t.yaml"), "mine", include=[folder])
+    assert caught.value.faults == (
+        'presets/mine.yaml:11: analysis.transforms.0: "upper_case" is none of lower_case, no_punctuation, '
+        "shuffled_words, truncated, function_words, content_words (did you mean 'lower_case'?)",
+    )
 
 
 def test_a_field_that_no_level_moves_is_a_fault() -> None:
@@ -292,7 +471,7 @@ def test_bundled_presets_meet_the_schema(name: str) -> None:
 
 
 def test_leaves_are_the_dotted_paths_of_all_settings() -> None:
-    known = spec.leaves(spec.Settings)
+    known = spec.leaves(Settings)
     assert {"optimizer.lr", "seeds.init", "rerun", "sampling.texts", "model.width"} <= set(known)
     assert len(known) == len(set(known))
     assert not {"model", "seeds", "steps"} & set(known)
@@ -321,6 +500,9 @@ SPLICES += [
     "[1]",
     "seeds.init",
     "-1",
+    "x0.5",
+    "x0",
+    "match",
     "0x" + "f" * 40,
 ]
 
@@ -356,6 +538,7 @@ def test_any_text_is_a_plan_or_a_fault_that_is_told(folder: Path, text: str) -> 
 
 
 VALUES = st.sampled_from([None, True, 0, 1, -1, 3.5, 1e300, 2**70, "", "x", "seeds.init", "model", "\ud800", [], {}])
+VALUES |= st.sampled_from(["x2", "x0", "x" + "9" * 400, "match"])
 VALUES |= st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner))
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from natfp_bench.errors import UserError
 from natfp_bench.spec import SplitSpec
+from natfp_bench.split import folds
 from natfp_bench.split import test_rows as rows_to_test
 
 
@@ -40,3 +41,37 @@ def test_one_prompt_cannot_be_split() -> None:
     for prompt in (0, 3):
         with pytest.raises(UserError, match="1 prompts cannot be split one in 4"):
             rows_to_test(np.full(50, prompt), SplitSpec(test_every=4))
+
+
+REPLICATES = np.array([0, 0, 1, 1, 3, 3])
+"""Two levels in each of three replicates; one between them was left out."""
+
+
+def test_unseen_prompts_alone_are_one_fit_of_all() -> None:
+    [fold] = folds("unseen_prompt", REPLICATES)
+    assert fold.number == 0
+    assert fold.known.all()
+    assert fold.tested.all()
+
+
+def test_each_replicate_is_held_out_once_at_every_level() -> None:
+    found = folds("unseen_replicate", REPLICATES)
+    assert [fold.number for fold in found] == [0, 1, 3], "a fold is named after its replicate"
+    for fold in found:
+        assert fold.tested.tolist() == (fold.number == REPLICATES).tolist()
+        assert fold.known.tolist() == (fold.number != REPLICATES).tolist()
+    assert np.sum([fold.tested for fold in found], axis=0).tolist() == [1] * 6
+
+
+def test_seen_replicates_are_those_that_the_same_fits_know() -> None:
+    unseen, seen = (folds(f"{which}_replicate", REPLICATES) for which in ("unseen", "seen"))
+    for one, other in zip(unseen, seen, strict=True):
+        assert one.number == other.number
+        assert np.array_equal(one.known, other.known), "the same fit"
+        assert np.array_equal(other.tested, other.known)
+        assert not (one.tested & other.tested).any()
+
+
+def test_no_other_split_is_known() -> None:
+    with pytest.raises(ValueError, match="no split 'unseen_level'"):
+        folds("unseen_level", REPLICATES)

@@ -18,7 +18,7 @@ from natfp_bench import tokens
 from natfp_bench.corpus import Document, open_corpus
 from natfp_bench.errors import UserError
 from natfp_bench.records import file_digest
-from natfp_bench.spec import Settings, TokenizerSpec
+from natfp_bench.settings import CorpusSpec, Settings, TokenizerSpec
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def test_text_that_spells_the_end_token_is_text(tmp_path: Path) -> None:
 def test_preparing_is_deterministic_in_another_process(tiny: Settings, tiny_corpus: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from natfp_bench import tokens; from natfp_bench.corpus import *;"
-        "from natfp_bench.spec import *; s = Settings.model_validate_json(sys.argv[1]);"
+        "from natfp_bench.settings import *; s = Settings.model_validate_json(sys.argv[1]);"
         "tokens.prepare(open_corpus(s.corpus), s.tokenizer, context=s.model.context, blocks=s.steps * s.budget.batch,"
         "heldout=s.corpus.heldout_documents, folder=Path(sys.argv[2]))"
     )
@@ -184,6 +184,67 @@ def test_four_epochs_are_the_limit(tmp_path: Path) -> None:
     assert "--set budget.tokens=" in message
 
 
+def test_repeated_blocks_count_as_often_as_they_are_read(tmp_path: Path) -> None:
+    """Half of the blocks, each read twice, are as many epochs as a corpus half as large, read once over."""
+    there = prepare(numbered(100), tmp_path, blocks=300).blocks
+    assert prepare(numbered(100), tmp_path, blocks=there // 2, reads=there // 2 * 4).blocks == there // 2
+    with pytest.raises(UserError, match="too small for the preset"):
+        prepare(numbered(100), tmp_path, blocks=there // 2, reads=there // 2 * 4 + 1)
+
+
+def test_fresh_blocks_lie_behind_the_others_and_are_never_repeated(tmp_path: Path) -> None:
+    there = prepare(numbered(100), tmp_path, blocks=300).blocks
+    assert prepare(numbered(100), tmp_path, blocks=there, fresh=5).blocks == there
+    # Blocks wanted, fresh ones among them, may be more than there are: then the others are repeated, up to four times.
+    assert prepare(numbered(100), tmp_path, blocks=4 * (there - 5) + 5, fresh=5).blocks == there
+    with pytest.raises(UserError) as caught:
+        prepare(numbered(100), tmp_path, blocks=4 * (there - 5) + 6, fresh=5)
+    message = str(caught.value)
+    assert f"{(4 * (there - 5) + 6) * 16:,} are asked for" in message
+    assert f"at least {(there + 1) * 16:,}" in message
+    with pytest.raises(UserError, match="too small for the preset"):
+        prepare(numbered(100), tmp_path, blocks=there + 5, fresh=there)
+
+
+def test_a_part_of_a_corpus_shares_tokenizer_and_held_out_documents_with_the_whole(tmp_path: Path) -> None:
+    whole, part = numbered(2000), numbered(2000, "another topic, number {}, of quite other words")
+    options = {"spec": TokenizerSpec(vocabulary=300, train_bytes=5000), "heldout": 20}
+    of_whole = prepare(whole, tmp_path / "whole", **options)
+    of_part = prepare(part, tmp_path / "part", whole=whole, **options)
+    for name in ("tokenizer.json", "heldout.parquet"):
+        assert file_digest(tmp_path / "part" / name) == file_digest(tmp_path / "whole" / name)
+    assert of_part.heldout_documents == of_whole.heldout_documents == 20
+    assert of_part.digest != of_whole.digest
+    tokenizer = tokens.load_tokenizer(tmp_path / "part" / "tokenizer.json")
+    packed = tokenizer.decode(tokens.read_blocks(tmp_path / "part", 16).reshape(-1).tolist())
+    assert packed.startswith("another topic, number 0, of quite other words")
+    assert "document" not in packed
+
+
+def test_topics_share_tokenizer_and_held_out_documents_and_no_training_text(tmp_path: Path) -> None:
+    of = {"": "", "one": "mill,market", "two": "voyage"}
+    spec = TokenizerSpec(vocabulary=300, train_bytes=20_000)
+    folders = {name: tmp_path / (name or "whole") for name in of}
+    whole = CorpusSpec(name="chronicle", heldout_documents=20)
+    for name, topics in of.items():
+        folders[name].mkdir()
+        corpus = open_corpus(whole.model_copy(update={"topics": topics}))
+        options: dict[str, Any] = {"context": 32, "blocks": 200, "heldout": 20, "whole": open_corpus(whole)}
+        tokens.prepare(corpus, spec, folder=folders[name], **options)
+    for name in ("tokenizer.json", "heldout.parquet"):
+        assert len({file_digest(folder / name) for folder in folders.values()}) == 1
+    assert len({file_digest(folder / "blocks.bin") for folder in folders.values()}) == 3
+    # What was prepared without word of a whole is what was prepared as the whole.
+    (tmp_path / "alone").mkdir()
+    tokens.prepare(open_corpus(whole), spec, folder=tmp_path / "alone", context=32, blocks=200, heldout=20)
+    for name in ("tokenizer.json", "heldout.parquet", "blocks.bin"):
+        assert file_digest(tmp_path / "alone" / name) == file_digest(folders[""] / name)
+    # Nothing that is held out is trained on.
+    tokenizer = tokens.load_tokenizer(folders["one"] / "tokenizer.json")
+    trained = tokenizer.decode(tokens.read_blocks(folders["one"], 32).reshape(-1).tolist())
+    assert not any(document.text in trained for document in tokens.read_heldout(folders["one"]))
+
+
 @pytest.mark.parametrize("documents", [(), ("one line only",), ("a", "b", "c")])
 def test_almost_nothing_is_too_small(tmp_path: Path, documents: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="too small for the preset"):
@@ -236,7 +297,7 @@ import resource
 from pathlib import Path
 from natfp_bench import tokens
 from natfp_bench.corpus import open_corpus
-from natfp_bench.spec import CorpusSpec, TokenizerSpec
+from natfp_bench.settings import CorpusSpec, TokenizerSpec
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()
 meta = tokens.prepare(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +24,11 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import AutoModelForCausalLM, get_scheduler
 
+from natfp_bench import keys, optimizers, streams, tokens, train
 from natfp_bench import model as models
-from natfp_bench import tokens, train
+from natfp_bench.corpus import open_corpus
 from natfp_bench.plan import parameters
-from natfp_bench.spec import OptimizerSpec, Settings
+from natfp_bench.settings import Settings
 from natfp_bench.train import TrainMeta
 
 CPU = torch.device("cpu")
@@ -43,19 +46,35 @@ def changed(settings: Settings, **paths: Any) -> Settings:
     return Settings.model_validate(data)
 
 
-def run(settings: Settings, corpus: Path, folder: Path, *, stop_at: int | None = None, seed: int = 0) -> TrainMeta:
-    """Train into a folder; `stop_at` interrupts it once so many steps are done."""
+def run(
+    settings: Settings,
+    corpus: Path,
+    folder: Path,
+    *,
+    stop_at: int | None = None,
+    seed: int = 0,
+    start: Path | None = None,
+    steps: list[int] | None = None,
+) -> TrainMeta:
+    """Train into a folder; `stop_at` interrupts it once so many steps are done, `steps` notes those that were taken."""
     (folder / "model").mkdir(parents=True, exist_ok=True)
     step_tokens = settings.budget.batch * settings.model.context
 
     def progress(done: int, total: int, unit: str) -> None:
-        assert total == settings.steps * step_tokens
+        assert total == (settings.finetune_steps or settings.stop_step) * step_tokens
+        if steps is not None:
+            steps.append(done // step_tokens)
         if stop_at is not None and done >= stop_at * step_tokens:
             raise KeyboardInterrupt
 
-    return train.train(
-        settings, seed, corpus, folder / "model", partial=folder / "partial", device=CPU, progress=progress
-    )
+    options: dict[str, Any] = {"device": CPU, "progress": progress, "start": start and start / "model"}
+    return train.train(settings, seed, corpus, folder / "model", partial=folder / "partial", **options)
+
+
+def fresh(settings: Settings, model: torch.nn.Module) -> train._State:
+    """Where a training begins."""
+    built = optimizers.build(model, settings.optimizer)
+    return train._State(model, built, [optimizers.schedule(optimizer, settings) for optimizer in built])
 
 
 def log(folder: Path) -> list[dict[str, float]]:
@@ -104,8 +123,9 @@ def test_every_schedule_goes_on_where_it_was(tiny: Settings, tiny_corpus: Path, 
 def test_a_killed_process_loses_nothing(tiny: Settings, tiny_corpus: Path, tmp_path: Path) -> None:
     settings = changed(tiny, model__dropout=0.1, budget__tokens=8 * 32 * 160)
     program = (
-        "import sys, torch; from pathlib import Path; from natfp_bench import train; from natfp_bench.spec import *;"
-        "s = Settings.model_validate_json(sys.argv[1]); a, b, c = map(Path, sys.argv[2:]);"
+        "import sys, torch; from pathlib import Path; from natfp_bench import train;"
+        "from natfp_bench.settings import *; s = Settings.model_validate_json(sys.argv[1]);"
+        "a, b, c = map(Path, sys.argv[2:]);"
         "train.train(s, 0, a, b, partial=c, device=torch.device('cpu'))"
     )
     folders = [tiny_corpus, tmp_path / "killed" / "model", tmp_path / "killed" / "partial"]
@@ -170,7 +190,217 @@ def test_the_rate_in_the_log_counts_what_this_process_did(
     assert rates == [0.5, pytest.approx(20 / 21, abs=1e-3), pytest.approx(10 / 11, abs=1e-3)]
 
 
+# A run that is stopped, and goes on.
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[float, Path]:
+    """Folders of one run with dropout, stopped after a quarter, a half, and never; each trained from its beginning."""
+    folders = {stop: tmp_path_factory.mktemp("stopped") / str(stop) for stop in (0.25, 0.5, 1.0)}
+    for stop, folder in folders.items():
+        run(stopping(tiny, stop), tiny_corpus, folder)
+    return folders
+
+
+def stopping(tiny: Settings, stop: float) -> Settings:
+    return changed(tiny, budget__stop=stop, model__dropout=0.2)
+
+
+@pytest.mark.parametrize(("earlier", "later"), [(0.25, 0.5), (0.5, 1.0), (0.25, 1.0)])
+def test_a_stopped_run_goes_on_bit_for_bit(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, stopped: dict[float, Path], earlier: float, later: float
+) -> None:
+    settings, steps = stopping(tiny, later), []
+    meta = run(settings, tiny_corpus, tmp_path, start=stopped[earlier], steps=steps)
+    assert steps == list(range(round(40 * earlier) + 1, round(40 * later) + 1))
+    same_run(tmp_path, stopped[later])
+    assert (meta.status, meta.steps, meta.tokens_trained) == ("ok", 40 * later, 40 * later * 8 * 32)
+    assert (tmp_path / "model" / train.STATE).is_file() == (later < 1)
+
+
+def test_a_run_to_the_end_is_the_plain_run(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, stopped: dict[float, Path]
+) -> None:
+    plain = changed(tiny, model__dropout=0.2)
+    assert plain == stopping(tiny, 1.0)
+    run(plain, tiny_corpus, tmp_path)
+    same_run(tmp_path, stopped[1.0])
+
+
+def test_stops_are_prefixes_of_one_run(tiny: Settings, tiny_corpus: Path, stopped: dict[float, Path]) -> None:
+    quarter, _, end = (log(stopped[stop]) for stop in (0.25, 0.5, 1.0))
+    assert [line["step"] for line in end] == [0, 20, 39]
+    assert [line["step"] for line in quarter] == [0, 9]
+    assert quarter[0] == end[0]
+    # The schedule does not know that it will be stopped.
+    settings = stopping(tiny, 0.25)
+    assert quarter[1]["lr"] == pytest.approx(0.5 * 4e-3 * (1 + math.cos(math.pi * (9 - 4) / (settings.steps - 4))))
+
+
+def test_a_continuation_may_be_interrupted_itself(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, stopped: dict[float, Path]
+) -> None:
+    settings, steps = stopping(tiny, 0.5), []
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tiny_corpus, tmp_path, start=stopped[0.25], stop_at=18)
+    run(settings, tiny_corpus, tmp_path, start=stopped[0.25], steps=steps)
+    assert steps == list(range(16, 21)), "its own checkpoint is nearer than the start"
+    same_run(tmp_path, stopped[0.5])
+
+
+@pytest.mark.parametrize("damage", ["missing", "half"])
+def test_a_start_without_its_state_costs_time_and_nothing_else(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, stopped: dict[float, Path], damage: str
+) -> None:
+    shutil.copytree(stopped[0.25], tmp_path / "start")
+    state = tmp_path / "start" / "model" / train.STATE
+    content = state.read_bytes()
+    state.unlink()
+    steps: list[int] = []
+    with warnings.catch_warnings(record=True, action="always") as told:
+        if damage == "half":
+            state.write_bytes(content[: len(content) // 2])
+        run(stopping(tiny, 0.5), tiny_corpus, tmp_path / "new", start=tmp_path / "start", steps=steps)
+    assert steps == list(range(1, 21))
+    assert [str(one.message).endswith("the training starts over") for one in told] == [True] * (damage == "half")
+    same_run(tmp_path / "new", stopped[0.5])
+
+
+def test_what_goes_on_from_a_diverged_run_diverges_as_if_undisturbed(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    settings = changed(tiny, optimizer__lr=1e30)
+    early, whole = (
+        run(changed(settings, budget__stop=stop), tiny_corpus, tmp_path / str(stop)) for stop in (0.25, 1.0)
+    )
+    assert early.status == whole.status == "diverged"
+    assert early.steps < 10, "it diverged before it was stopped"
+    assert run(settings, tiny_corpus, tmp_path / "on", start=tmp_path / "0.25") == whole
+
+
+# Fine-tuning.
+
+TUNED = 10
+"""Steps of the fine-tuning of `tuned`."""
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny: Settings) -> Settings:
+    """A run whose fine-tuning takes a quarter as many steps as it."""
+    return changed(tiny, finetune__share=0.25)
+
+
+@pytest.fixture(scope="module")
+def base(tiny: Settings, tuned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the corpus of a fine-tuned run and the base that it starts from, trained on that corpus."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "corpus").mkdir()
+    options = {"context": 32, "heldout": 30, "folder": folder / "corpus", **keys.blocks(tuned)}
+    meta = tokens.prepare(open_corpus(tuned.corpus), tuned.tokenizer, **options)
+    assert meta.blocks == (40 + TUNED) * 8
+    assert run(tiny, folder / "corpus", folder).status == "ok"
+    return folder
+
+
+def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Make training steps note the blocks that they are given, and do nothing else."""
+    seen: list[torch.Tensor] = []
+
+    def step(state: Any, rows: torch.Tensor, settings: Settings) -> tuple[float, float]:
+        seen.append(rows)
+        return 1.0, 1.0
+
+    monkeypatch.setattr(train, "_step", step)
+    return seen
+
+
+def test_fine_tuning_begins_with_the_weights_of_its_base(tuned: Settings, base: Path, tmp_path: Path) -> None:
+    meta = run(tuned, base / "corpus", tmp_path, start=base)
+    blocks = tokens.read_blocks(base / "corpus", 32)
+    order = 40 * 8 + streams.permutation(TUNED * 8, 0, "finetune", 0)
+    first = torch.from_numpy(blocks[order[:8]].astype(np.int64))
+    with torch.no_grad():
+        loss = AutoModelForCausalLM.from_pretrained(base / "model")(input_ids=first, labels=first).loss.item()
+    lines = log(tmp_path)
+    assert lines[0]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert [line["step"] for line in lines] == [0, TUNED - 1]
+    # A quarter of the peak rate of the run, falling to zero over the fine-tuning.
+    assert [line["lr"] for line in lines] == pytest.approx([1e-3, 1e-3 / TUNED])
+    assert (meta.status, meta.steps, meta.tokens_trained) == ("ok", TUNED, (40 + TUNED) * 8 * 32)
+    assert not (tmp_path / "model" / train.STATE).exists()
+    assert meta.weights != weights(base)
+
+
+def weights(folder: Path) -> str:
+    return train.weights_digest(AutoModelForCausalLM.from_pretrained(folder / "model"))
+
+
+def test_fine_tuning_reads_what_its_base_has_not_read(
+    tiny: Settings, tuned: Settings, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = rows_read(monkeypatch)
+    of_base = run(tiny, base / "corpus", tmp_path / "base")
+    of_tuned = run(tuned, base / "corpus", tmp_path / "tuned", start=base)
+    assert of_tuned.training_multiset != of_base.training_multiset
+    blocks = tokens.read_blocks(base / "corpus", 32).astype(np.int64)
+    place = {row.tobytes(): i for i, row in enumerate(blocks)}
+    read = [place[row.numpy().tobytes()] for rows in seen for row in rows]
+    assert sorted(read[: 40 * 8]) == list(range(40 * 8))
+    assert sorted(read[40 * 8 :]) == list(range(40 * 8, (40 + TUNED) * 8))
+    everything = np.arange((40 + TUNED) * 8)
+    assert of_tuned.training_multiset == train.multiset_digest(tokens.read_blocks(base / "corpus", 32), everything)
+
+
+def test_the_seed_of_fine_tuning_is_its_order_and_nothing_else(tuned: Settings, base: Path, tmp_path: Path) -> None:
+    found = [
+        run(changed(tuned, finetune__seed=seed), base / "corpus", tmp_path / f"{i}", start=base)
+        for i, seed in enumerate((0, 1, 2, 0))
+    ]
+    assert len({meta.weights for meta in found}) == 3
+    assert found[0] == found[3]
+    assert len({meta.training_multiset for meta in found}) == 1
+    # What led to the base is the base's: it is given, and not trained again.
+    assert (
+        run(changed(tuned, seeds__init=5), base / "corpus", tmp_path / "init", start=base).weights == found[0].weights
+    )
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_an_interrupted_fine_tuning_ends_bit_for_bit_alike(
+    tuned: Settings, base: Path, tmp_path: Path, dropout: float
+) -> None:
+    settings = changed(tuned, model__dropout=dropout)
+    whole = run(settings, base / "corpus", tmp_path / "whole", start=base)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, base / "corpus", tmp_path / "broken", start=base, stop_at=8)
+    steps: list[int] = []
+    assert run(settings, base / "corpus", tmp_path / "broken", start=base, steps=steps) == whole
+    assert steps == list(range(6, TUNED + 1))
+    same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_fine_tuning_needs_its_base(tuned: Settings, base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="starts from a base model"):
+        run(tuned, base / "corpus", tmp_path)
+
+
 # The order of the data.
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_epochs_read_fewer_blocks_more_often(
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    seen = rows_read(monkeypatch)
+    meta = run(changed(tiny, budget__epochs=epochs), tiny_corpus, tmp_path)
+    blocks = tokens.read_blocks(tiny_corpus, 32).astype(np.int64)
+    place = {row.tobytes(): i for i, row in enumerate(blocks)}
+    read = np.array([place[row.numpy().tobytes()] for rows in seen for row in rows]).reshape(epochs, -1)
+    first = list(range(320 // epochs))
+    assert [sorted(epoch) for epoch in read.tolist()] == [first] * epochs
+    assert len({tuple(epoch) for epoch in read.tolist()}) == epochs, "each in an order of its own"
+    assert meta.epochs == epochs
+    assert meta.tokens_trained == 320 * 32
 
 
 @given(st.integers(1, 40), st.integers(1, 150), st.integers(0, 5))
@@ -284,26 +514,9 @@ def test_the_log_has_the_rates_of_transformers(
     assert name == "constant" or warmup == 40 or used[-1] < 0.3 * max(used)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
-def test_weight_decay_is_on_matrices_only(tiny: Settings, architecture: str) -> None:
-    spec = tiny.model.model_copy(update={"architecture": architecture})
-    model = models.build(spec, 300, 0, "a")
-    optimizer = train.build_optimizer(model, OptimizerSpec(lr=0.1, weight_decay=0.5))
-    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    for name, parameter in model.named_parameters():
-        factor = 1 - 0.1 * 0.5 if parameter.ndim == 2 else 1.0
-        assert torch.allclose(parameter, before[name] * factor, atol=1e-7), name
-    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(before)
-
-
 def test_the_gradient_is_clipped(tiny: Settings, tiny_corpus: Path, tmp_path: Path) -> None:
     model = models.build(tiny.model, 300, 0, "a")
-    optimizer = train.build_optimizer(model, tiny.optimizer)
-    settings = changed(tiny, optimizer__clip=0.01)
-    state = train._State(model, optimizer, train._schedule(optimizer, settings))
+    state = fresh(settings := changed(tiny, optimizer__clip=0.01), model)
     rows = torch.randint(0, 300, (8, 32), generator=torch.Generator().manual_seed(0))
     _, norm = train._step(state, rows, settings)
     after = math.sqrt(sum(float((parameter.grad**2).sum()) for parameter in model.parameters()))  # type: ignore[operator]
@@ -315,11 +528,9 @@ def test_micro_batches_are_one_step(tiny: Settings) -> None:
     """Parts of a batch, a last one that is smaller among them, give the loss and the gradient of the whole."""
     rows = torch.randint(0, 300, (8, 32), generator=torch.Generator().manual_seed(0))
     found = []
-    for size in (None, 8, 3):
+    for size in (0, 8, 3):
         model = models.build(tiny.model, 300, 0, "a")
-        optimizer = train.build_optimizer(model, tiny.optimizer)
-        settings = changed(tiny, numerics__micro_batch=size)
-        state = train._State(model, optimizer, train._schedule(optimizer, settings))
+        state = fresh(settings := changed(tiny, numerics__micro_batch=size), model)
         found.append(train._step(state, rows, settings))
     assert found[0] == found[1]
     assert found[2] == pytest.approx(found[0], rel=1e-5)
