@@ -132,9 +132,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run tasks: train, sample, attribute, and rank."""
-    from . import api, console, leaderboard, registry
+    from . import api, boards, console, leaderboard, registry
     from .overview import overview
     from .pipeline import run_plan
+    from .progress import Watcher
     from .store import Store, default_root
 
     if device not in ("auto", "cpu", "cuda"):
@@ -156,7 +157,7 @@ def run(
     results: list[Result] = []
     written: list[Path] = []
     try:
-        with console.Watcher(errors) as watch:
+        with Watcher(errors) as watch:
             for plan in plans:
                 errors.print(
                     f"{plan.task.name} ({plan.preset}): {len(plan.variants)} variants, {plan.texts} texts each"
@@ -174,8 +175,8 @@ def run(
                 results.append(result)
                 written.append(folder / "result.json")
                 if not as_json:
-                    boards, _ = leaderboard.boards([folder / "result.json"])
-                    console.print_result(console.stdout(), result, boards, folder)
+                    ranked, _ = boards.boards([folder / "result.json"])
+                    console.print_result(console.stdout(), result, ranked, folder)
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is finished is kept. To go on: {shlex.join(_command())}", markup=False)
         raise typer.Exit(130) from None

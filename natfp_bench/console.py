@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .engine import Event, Job
+from .boards import Board
 from .fingerprint import TellingWord
-from .leaderboard import Board, FactorRow, Leaderboards, Row, Setting, Standing
-from .metrics import Interval
+from .leaderboard import Leaderboards
 from .overview import Overview
 from .replication import Test
-from .results import FactorStudy, Length, Result
+from .results import FactorStudy, Result
+from .sheets import Sheet, board_sheet, interval, number, printable, setting_title, sheets, spread, told_at, value
 
 WIDE = 200
 """Columns of piped output: nobody's terminal should decide where a log breaks its lines."""
@@ -41,29 +38,6 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Console for progress, warnings and errors, so that standard output can be piped."""
     return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table and how to read it, for a terminal and for a page alike.
-
-    right: columns of numbers. loose: columns that break their lines first where space is short. wide: columns that a
-    narrow terminal leaves out.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    right: Sequence[str] = ()
-    loose: Sequence[str] = ()
-    wide: Sequence[str] = ()
-    caption: str = ""
-
-    def narrow(self) -> Sheet:
-        """Leave out the wide columns."""
-        kept = [index for index, column in enumerate(self.columns) if column not in self.wide]
-        columns, rows = [self.columns[index] for index in kept], [[row[index] for index in kept] for row in self.rows]
-        return replace(self, columns=columns, rows=rows)
 
 
 def print_sheet(out: Console, sheet: Sheet) -> None:
@@ -96,193 +70,6 @@ def table(
     for row in rows:
         made.add_row(*(escape(printable(cell)) for cell in row))
     return made
-
-
-def printable(text: str) -> str:
-    """Spell out what a terminal might obey: names, errors and words may come from anywhere."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Print a number, a rounded zero without a sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def interval(found: Interval | None, digits: int = 3) -> str:
-    """Print an estimate with its 95% interval, where it has one: `0.512 0.497–0.527`."""
-    if found is None:
-        return ""
-    if found.low is None or found.high is None:
-        return number(found.value, digits)
-    dash = "–" if found.low >= 0 else " to "
-    return f"{number(found.value, digits)} {number(found.low, digits)}{dash}{number(found.high, digits)}"
-
-
-def spread(found: Interval | None, digits: int = 2) -> str:
-    """Print an estimate in short: with half its interval's width where that is Student's, `0.51 ± 0.02`, else alone."""
-    if found is None:
-        return ""
-    half = f" ± {number(found.high - found.value, digits)}" if found.method == "t" and found.high is not None else ""
-    return number(found.value, digits) + half
-
-
-def value(found: Interval | None, digits: int = 3) -> str:
-    """Print an estimate alone."""
-    return "" if found is None else number(found.value, digits)
-
-
-def p_value(log10_p: float | None) -> str:
-    """Print a p-value from its logarithm."""
-    if log10_p is None:
-        return ""
-    return f"{10**log10_p:.3f}" if log10_p > -3 else f"1e{log10_p:.0f}"
-
-
-def board_sheet(board: Board) -> Sheet:
-    """Make the table of one protocol's attributors."""
-    title = (
-        f"{board.task} ({board.preset}, {board.corpus}): which {board.target} of {board.classes}? "
-        f"chance {board.chance:.3f}, {board.n_test or 0} test texts, {board.split}"
-    )
-    # Narrow enough for 80 columns; --json has every interval.
-    columns = ("rank", "attributor", "accuracy, 95%", "ident.", "bits, 95%", "F1", "p")
-    rows = [_board_row(row) for row in board.rows]
-    return Sheet(title, columns, rows, right=("rank", "ident.", "F1", "p"), wide=("F1",))
-
-
-def _board_row(row: Row) -> Sequence[str]:
-    if row.error:
-        return ("", row.attributor, f"failed: {row.error}", "", "", "", "")
-    accuracy, bits = interval(row.accuracy), interval(row.bits)
-    cells = (accuracy, value(row.identifiability), bits, value(row.macro_f1), p_value(row.log10_p))
-    return (str(row.rank or ""), row.attributor, *cells)
-
-
-def setting_title(setting: Setting) -> str:
-    """Name what the figures of a table have in common."""
-    texts = [] if setting.texts is None else [f"{setting.texts:,} texts a variant"]
-    seed = [f"seed {setting.seed}"] if setting.seed else []
-    return ", ".join(
-        [setting.preset, setting.corpus, *texts, *(f"{k}={v}" for k, v in setting.overrides.items()), *seed]
-    )
-
-
-def sheets(standing: Standing) -> list[Sheet]:
-    """Make the tables of one setting: the factors, what their figures rest on, and the attributors."""
-    found = [factor_sheet(standing), evidence_sheet(standing)]
-    return [*found, attributor_sheet(standing)] if standing.attributors else found
-
-
-def factor_sheet(standing: Standing) -> Sheet:
-    """Make the leaderboard of factors."""
-    references = ", ".join(sorted({row.reference for row in standing.factors if row.reference}))
-    caption = (
-        "Identifiability: 0 is chance, 1 is certainty; on unseen runs, fits are tested on a replicate that they have "
-        "not seen (± 95% over replicates), and only this is about the factor itself, for on seen runs they may also "
-        f"know the models one by one. First comes the reference attributor ({references or 'none'}), then the best "
-        "one: the best on the other tasks of this table, so that no test text of a task chose its best (with no other "
-        "task, the reference again). The ceiling is what the models' own likelihoods reach on seen runs; bits are what "
-        "the reference attributor reads off a text there, of those that the ceiling reads."
-    )
-    columns = ("task", "unseen runs", "best", "seen runs", "best", "ceiling", "bits", "best attributor")
-    rows = []
-    for row in standing.factors:
-        unseen, seen = row.unseen, row.seen
-        bits = " of ".join(filter(None, [value(seen.bits, 2), value(seen.ceiling_bits, 2)])) if seen else ""
-        cells = [spread(unseen.reference) if unseen else "", value(unseen.best, 2) if unseen else ""]
-        cells += [value(seen.reference, 2), value(seen.best, 2), value(seen.ceiling, 2)] if seen else [""] * 3
-        rows.append((row.task, *cells, bits, row.best or ""))
-    right = ("unseen runs", "best", "seen runs", "ceiling", "bits")
-    return Sheet(
-        "factors: how identifiable?",
-        columns,
-        _in_sections(standing, rows),
-        right,
-        ("task",),
-        ("best attributor",),
-        caption,
-    )
-
-
-def evidence_sheet(standing: Standing) -> Sheet:
-    """Make the table of what the figures of the factors rest on."""
-    caption = (
-        "p: of the factor, by permuting levels within replicates (not testable: so few replicates can give no p below "
-        "the one shown, whatever the data); without held-out runs, of these runs alone, by the binomial test. finds: "
-        "the least identifiability that would have been found with a power of 0.8; 95% at: the length at which "
-        "accuracy reaches 0.95, for the reference attributor / the ceiling / as likelihood ratios predict. parity: the "
-        "worst ratio of held-out bits per byte between two models, yes where all are equally good within the margin."
-    )
-    columns = ("task", "factor", "p", "finds", "95% at (tokens)", "parity")
-    rows = []
-    for row in standing.factors:
-        finds = "" if row.detectable is None else number(row.detectable, 2)
-        parity = f"{row.parity.worst_ratio:.3f} {_yes(row.parity.equivalent)}" if row.parity else ""
-        unit = f" {row.length.unit}" if row.length and row.length.unit != "tokens" else ""
-        rows.append((row.task, row.factor, significance(row), finds, told_at(row.length) + unit, parity))
-    right = ("finds", "95% at (tokens)")
-    sections = _in_sections(standing, rows)
-    return Sheet("factors: on what evidence?", columns, sections, right, ("factor", "p"), caption=caption)
-
-
-def attributor_sheet(standing: Standing) -> Sheet:
-    """Make the leaderboard of attributors."""
-    caption = (
-        "Mean identifiability over tasks, controls left out, on unseen runs where a task holds some out, with "
-        "Student's 95% interval over tasks. Rank: 1 + the attributors that are significantly better, paired over tasks "
-        "(sign flips, Holm); none for who did not do every task in one version, nor where the tasks are too few for "
-        "any difference to be significant. Seconds are of all fits and of all answers, as measured where they ran."
-    )
-    columns = ("rank", "attributor", "identifiability", "tasks", "failed", "fit, s", "predict, s")
-    rows = []
-    for row in standing.attributors:
-        counts = [f"{row.tasks} of {standing.tasks}", str(len(row.failed) or "")]
-        seconds = [f"{row.fit_seconds:,.1f}", f"{row.predict_seconds:,.1f}"]
-        name = row.attributor if len(row.digests) == 1 else f"{row.attributor} ({len(row.digests)} versions)"
-        rows.append((str(row.rank or ""), name, spread(row.identifiability, 3), *counts, *seconds))
-    right = ("rank", "identifiability", "tasks", "failed", "fit, s", "predict, s")
-    return Sheet("attributors: who tells best?", columns, rows, right, caption=caption)
-
-
-def _in_sections(standing: Standing, rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """Put the name of each section above its rows, unless all rows are of the first."""
-    found: list[Sequence[str]] = []
-    before = "held-out runs"
-    for row, cells in zip(standing.factors, rows, strict=True):
-        if row.section != before:
-            found.append((f"{row.section}:", *[""] * (len(cells) - 1)))
-            before = row.section
-        found.append(cells)
-    return found
-
-
-def _yes(found: bool) -> str:
-    return "yes" if found else "no"
-
-
-def significance(row: FactorRow) -> str:
-    """Print the p-value of a factor, or that there can be none."""
-    return p_value(row.log10_p) if row.permutation is None else permuted(row.permutation)
-
-
-def permuted(test: Test) -> str:
-    """Print the p-value of a permutation test, or the least that it could have given."""
-    return f"{test.p:.3f}" if test.testable else f"not testable (≥{test.smallest:.2f})"
-
-
-def told_at(length: Length | None) -> str:
-    """Print the length at which texts are told: by the reference attributor, and the ceiling and the prediction."""
-    if length is None:
-        return ""
-    first, last = length.points[0].at, length.points[-1].at
-
-    def at(reached: float | None) -> str:
-        return f">{last}" if reached is None else f"≤{first}" if reached <= first else f"{reached:.0f}"
-
-    found = [at(length.to_95)]
-    if any(point.ceiling is not None for point in length.points):
-        found += [at(length.ceiling_to_95), at(length.predicted_to_95)]
-    return " / ".join(found)
 
 
 def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = False) -> None:
@@ -450,65 +237,6 @@ def _words_table(study: FactorStudy) -> Iterator[Table]:
             for label, words in levels.items()
         ]
         yield table("words that tell a level", ("level", "says more often", "says less often"), rows)
-
-
-class Watcher:
-    """Shows the events of a run: bars on a terminal, a line per finished job elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.live = console.is_terminal
-        self.started: dict[str, float] = {}
-        self.bars: dict[str, TaskID] = {}
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
-
-    def __enter__(self) -> Watcher:
-        if self.live:
-            self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.progress.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Take one event of a run."""
-        job = event.job
-        match event.kind:
-            case "start":
-                self.started[job.name] = time.monotonic()
-                # A job whose worker died starts a second time.
-                if self.live and job.name not in self.bars:
-                    self.bars[job.name] = self.progress.add_task(escape(job.name), total=None, rate="")
-            case "progress":
-                self._advance(job, event)
-            case "warning":
-                self.console.print(f"[yellow]warning:[/] {escape(event.text)}")
-            case "end":
-                self._finish(job)
-
-    def _advance(self, job: Job, event: Event) -> None:
-        if not self.live:
-            return
-        seconds = max(time.monotonic() - self.started[job.name], 1e-3)
-        rate = f"{event.done / seconds:,.0f} {event.text}/s"
-        self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
-
-    def _finish(self, job: Job) -> None:
-        seconds = time.monotonic() - self.started.pop(job.name)
-        if self.live:
-            self.progress.remove_task(self.bars.pop(job.name))
-        # Hundreds of jobs of a blink each would bury what matters.
-        if job.stage not in ("score", "sample") or seconds >= 5.0:
-            self.console.print(f"{escape(job.name)}: {seconds:.1f} s")
 
 
 def error(console: Console, message: str) -> None:

@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from .console import Sheet, board_sheet, printable, setting_title, sheets
 from .leaderboard import Leaderboards, Origin
+from .sheets import Sheet, board_sheet, printable, setting_title, sheets
 
 MARKUP = re.compile(r"[\\`*\[\]<|~&$#]|(?<![^\W_])_|_(?![^\W_])")
 """What GitHub may read as markup, mathematics or an entity inside of a line; an underscore within a word is safe."""
@@ -55,14 +55,14 @@ def _origins(origins: Sequence[Origin]) -> list[str]:
     rows = []
     for origin in origins:
         run = origin.run
-        stages = [f"{stage} {spent:,.1f}" for stage, spent in run.seconds.items() if stage != "total"]
+        stages = [f"{stage} {spent:,.1f}" for stage, spent in run.work.items()]
         made_on = str(machines.index(tuple(run.environment.items())) + 1)
         cells = [origin.task, origin.preset, origin.corpus, run.started, f"{run.seconds['total']:,.1f}"]
         rows.append([*map(escape, [*cells, ", ".join(stages), made_on]), code(shlex.join(run.command))])
-    columns = ("task", "preset", "corpus", "started", "seconds", "by stage", "machine", "command")
+    columns = ("task", "preset", "corpus", "started", "seconds", "work", "machine", "command")
     about = (
-        "Seconds are wall-clock time; those of a stage are summed over its jobs, so that jobs side by side add up to "
-        "more than the whole. What the store already held was not made again and took no time here."
+        "Seconds are wall-clock time, in which nothing was made again that the store already held. Work is all that a "
+        "result rests on, whenever it was done: seconds summed over the jobs of each stage, side by side or not."
     )
     versions = list(dict.fromkeys(name for machine in machines for name, _ in machine))
     table = [

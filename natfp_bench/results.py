@@ -221,9 +221,7 @@ class RunInfo(Record):
     command: tuple[str, ...]
     started: str
     seconds: dict[str, float] = Field(description="total: wall clock; a stage: summed over the jobs that it did now")
-    work: dict[str, float] = Field(
-        description="a stage: summed over all jobs that the result rests on"
-    )
+    work: dict[str, float] = Field(description="a stage: summed over all jobs that the result rests on")
     attributors: dict[str, dict[str, float]] = Field(description="seconds of fit and prediction, by target/name")
     environment: dict[str, str | int]
 

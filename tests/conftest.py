@@ -148,6 +148,62 @@ def seed_run(bench: Bench) -> Any:
     return bench.run("seed_id")
 
 
+RATE = """\
+task: rate
+version: 1
+summary: Three peak learning rates in three replicates, small enough for the tests.
+replicates: 3
+factor:
+  name: peak learning rate
+  ordered: true
+  fields: [optimizer.lr]
+  levels: {low: x0.25, middle: x1, high: x4}
+"""
+"""A factor whose levels do not stand in the order of the alphabet."""
+
+
+@pytest.fixture(scope="session")
+def rate_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the task `rate`."""
+    folder = tmp_path_factory.mktemp("rate-tasks")
+    (folder / "rate.yaml").write_text(RATE)
+    return folder
+
+
+BRIEF = {
+    "budget.tokens": "20480",
+    "schedule.warmup_tokens": "1024",
+    "sampling.texts": "100",
+    "analysis.transfer": "false",
+}
+"""What makes a run of many models brief: 40 steps each, 100 texts, and none drawn in other ways."""
+
+
+def gathered(bench: Bench, task: str, **options: Any) -> tuple[Any, Any, Path]:
+    """Run a task; returns what its result is made from, the result, and its folder."""
+    from natfp_bench import analysis
+
+    seen: list[Any] = []
+    make = analysis.result
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis, "result", lambda evidence, info: (seen.append(evidence), make(evidence, info))[1])
+        result, folder = bench.run(task, **options)
+    return seen[0], result, folder
+
+
+@pytest.fixture(scope="session")
+def rate_evidence(bench: Bench, rate_tasks: Path) -> Any:
+    """Evidence, result and folder of one brief run of `rate`: levels are told on replicates held out."""
+    baselines = "majority,naive_bayes,unigram"
+    return gathered(bench, "rate", include=[rate_tasks], overrides=BRIEF, baselines=baselines)
+
+
+@pytest.fixture(scope="session")
+def rate_run(rate_evidence: Any) -> Any:
+    """Result and folder of one brief run of `rate`."""
+    return rate_evidence[1:]
+
+
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mount small file systems in memory; skips where that is not permitted."""

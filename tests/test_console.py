@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from natfp_bench import console
+from natfp_bench import console, progress, sheets
+from natfp_bench.boards import Setting
 from natfp_bench.engine import Event, Job
 from natfp_bench.fingerprint import TellingWord, TypeRatio
-from natfp_bench.leaderboard import AttributorRow, FactorRow, Identified, Leaderboards, Setting, Standing
+from natfp_bench.leaderboard import AttributorRow, FactorRow, Identified, Leaderboards, Standing
 from natfp_bench.metrics import Interval
 from natfp_bench.replication import Equivalence, Permanova
 from natfp_bench.replication import Test as Permutation
@@ -35,7 +36,7 @@ JOB = Job("train a/r0", "train", "m:f", None)
 
 def watched(events: list[Event], *, terminal: bool) -> str:
     file = io.StringIO()
-    with console.Watcher(Console(file=file, force_terminal=terminal, width=80, highlight=False)) as watch:
+    with progress.Watcher(Console(file=file, force_terminal=terminal, width=80, highlight=False)) as watch:
         for event in events:
             watch(event)
         assert watch.started == {}
@@ -61,11 +62,11 @@ def test_intervals_and_p_values():
     def interval(low, high):
         return Interval(value=0.5, low=low, high=high, method="bootstrap", units="prompts", n_units=9)
 
-    assert console.interval(interval(0.25, 0.75)) == "0.500 0.250–0.750"
-    assert console.interval(interval(-0.25, 0.75)) == "0.500 -0.250 to 0.750"
-    assert console.interval(interval(None, None)) == "0.500"
-    assert console.interval(None) == ""
-    assert (console.p_value(-0.301), console.p_value(-300.2), console.p_value(None)) == ("0.500", "1e-300", "")
+    assert sheets.interval(interval(0.25, 0.75)) == "0.500 0.250–0.750"
+    assert sheets.interval(interval(-0.25, 0.75)) == "0.500 -0.250 to 0.750"
+    assert sheets.interval(interval(None, None)) == "0.500"
+    assert sheets.interval(None) == ""
+    assert (sheets.p_value(-0.301), sheets.p_value(-300.2), sheets.p_value(None)) == ("0.500", "1e-300", "")
 
 
 def test_cells_and_titles_are_never_markup():
@@ -77,7 +78,7 @@ def test_cells_and_titles_are_never_markup():
 
 def test_what_a_terminal_might_obey_is_spelt_out():
     file = io.StringIO()
-    sheet = console.Sheet("\x1b]0;title\x07", ("name",), [("\x1b[2J\u202ex",)], caption="\x1b[1m")
+    sheet = sheets.Sheet("\x1b]0;title\x07", ("name",), [("\x1b[2J\u202ex",)], caption="\x1b[1m")
     console.print_sheet(Console(file=file, width=80), sheet)
     assert "\x1b" not in file.getvalue()
     assert "\\x1b[2J\\u202ex" in file.getvalue()
@@ -85,11 +86,11 @@ def test_what_a_terminal_might_obey_is_spelt_out():
 
 def test_numbers_in_short():
     t = Interval(value=0.5, low=0.4, high=0.6, method="t", units="replicates", n_units=3)
-    assert console.spread(t) == "0.50 ± 0.10"
-    assert console.spread(t.model_copy(update={"method": "bootstrap"})) == "0.50"
-    assert console.spread(None) == ""
-    assert console.number(-1e-17) == "0.000"
-    assert console.number(-0.0051, 2) == "-0.01"
+    assert sheets.spread(t) == "0.50 ± 0.10"
+    assert sheets.spread(t.model_copy(update={"method": "bootstrap"})) == "0.50"
+    assert sheets.spread(None) == ""
+    assert sheets.number(-1e-17) == "0.000"
+    assert sheets.number(-0.0051, 2) == "-0.01"
 
 
 ONLY_BY_CHANCE = Permutation(p=1 / 6, smallest=1 / 6, permutations=5, exhaustive=True, testable=False)
@@ -115,10 +116,10 @@ def length(*accuracy: float, ceiling: bool = True, unit: str = "tokens", **reach
 
 
 def test_lengths_at_which_texts_are_told():
-    assert console.told_at(None) == ""
-    assert console.told_at(length(0.4, 0.5)) == ">8 / >8 / >8"
-    assert console.told_at(length(0.4, 0.5, ceiling_to_95=5.6, predicted_to_95=4.0)) == ">8 / 6 / ≤4"
-    assert console.told_at(length(0.4, 0.5, ceiling=False)) == ">8"  # no ceiling is known, so none is claimed
+    assert sheets.told_at(None) == ""
+    assert sheets.told_at(length(0.4, 0.5)) == ">8 / >8 / >8"
+    assert sheets.told_at(length(0.4, 0.5, ceiling_to_95=5.6, predicted_to_95=4.0)) == ">8 / 6 / ≤4"
+    assert sheets.told_at(length(0.4, 0.5, ceiling=False)) == ">8"  # no ceiling is known, so none is claimed
 
 
 def factor_row(**parts: Any) -> FactorRow:
@@ -128,10 +129,10 @@ def factor_row(**parts: Any) -> FactorRow:
 
 
 def test_the_significance_of_a_factor():
-    assert console.significance(factor_row(permutation=TESTED)) == "0.028"
-    assert console.significance(factor_row(permutation=ONLY_BY_CHANCE)) == "not testable (≥0.17)"
-    assert console.significance(factor_row(log10_p=-30.4)) == "1e-30"
-    assert console.significance(factor_row()) == ""
+    assert sheets.significance(factor_row(permutation=TESTED)) == "0.028"
+    assert sheets.significance(factor_row(permutation=ONLY_BY_CHANCE)) == "not testable (≥0.17)"
+    assert sheets.significance(factor_row(log10_p=-30.4)) == "1e-30"
+    assert sheets.significance(factor_row()) == ""
 
 
 @pytest.fixture
@@ -245,7 +246,7 @@ def result() -> Result:
         ),
         failed={},
     )
-    run = RunInfo(id="1", command=(), started="", seconds={"total": 1.0}, attributors={}, environment={})
+    run = RunInfo(id="1", command=(), started="", seconds={"total": 1.0}, work={}, attributors={}, environment={})
     factor = FactorResult(name="peak [i]rate[/i]", fields=("optimizer.lr",), levels=("a", "b"))
     return Result.model_construct(
         variants=(), likelihood=(), mean_kl=None, study=study, run=run, factor=factor, scores=()

@@ -53,7 +53,8 @@ TASKS = ("null_id", "null_run_id", "tempered_id")
 
 def _run(task: str, seed: int, folder: Path, store: Store, engine: api.Engine) -> Result:
     # Texts enough that a difference in temperature cannot hide.
-    plan = make_plan(task, "smoke", seed=seed, include=[folder], overrides={"sampling.texts": "800"})
+    overrides = {"sampling.texts": "800", "analysis.transfer": "false"}
+    plan = make_plan(task, "smoke", seed=seed, include=[folder], overrides=overrides)
     return run_plan(plan, find("fast"), store=store, engine=engine, output=folder / "out")[0]
 
 
@@ -68,7 +69,7 @@ def pooled_p(results: list[Result], attributor: str) -> float:
 
 @pytest.mark.parametrize("task", ["null_id", "null_run_id"])
 def test_nobody_tells_a_null_apart(results, task):
-    for attributor in ("majority", "unigram", "char_ngram"):
+    for attributor in ("majority", "unigram", "char_ngram", "naive_bayes"):
         assert pooled_p(results[task], attributor) > 1e-3
     for result in results[task]:
         (ceiling,) = (score for score in result.scores if score.attributor.name == "ceiling")
@@ -81,6 +82,7 @@ def test_nobody_tells_a_null_apart(results, task):
 def test_the_same_check_fails_when_one_variant_is_sampled_at_another_temperature(results):
     assert pooled_p(results["tempered_id"], "char_ngram") < 1e-3
     assert pooled_p(results["tempered_id"], "unigram") < 1e-3
+    assert pooled_p(results["tempered_id"], "naive_bayes") < 1e-3
     for result in results["tempered_id"]:
         failed = {check.name for check in result.checks if not check.ok}
         assert "ceiling is at chance (level)" in failed

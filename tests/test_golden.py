@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from natfp_bench import keys, model, registry, sample, tokens
+from natfp_bench import keys, model, registry, sample, study, tokens
 from natfp_bench.attribute import attribute
 from natfp_bench.corpus import open_corpus
 from natfp_bench.plan import make_plan
@@ -19,8 +20,8 @@ from natfp_bench.records import file_digest
 from natfp_bench.train import train
 
 GOLDEN = {
-    "corpus": (1, "d4c2a2a25714066ec56666b90698c366"),
-    "model": (1, 3.87609),
+    "corpus": (1, "ffc95b57c6bfd330c56666b90698c366"),
+    "model": (1, 3.88004),
     "sample": (
         1,
         [
@@ -32,6 +33,15 @@ GOLDEN = {
     ),
     "score": (1, -634.16638),
     "prediction": (1, [0.987213, 0.0127875, 0.5]),
+    "study": (
+        1,
+        [
+            *[0.545833, 0.545833, 0.654167, 1.0, 0.554167, 0.654167, 0.6125, 0.208333],  # curves, first and last points
+            *[0.654167, 0.620833, 0.666667, 0.545833, 0.545833],  # robustness
+            *[0.633333, 0.25],  # permutation
+            *[-0.833662, 0.0508715],  # wording
+        ],
+    ),
 }
 
 
@@ -48,9 +58,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         open_corpus(settings.corpus),
         settings.tokenizer,
         context=settings.model.context,
-        blocks=settings.steps * settings.budget.batch,
         heldout=settings.corpus.heldout_documents,
         folder=corpus,
+        **keys.blocks(settings),
     )
     meta = train(settings, 0, corpus, trained, partial=folder / "partial", device=cpu)
     assert meta.status == "ok"
@@ -72,7 +82,49 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "sample": [row[:6] for row in drawn.ids],
         "score": float(scored.sum()),
         "prediction": found.proba[:, 0].tolist(),
+        "study": _studied(),
     }
+
+
+def _studied() -> list[float]:
+    """One or two figures of every study, of texts of two levels in three replicates that differ a little."""
+    baseline = registry.find("naive_bayes")[0]
+    draw = np.random.default_rng(0)
+    words = np.array([a + b for a in "bdfgklmn" for b in ("a", "ei", "o")])
+    likely = np.stack([np.arange(24) % 2 == level for level in range(2)]) + 1.5
+    variants, n = np.arange(6), 40
+    texts = [
+        " ".join(draw.choice(words, 5, p=likely[v % 2] / likely[v % 2].sum())) for v in variants for _ in range(2 * n)
+    ]
+    source, prompts = np.repeat(variants, 2 * n), np.tile(np.arange(2 * n), 6)
+    all_, test = study.Texts(texts, source, prompts), prompts % 2 == 1
+    experiment = study.Experiment(
+        build=partial(registry.build, baseline),
+        seed=0,
+        labels=("a", "b") * 3,
+        replicates=variants // 2,
+        split="unseen_replicate",
+        train=all_.take(~test),
+        test=all_.take(test),
+    )
+    short = [texts.changed(lambda those: [text[:8] for text in those]) for texts in (experiment.train, experiment.test)]
+    words_found = study.wording(experiment)
+    rows = study.robustness(experiment, ["shuffled_words"], {"short": short[1]}, {"short": (short[0], short[1])})
+    curves = [
+        study.length_curve(experiment, lambda size: (short[0], short[1]), [8], "bytes"),
+        study.pooled_curve(experiment),
+        study.training_curve(experiment),
+        study.class_curve(experiment, [f"v{v}" for v in variants]),
+    ]
+    permuted = study.permutation(experiment, 5, 30)
+    return [
+        *(point.accuracy.value for curve in curves for point in (curve.points[0], curve.points[-1])),
+        *(row.accuracy.value for row in rows),
+        permuted.observed,
+        permuted.test.p,
+        words_found.telling_words[0].z_test,
+        words_found.jensen_shannon[0].value,
+    ]
 
 
 def _heldout_bits(folder: Path) -> float:
@@ -80,6 +132,10 @@ def _heldout_bits(folder: Path) -> float:
 
     table = pq.read_table(folder / "heldout.parquet")
     return sum(table["bits"].to_pylist()) / sum(table["bytes"].to_pylist())
+
+
+def test_every_stage_is_pinned():
+    assert GOLDEN.keys() == keys.VERSIONS.keys()
 
 
 @pytest.mark.parametrize("stage", list(GOLDEN))

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
-from natfp_bench import cli, leaderboard, metrics, replication, results
-from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, boards, leaderboards, student_quantile
+from natfp_bench import cli, metrics, replication, results
+from natfp_bench.boards import _credits, boards
+from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, leaderboards, student_quantile
 from natfp_bench.metrics import Interval
 from natfp_bench.results import AttributorId, Detectable, FactorStudy, Result, RunInfo, Score, TaskId
 
@@ -169,7 +170,7 @@ def test_boards_are_sorted_and_both_targets_shown(seed_run: Any, tmp_path: Path)
 def test_the_credit_on_a_board_is_that_of_the_metrics(apart: dict[str, Path]) -> None:
     result = results.read(apart["unigram"])
     score = result.scores[0]
-    credit, prompts = leaderboard._credits(apart["unigram"].parent / "predictions.parquet", score)
+    credit, prompts = _credits(apart["unigram"].parent / "predictions.parquet", score)
     assert credit.mean() == pytest.approx(score.metrics["accuracy"].value)
     assert metrics.ranks({"unigram": credit}, prompts, 0) == {"unigram": 1}
 
@@ -278,7 +279,9 @@ def made(tmp_path: Path) -> Callable[..., Path]:
             mean_kl=None,
             study=changes.pop("study", studied()),
             checks=(),
-            run=RunInfo(**{**run, "seconds": {"total": 1.0}, "attributors": seconds, "environment": {"cores": 2}}),
+            run=RunInfo(
+                **{**run, "seconds": {"total": 1.0}, "work": {}, "attributors": seconds, "environment": {"cores": 2}}
+            ),
         )
         assert not changes
         path = tmp_path / f"{number}" / "result.json"

@@ -8,8 +8,9 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from natfp_bench import console, markdown
-from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, Origin, Setting, Standing
+from natfp_bench import markdown, sheets
+from natfp_bench.boards import Setting
+from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, Origin, Standing
 from natfp_bench.metrics import Interval
 from natfp_bench.results import RunInfo
 
@@ -68,7 +69,8 @@ def found() -> Leaderboards:
             id="1",
             command=("natfp-bench", "run", "--task", HOSTILE),
             started="2026-01-01T00:00:00+00:00",
-            seconds={"total": 3600.25, "train": 7000.0, "study": 1.5},
+            seconds={"total": 3600.25},
+            work={"train": 7000.0, "study": 1.5},
             attributors={},
             environment={"python": "3.12.1", "platform": platform, "cores": 2},
         )
@@ -82,7 +84,7 @@ def found() -> Leaderboards:
     "text", [HOSTILE, "_init_", "__init__", "lr_id", "a\nb", "\\", "|", "a\\|b", "`", "``x`", "é_é"]
 )
 def test_text_stands_for_itself(text: str) -> None:
-    expected = " ".join(console.printable(text).split())
+    expected = " ".join(sheets.printable(text).split())
     document = f"{markdown.escape(text)} end\n\n" + markdown.grid(
         ("x", "y"), [[markdown.escape(text), "1"], [markdown.code(text), "2"]]
     )
@@ -99,8 +101,8 @@ def test_names_stay_readable() -> None:
 def test_tables_are_those_of_the_console(found: Leaderboards) -> None:
     (standing,) = found.standings
     text = markdown.render(found)
-    for sheet, table in zip(console.sheets(standing), tables(text), strict=False):
-        assert table == [list(sheet.columns), *([console.printable(cell) for cell in row] for row in sheet.rows)]
+    for sheet, table in zip(sheets.sheets(standing), tables(text), strict=False):
+        assert table == [list(sheet.columns), *([sheets.printable(cell) for cell in row] for row in sheet.rows)]
     # Three tables of the setting, two of how they were made.
     assert len(tables(text)) == 5
     assert text.endswith("|\n")
@@ -109,7 +111,7 @@ def test_tables_are_those_of_the_console(found: Leaderboards) -> None:
 def test_each_table_says_how_to_read_it_in_three_sentences(found: Leaderboards) -> None:
     (standing,) = found.standings
     text = markdown.render(found)
-    for sheet in console.sheets(standing):
+    for sheet in sheets.sheets(standing):
         assert markdown.escape(sheet.caption) in text
         assert sheet.caption.count(". ") + sheet.caption.endswith(".") == 3
 
@@ -129,7 +131,7 @@ def test_headings_hold_whatever_names_hold(found: Leaderboards) -> None:
 def test_how_each_result_was_made(found: Leaderboards) -> None:
     *_, made, machines = tables(markdown.render(found))
     header, first, second, third = made
-    assert header == ["task", "preset", "corpus", "started", "seconds", "by stage", "machine", "command"]
+    assert header == ["task", "preset", "corpus", "started", "seconds", "work", "machine", "command"]
     assert first[:5] == ["a_id", "quick", "chronicle", "2026-01-01T00:00:00+00:00", "3,600.2"]
     assert first[5] == "train 7,000.0, study 1.5"
     assert first[7].startswith("natfp-bench run --task 'a|b ")

@@ -38,7 +38,7 @@ def names(found: list[Baseline]) -> list[str]:
 def test_bundled_baselines_are_all_folders_with_sound_cards():
     found = registry.bundled()
     assert names(found) == sorted(path.parent.name for path in resources.baselines().glob("*/baseline.py"))
-    assert {"majority", "unigram", "char_ngram"} <= set(names(found))
+    assert {"majority", "unigram", "char_ngram", "naive_bayes"} <= set(names(found))
     assert all((baseline.folder / "README.md").is_file() for baseline in found)
     assert [baseline.name for baseline in found if baseline.card.floor] == ["majority"]
 

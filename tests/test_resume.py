@@ -59,7 +59,7 @@ class Program:
         (tasks / "pair.yaml").write_text(PAIR)
         self.store, self.output = folder / "store", folder / "results"
         # Long enough stages to be hit in the middle: 8 checkpoints a training, 20 blocks a sample set.
-        changed = ["budget.tokens=300000", "sampling.texts=2000", "sampling.block=100"]
+        changed = ["budget.tokens=300000", "sampling.texts=2000", "sampling.block=100", "analysis.transfer=false"]
         command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair", "--include-path", str(tasks)]
         command += ["--preset", "smoke", "--corpus", f"text:{corpus}", "--baseline", "majority,char_ngram"]
         command += ["--store", str(self.store), "-o", str(self.output), "--workers", "1", "--device", "cpu"]
