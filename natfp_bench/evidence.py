@@ -23,6 +23,7 @@ from .records import Record
 from .registry import Baseline
 from .settings import Settings
 from .store import Store
+from .tokens import first_bytes
 
 Found = TypeVar("Found", bound=Record)
 
@@ -131,8 +132,9 @@ class Evidence:
             test = split.test_rows(prompts, self.plan.split)
             mine = table["ids"].filter(pa.array(test)).to_pylist()
             ids += mine
-            size = np.array([len(text.encode()) for text in table["text"].filter(pa.array(test)).to_pylist()])
-            parts["bytes"].append(size if self.plan.cut is None else np.minimum(size, self.plan.cut))
+            texts = table["text"].filter(pa.array(test)).to_pylist()
+            seen = texts if self.plan.cut is None else [first_bytes(text, self.plan.cut) for text in texts]
+            parts["bytes"].append(np.array([len(text.encode()) for text in seen], dtype=np.int64))
             parts["source"].append(np.full(int(test.sum()), index))
             parts["rows"].append(table["row"].to_numpy().astype(np.int64)[test])
             parts["prompts"].append(prompts[test])
@@ -155,11 +157,7 @@ class Evidence:
 
     def log_likelihood(self, length: int | None = None) -> Floats:
         """Nats of the first `length` tokens of every test text under each kept variant: (texts, variants)."""
-        found = np.column_stack([scores[:, :length].astype(np.float64).sum(axis=1) for scores in self.token_scores])
-        if not self.plan.shared_tokenizer:
-            # Truncated sampling may make a text impossible in every variant's own tokens: then nothing speaks for any.
-            found[np.isneginf(found).all(axis=1)] = 0.0
-        return found
+        return np.column_stack([scores[:, :length].astype(np.float64).sum(axis=1) for scores in self.token_scores])
 
     def proba(self, baseline: str, target: Target, fold: int, classes: int) -> Floats:
         """Return what a baseline answered for all test texts in one fold: (texts, classes)."""

@@ -9,6 +9,7 @@ from . import store as stores
 from .pipeline import resolve_keys
 from .plan import Plan, differing, parameters
 from .records import Record, flatten
+from .settings import Settings
 
 
 class VariantOverview(Record):
@@ -51,27 +52,29 @@ def overview(plan: Plan, root: Path) -> Overview:
     """
     differs = differing(plan.variants)
     resolved = resolve_keys(plan)
-    rows, missing = [], {}
+    bases = {of.base.model: of.base.settings for of in resolved if of.base}
+    models = {**bases, **{of.model: of.variant.settings for of in resolved}}
+    missing = {key for key in models if not stores.entry_folder(root, "model", key).is_dir()}
+    # What a model goes on from was read for it already.
+    starts = {of.model: models[of.start].tokens_trained for of in resolved if of.start}
+    work = [(_size(models[key]), models[key].tokens_trained - starts.get(key, 0)) for key in sorted(missing)]
+    rows = []
     for of in resolved:
         settings = of.variant.settings
         flat = dict(flatten(settings.model_dump(mode="json")))
-        trained = stores.entry_folder(root, "model", of.model).is_dir()
         row = VariantOverview(
             name=of.variant.name,
             differs={path: flat[path] for path in differs},
-            parameters=parameters(settings.model, settings.tokenizer.vocabulary),
+            parameters=_size(settings),
             tokens=settings.tokens_trained,
-            trained=trained,
+            trained=of.model not in missing,
             sampled=all(stores.entry_folder(root, "sample", key).is_dir() for key in of.samples),
         )
         rows.append(row)
-        if not trained:
-            missing[of.model] = row
     first = plan.variants[0].settings
-    models = {of.model: row for of, row in zip(resolved, rows, strict=True)}
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
     sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
-    disk = rows[0].tokens * 4 + sum(row.parameters * 4 for row in models.values()) + sampled * 12
+    disk = rows[0].tokens * 4 + sum(_size(settings) * 4 for settings in models.values()) + sampled * 12
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,
@@ -85,19 +88,24 @@ def overview(plan: Plan, root: Path) -> Overview:
         texts=plan.texts,
         variants=tuple(rows),
         models_to_train=len(missing),
-        tokens_to_train=sum(row.tokens for row in missing.values()),
+        tokens_to_train=sum(tokens for _, tokens in work),
         disk_bytes=disk,
-        training_seconds=_seconds(list(missing.values()), root),
+        training_seconds=_seconds(work, root),
         protocol={k: v for k, v in flatten(first.model_dump(mode="json")) if k not in differs},
     )
 
 
-def _seconds(missing: list[VariantOverview], root: Path) -> float | None:
+def _size(settings: Settings) -> int:
+    return parameters(settings.model, settings.tokenizer.vocabulary)
+
+
+def _seconds(work: list[tuple[int, int]], root: Path) -> float | None:
+    """Seconds of trainings, each (parameters, tokens), at the rates that this store has measured."""
     rates: dict[int, list[float]] = {}
     for entry in stores.entries(root, ("model",)):
         if entry.meta["status"] == "ok" and entry.made["seconds"] > 0:
             rate = entry.meta["tokens_trained"] / entry.made["seconds"]
             rates.setdefault(entry.meta["parameters"], []).append(rate)
-    if any(row.parameters not in rates for row in missing):
+    if any(size not in rates for size, _ in work):
         return None
-    return sum(row.tokens / median(rates[row.parameters]) for row in missing)
+    return sum(tokens / median(rates[size]) for size, tokens in work)

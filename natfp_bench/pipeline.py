@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from . import analysis, keys, registry, scoring, split
 from .corpus import open_corpus
 from .engine import Engine, Event, Job, Outcome, Watch
-from .errors import AttributorError, JobError
+from .errors import AttributorError, JobError, UserError
 from .evidence import Base, Evidence, VariantKeys
 from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
 from .plan import Plan, Target, Variant, base_run, recipe
@@ -74,6 +74,7 @@ class Run:
     def execute(self) -> tuple[Result, pa.Table]:
         """Do all jobs and build the result and the table of predictions."""
         started, clock = datetime.now(UTC), time.perf_counter()
+        self._reference()
         variants = resolve_keys(self.plan)
         self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
         kept = analysis.without_diverged(
@@ -179,6 +180,10 @@ class Run:
         elif payload.kind in ("prediction", "study") and isinstance(outcome.error, AttributorError | JobError):
             self.failed[payload.key] = str(outcome.error)
             self.watch(Event("warning", outcome.job, text=f"{outcome.job.name} failed: {outcome.error}"))
+        elif payload.kind == "sample" and payload.index is None and type(outcome.error) is UserError:
+            # Too few held-out documents to draw test texts in this way: the study of them falls away, and no more.
+            what = f"{outcome.job.name} is left out: {str(outcome.error).splitlines()[0]}"
+            self.watch(Event("warning", outcome.job, text=what))
         else:
             raise outcome.error
 
@@ -231,6 +236,13 @@ class Run:
                 steps.setdefault(key, Step(job, frozenset({of.corpus, of.model}), sound=of.model))
         return list(steps.values())
 
+    def _reference(self) -> Baseline:
+        """Find the baseline that studies refit; raises UserError where the plan does not name exactly one."""
+        name = self.plan.analysis.reference
+        if len(found := registry.find(name)) > 1:
+            raise UserError(f"analysis.reference {name!r} names {len(found)} baselines, and takes one")
+        return found[0]
+
     def _texts(self) -> dict[str, Any]:
         return {"texts": self.plan.texts, "split": self.plan.split, "cut": self.plan.cut}
 
@@ -274,10 +286,10 @@ class Run:
         """Jobs by study."""
         samples = tuple(of.samples for of in evidence.kept)
         labels, fold = tuple(evidence.levels), evidence.splits("level")[0]
-        (reference,) = registry.find(self.plan.analysis.reference)
-        jobs = {}
+        reference, jobs = self._reference(), {}
+        ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
+        transfer = {how: drawn for how, drawn in ways.items() if self.metas.keys() >= set(drawn)}
         for study in analysis.studies(evidence):
-            transfer = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
             used = {"analysis": self.plan.analysis, "replicates": evidence.replicates.tolist(), "fold": fold}
             used |= {"transfer": transfer if study == "robustness" else {}}
             key = keys.study_key(study, reference.digest, labels, samples, self.plan, **used)

@@ -322,6 +322,11 @@ def _check_promises(task: Task, source: Source, levels: Mapping[str, Preset], ch
         if no_trace(task):
             what = f"{task.name} varies a seed, whose levels mean nothing on another replicate: take unseen_prompt"
             faults.append(chosen.fault(key, what))
+    sampling = first.settings.sampling
+    if any(path.startswith("tokenizer.") for path in task.factor.fields) and (sampling.top_k or sampling.top_p < 1):
+        # Read in other tokens than it was drawn in, a text may be impossible even for the model that wrote it.
+        what = "where tokenizers differ, a truncated sampler gives no likelihoods: take top_k 0 and top_p 1"
+        faults.append(chosen.fault(("settings", "sampling", "top_k" if sampling.top_k else "top_p"), what))
     if (
         task.factor.fields == ("budget.batch",)
         and len({preset.settings.tokens_trained for preset in levels.values()}) > 1

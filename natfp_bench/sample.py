@@ -23,6 +23,7 @@ from transformers import DynamicCache
 from . import streams
 from .errors import UserError
 from .settings import SamplingSpec
+from .tokens import first_bytes
 
 BOUNDARY = 1e-5
 """A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
@@ -82,11 +83,6 @@ class SampleSet:
         return SampleSet(
             rows, prompts, ids, texts, table["ended"].to_numpy(), table["log_probability"].to_numpy().copy()
         )
-
-
-def first_bytes(text: str, size: int) -> str:
-    """Cut a text to its first `size` bytes of UTF-8, at a whole character."""
-    return text.encode()[:size].decode(errors="ignore")
 
 
 def cut_bytes(samples: SampleSet, size: int) -> SampleSet:

@@ -268,7 +268,7 @@ def at_chance(target: Target, scores: Sequence[Score], information: Interval) ->
 def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap]:
     """The replicate gap of every attributor of texts, paired by fit."""
     found = []
-    for name in unseen.keys() & seen.keys():
+    for name in unseen.keys() & seen.keys() - {REFERENCE.name}:
         accuracy = [
             np.array([metrics.credits(proba, truth).mean() for proba, truth in answers.by_fold()])
             for answers in (seen[name], unseen[name])

@@ -58,11 +58,11 @@ class ModelSpec(Record):
 
 
 class OptimizerSpec(Record):
-    """An optimiser of torch, decoupled weight decay on matrices only, and gradient clipping by norm.
+    """An optimiser of torch, weight decay on matrices only, and gradient clipping by norm.
 
     AdamW (Loshchilov & Hutter, 2019), Adafactor (Shazeer & Stern, 2018), Muon (Jordan et al., 2024) on the matrices of
-    the layers beside AdamW on the rest, or SGD with Nesterov's momentum. `beta1`, `beta2` and `epsilon` are AdamW's,
-    `momentum` is Muon's and SGD's.
+    the layers beside AdamW on the rest, or SGD with Nesterov's momentum. Weight decay is decoupled, except SGD's, which
+    is part of the gradient. `beta1`, `beta2` and `epsilon` are AdamW's, `momentum` is Muon's and SGD's.
     """
 
     name: Literal["adamw", "adafactor", "muon", "sgd"] = "adamw"

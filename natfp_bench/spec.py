@@ -32,7 +32,7 @@ NO_FACTOR = {
     "corpus.heldout_documents": "all variants are measured on the same documents",
     "tokenizer.train_bytes": "it says how much a tokenizer is learnt from, not which",
 }
-"""Settings, or whole sections, that no task can vary, and why."""
+"""Settings that no task can vary, and why."""
 
 
 NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
@@ -193,7 +193,7 @@ def _factor_faults(task: Task, source: Source) -> Iterable[str]:
         key = ("factor", "fields", i)
         if path not in known:
             yield source.fault(key, f"unknown field {path!r}{near(path, known)}")
-        elif why := NO_FACTOR.get(path) or NO_FACTOR.get(path.split(".")[0]):
+        elif why := NO_FACTOR.get(path):
             yield source.fault(key, f"{path!r} is no factor: {why}")
         if path in factor.fields[:i]:
             yield source.fault(key, f"field {path!r} stands twice")

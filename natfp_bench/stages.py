@@ -206,7 +206,7 @@ def _length(
 
         def first_bytes(size: int) -> tuple[study.Texts, study.Texts]:
             train, test = (
-                texts.changed(lambda those: [sample.first_bytes(text, size) for text in those])
+                texts.changed(lambda those: [tokens.first_bytes(text, size) for text in those])
                 for texts in (experiment.train, experiment.test)
             )
             return train, test

@@ -97,7 +97,7 @@ def prepare(
     read more than four times, or there are no held-out documents.
     """
     whole, reads = whole or corpus, blocks - fresh if reads is None else reads
-    sample = _first_bytes((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
+    sample = _until((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
     train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     end = tokenizer.token_to_id(END)
@@ -143,7 +143,12 @@ def prepare(
     )
 
 
-def _first_bytes(texts: Iterable[str], limit: int) -> Iterator[str]:
+def first_bytes(text: str, size: int) -> str:
+    """Cut a text to its first `size` bytes of UTF-8, at a whole character."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def _until(texts: Iterable[str], limit: int) -> Iterator[str]:
     total = 0
     for text in texts:
         yield text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+from conftest import BRIEF
 from test_pipeline import BASELINE, LEAN, files, plant, scores, task_file
 
 from natfp_bench import results
@@ -47,6 +48,127 @@ def test_a_broken_attributor_takes_nothing_with_it(bench: Bench, seed_run: Any, 
     assert kept == {"majority", "unigram", "ceiling"}
     assert {finding.what for finding in Store(bench.store).verify()} == {"half-written"}
     assert bench.warnings == []
+
+
+# Studies, and fits of single folds.
+
+TOO_MANY = """
+        self.classes_ = np.unique(labels)
+        if len(self.classes_) > 4:
+            raise ValueError(f"{len(self.classes_)} classes are too many")
+        return self"""
+
+
+def test_a_study_that_fails_is_named_and_the_run_goes_on(
+    bench: Bench, rate_run: Any, rate_tasks: Path, tmp_path: Path
+) -> None:
+    fault = f"def fit(self, texts, labels):{TOO_MANY}"
+    reference = plant(tmp_path, "modest", BASELINE.format(fault=fault))
+    overrides = BRIEF | {"analysis.reference": reference}
+    result, folder = bench.run("rate", include=[rate_tasks], overrides=overrides, baselines="majority")
+    study = result.study
+    assert study.failed == {"classes": "fit raised ValueError: 8 classes are too many (baseline.py:13)"}
+    assert result.failures == [f"study classes failed: {study.failed['classes']}"]
+    assert {curve.name for curve in study.curves} == {"pooled", "train_texts"}
+    assert study.reference == reference
+    assert [point.accuracy.value for point in study.length.points] == pytest.approx([1 / 3] * 4)
+    assert study.permutation.test.p == 1.0
+    assert study.wording is not None
+    assert {event.text for event in bench.events if event.kind == "warning"} == {
+        f"study classes failed: {study.failed['classes']}"
+    }
+    known = {(s.attributor.name, s.target, s.split): s.metrics for s in rate_run[0].scores}
+    assert all(s.metrics == known[s.attributor.name, s.target, s.split] for s in result.scores)
+    assert results.read(folder / "result.json") == result
+
+
+def test_every_study_may_fail(bench: Bench, rate_run: Any, rate_tasks: Path, tmp_path: Path) -> None:
+    reference = plant(tmp_path, "idle", BASELINE.format(fault="def fit(self, texts, labels): raise ValueError('no')"))
+    overrides = BRIEF | {"analysis.reference": reference}
+    result, folder = bench.run("rate", include=[rate_tasks], overrides=overrides, baselines="majority")
+    study = result.study
+    # What needs no fit is there all the same.
+    assert set(study.failed) == {"permutation", "robustness", "length", "train_texts", "pooled", "classes"}
+    assert set(study.failed.values()) == {"fit raised ValueError: no (baseline.py:10)"}
+    assert (study.permutation, study.length, study.curves, study.robustness) == (None, None, (), ())
+    assert study.wording is not None
+    assert study.permanova == rate_run[0].study.permanova
+    assert (study.detectable.factor, len(study.by_position)) == (None, 32)
+    assert {score.status for score in result.scores} == {"ok"}
+    assert len(result.failures) == 6
+    assert results.read(folder / "result.json") == result
+
+
+def test_an_attributor_that_fails_in_one_fold_fails_for_that_target(
+    bench: Bench, rate_evidence: Any, rate_tasks: Path, tmp_path: Path
+) -> None:
+    """A text of one replicate, met by the two fits that know it but not by the one that holds it out."""
+    evidence = rate_evidence[0]
+    table = pq.read_table(evidence.store.require("sample", evidence.kept[0].samples[0]).folder / "samples.parquet")
+    trap = max((row["text"] for row in table.to_pylist() if row["row"] % 4 != 3), key=len)
+    fault = (
+        f"def fit(self, texts, labels):\n        if {trap!r} in texts and len(texts) == 450: raise ValueError('met it')"
+    )
+    fault += "\n        self.classes_ = np.unique(labels)\n        return self"
+    name = plant(tmp_path, "wary", BASELINE.format(fault=fault))
+    result, folder = bench.run("rate", include=[rate_tasks], overrides=BRIEF, baselines=f"{name},majority")
+    mine = {(score.target, score.split): score for score in result.scores if score.attributor.name == "wary"}
+    for split in ("unseen_replicate", "seen_replicate"):
+        score = mine["level", split]
+        assert (score.status, score.metrics, score.rank) == ("failed", {}, None)
+        assert "met it" in str(score.error)
+    assert mine["instance", "unseen_prompt"].status == "ok"
+    warned = [event.job.name for event in bench.events if event.kind == "warning"]
+    assert warned == [f"attribute level by wary (without replicate {fold})" for fold in (1, 2)]
+    assert "attribute level by wary (without replicate 0)" not in warned
+    assert [gap.attributor for gap in result.study.gaps] == ["majority"]
+    assert len([failure for failure in result.failures if failure.startswith("wary failed")]) == 1
+    rows = pq.read_table(folder / "predictions.parquet", columns=["attributor", "target"]).to_pylist()
+    assert {row["target"] for row in rows if row["attributor"] == "wary"} == {"instance"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [("nobody", "unknown baseline 'nobody'"), ("majority,unigram", "names 2 baselines, and takes one")],
+)
+def test_a_reference_attributor_that_is_none_is_refused_before_work(bench: Bench, reference: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        bench.run("seed_id", overrides={"analysis.reference": reference}, seed=79)
+    assert bench.started() == []
+
+
+@pytest.mark.parametrize(("topics", "said"), [("mill", "knows no topics"), ("mil", "unknown topic 'mil'")])
+def test_topics_that_a_corpus_has_not_are_refused_before_work(
+    bench: Bench, tmp_path: Path, topics: str, said: str
+) -> None:
+    text = f"factor:\n  name: f\n  fields: [corpus.topics]\n  levels: {{a: voyage, b: {topics}}}\n"
+    corpus = {"corpus.name": "chronicle"} if "unknown" in said else {}
+    with pytest.raises(UserError, match=said):
+        bench.run("topics", include=[task_file(tmp_path / "tasks", "topics", text)], overrides=corpus)
+    assert bench.started() == []
+
+
+def test_a_corpus_of_one_beginning_is_not_prompted_and_all_else_goes_on(bench: Bench, tmp_path: Path) -> None:
+    """Unprompted runs do not need prompts: where there are none, only the transfer to prompted texts falls away."""
+    documents = bench.corpus.read_text().split("\n\n")
+    corpus = tmp_path / "alike.txt"
+    corpus.write_text("\n\n".join(f"In the {document}" for document in documents))
+    text = "factor:\n  name: f\n  fields: [seeds.init]\n  levels: {a: 0, b: 1}\n"
+    overrides = BRIEF | {"analysis.transfer": "true", "corpus.name": f"text:{corpus}"}
+    tasks = task_file(tmp_path / "tasks", "pair", text)
+    result, _ = bench.run("pair", include=[tasks], overrides=overrides, baselines="majority")
+    conditions = {row.condition for row in result.study.robustness}
+    assert conditions >= {"plain", "temperature 0.7", "temperature 1.3"}
+    assert not any("prompted" in condition for condition in conditions)
+    warned = [event.text for event in bench.events if event.kind == "warning"]
+    assert [text.split(": ")[0] for text in warned] == [f"sample {name}/r0 prompted is left out" for name in "ab"]
+    assert result.failures == []
+    with pytest.raises(UserError, match="two prompts at least"):
+        bench.run(
+            "pair",
+            include=[tasks],
+            overrides=overrides | {"sampling.prompt_characters": "4", "sampling.max_tokens": "16"},
+        )
 
 
 DIVERGING = """

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from natfp_bench import keys
-from natfp_bench.pipeline import protocol_digest, resolve_keys
+from natfp_bench import keys, store
+from natfp_bench.pipeline import STAGES, protocol_digest, resolve_keys
 from natfp_bench.plan import Plan, make_plan, plan_file
 from natfp_bench.settings import (
     BudgetSpec,
@@ -83,6 +83,10 @@ def test_golden(settings: Settings, plan: Plan) -> None:
         "prediction": "6170c1bca1d636f4",
         "study": "2a03f06daaf82c56",
     }
+
+
+def test_every_stage_has_a_version_a_place_and_a_name() -> None:
+    assert tuple(keys.VERSIONS) == store.KINDS == tuple(STAGES)
 
 
 DATA = {"corpus", "model", "sample", "transfer", "score", "prediction", "study", "stream"}

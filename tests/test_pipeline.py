@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import BRIEF
 
 from natfp_bench import metrics, results
+from natfp_bench.engine import Job, Outcome
 from natfp_bench.errors import UserError
+from natfp_bench.pipeline import Run, resolve_keys
 from natfp_bench.store import Store
 
 if TYPE_CHECKING:
@@ -271,11 +277,165 @@ def test_one_seed_varies_and_the_data_are_the_same(bench: Bench, task: str, seed
 def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, tmp_path: Path) -> None:
     text = "factor:\n  name: context\n  fields: [model.context]\n  levels: {short: 32, long: 48}\n"
     plan = bench.plan("context", include=[task_file(tmp_path / "tasks", "context", text)])
-    from natfp_bench.pipeline import Run, resolve_keys
-
     run = Run(plan, [], Store(bench.store), bench.engine, "cpu", lambda _: None)
     steps = run._corpus_steps(resolve_keys(plan))
     assert len({step.job.name for step in steps}) == 2
+
+
+# Levels on replicates held out.
+
+
+def test_a_further_baseline_on_held_out_replicates_trains_and_samples_nothing(
+    bench: Bench, rate_run: Any, rate_tasks: Path, tmp_path: Path
+) -> None:
+    name = plant(tmp_path, "even", BASELINE.format(fault=""))
+    result, _ = bench.run("rate", include=[rate_tasks], overrides=BRIEF, baselines=f"unigram,{name}")
+    assert bench.started() == [
+        *(f"attribute level by even (without replicate {fold})" for fold in range(3)),
+        "attribute instance by even",
+    ]
+    assert result.protocol_digest == rate_run[0].protocol_digest
+    assert result.study is not None
+    assert [gap.gap.value for gap in result.study.gaps if gap.attributor == "even"] == [0.0]
+    known = {(s.attributor.name, s.target, s.split): s.metrics for s in rate_run[0].scores}
+    for score in result.scores:
+        if score.attributor.name != "even":
+            assert score.metrics == known[score.attributor.name, score.target, score.split]
+
+
+def test_a_run_over_replicates_is_sound(rate_run: Any) -> None:
+    result = rate_run[0]
+    assert result.failures == []
+    assert len({variant.weights for variant in result.variants}) == 9
+    assert len({variant.training_multiset for variant in result.variants}) == 1
+    study = result.study
+    assert study.permutation.test.permutations == 9
+    assert study.permanova.test.permutations == 35
+    assert study.permanova.test.p == pytest.approx(1 / 36)
+    assert (study.length.unit, [point.at for point in study.length.points]) == ("tokens", [4, 8, 16, 32])
+    assert {curve.name: curve.split for curve in study.curves} == {
+        "pooled": "unseen_replicate",
+        "train_texts": "unseen_replicate",
+        "classes": "unseen_prompt",
+    }
+    # The same fits of the same attributor on the same texts, by three ways.
+    [score] = [s for s in result.scores if (s.attributor.name, s.split) == ("naive_bayes", "unseen_replicate")]
+    accuracy = score.metrics["accuracy"].value
+    pooled = next(curve for curve in study.curves if curve.name == "pooled")
+    trained = next(curve for curve in study.curves if curve.name == "train_texts")
+    plain = next(row for row in study.robustness if row.condition == "plain")
+    seen = [pooled.points[0], trained.points[-1], study.length.points[-1], plain]
+    assert [one.accuracy.value for one in seen] == pytest.approx([accuracy] * 4)
+    assert not study.permutation.test.testable
+    assert len(study.by_position) == 32
+    assert sum(row.bits_share for row in study.by_type if row.bits_share) == pytest.approx(1)
+
+
+def test_tasks_that_share_a_variant_train_and_sample_it_once(bench: Bench, rate_run: Any, tmp_path: Path) -> None:
+    text = "factor:\n  name: clipping\n  fields: [optimizer.clip]\n  levels: {usual: x1, tight: x0.1}\n"
+    result, _ = bench.run("clip", include=[task_file(tmp_path / "tasks", "clip", text)], overrides=BRIEF)
+    made = [name for name in bench.started() if name.startswith(("prepare", "train", "sample"))]
+    assert made == ["train tight/r0", "sample tight/r0 1/1"]
+    usual = next(variant for variant in rate_run[0].variants if variant.name == "middle/r0")
+    assert {variant.name: variant.key == usual.key for variant in result.variants} == {
+        "usual/r0": True,
+        "tight/r0": False,
+    }
+
+
+class Inline:
+    """An engine that does all jobs here, one after another, and notes the steps that each takes."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, int] = {}
+
+    def run(self, jobs: Iterable[Job], watch: Any, follow: Callable[[Outcome], Iterable[Job]]) -> None:
+        from natfp_bench import stages
+
+        queue = deque(jobs)
+        while queue:
+            job = queue.popleft()
+            self.steps[job.name] = 0
+
+            def progress(done: int, total: int, unit: str, job: Job = job) -> None:
+                self.steps[job.name] += 1
+
+            context = SimpleNamespace(progress=progress, warn=lambda text: pytest.fail(text))
+            queue.extend(follow(Outcome(job, value=stages.make(job.payload, context))))
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+    def trained(self) -> dict[str, int]:
+        """Optimiser steps of each training."""
+        return {name: steps for name, steps in self.steps.items() if name.startswith("train")}
+
+
+@pytest.fixture
+def inline(bench: Bench) -> Iterator[Inline]:
+    """The engine of the shared store, for one test, done here."""
+    pool, bench.engine = bench.engine, Inline()
+    yield bench.engine
+    bench.engine = pool
+
+
+ONE_RUN = BRIEF | {"replicates": "1"}
+
+
+def test_checkpoints_of_one_run_take_each_step_once(bench: Bench, inline: Inline) -> None:
+    result, _ = bench.run("checkpoint_id", overrides=ONE_RUN, baselines="majority", seed=1)
+    assert inline.trained() == {f"train {name}/r0": 10 for name in ("quarter", "half", "three_quarters", "end")}
+    assert [variant.tokens_trained for variant in result.variants] == [share * 20_480 // 4 for share in (1, 2, 3, 4)]
+    bits = [variant.heldout_bits_per_byte.value for variant in result.variants if variant.heldout_bits_per_byte]
+    assert bits == sorted(bits, reverse=True)
+    assert result.failures == []
+
+
+def test_plain_runs_are_shared_by_what_stops_or_goes_on(bench: Bench, rate_run: Any) -> None:
+    """A run to its end, and the base of a fine-tuned one, are found under the key of the plain run."""
+    stopped, tuned = (
+        resolve_keys(bench.plan(task, overrides=ONE_RUN)) for task in ("checkpoint_id", "finetune_seed_id")
+    )
+    plain = next(variant for variant in rate_run[0].variants if variant.name == "middle/r0")
+    assert [of.model == plain.key for of in stopped] == [False, False, False, True]
+    assert [of.start for of in stopped] == [None, *(of.model for of in stopped[:3])]
+    assert {of.start for of in tuned} == {of.base.model for of in tuned if of.base} == {plain.key}
+
+
+def test_levels_of_fine_tuning_start_from_one_base(bench: Bench, inline: Inline) -> None:
+    result, _ = bench.run("finetune_seed_id", overrides=ONE_RUN, baselines="majority", seed=2)
+    names = [f"train tune{i}/r0" for i in range(3)]
+    assert inline.trained() == {"train base of tune0/r0": 40} | dict.fromkeys(names, 10)
+    assert len({variant.weights for variant in result.variants}) == 3
+    assert len({variant.training_multiset for variant in result.variants}) == 1
+    assert {variant.tokens_trained for variant in result.variants} == {20_480 * 5 // 4}
+    assert result.failures == []
+    # Another fine-tuning finds the base in the store.
+    inline.steps.clear()
+    bench.run("finetune_seed_id", overrides=ONE_RUN | {"finetune.lr": "0.5"}, baselines="majority", seed=2)
+    assert inline.trained() == dict.fromkeys(names, 10)
+
+
+def test_weights_that_are_served_in_two_ways_are_trained_once(bench: Bench, rate_run: Any) -> None:
+    result, _ = bench.run("quantization_id", overrides=ONE_RUN, baselines="majority")
+    assert not any(name.startswith(("prepare", "train")) for name in bench.started()), "it is the plain run's model"
+    assert len({variant.key for variant in result.variants}) == 1
+    assert len({variant.weights for variant in result.variants}) == 1
+    assert bench.started().count("sample int8/r0 1/1") == 1
+    assert result.mean_kl is not None
+    [[_, there], [back, _]] = result.mean_kl.divergence
+    assert 0 < abs(there.value) < 0.1
+    assert 0 < abs(back.value) < 0.1
+    assert result.failures == []
+
+
+def test_texts_are_drawn_in_other_ways_for_tests_alone(seed_run: Any) -> None:
+    found = {(row.condition, row.trained_on): row.accuracy for row in seed_run[0].study.robustness}
+    # A prompt and its text share the context, so that prompted texts are half as long.
+    others = ["temperature 0.7", "temperature 1.3", "prompted", "plain, as short as prompted"]
+    assert {name for name, _ in found} >= {"plain", "lower_case", *others}
+    assert all(found[name, "plain"].n_units >= 1 for name in others)
+    assert all((name, "transformed") not in found for name in others)
 
 
 def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_path: Path) -> None:

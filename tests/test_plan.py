@@ -372,6 +372,15 @@ def test_texts_are_cut_where_tokenizers_differ() -> None:
     }
 
 
+@pytest.mark.parametrize("override", [("sampling.top_k", "5"), ("sampling.top_p", "0.9")])
+def test_a_truncated_sampler_has_no_likelihoods_in_other_tokens(override: tuple[str, str]) -> None:
+    what = "where tokenizers differ, a truncated sampler gives no likelihoods: take top_k 0 and top_p 1"
+    assert faults(lambda: make_plan("tokenizer_id", "smoke", overrides=dict([override]))) == [
+        f"--set {'='.join(override)}: {what}"
+    ]
+    assert make_plan("lr_id", "smoke", overrides=dict([override])).shared_tokenizer
+
+
 def test_steps_blocks_and_tokens_by_hand() -> None:
     def of(**given_: Any) -> Settings:
         data = make_plan("seed_id", "smoke").variants[0].settings.model_dump()
@@ -464,6 +473,23 @@ def test_overview_of_an_empty_store(tmp_path: Path) -> None:
     shape = plan.variants[0].settings
     size = parameters(shape.model, shape.tokenizer.vocabulary)
     assert found.disk_bytes == 4 * found.tokens_to_train + 4 * size + 4 * 50 * 32 * 12
+
+
+@pytest.mark.parametrize(
+    ("task", "models", "tokens"),
+    [
+        ("checkpoint_id", 4, 61_440),  # each step of the run once
+        ("finetune_seed_id", 4, 61_440 + 3 * 15_360),  # a base, and three of a quarter behind it
+        ("token_budget_id", 3, 61_440 * 7 // 4),  # runs of their own
+        ("quantization_id", 1, 61_440),
+    ],
+)
+def test_overview_counts_what_is_trained(tmp_path: Path, task: str, models: int, tokens: int) -> None:
+    from natfp_bench.overview import overview
+
+    found = overview(make_plan(task, "smoke", overrides={"replicates": "1"}), tmp_path)
+    assert (found.models_to_train, found.tokens_to_train) == (models, tokens)
+    assert not any(variant.trained for variant in found.variants)
 
 
 def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) -> None:

@@ -126,9 +126,12 @@ def test_failures_name_what_failed(seed_run: Any) -> None:
     variant = result.variants[0].model_copy(update={"status": "diverged", "reason": "loss nan"})
     score = result.scores[0].model_copy(update={"status": "failed", "error": "fit raised"})
     check = results.Check(name="reruns repeat exactly", ok=False, detail="2 distinct weights")
-    bad = result.model_copy(update={"variants": (variant,), "scores": (score, score), "checks": (check,)})
+    study = result.study.model_copy(update={"failed": {"length": "fit raised"}})
+    parts = {"variants": (variant,), "scores": (score, score), "checks": (check,), "study": study}
+    bad = result.model_copy(update=parts)
     assert bad.failures == [
         "seed0/r0 diverged: loss nan; kept out",
         f"{score.attributor.name} failed: fit raised",
+        "study length failed: fit raised",
         "check reruns repeat exactly: 2 distinct weights",
     ]

@@ -427,7 +427,7 @@ def test_a_prompt_is_no_part_of_its_text(trained: Any, tokenizer: Tokenizer, end
 
 @given(st.text(max_size=30), st.integers(0, 40))
 def test_the_first_bytes_are_whole_characters(text: str, size: int) -> None:
-    found = sample.first_bytes(text, size)
+    found = tokens.first_bytes(text, size)
     assert text.startswith(found)
     assert len(found.encode()) <= size
     # No further character would have fitted.
@@ -435,7 +435,7 @@ def test_the_first_bytes_are_whole_characters(text: str, size: int) -> None:
 
 
 def test_first_bytes_by_hand() -> None:
-    assert [sample.first_bytes("aé漢🙂", size) for size in range(11)] == [
+    assert [tokens.first_bytes("aé漢🙂", size) for size in range(11)] == [
         *["", "a", "a", "aé", "aé", "aé", "aé漢", "aé漢", "aé漢", "aé漢", "aé漢🙂"]
     ]
 
