@@ -297,8 +297,8 @@ def values(plan: Plan, path: str) -> list[Any]:
 def test_a_relative_value_is_a_multiple_of_what_the_preset_says(tmp_path: Path) -> None:
     assert values(planned(tmp_path, "optimizer.lr", "a: x0.25, b: x1, c: x2.5"), "optimizer.lr") == [1e-3, 4e-3, 1e-2]
     assert values(planned(tmp_path, "model.width", "a: x0.5, b: x2"), "model.width") == [16, 64]
-    found = values(planned(tmp_path, "model.layers", "a: x0.6, b: x3"), "model.layers")
-    assert found == [1, 6], "what is counted stays whole"
+    found = values(planned(tmp_path, "model.layers", "a: x0.6, b: x1.9, c: x3"), "model.layers")
+    assert found == [1, 4, 6], "what is counted is rounded to whole numbers"
     assert all(isinstance(layers, int) for layers in found)
     assert values(planned(tmp_path, "schedule.warmup_tokens", "a: x0, b: x2"), "schedule.warmup_tokens") == [0, 10_000]
     # A level may mix both kinds.
