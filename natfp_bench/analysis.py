@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import ceiling, fingerprint, metrics, replication, scoring, split, study, words
-from .evidence import Evidence, VariantKeys
+from .evidence import Evidence
 from .metrics import Floats
 from .plan import Target, Variant
+from .resolve import VariantKeys
 from .results import (
     Check,
     CorpusResult,

@@ -118,7 +118,7 @@ def predicted_accuracy(
     The log-likelihood ratios of true variant i against all others are taken as jointly Gaussian (central limit
     theorem), their means and covariances per token estimated from i's texts; the ceiling's guess is simulated from
     some thousand draws, the same at every length. Jointly, because the ratios share i's own likelihood: errors that are
-    summed over rivals (union bound) put three close models at chance where the truth is 0.49 (benchmarks/validity).
+    summed over rivals (union bound) put close models at chance where the truth lies well above it.
     For close models sigma^2 = 2 mu in nats, and the error falls as exp(-n mu / 4), with Chernoff's exponent (Cover
     and Thomas 2006, chapter 11), not Stein's. A text that j cannot write rules it out; the share of j that survives
     is taken as geometric in length, independently of other rivals.

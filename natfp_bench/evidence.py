@@ -18,40 +18,14 @@ from numpy.typing import NDArray
 
 from . import split
 from .metrics import Floats, Ints
-from .plan import Plan, Target, Variant
+from .plan import Plan, Target
 from .records import Record
 from .registry import Baseline
-from .settings import Settings
+from .resolve import VariantKeys
 from .store import Store
 from .tokens import first_bytes
 
 Found = TypeVar("Found", bound=Record)
-
-
-@dataclass(frozen=True)
-class Base:
-    """A model to be trained: its settings, and the keys of its corpus and of itself."""
-
-    settings: Settings
-    corpus: str
-    model: str
-
-
-@dataclass(frozen=True)
-class VariantKeys:
-    """A variant, and the keys of all that it leaves in the store.
-
-    base: the model that it is fine-tuned from, if any. start: the key of the model that its training goes on from, be
-    it the base or the same run stopped earlier. transfer: by condition, its test rows drawn in another way.
-    """
-
-    variant: Variant
-    corpus: str
-    model: str
-    base: Base | None
-    start: str | None
-    samples: tuple[str, ...]
-    transfer: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .plan import Target
 from .records import Record
 from .registry import Baseline
 from .settings import Settings
@@ -73,8 +72,6 @@ class Labelled(Make):
 class MakePrediction(Labelled):
     """Fit an attributor on the sample sets that are `known`, and let it answer for the test texts of all."""
 
-    target: Target
-    fold: int
     known: tuple[bool, ...]
 
 

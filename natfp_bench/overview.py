@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import median
 
 from . import store as stores
-from .pipeline import resolve_keys
 from .plan import Plan, differing, parameters
 from .records import Record, flatten
+from .resolve import resolve_keys
 from .settings import Settings
 
 

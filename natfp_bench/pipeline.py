@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import analysis, keys, registry, scoring, split
-from .corpus import open_corpus
 from .engine import Engine, Event, Job, Outcome, Watch
 from .errors import AttributorError, JobError, UserError
-from .evidence import Base, Evidence, VariantKeys
+from .evidence import Evidence
 from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
-from .plan import Plan, Target, Variant, base_run, recipe
+from .plan import Plan, Target
 from .records import digest
 from .registry import Baseline
+from .resolve import VariantKeys, resolve_keys, transfers
 from .results import Result, RunInfo
-from .settings import CorpusSpec, Settings
+from .settings import Settings
 from .store import Store, storage_faults
 
 STAGES = {
@@ -42,8 +42,6 @@ STAGES = {
     "study": "study",
 }
 """The stage that makes each kind of entry, as people are told of it."""
-
-TRANSFER_TEMPERATURES = (0.7, 1.3)
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,10 @@ class Run:
     def execute(self) -> tuple[Result, pa.Table]:
         """Do all jobs and build the result and the table of predictions."""
         started, clock = datetime.now(UTC), time.perf_counter()
-        self._reference()
+        reference = self._reference()
+        # By name from here on: where its folder lies is part of no key and no digest.
+        named = self.plan.analysis.model_copy(update={"reference": reference.name})
+        self.plan = self.plan.model_copy(update={"analysis": named})
         variants = resolve_keys(self.plan)
         self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
         kept = analysis.without_diverged(
@@ -95,7 +96,7 @@ class Run:
             protocol=protocol_digest(self.plan, variants, self.metas),
         )
         if len(set(evidence.levels)) > 1:
-            evidence = self._attribute(evidence)
+            evidence = self._attribute(evidence, reference)
         attributors: dict[str, dict[str, float]] = {}
         for (name, target, _), key in evidence.predictions.items():
             total = attributors.setdefault(f"{target}/{name}", {"fit": 0.0, "predict": 0.0})
@@ -115,9 +116,10 @@ class Run:
         seconds = {"total": round(time.perf_counter() - clock, 3), **info.seconds}
         return result.model_copy(update={"run": info.model_copy(update={"seconds": seconds})}), predictions
 
-    def _attribute(self, evidence: Evidence) -> Evidence:
+    def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Do the jobs on finished sample sets: scores, predictions, studies."""
-        scores, predictions, studies = self._scores(evidence), self._predictions(evidence), self._studies(evidence)
+        scores, predictions = self._scores(evidence), self._predictions(evidence)
+        studies = self._studies(evidence, reference)
         steps = [Step(job) for job in (*studies.values(), *predictions.values(), *scores.values())]
         # Two variants may ask for one score, as those of one model do.
         self._drive(list({step.job.payload.key: step for step in steps}.values()))
@@ -277,16 +279,16 @@ class Run:
                     which = f" (without replicate {fold.number})" if len(folds) > 1 else ""
                     label = f"attribute {target} by {baseline.name}{which}"
                     payload = {"baseline": baseline, "seed": self.plan.seed, "labels": labels, "samples": samples}
-                    payload |= {"target": target, "fold": fold.number, "known": known, **self._texts()}
+                    payload |= {"known": known, **self._texts()}
                     job = self._job(MakePrediction, "prediction", key, label, **payload)
                     jobs[baseline.name, target, fold.number] = job
         return jobs
 
-    def _studies(self, evidence: Evidence) -> dict[str, Job]:
+    def _studies(self, evidence: Evidence, reference: Baseline) -> dict[str, Job]:
         """Jobs by study."""
         samples = tuple(of.samples for of in evidence.kept)
         labels, fold = tuple(evidence.levels), evidence.splits("level")[0]
-        reference, jobs = self._reference(), {}
+        jobs = {}
         ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
         transfer = {how: drawn for how, drawn in ways.items() if self.metas.keys() >= set(drawn)}
         for study in analysis.studies(evidence):
@@ -298,73 +300,6 @@ class Run:
             payload["replicates"] = tuple(used["replicates"])
             jobs[study] = self._job(MakeStudy, "study", key, f"study {study}", **payload)
         return jobs
-
-
-def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
-    """Other ways to draw texts, to test an attributor of the usual ones on; none where sampling is the factor."""
-    sampling = settings.sampling
-    varied = any(path.startswith("sampling.") for path in plan.task.factor.fields)
-    if not plan.analysis.transfer or varied or not plan.shared_tokenizer:
-        return {}
-    ways: dict[str, dict[str, Any]] = {}
-    for temperature in TRANSFER_TEMPERATURES:
-        if temperature != sampling.temperature:
-            ways[f"temperature {temperature}"] = {"temperature": temperature}
-    if not sampling.prompt_characters:
-        # A character takes four bytes at most, and a byte one token at most: such prompts always leave enough room.
-        room = settings.model.context
-        ways["prompted"] = {"prompt_characters": room // 8, "max_tokens": min(sampling.max_tokens, room // 2)}
-    return {
-        name: settings.model_copy(update={"sampling": sampling.model_copy(update=way)}) for name, way in ways.items()
-    }
-
-
-def resolve_keys(plan: Plan) -> list[VariantKeys]:
-    """Keys of all variants; text files are hashed for it. Raises UserError for a corpus that cannot be read."""
-    identities: dict[str, dict[str, Any]] = {}
-
-    def identity(spec: CorpusSpec) -> dict[str, Any]:
-        if (name := digest(spec)) not in identities:
-            identities[name] = open_corpus(spec).identity()
-        return identities[name]
-
-    def trained(settings: Settings) -> Base:
-        whole = settings.corpus.model_copy(update={"topics": ""})
-        corpus = keys.corpus_key(settings, identity(settings.corpus), identity(whole))
-        return Base(settings, corpus, keys.model_key(settings, plan.seed, corpus))
-
-    found = {variant.name: trained(variant.settings) for variant in plan.variants}
-    resolved = []
-    for variant in plan.variants:
-        settings, own = variant.settings, found[variant.name]
-        base = trained(base_run(settings)) if settings.finetune.share else None
-        ways = transfers(plan, settings)
-        resolved.append(
-            VariantKeys(
-                variant=variant,
-                corpus=own.corpus,
-                model=own.model,
-                base=base,
-                start=base.model if base else _earlier_stop(variant, plan, found),
-                samples=tuple(keys.sample_keys(variant, plan, own.model)),
-                transfer={name: keys.transfer_key(way, plan, own.model) for name, way in ways.items()},
-            )
-        )
-    return resolved
-
-
-def _earlier_stop(variant: Variant, plan: Plan, found: dict[str, Base]) -> str | None:
-    """Key of the same run stopped the last time before this variant's stop, if the plan has one."""
-
-    def run(of: Variant) -> str:
-        budget = of.settings.budget.model_copy(update={"stop": 1.0})
-        return digest(recipe(of.settings.model_copy(update={"budget": budget}), plan.seed))
-
-    mine = variant.settings.budget.stop
-    earlier = [other for other in plan.variants if other.settings.budget.stop < mine and run(other) == run(variant)]
-    if not earlier:
-        return None
-    return found[max(earlier, key=lambda other: other.settings.budget.stop).name].model
 
 
 def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str, dict[str, Any]]) -> str:

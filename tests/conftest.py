@@ -199,6 +199,18 @@ def rate_evidence(bench: Bench, rate_tasks: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
+def evidence(rate_evidence: Any) -> Any:
+    """Evidence of one brief run of `rate`."""
+    return rate_evidence[0]
+
+
+@pytest.fixture(scope="session")
+def result(rate_evidence: Any) -> Any:
+    """Result of one brief run of `rate`."""
+    return rate_evidence[1]
+
+
+@pytest.fixture(scope="session")
 def rate_run(rate_evidence: Any) -> Any:
     """Result and folder of one brief run of `rate`."""
     return rate_evidence[1:]

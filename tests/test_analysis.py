@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +10,6 @@ import pytest
 from natfp_bench import analysis, ceiling, metrics, replication
 from natfp_bench.evidence import Evidence
 from natfp_bench.results import Result
-
-
-@pytest.fixture(scope="module")
-def evidence(rate_evidence: Any) -> Evidence:
-    found: Evidence = rate_evidence[0]
-    return found
-
-
-@pytest.fixture(scope="module")
-def result(rate_evidence: Any) -> Result:
-    found: Result = rate_evidence[1]
-    return found
 
 
 def with_other_data(evidence: Evidence, fields: tuple[str, ...]) -> Evidence:

@@ -19,7 +19,7 @@ PACKAGE = Path(natfp_bench.__file__).parent
 ORDER = """
     errors records streams resources yaml_source settings spec plan chronicle corpus tokens model optimizers train
     sample split words transforms registry attribute text_classifier metrics ceiling discrimination replication
-    fingerprint study results store keys engine jobs stages evidence scoring analysis pipeline overview boards
+    fingerprint study results store keys engine jobs stages resolve evidence scoring analysis pipeline overview boards
     leaderboard validate api sheets markdown console progress cli __main__
 """.split()  # noqa: SIM905  a list of words
 """Reading order: a module imports only what stands before it. A new module takes its place here."""

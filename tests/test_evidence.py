@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,12 +16,6 @@ from natfp_bench.sample import SampleSet
 
 if TYPE_CHECKING:
     from conftest import Bench
-
-
-@pytest.fixture(scope="module")
-def evidence(rate_evidence: Any) -> Evidence:
-    found: Evidence = rate_evidence[0]
-    return found
 
 
 def drawn(evidence: Evidence, number: int) -> SampleSet:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from natfp_bench import keys, store
-from natfp_bench.pipeline import STAGES, protocol_digest, resolve_keys
+from natfp_bench.pipeline import STAGES, protocol_digest
 from natfp_bench.plan import Plan, make_plan, plan_file
+from natfp_bench.resolve import resolve_keys
 from natfp_bench.settings import (
     BudgetSpec,
     CorpusSpec,

@@ -18,7 +18,8 @@ from conftest import BRIEF
 from natfp_bench import metrics, results
 from natfp_bench.engine import Job, Outcome
 from natfp_bench.errors import UserError
-from natfp_bench.pipeline import Run, resolve_keys
+from natfp_bench.pipeline import Run
+from natfp_bench.resolve import resolve_keys
 from natfp_bench.store import Store
 
 if TYPE_CHECKING:

@@ -26,18 +26,6 @@ LEVELS = ("low", "middle", "high")
 
 
 @pytest.fixture(scope="module")
-def evidence(rate_evidence: Any) -> Evidence:
-    found: Evidence = rate_evidence[0]
-    return found
-
-
-@pytest.fixture(scope="module")
-def result(rate_evidence: Any) -> Result:
-    found: Result = rate_evidence[1]
-    return found
-
-
-@pytest.fixture(scope="module")
 def rows(rate_evidence: Any) -> list[dict[str, Any]]:
     """All rows of predictions.parquet."""
     folder: Path = rate_evidence[2]

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from natfp_bench import streams
+
 SHORTEST, LONGEST = 2, 5
 """Lengths of the n-grams, in bytes."""
 
@@ -56,7 +58,7 @@ class NaiveBayes:
         self._place[met] = np.arange(len(met))
         grams = grams._replace(bucket=self._place[grams.bucket])
         _, group = np.unique(np.arange(len(y)) if groups is None else np.asarray(groups), return_inverse=True)
-        held = np.random.Generator(np.random.PCG64(self.seed)).permutation(group.max() + 1)[group] % 4 == 3
+        held = streams.permutation(int(group.max()) + 1, "naive_bayes", self.seed)[group] % 4 == 3
         self.temperature_, prior = 1.0, PRIORS[-1]
         if held.any() and len(np.unique(y[~held])) == len(self.classes_):
             counts, asked = self._count(grams.of(~held), y[~held]), grams.of(held)
