@@ -63,16 +63,11 @@ class Corpus(Protocol):
 
 
 def open_corpus(spec: CorpusSpec) -> Corpus:
-    """Find the corpus that a specification names; raises UserError where it cannot be read or has no such topics."""
+    """Find the corpus that a specification names; raises UserError where it cannot be read."""
     kind, _, rest = spec.name.partition(":")
-    topics = tuple(topic.strip() for topic in spec.topics.split(",") if topic.strip())
-    if topics and spec.name != "chronicle":
-        raise UserError(
-            f"corpus.topics {spec.topics!r}: corpus {spec.name!r} knows no topics\n  --corpus chronicle does"
-        )
     match kind:
         case "chronicle" if not rest:
-            return Chronicle(spec.seed, topics)
+            return Chronicle(spec.seed, spec.topic_names)
         case "text":
             return TextFiles(tuple(Path(os.path.expanduser(part)) for part in rest.split(",") if part))
         case "hf":
@@ -87,13 +82,6 @@ class Chronicle:
 
     seed: int
     topics: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if unknown := sorted(set(self.topics) - set(chronicle.TOPICS)):
-            near = did_you_mean(unknown[0], chronicle.TOPICS)
-            raise UserError(f"unknown topic {unknown[0]!r}{near}\n  known: {', '.join(chronicle.TOPICS)}")
-        if len(set(self.topics)) < len(self.topics):
-            raise UserError(f"a topic stands twice in {','.join(self.topics)!r}")
 
     def identity(self) -> dict[str, Any]:
         """Return the generator's version, seed and topics."""

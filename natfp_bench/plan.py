@@ -11,7 +11,7 @@ from typing import Any, Literal
 from . import yaml_source
 from .errors import SpecError, UserError
 from .records import Record, digest, flatten
-from .settings import FinetuneSpec, ModelSpec, SeedsSpec, Settings
+from .settings import IDLE, FinetuneSpec, ModelSpec, SeedsSpec, Settings
 from .spec import (
     MATCH,
     NO_TRACE,
@@ -134,7 +134,7 @@ def plan_file(
     chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
     base = next(iter(levels.values()))
-    _check_seeds(task_record, task_source, levels, chosen)
+    _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
     variants = _variants(task_record, levels)
     check_one_factor(variants, task_record.factor.fields)
@@ -282,7 +282,7 @@ def _matching(shape: ModelSpec, base: Settings) -> int:
     return size
 
 
-def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chosen: Source) -> None:
+def _check_effects(task: Task, source: Source, levels: Mapping[str, Preset], chosen: Source) -> None:
     """Refuse what does nothing: a factor that is none, and replicates that are one model over again."""
     first = next(iter(levels.values()))
     live = {f"seeds.{name}" for name in SeedsSpec.model_fields}
@@ -291,11 +291,16 @@ def _check_seeds(task: Task, source: Source, levels: Mapping[str, Preset], chose
         if task.factor.fields == ("seeds.dropout",):
             what = "'seeds.dropout' changes nothing while model.dropout is 0"
             raise SpecError([source.fault(("factor", "fields"), what)])
-    if not any(preset.settings.finetune.share for preset in levels.values()):
-        for i, path in enumerate(task.factor.fields):
-            if path.startswith("finetune."):
-                what = f"{path!r} changes nothing while finetune.share is 0"
-                raise SpecError([source.fault(("factor", "fields", i), what)])
+    finetuned = any(preset.settings.finetune.share for preset in levels.values())
+    optimizers = {preset.settings.optimizer.name for preset in levels.values()}
+    for i, path in enumerate(task.factor.fields):
+        idle = None
+        if path.startswith("finetune.") and not finetuned:
+            idle = "finetune.share is 0"
+        elif optimizers <= set(IDLE.get(path, ())):
+            idle = f"optimizer.name is {' or '.join(sorted(optimizers))}"
+        if idle:
+            raise SpecError([source.fault(("factor", "fields", i), f"{path!r} changes nothing while {idle}")])
     if first.replicates > 1 and live <= set(task.factor.fields):
         what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from . import chronicle
+from .errors import did_you_mean
 from .records import Record
 
 Count = Annotated[int, Field(gt=0)]
@@ -20,6 +22,10 @@ MAX_EPOCHS = 4
 """Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
 
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
 class CorpusSpec(Record):
     """Which documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
 
@@ -27,6 +33,25 @@ class CorpusSpec(Record):
     seed: Natural = Field(0, description="seed of a generated corpus; files and the Hub have none")
     topics: str = Field("", description="train on these topics alone (a,b), where the corpus knows any; empty: on all")
     heldout_documents: Count = Field(description="documents kept back for bits per byte and prompts")
+
+    @property
+    def topic_names(self) -> tuple[str, ...]:
+        """The topics one by one; none where all are meant."""
+        return _names(self.topics)
+
+    @field_validator("topics")
+    @classmethod
+    def _topics_of_the_corpus(cls, topics: str, info: ValidationInfo) -> str:
+        names = _names(topics)
+        if names and (corpus := info.data.get("name", "chronicle")) != "chronicle":
+            raise ValueError(f"corpus {corpus!r} knows no topics; only 'chronicle' does")
+        for topic in names:
+            if topic not in chronicle.TOPICS:
+                near = did_you_mean(topic, chronicle.TOPICS)
+                raise ValueError(f"unknown topic {topic!r}{near}; known: {', '.join(chronicle.TOPICS)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"a topic stands twice in {topics!r}")
+        return topics
 
 
 class TokenizerSpec(Record):
@@ -62,7 +87,7 @@ class OptimizerSpec(Record):
 
     AdamW (Loshchilov & Hutter, 2019), Adafactor (Shazeer & Stern, 2018), Muon (Jordan et al., 2024) on the matrices of
     the layers beside AdamW on the rest, or SGD with Nesterov's momentum. Weight decay is decoupled, except SGD's, which
-    is part of the gradient. `beta1`, `beta2` and `epsilon` are AdamW's, `momentum` is Muon's and SGD's.
+    is part of the gradient. `IDLE` tells which fields are of no use to which.
     """
 
     name: Literal["adamw", "adafactor", "muon", "sgd"] = "adamw"
@@ -73,6 +98,15 @@ class OptimizerSpec(Record):
     beta2: Share = 0.95
     epsilon: Positive = 1e-8
     clip: Positive = Field(1.0, description="largest gradient norm")
+
+
+IDLE = {
+    "optimizer.momentum": ("adamw", "adafactor"),
+    "optimizer.beta1": ("adafactor", "sgd"),
+    "optimizer.beta2": ("adafactor", "sgd"),
+    "optimizer.epsilon": ("adafactor", "sgd"),
+}
+"""Fields that some optimisers do not read."""
 
 
 class ScheduleSpec(Record):

@@ -17,7 +17,7 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ORDER = """
-    errors records streams resources yaml_source settings spec plan chronicle corpus tokens model optimizers train
+    errors records streams resources yaml_source chronicle settings spec plan corpus tokens model optimizers train
     sample split words transforms registry attribute text_classifier metrics ceiling discrimination replication
     fingerprint study results store keys engine jobs stages resolve evidence scoring analysis pipeline overview boards
     leaderboard validate api sheets markdown console progress cli __main__

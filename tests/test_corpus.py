@@ -271,28 +271,6 @@ def test_topics_are_part_of_a_corpus_identity() -> None:
     assert identity("mill") == identity(" mill,")
 
 
-@pytest.mark.parametrize(
-    ("topics", "said"),
-    [
-        ("mill,voyge", "unknown topic 'voyge' (did you mean 'voyage'?)\n  known: harvest, voyage, mill, "),
-        ("mill,mill", "a topic stands twice in 'mill,mill'"),
-    ],
-)
-def test_topics_that_are_none(topics: str, said: str) -> None:
-    with pytest.raises(UserError) as caught:
-        open_corpus(CorpusSpec(name="chronicle", topics=topics, heldout_documents=1))
-    assert said in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["text:{folder}/a.txt", "hf:{folder}"])
-def test_only_the_embedded_corpus_knows_topics(tmp_path: Path, name: str) -> None:
-    write(tmp_path / "a.txt", "text")
-    with pytest.raises(
-        UserError, match=r"corpus\.topics 'mill': corpus '.*' knows no topics\n  --corpus chronicle does"
-    ):
-        open_corpus(CorpusSpec(name=name.format(folder=tmp_path), topics="mill", heldout_documents=1))
-
-
 # Data sets of the Hub, by a local folder: what the library streams is the same.
 
 

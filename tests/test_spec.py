@@ -298,6 +298,24 @@ def varying(fields: str, levels: str, more: str = "") -> str:
         ),
         ("finetune.seed", "a: 0; b: 1", ["t.yaml:6: 'finetune.seed' changes nothing while finetune.share is 0"]),
         ("finetune.lr", "a: 0.5; b: 1", ["t.yaml:6: 'finetune.lr' changes nothing while finetune.share is 0"]),
+        (
+            "optimizer.momentum",
+            "a: 0.5; b: 0.9",
+            ["t.yaml:6: 'optimizer.momentum' changes nothing while optimizer.name is adamw"],
+        ),
+        (
+            "corpus.topics",
+            "a: mill; b: voyge",
+            [
+                "t.yaml:9: settings.corpus.topics: unknown topic 'voyge' (did you mean 'voyage'?); known: harvest, "
+                "voyage, mill, market, school, court, mountain, illness, music, hunt (level 'b')"
+            ],
+        ),
+        (
+            "corpus.topics",
+            "a: mill; b: 'voyage,voyage'",
+            ["t.yaml:9: settings.corpus.topics: a topic stands twice in 'voyage,voyage' (level 'b')"],
+        ),
         # what is no factor
         (
             "corpus.name",
