@@ -22,7 +22,7 @@ from .replication import Equivalence
 from .results import Length, RunInfo, Score
 from .split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 
-FEWEST_TASKS = 3
+FEWEST_UNITS = 3
 """As with replicates: below three an interval says nothing."""
 
 Section = Literal["held-out runs", "seen runs only", "positive control", "negative control", "older protocol"]
@@ -32,12 +32,14 @@ Section = Literal["held-out runs", "seen runs only", "positive control", "negati
 class Identified(Record):
     """How well the level was told on one split: identifiability by the reference attributor, the best, the ceiling.
 
-    bits: the reference attributor's; the ceiling is None where the likelihoods bound nothing (`likelihood_reference`).
+    best: see `best`; best_attributors: who that was, the one of most parts first. bits: the reference attributor's;
+    the ceiling is None where the likelihoods bound nothing (`likelihood_reference`).
     """
 
     split: str
     reference: Interval | None
     best: Interval | None
+    best_attributors: tuple[str, ...]
     ceiling: Interval | None
     bits: Interval | None
     ceiling_bits: Interval | None
@@ -47,9 +49,8 @@ class FactorRow(Record):
     """How identifiable a factor is, and what that rests on.
 
     unseen: on replicates that no fit has seen, None where the task holds none out. seen: on unseen prompts of the runs
-    that the fits know. best: the attributor called so, chosen without this task (see `best_elsewhere`).
-    permutation: the test of the factor; log10_p: where there is none, the exact binomial test of the reference
-    attributor's accuracy, which speaks of these runs alone.
+    that the fits know. permutation: the test of the factor; log10_p: where there is none, the exact binomial test of
+    the reference attributor's accuracy, which speaks of these runs alone.
     detectable: smallest identifiability that would have been found with a power of 0.8; on unseen replicates, else of
     the instance (of the level, where a level is an instance).
     current: whether this is the newest protocol of its task in the table; older ones are shown but count for nothing.
@@ -62,7 +63,6 @@ class FactorRow(Record):
     levels: int
     replicates: int
     reference: str | None
-    best: str | None
     unseen: Identified | None
     seen: Identified | None
     mutual_information: Interval | None
@@ -171,7 +171,7 @@ def _standing(group: Sequence[Protocol]) -> Standing:
     counted = {name: of for name, of in newest.items() if of.newest.task.control is None}
     main = {name: of.main for name, of in counted.items()}
     everywhere = _did_all(main)
-    factors = [_factor_row(of, main, everywhere, current=of is newest[of.newest.task.name]) for of in group]
+    factors = [_factor_row(of, current=of is newest[of.newest.task.name]) for of in group]
     order = get_args(Section)
     factors.sort(key=lambda row: (order.index(row.section), -_height(row), row.task, row.protocol_digest))
     return Standing(
@@ -187,13 +187,10 @@ def _height(row: FactorRow) -> float:
     return shown.reference.value if shown and shown.reference else -math.inf
 
 
-def _factor_row(
-    protocol: Protocol, main: Mapping[str, Mapping[str, Score]], everywhere: Sequence[str], *, current: bool
-) -> FactorRow:
+def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
     result = protocol.newest
     study = result.study
     reference = study.reference if study else None
-    best = best_elsewhere(result.task.name, main, everywhere, reference)
 
     def identified(split: str) -> Identified | None:
         if not (scores := protocol.level(split)):
@@ -202,10 +199,12 @@ def _factor_row(
         def metric(who: str | None, name: str) -> Interval | None:
             return scores[who].metrics.get(name) if who in scores else None
 
+        names, highest = best(scores)
         return Identified(
             split=split,
             reference=metric(reference, "identifiability"),
-            best=metric(best, "identifiability"),
+            best=highest,
+            best_attributors=names,
             ceiling=metric("ceiling", "identifiability"),
             bits=metric(reference, "bits"),
             ceiling_bits=metric("ceiling", "bits"),
@@ -220,7 +219,6 @@ def _factor_row(
         levels=len(result.factor.levels),
         replicates=len({variant.replicate for variant in result.variants}),
         reference=reference,
-        best=best,
         unseen=unseen,
         seen=identified(SEEN_REPLICATE) or identified(UNSEEN_PROMPT),
         mutual_information=next((of.mutual_information for of in result.likelihood if of.target == "level"), None),
@@ -233,21 +231,30 @@ def _factor_row(
     )
 
 
-def best_elsewhere(
-    task: str, main: Mapping[str, Mapping[str, Score]], everywhere: Sequence[str], reference: str | None
-) -> str | None:
-    """Choose the attributor that is called the best of a task, without a look at that task's test texts.
+def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]:
+    """Choose the best attributor of one split, and tell what it reaches where it was not chosen.
 
-    It is the one with the highest mean identifiability over the *other* tasks of the table (controls left out), among
-    those that did every task; the reference attributor where there is no other task. The best on the task itself would
-    be chosen by luck as much as by skill, and its figure be too high.
-    main: by task, scores on the main split; everywhere: who did every task.
+    For each part of the test texts (a held-out replicate, else a tenth of the prompts) it is the one that is best on
+    the others, so that no text is judged by an attributor that was chosen by it: the highest of several figures is
+    high by luck as much as by skill. Returns the names, the most often chosen first, and the identifiability; a single
+    choice has its own interval, a mixed one Student's over the parts. None where there are no two parts.
     """
-    others = [scores for name, scores in main.items() if name != task]
-    if not others or not everywhere:
-        return reference
-    mean = {name: statistics.fmean(_identifiability(scores[name]) for scores in others) for name in everywhere}
-    return min(everywhere, key=lambda name: (-mean[name], name))
+    texts = {name: of for name, of in scores.items() if of.attributor.access == "text"}
+    n_parts = max((len(of.parts) for of in texts.values()), default=0)
+    if n_parts < 2:
+        return (), None
+    asked = sorted(name for name, of in texts.items() if len(of.parts) == n_parts)
+    parts = np.array([scores[name].parts for name in asked])
+    # To twelve digits, so that a tie is one whatever the order of a sum, and goes to the first name.
+    elsewhere = np.round(parts.sum(axis=1, keepdims=True) - parts, 12)
+    chosen = np.argmax(elsewhere, axis=0)
+    counts = np.bincount(chosen, minlength=len(asked))
+    names = tuple(asked[one] for one in np.argsort(-counts, kind="stable") if counts[one])
+    if len(names) == 1:
+        return names, scores[names[0]].metrics["identifiability"]
+    reached = parts[chosen, np.arange(parts.shape[1])]
+    chance = scores[names[0]].chance
+    return names, _mean([metrics.identifiability(accuracy, chance) for accuracy in reached.tolist()], "parts")
 
 
 def _did_all(main: Mapping[str, Mapping[str, Score]]) -> list[str]:
@@ -292,17 +299,17 @@ def _attributor_rows(
                 floor=own[-1].attributor.floor,
                 digests=tuple(dict.fromkeys(score.attributor.digest for score in own)),
                 rank=ranks.get(name),
-                identifiability=_mean_over_tasks(values) if values else None,
+                identifiability=_mean(values, "tasks") if values else None,
                 tasks=len(values),
                 failed=tuple(sorted(failed)),
                 fit_seconds=math.fsum(part.get("fit", 0.0) for part in spent),
                 predict_seconds=math.fsum(part.get("predict", 0.0) for part in spent),
             )
         )
-    return sorted(rows, key=lambda row: (row.attributor not in everywhere, -_mean(row), row.attributor))
+    return sorted(rows, key=lambda row: (row.attributor not in everywhere, -_place(row), row.attributor))
 
 
-def _mean(row: AttributorRow) -> float:
+def _place(row: AttributorRow) -> float:
     return row.identifiability.value if row.identifiability else -math.inf
 
 
@@ -320,13 +327,13 @@ def _ranks_over(values: Mapping[str, Sequence[float]]) -> dict[str, int]:
     return metrics.ranks(credit, np.arange(n_tasks), seed=0)
 
 
-def _mean_over_tasks(values: Sequence[float]) -> Interval:
-    """Mean with Student's 95% interval, df = tasks - 1; none below three tasks."""
+def _mean(values: Sequence[float], units: str) -> Interval:
+    """Mean over tasks or parts with Student's 95% interval, df = n - 1; none below three."""
     n, mean = len(values), statistics.fmean(values)
-    if n < FEWEST_TASKS:
-        return Interval(value=mean, low=None, high=None, method="none", units="tasks", n_units=n)
+    if n < FEWEST_UNITS:
+        return Interval(value=mean, low=None, high=None, method="none", units=units, n_units=n)
     half = student_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n)
-    return Interval(value=mean, low=mean - half, high=mean + half, method="t", units="tasks", n_units=n)
+    return Interval(value=mean, low=mean - half, high=mean + half, method="t", units=units, n_units=n)
 
 
 def student_quantile(df: int) -> float:

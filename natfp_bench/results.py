@@ -110,6 +110,7 @@ class Score(Record):
     log10_p: float | None = Field(None, description="one-sided exact binomial test against chance")
     rank: int | None = Field(None, description="1 + attributors of texts that are significantly better")
     metrics: dict[str, Interval] = Field({})
+    parts: tuple[float, ...] = Field((), description="accuracy on each held-out replicate, else each tenth of prompts")
     confusion: tuple[tuple[float, ...], ...] | None = None
     extraction: float | None = Field(None, description="bits over the ceiling's, where the ceiling has enough")
 

@@ -27,6 +27,9 @@ SUSPICIOUS = 1e-3
 EASIER = 0.01
 """p-value below which unseen replicates count as easier than seen ones, which they cannot be."""
 
+PARTS = 10
+"""Parts of the prompts whose accuracies a score tells one by one, where no replicates are held out."""
+
 PREDICTIONS = pa.schema(
     {
         "variant": pa.string(),
@@ -184,10 +187,20 @@ def _score(view: View, who: AttributorId, given: Answers, rank: int | None, top:
         log10_p=metrics.binomial_log10_p(hits, len(given.truth), 1 / len(view.classes)) if exact else None,
         rank=rank,
         metrics=found,
+        parts=_parts(view, given),
         confusion=tuple(map(tuple, metrics.confusion(given.proba, given.truth).tolist())),
         extraction=discrimination.extraction(found["bits"], top.metrics["bits"]) if top and view.bounded else None,
         **_frame(view),
     )
+
+
+def _parts(view: View, given: Answers) -> tuple[float, ...]:
+    """Accuracy on each part of the test texts that has nothing in common with the others."""
+    if view.split == split.UNSEEN_REPLICATE:
+        return tuple(float(metrics.credits(proba, truth).mean()) for proba, truth in given.by_fold())
+    prompts, number = np.unique(given.prompts, return_inverse=True)
+    part = number % min(PARTS, len(prompts))
+    return tuple((np.bincount(part, given.credit) / np.bincount(part)).tolist())
 
 
 def _metrics(view: View, given: Answers) -> dict[str, Interval]:

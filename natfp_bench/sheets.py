@@ -117,9 +117,10 @@ def factor_sheet(standing: Standing) -> Sheet:
         "Identifiability: 0 is chance, 1 is certainty; on unseen runs, fits are tested on a replicate that they have "
         "not seen (± 95% over replicates), and only this is about the factor itself, for on seen runs they may also "
         f"know the models one by one. First comes the reference attributor ({references or 'none'}), then the best "
-        "one: the best on the other tasks of this table, so that no test text of a task chose its best (with no other "
-        "task, the reference again). The ceiling is what the models' own likelihoods reach on seen runs; bits are what "
-        "the reference attributor reads off a text there, of those that the ceiling reads."
+        "one: for each replicate (on seen runs: each tenth of the prompts) the one that is best on the others, so that "
+        "no text is judged by an attributor that it helped to choose. The ceiling is what the models' own likelihoods "
+        "reach on seen runs; bits are what the reference attributor reads off a text there, of those that the ceiling "
+        "reads."
     )
     columns = ("task", "unseen runs", "best", "seen runs", "best", "ceiling", "bits", "best attributor")
     rows = []
@@ -128,7 +129,8 @@ def factor_sheet(standing: Standing) -> Sheet:
         bits = " of ".join(filter(None, [value(seen.bits, 2), value(seen.ceiling_bits, 2)])) if seen else ""
         cells = [spread(unseen.reference) if unseen else "", value(unseen.best, 2) if unseen else ""]
         cells += [value(seen.reference, 2), value(seen.best, 2), value(seen.ceiling, 2)] if seen else [""] * 3
-        rows.append((row.task, *cells, bits, row.best or ""))
+        main = unseen or seen
+        rows.append((row.task, *cells, bits, ", ".join(main.best_attributors) if main else ""))
     right = ("unseen runs", "best", "seen runs", "ceiling", "bits")
     return Sheet(
         "factors: how identifiable?",

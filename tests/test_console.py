@@ -139,12 +139,11 @@ def test_the_significance_of_a_factor():
 def found() -> Leaderboards:
     """Leaderboards with a row of every section, as wide as they come."""
     t = plain(-0.123, low=-0.2, high=-0.046, method="t")
-    unseen = Identified(split="unseen_replicate", reference=t, best=t, ceiling=None, bits=t, ceiling_bits=None)
-    seen = Identified(
-        split="seen_replicate", reference=t, best=t, ceiling=plain(0.845), bits=t, ceiling_bits=plain(1.26)
-    )
+    shared = {"reference": t, "best": t, "best_attributors": ("char_ngram",), "bits": t}
+    unseen = Identified(split="unseen_replicate", **shared, ceiling=None, ceiling_bits=None)
+    seen = Identified(split="seen_replicate", **shared, ceiling=plain(0.845), ceiling_bits=plain(1.26))
     parity = Equivalence(margin=0.01, worst_pair=("a", "b"), worst_ratio=1.117, p=1.0, equivalent=False)
-    whole = {"length": length(*[0.4] * 6), "detectable": 0.123, "reference": "naive_bayes", "best": "char_ngram"}
+    whole = {"length": length(*[0.4] * 6), "detectable": 0.123, "reference": "naive_bayes"}
     whole |= {"unseen": unseen, "seen": seen, "parity": parity}
     alone = {**whole, "unseen": None, "log10_p": -130.4}
     rows = (

@@ -19,7 +19,7 @@ import scipy.stats
 
 from natfp_bench import cli, metrics, replication, results
 from natfp_bench.boards import _credits, boards
-from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, leaderboards, student_quantile
+from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, best, leaderboards, student_quantile
 from natfp_bench.metrics import Interval
 from natfp_bench.results import AttributorId, Detectable, FactorStudy, Result, RunInfo, Score, TaskId
 
@@ -229,6 +229,8 @@ def scored(name: str, split: str, value: float | None, **more: Any) -> Score:
             "bits": plain(2 * value),
         }
         given = {"status": "ok", "metrics": found, "rank": 1 if access == "text" else None}
+        # Replicates, or tenths of the prompts, that are all alike unless a test says otherwise.
+        given["parts"] = more.pop("parts", (0.25 + 0.75 * value,) * (3 if split == UNSEEN else 10))
     frame = {"split": split, "target": "level", "classes": ("a", "b", "c", "d"), "chance": 0.25}
     return Score(attributor=who, **frame, **given, **more)
 
@@ -317,7 +319,8 @@ def test_a_factor_with_runs_held_out(made: Any) -> None:
     assert (row.unseen.bits.value, row.seen.bits.value, row.seen.ceiling_bits.value) == (0.6, 1.2, 1.8)
     assert (row.unseen.ceiling, row.seen.ceiling.value) == (None, 0.9)  # a reference may be beaten: no ceiling
     assert (row.permutation, row.log10_p, row.detectable) == (test, None, 0.07)
-    assert row.best == "bayes"  # a single task has no other to choose by
+    assert (row.unseen.best_attributors, row.unseen.best) == (("other",), plain(0.4, 0.01))
+    assert (row.seen.best_attributors, row.seen.best) == (("other",), plain(0.7, 0.01))
 
 
 def test_a_factor_without_runs_to_hold_out_has_figures_of_seen_runs_only(made: Any) -> None:
@@ -348,24 +351,52 @@ def test_rows_stand_in_sections_best_first(made: Any) -> None:
     ]
 
 
-def test_the_best_attributor_is_chosen_by_other_tasks(made: Any) -> None:
-    """`lucky` is far ahead on one task: it is the best of all others, and not of that one."""
-    values = {"a_id": (0.2, 0.9), "b_id": (0.2, 0.1), "c_id": (0.2, 0.1)}
-    paths = [made(task, {UNSEEN: {"bayes": bayes, "lucky": lucky}}) for task, (bayes, lucky) in values.items()]
-    paths.append(made("null_id", {PROMPT: {"bayes": 0.0, "lucky": 0.0}}, control="negative"))
-    found = leaderboards(paths)
-    assert {task: factor(found, task).best for task in (*values, "null_id")} == {
-        "a_id": "bayes",
-        "b_id": "lucky",
-        "c_id": "lucky",
-        "null_id": "lucky",
+def test_the_best_attributor_of_a_replicate_is_chosen_by_the_others() -> None:
+    """`lucky` is far ahead on one replicate: it is the best of all others, and not of that one."""
+    scores = {
+        "bayes": scored("bayes", UNSEEN, 0.2, parts=(0.4, 0.4, 0.4)),
+        "lucky": scored("lucky", UNSEEN, 0.3, parts=(0.3, 0.3, 0.825)),
+        "none": scored("none", UNSEEN, None),
+        "likelihood_reference": scored("likelihood_reference", UNSEEN, 0.9),
     }
-    assert factor(found, "a_id").unseen.best.value == 0.2
+    names, found = best(scores)
+    assert names == ("lucky", "bayes")
+    # Judged by lucky, lucky and bayes: accuracies 0.3, 0.3, 0.4 of four, hence 1/15, 1/15, 1/5.
+    assert found.value == pytest.approx(1 / 9)
+    low, high = scipy.stats.t.interval(0.95, 2, 1 / 9, np.std([1 / 15, 1 / 15, 1 / 5], ddof=1) / 3**0.5)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found.method, found.units, found.n_units) == ("t", "parts", 3)
 
 
-def test_who_did_not_do_every_task_is_never_the_best(made: Any) -> None:
-    paths = [made("a_id", {UNSEEN: {"bayes": 0.1, "absent": 0.9}}), made("b_id", {UNSEEN: {"bayes": 0.1}})]
-    assert factor(leaderboards(paths), "b_id").best == "bayes"
+def test_choosing_the_best_of_equals_gains_nothing() -> None:
+    """Of twenty attributors at chance the highest looks good; the one that is called the best does not."""
+    draw = np.random.default_rng(0)
+    highest, chosen = [], []
+    for _ in range(300):
+        parts = draw.binomial(100, 0.25, size=(20, 10)) / 100
+        scores = {str(i): scored(str(i), PROMPT, 0.0, parts=tuple(row)) for i, row in enumerate(parts)}
+        _, found = best(scores)
+        chosen.append(found.value)
+        highest.append(metrics.identifiability(parts.mean(axis=1).max(), 0.25))
+    error = statistics.stdev(chosen) / 300**0.5
+    assert statistics.fmean(highest) > 0.025
+    assert statistics.fmean(chosen) < 3 * error
+
+
+def test_one_part_cannot_choose() -> None:
+    assert best({"bayes": scored("bayes", PROMPT, 0.4, parts=(0.55,))}) == ((), None)
+    assert best({}) == ((), None)
+
+
+def test_scores_tell_their_parts(seed_run: Any) -> None:
+    """Tenths of the prompts, each a mean of credits, whose mean is the accuracy where all are of one size."""
+    result, folder = seed_run
+    (score,) = [score for score in result.scores if score.attributor.name == "unigram"]
+    assert len(score.parts) == 10
+    assert statistics.fmean(score.parts) == pytest.approx(score.metrics["accuracy"].value)
+    credit, prompts = _credits(folder / "predictions.parquet", score)
+    part = np.unique(prompts, return_inverse=True)[1] % 10
+    assert score.parts == pytest.approx([credit[part == number].mean() for number in range(10)])
 
 
 @pytest.mark.parametrize(

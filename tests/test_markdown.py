@@ -46,7 +46,7 @@ def tables(text: str) -> list[list[list[str]]]:
 def found() -> Leaderboards:
     """Leaderboards of one task whose every name is hostile."""
     row: dict[str, Any] = dict.fromkeys(FactorRow.model_fields)
-    row |= {"task": HOSTILE, "factor": HOSTILE, "best": HOSTILE, "protocol_digest": "0", "levels": 2, "replicates": 3}
+    row |= {"task": HOSTILE, "factor": HOSTILE, "protocol_digest": "0", "levels": 2, "replicates": 3}
     mean = Interval(value=0.25, low=0.2, high=0.3, method="t", units="tasks", n_units=5)
     attributor = AttributorRow(
         attributor=HOSTILE,

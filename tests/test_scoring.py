@@ -102,7 +102,9 @@ def test_seen_and_unseen_are_answers_of_one_fit(evidence: Evidence, rows: list[d
 def test_accuracy_on_unseen_replicates_is_the_mean_over_folds(result: Result, rows: list[dict[str, Any]]) -> None:
     for name in ("majority", "naive_bayes", "unigram", "likelihood_reference"):
         by_fold = accuracies(rows, name, "unseen_replicate")
-        found = of(result, name, "level", "unseen_replicate").metrics["accuracy"]
+        score = of(result, name, "level", "unseen_replicate")
+        assert score.parts == pytest.approx(by_fold)
+        found = score.metrics["accuracy"]
         assert found.value == pytest.approx(np.mean(by_fold))
         half = student.ppf(0.975, 2) * np.std(by_fold, ddof=1) / math.sqrt(3)
         assert (found.low, found.high) == pytest.approx((np.mean(by_fold) - half, np.mean(by_fold) + half))
