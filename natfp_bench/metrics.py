@@ -186,6 +186,28 @@ def mean_interval(values: Floats, prompts: Ints, seed: int) -> Interval:
     return _percentile(_mean(values), sums[1] / sums[0], "prompts", n_units)
 
 
+def mean_intervals(values: Sequence[tuple[Floats, Ints]], seed: int) -> list[Interval]:
+    """Mean of each of several per-text values (n,), given with their prompts (n,), as `mean_interval` has it.
+
+    The draws depend on the number of prompts alone, and take longest: all values with as many prompts share them.
+    """
+    made: list[Interval | None] = [None] * len(values)
+    groups: dict[int, list[tuple[int, Floats]]] = {}
+    for place, (value, prompts) in enumerate(values):
+        by_prompt = prompt_sums(np.column_stack([np.ones_like(value), value]), prompts)
+        if value.any():
+            groups.setdefault(len(by_prompt), []).append((place, by_prompt))
+        else:
+            made[place] = _percentile(0.0, np.zeros(1), "prompts", len(by_prompt))
+    for n_prompts, group in groups.items():
+        columns = np.hstack([by_prompt for _, by_prompt in group])
+        resampled, _ = _resampled_sums(columns.T, np.arange(n_prompts), seed)
+        means, counts = resampled[1::2] / resampled[::2], columns.sum(axis=0)
+        for (place, _), mean, total, count in zip(group, means, counts[1::2], counts[::2], strict=True):
+            made[place] = _percentile(float(total / count), mean, "prompts", n_prompts)
+    return [one for one in made if one is not None]
+
+
 def ratio_interval(numerators: Floats, denominators: Floats, seed: int, units: str) -> Interval:
     """Ratio of sums, such as bits over bytes of documents, with a percentile bootstrap over the units (n,).
 
@@ -210,7 +232,7 @@ def paired_p(
     """
     if _is_binary(prompts, credit_a, credit_b):
         return _mcnemar(credit_a, credit_b, alternative)
-    difference = _prompt_sums(np.asarray(credit_a, dtype=np.float64)[:, None] - np.asarray(credit_b)[:, None], prompts)
+    difference = prompt_sums(np.asarray(credit_a, dtype=np.float64)[:, None] - np.asarray(credit_b)[:, None], prompts)
     return _flip_p(float(difference.sum()), _flipped_sums(difference, seed, FLIPS)[:, 0], alternative)
 
 
@@ -240,7 +262,7 @@ def ranks(
     flipped: dict[str, Floats] = {}
     if any(not _is_binary(prompts, credits[a], credits[b]) for a, b in pairs):
         # Flipped sums are linear: a difference's are the difference of theirs. One product serves all pairs.
-        by_prompt = _prompt_sums(np.column_stack(list(credits.values())), prompts)
+        by_prompt = prompt_sums(np.column_stack(list(credits.values())), prompts)
         flipped = dict(zip(credits, _flipped_sums(by_prompt, seed, flips).T, strict=True))
 
     def p(a: str, b: str) -> float:
@@ -333,7 +355,7 @@ def _resampled_sums(per_text: Floats, units: Ints, seed: int) -> tuple[Floats, i
     return sums, n_units
 
 
-def _prompt_sums(values: Floats, prompts: Ints) -> Floats:
+def prompt_sums(values: Floats, prompts: Ints) -> Floats:
     """Sum the rows of values (n, m) by prompt: (prompts, m)."""
     names, unit = np.unique(prompts, return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
