@@ -63,7 +63,9 @@ def left_out(variants: Sequence[VariantKeys], kept: Sequence[VariantKeys], diver
 
 
 def studies(evidence: Evidence) -> list[str]:
-    """Which studies a plan takes, the longest first."""
+    """Which studies a plan takes, the longest first; none of fixed texts, which are there to rank attributors."""
+    if evidence.plan.fixed_texts:
+        return []
     found = ["permutation"] if evidence.splits("level")[0] == split.UNSEEN_REPLICATE else []
     found += ["robustness", "length", "train_texts", "wording", "pooled"]
     return [*found, "classes"] if len(evidence.kept) >= study.MANY else found
@@ -110,6 +112,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         protocol_digest=evidence.protocol,
         overrides=plan.overrides,
         seed=plan.seed,
+        fixed_texts=plan.fixed_texts,
         task=TaskId(
             name=plan.task.name,
             version=plan.task.version,
@@ -290,16 +293,16 @@ def _accuracy(proba: Floats, truth: metrics.Ints) -> float:
 
 
 def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
-    """Bits of each position for the level; none where variants read texts as other tokens."""
-    if not evidence.plan.shared_tokenizer:
+    """Bits of each position for the level; none where variants read texts as other tokens, or tokens are not known."""
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
     return tuple(fingerprint.ratio_by_position(evidence.token_scores, texts.source, texts.lengths, class_of))
 
 
 def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
-    """Bits of each type of token for the level; none where variants read texts as other tokens."""
-    if not evidence.plan.shared_tokenizer:
+    """Bits of each type of token for the level; none as for positions."""
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
     tokenizer = load_tokenizer(evidence.store.require("corpus", evidence.kept[0].corpus).folder / "tokenizer.json")

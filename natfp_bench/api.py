@@ -11,6 +11,7 @@ from typing import Any
 from . import registry, results
 from .engine import Engine, LocalEngine, Watch
 from .errors import UserError
+from .fixed_texts import PRESET, make_fixed_plan
 from .pipeline import run_plan
 from .plan import make_plan
 from .records import canonical_json
@@ -50,6 +51,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     limit: int | None = None,
+    fixed_texts: bool = False,
     include: Sequence[Path] = (),
     store: Path | str | None = None,
     output: Path | str = "results",
@@ -59,18 +61,17 @@ def run(
 ) -> Result:
     """Run one task and return its result, which is also written below `output`.
 
-    settings: dotted path -> value, as `--set` takes them (`{"corpus.name": "text:notes.txt"}`). watch: called with
-    each `engine.Event`; a damaged store entry that is found outside of a job is told as a Python warning. Raises
-    UserError for wrong input, JobError for a job that failed.
+    settings: dotted path -> value, as `--set` takes them (`{"corpus.name": "text:notes.txt"}`). fixed_texts: train
+    nothing, and score on the bundled texts. watch: called with each `engine.Event`; a damaged store entry that is found
+    outside of a job is told as a Python warning. Raises UserError for wrong input, JobError for a job that failed.
     """
-    plan = make_plan(
-        task,
-        preset,
-        overrides={path: canonical_json(value) for path, value in (settings or {}).items()},
-        seed=seed,
-        limit=limit,
-        include=include,
-    )
+    overrides = {path: canonical_json(value) for path, value in (settings or {}).items()}
+    if fixed_texts:
+        if preset != PRESET or overrides or seed or limit:
+            raise UserError("fixed texts are what they are: leave out preset, settings, seed and limit")
+        plan = make_fixed_plan(task, include=include)
+    else:
+        plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
     chosen = registry.find(baselines)
     opened = Store(Path(store) if store else default_root(), lambda text: warnings.warn(text, stacklevel=2))
     engine = local_engine(workers)

@@ -60,6 +60,7 @@ class Setting(Record):
     overrides: dict[str, str | int | float | bool]
     seed: int
     texts: int | None
+    fixed_texts: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Protocol:
             overrides={name: value for name, value in sorted(of.overrides.items()) if name != "corpus.name"},
             seed=of.seed,
             texts=of.samples.per_variant if of.samples else None,
+            fixed_texts=of.fixed_texts is not None,
         )
 
 

@@ -13,6 +13,7 @@ import typer
 
 from . import __version__
 from .errors import JobError, NatfpError, UserError, unknown
+from .regress_cli import regress
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -128,6 +129,7 @@ def run(
     workers: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
     store: StoreRoot = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
+    fixed: Annotated[bool, typer.Option("--fixed-texts", help="train nothing, take the bundled texts")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +143,11 @@ def run(
     if device not in ("auto", "cpu", "cuda"):
         raise unknown("device", device, ["auto", "cpu", "cuda"])
     names = _task_names(task or [], tag, include)
-    plans = [_plan(name, preset, set_, corpus, seed, limit, include) for name in names]
+    if fixed:
+        shaping = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus, "--seed": seed, "--limit": limit}
+        plans = [_fixed_plan(name, shaping, include) for name in names]
+    else:
+        plans = [_plan(name, preset, set_, corpus, seed, limit, include) for name in names]
     baselines = registry.find(baseline)
     engine = api.local_engine(workers)
     if dry_run:
@@ -223,6 +229,9 @@ def leaderboard(
         console.print_leaderboards(console.stdout(), found, boards=boards)
     if found.faults:
         raise typer.Exit(1)
+
+
+app.command()(regress)
 
 
 @app.command()
@@ -350,6 +359,14 @@ def _plan(
     for variant in plan.variants:
         open_corpus(variant.settings.corpus)
     return plan
+
+
+def _fixed_plan(task: str, shaping: dict[str, Any], include: list[Path] | None) -> Plan:
+    from .fixed_texts import make_fixed_plan
+
+    if given := [option for option, value in shaping.items() if value]:
+        raise UserError(f"--fixed-texts are what they are: {', '.join(given)} cannot change them\n  leave it out")
+    return make_fixed_plan(task, include=include or ())
 
 
 def _command() -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import split
 from .metrics import Floats, Ints
 from .plan import Plan, Target
-from .records import Record
+from .records import Record, canonical_json
 from .registry import Baseline
 from .resolve import VariantKeys
 from .store import Store
@@ -32,7 +32,8 @@ Found = TypeVar("Found", bound=Record)
 class TestTexts:
     """The test texts of all kept variants, variant after variant.
 
-    source: the variant's index; lengths: tokens of its own tokenizer; bytes: what attributors see of them.
+    source: the variant's index; lengths: tokens of its own tokenizer; bytes: what attributors see of them. ids: none of
+    fixed texts, which are kept as text alone.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
@@ -92,7 +93,7 @@ class Evidence:
     @cached_property
     def samples(self) -> SampleTotals:
         """Sizes and digest of all sample sets."""
-        return SampleTotals.of([self._table(of) for of in self.kept])
+        return SampleTotals.of([self.sample_table(of) for of in self.kept])
 
     @cached_property
     def texts(self) -> TestTexts:
@@ -101,21 +102,22 @@ class Evidence:
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
         ids: list[list[int]] = []
         for index, of in enumerate(self.kept):
-            table = self._table(of)
+            table = self.sample_table(of)
             prompts = table["prompt"].to_numpy().astype(np.int64)
             test = split.test_rows(prompts, self.plan.split)
-            mine = table["ids"].filter(pa.array(test)).to_pylist()
-            ids += mine
+            if "ids" in table.column_names:
+                ids += table["ids"].filter(pa.array(test)).to_pylist()
             texts = table["text"].filter(pa.array(test)).to_pylist()
             seen = texts if self.plan.cut is None else [first_bytes(text, self.plan.cut) for text in texts]
             parts["bytes"].append(np.array([len(text.encode()) for text in seen], dtype=np.int64))
             parts["source"].append(np.full(int(test.sum()), index))
             parts["rows"].append(table["row"].to_numpy().astype(np.int64)[test])
             parts["prompts"].append(prompts[test])
-            parts["lengths"].append(np.array([len(row) for row in mine], dtype=np.int64))
+            parts["lengths"].append(token_counts(table)[test])
         return TestTexts(ids=ids, **{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
-    def _table(self, of: VariantKeys) -> pa.Table:
+    def sample_table(self, of: VariantKeys) -> pa.Table:
+        """Return a variant's sample set as it was written; fixed texts have no `ids`, but the number of `tokens`."""
         paths = [self.store.require("sample", key).folder / "samples.parquet" for key in of.samples]
         return pa.concat_tables([pq.read_table(path) for path in paths]).slice(0, self.plan.texts)
 
@@ -152,9 +154,16 @@ class Evidence:
         return self.store.require("model", of.model).folder
 
 
+def token_counts(table: pa.Table) -> Ints:
+    """Tokens of each text of a sample set."""
+    if "ids" in table.column_names:
+        return np.asarray(table["ids"].combine_chunks().value_lengths(), dtype=np.int64)
+    return np.asarray(table["tokens"].to_numpy(), dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class SampleTotals:
-    """Sizes of sample sets, and the digest of all their tokens."""
+    """Sizes of sample sets, and the digest of all their tokens (of fixed texts, of the texts)."""
 
     texts: int
     tokens: int
@@ -167,9 +176,11 @@ class SampleTotals:
         total = hashlib.sha256()
         tokens = ended = texts = 0
         for table in tables:
-            ids = table["ids"].combine_chunks()
-            lengths = np.asarray(ids.value_lengths(), dtype=np.int64)
-            total.update(ids.flatten().to_numpy().tobytes() + lengths.tobytes())
+            lengths = token_counts(table)
+            if "ids" in table.column_names:
+                total.update(table["ids"].combine_chunks().flatten().to_numpy().tobytes() + lengths.tobytes())
+            else:
+                total.update(canonical_json(table["text"].to_pylist()).encode())
             tokens, texts = tokens + int(lengths.sum()), texts + len(lengths)
             ended += int(table["ended"].to_numpy().sum())
         return SampleTotals(texts, tokens, ended, total.hexdigest())

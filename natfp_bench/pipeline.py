@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import analysis, keys, registry, scoring, split
+from . import analysis, fixed_texts, keys, registry, scoring, split
 from .engine import Engine, Event, Job, Outcome, Watch
 from .errors import AttributorError, JobError, UserError
 from .evidence import Evidence
@@ -76,25 +76,7 @@ class Run:
         # By name from here on: where its folder lies is part of no key and no digest.
         named = self.plan.analysis.model_copy(update={"reference": reference.name})
         self.plan = self.plan.model_copy(update={"analysis": named})
-        variants = resolve_keys(self.plan)
-        self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
-        kept = analysis.without_diverged(
-            [of.variant for of in variants], {of.variant.name: self.metas[of.model]["status"] for of in variants}
-        )
-        evidence = Evidence(
-            plan=self.plan,
-            store=self.store,
-            metas=self.metas,
-            variants=variants,
-            kept=[of for of in variants if of.variant.name in kept],
-            baselines=self.baselines,
-            predictions={},
-            failed={},
-            scores={},
-            studies={},
-            failed_studies={},
-            protocol=protocol_digest(self.plan, variants, self.metas),
-        )
+        evidence = self.gather()
         if len(set(evidence.levels)) > 1:
             evidence = self._attribute(evidence, reference)
         attributors: dict[str, dict[str, float]] = {}
@@ -115,6 +97,34 @@ class Run:
         # The statistics just done are part of the total.
         seconds = {"total": round(time.perf_counter() - clock, 3), **info.seconds}
         return result.model_copy(update={"run": info.model_copy(update={"seconds": seconds})}), predictions
+
+    def gather(self) -> Evidence:
+        """Make models and texts, or find them."""
+        variants = fixed_texts.install(self.plan, self.store) if self.plan.fixed_texts else resolve_keys(self.plan)
+        self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
+        kept = analysis.without_diverged(
+            [of.variant for of in variants], {of.variant.name: self.metas[of.model]["status"] for of in variants}
+        )
+        return Evidence(
+            plan=self.plan,
+            store=self.store,
+            metas=self.metas,
+            variants=variants,
+            kept=[of for of in variants if of.variant.name in kept],
+            baselines=self.baselines,
+            predictions={},
+            failed={},
+            scores={},
+            studies={},
+            failed_studies={},
+            protocol=protocol_digest(self.plan, variants, self.metas),
+        )
+
+    def score(self, evidence: Evidence) -> Evidence:
+        """Score the texts under every model, and do nothing else with them."""
+        jobs = self._scores(evidence)
+        self._drive(list({job.payload.key: Step(job) for job in jobs.values()}.values()))
+        return replace(evidence, scores={name: job.payload.key for name, job in jobs.items()})
 
     def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Do the jobs on finished sample sets: scores, predictions, studies."""
@@ -304,6 +314,8 @@ class Run:
 
 def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str, dict[str, Any]]) -> str:
     """Digest of everything that a figure depends on, attributors apart: results of one protocol rank together."""
+    if plan.fixed_texts:
+        return digest({"fixed_texts": plan.fixed_texts, "seed": plan.seed})
     return digest(
         {
             "task": [plan.task.name, plan.task.version],

@@ -48,7 +48,10 @@ class Variant(Record):
 
 
 class Plan(Record):
-    """Everything that determines a run of one task, attributors apart."""
+    """Everything that determines a run of one task, attributors apart.
+
+    fixed_texts: digest of the fixed texts that stand for its models, None where models are trained.
+    """
 
     task: Task
     preset: str
@@ -59,6 +62,7 @@ class Plan(Record):
     analysis: AnalysisSpec
     texts: int
     variants: tuple[Variant, ...]
+    fixed_texts: str | None = None
 
     @property
     def task_digest(self) -> str:

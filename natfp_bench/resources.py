@@ -20,6 +20,11 @@ def tasks() -> Path:
     return _bundled("tasks")
 
 
+def fixed_texts() -> Path:
+    """Folder of the fixed texts."""
+    return tasks() / "fixed_texts"
+
+
 def baselines() -> Path:
     """Folder of the bundled baselines, one folder each."""
     return _bundled("baselines")

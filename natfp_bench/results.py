@@ -234,6 +234,7 @@ class Result(Record):
     protocol_digest: str
     overrides: dict[str, str | int | float | bool]
     seed: int
+    fixed_texts: str | None = Field(None, description="digest of the fixed texts, where no model was trained")
     task: TaskId
     preset: str
     factor: FactorResult

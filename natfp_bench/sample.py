@@ -76,12 +76,14 @@ class SampleSet:
 
     @staticmethod
     def read(path: Path) -> SampleSet:
-        """Read what `write` wrote."""
+        """Read what `write` wrote, or fixed texts, of which there are no tokens."""
         table = pq.read_table(path)
-        ids, texts = table["ids"].to_pylist(), table["text"].to_pylist()
+        texts, ended = table["text"].to_pylist(), table["ended"].to_numpy()
         rows, prompts = (table[name].to_numpy().astype(np.int64) for name in ("row", "prompt"))
+        if "ids" not in table.column_names:
+            return SampleSet(rows, prompts, [[] for _ in texts], texts, ended, np.full(len(texts), np.nan))
         return SampleSet(
-            rows, prompts, ids, texts, table["ended"].to_numpy(), table["log_probability"].to_numpy().copy()
+            rows, prompts, table["ids"].to_pylist(), texts, ended, table["log_probability"].to_numpy().copy()
         )
 
 

@@ -99,8 +99,9 @@ def setting_title(setting: Setting) -> str:
     """Name what the figures of a table have in common."""
     texts = [] if setting.texts is None else [f"{setting.texts:,} texts a variant"]
     seed = [f"seed {setting.seed}"] if setting.seed else []
+    fixed = ["fixed texts"] if setting.fixed_texts else []
     return ", ".join(
-        [setting.preset, setting.corpus, *texts, *(f"{k}={v}" for k, v in setting.overrides.items()), *seed]
+        [*fixed, setting.preset, setting.corpus, *texts, *(f"{k}={v}" for k, v in setting.overrides.items()), *seed]
     )
 
 
@@ -132,8 +133,9 @@ def factor_sheet(standing: Standing) -> Sheet:
         main = unseen or seen
         rows.append((row.task, *cells, bits, ", ".join(main.best_attributors) if main else ""))
     right = ("unseen runs", "best", "seen runs", "ceiling", "bits")
+    limits = " (in these fixed texts, which rank attributors, not factors)" if standing.setting.fixed_texts else ""
     return Sheet(
-        "factors: how identifiable?",
+        f"factors: how identifiable?{limits}",
         columns,
         _in_sections(standing, rows),
         right,

@@ -109,7 +109,7 @@ def test_samples_are_counted_and_their_digest_is_of_all_tokens(evidence: Evidenc
     assert found.texts == 900
     assert found.tokens == sum(int(samples.lengths.sum()) for samples in sets)
     assert found.ended == sum(int(samples.ended.sum()) for samples in sets)
-    tables = [evidence._table(of) for of in evidence.kept]
+    tables = [evidence.sample_table(of) for of in evidence.kept]
     assert SampleTotals.of(tables) == found
     assert SampleTotals.of([tables[1], tables[0], *tables[2:]]).digest != found.digest
     assert SampleTotals.of([tables[0].slice(0, 99), *tables[1:]]).digest != found.digest
