@@ -315,7 +315,8 @@ class Run:
 def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str, dict[str, Any]]) -> str:
     """Digest of everything that a figure depends on, attributors apart: results of one protocol rank together."""
     if plan.fixed_texts:
-        return digest({"fixed_texts": plan.fixed_texts, "seed": plan.seed})
+        # What made the texts is in them; how attributors are asked is not.
+        return digest({"fixed_texts": plan.fixed_texts, "seed": plan.seed, "stage": keys.VERSIONS["prediction"]})
     return digest(
         {
             "task": [plan.task.name, plan.task.version],
