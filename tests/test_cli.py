@@ -53,7 +53,17 @@ def test_prints_its_version(natfp):
 
 
 def test_every_command_has_help(natfp):
-    for command in ([], ["list"], ["show"], ["run"], ["leaderboard"], ["validate"], ["schema"], ["store", "gc"], ["regress"]):
+    for command in (
+        [],
+        ["list"],
+        ["show"],
+        ["run"],
+        ["leaderboard"],
+        ["validate"],
+        ["schema"],
+        ["store", "gc"],
+        ["regress"],
+    ):
         code, out, _ = natfp(*command, "--help")
         assert code == 0
         assert "Usage" in out
