@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__
+from . import __version__, baseline_cli
 from .errors import JobError, NatfpError, UserError, unknown
 from .regress_cli import regress
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Look after the store of models, texts and predictions.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+app.add_typer(baseline_cli.app, name="baseline")
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 Preset = Annotated[str, typer.Option("--preset", "-p", help="size of the experiment")]

@@ -3,12 +3,17 @@
 A job is named work on keys, never a live object, so that it can run in any process. The pool's workers are forked from
 a server that has imported the heavy libraries once; they die with their parent, and when one dies alone its job goes to
 a fresh one.
+
+A job may have limits of time and memory, which the parent watches from outside. They stop what hangs or grows by
+mistake; they are no sandbox. A job runs with all rights of the user who started it, and code that means harm can escape
+them (by processes that leave its family, for one).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -17,13 +22,16 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol
 
+import psutil
+
 from .errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from .registry import Limits
 
 TRIES = 3
 """How often a job is started before the death of its worker counts against the job."""
@@ -33,18 +41,27 @@ REPORT_SECONDS = 0.2
 GRACE_SECONDS = 3.0
 """How long a worker that was told to stop may take."""
 
+LOOK_SECONDS = 0.2
+"""How often a job with limits is looked at; a peak of memory between two looks is not seen."""
+
 WARM = ("natfp_bench.stages",)
 """What the fork server imports before the first worker."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work for a worker: `call` is `module:function`, called as f(payload, context); the name is unique in its run."""
+    """Work for a worker: `call` is `module:function`, called as f(payload, context); the name is unique in its run.
+
+    limits: what it may take before it is stopped, which is an AttributorError and no reason to try again. Seconds count
+    from the call of the function. Memory is the resident size of the whole worker, with the libraries that it has
+    imported, and of the processes that it started.
+    """
 
     name: str
     stage: str
     call: str
     payload: Any
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -97,10 +114,11 @@ class Engine(Protocol):
 
 @dataclass
 class _Attempt:
-    """A job and how often it has been started."""
+    """A job, how often it has been started, and when its function was called; that is told where there are limits."""
 
     job: Job
     started: int = 0
+    called: float | None = None
 
 
 @dataclass
@@ -117,6 +135,7 @@ class LocalEngine:
     workers: int
     _pool: list[_Worker] = field(default_factory=list)
     _lifeline: tuple[Connection, Connection] | None = None
+    _looked: float = 0.0
 
     def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
         """Run jobs as workers become free, in the order given, those that follow behind them."""
@@ -124,8 +143,10 @@ class LocalEngine:
         try:
             while queue or any(worker.attempt for worker in self._pool):
                 self._hand_out(queue, watch)
-                for worker in self._ready():
-                    if outcome := self._receive(worker, queue, watch):
+                # A worker that said something meanwhile is heard first: its job may be done.
+                outcomes = (self._receive(worker, queue, watch) for worker in self._ready())
+                for outcome in itertools.chain(outcomes, self._stop_over_limit()):
+                    if outcome:
                         watch(Event("end", outcome.job))
                         queue.extend(_Attempt(job) for job in follow(outcome))
         except BaseException:
@@ -140,7 +161,7 @@ class LocalEngine:
             if idle is None:
                 return
             attempt = idle.attempt = queue.popleft()
-            attempt.started += 1
+            attempt.started, attempt.called = attempt.started + 1, None
             watch(Event("start", attempt.job))
             # Had it died idle, its end of the pipe reads as closed, and the job is dealt with there.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -148,7 +169,24 @@ class LocalEngine:
 
     def _ready(self) -> list[_Worker]:
         by_connection = {worker.connection: worker for worker in self._pool}
-        return [by_connection[ready] for ready in wait(list(by_connection), timeout=1.0)]  # type: ignore[index]
+        timeout = LOOK_SECONDS if self._limited() else 1.0
+        return [by_connection[ready] for ready in wait(list(by_connection), timeout)]  # type: ignore[index]
+
+    def _limited(self) -> list[_Worker]:
+        return [worker for worker in self._pool if worker.attempt and worker.attempt.called is not None]
+
+    def _stop_over_limit(self) -> Iterator[Outcome]:
+        """Kill the workers whose jobs take more than they may; the pool starts others as jobs come."""
+        limited = self._limited()
+        if not limited or time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for worker in limited:
+            # What waits in the pipe may be the job's value: then it was done in time.
+            if worker.attempt and not worker.connection.poll() and (what := _excess(worker.attempt, worker.process)):
+                self._kill(worker)
+                name = worker.attempt.job.name
+                yield Outcome(worker.attempt.job, error=AttributorError(f"{name}: {what}"))
 
     def _receive(self, worker: _Worker, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
         """Read one message of a worker; returns an outcome where it ends a job."""
@@ -164,6 +202,9 @@ class LocalEngine:
             raise JobError(f"an idle worker sent {kind!r}")
         job = attempt.job
         match kind:
+            case "called":
+                attempt.called = time.monotonic()
+                return None
             case "progress":
                 watch(Event("progress", job, *content))
                 return None
@@ -176,6 +217,14 @@ class LocalEngine:
             case _:
                 worker.attempt = None
                 return Outcome(job, error=_error(job, *content))
+
+    def _kill(self, worker: _Worker) -> None:
+        """Kill a worker that still works, and the processes that it started."""
+        family = _family(worker.process)
+        for one in family:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        self._bury(worker)
 
     def _bury(self, worker: _Worker) -> None:
         self._pool.remove(worker)
@@ -240,6 +289,33 @@ class _HiddenMain:
         sys.modules["__main__"].__dict__.update(self.kept)
 
 
+def _excess(attempt: _Attempt, process: BaseProcess) -> str | None:
+    """Say what a job has taken beyond its limits."""
+    limits = attempt.job.limits
+    if limits is None or attempt.called is None:
+        return None
+    seconds = time.monotonic() - attempt.called
+    if seconds > limits.seconds:
+        return f"stopped after {seconds:.1f} s: its card allows {limits.seconds:g} s"
+    # Pages that the family shares count for each of its processes.
+    memory = 0
+    for one in _family(process):
+        with contextlib.suppress(psutil.Error):
+            memory += one.memory_info().rss
+    if memory > limits.memory_mb * 2**20:
+        return f"stopped at {memory / 2**20:.0f} MB: its card allows {limits.memory_mb} MB"
+    return None
+
+
+def _family(process: BaseProcess) -> list[psutil.Process]:
+    """A worker and all processes below it; none where it is dead."""
+    try:
+        own = psutil.Process(process.pid)
+        return [own, *own.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
@@ -289,7 +365,10 @@ def _serve(connection: Connection, lifeline: Connection, path: list[str]) -> Non
             return
         try:
             module, _, function = job.call.partition(":")
-            value = getattr(importlib.import_module(module), function)(job.payload, context)
+            call = getattr(importlib.import_module(module), function)
+            if job.limits is not None:
+                connection.send(("called",))
+            value = call(job.payload, context)
             answer: tuple[Any, ...] = ("value", value)
         except Exception as error:  # whatever a job raises, the worker lives on and the parent is told
             answer = ("error", _kind(error), _text(error), traceback.format_exc())

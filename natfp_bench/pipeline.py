@@ -27,7 +27,7 @@ from .evidence import Evidence
 from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
 from .plan import Plan, Target
 from .records import digest
-from .registry import Baseline
+from .registry import Baseline, Limits
 from .resolve import VariantKeys, resolve_keys, transfers
 from .results import Result, RunInfo
 from .settings import Settings
@@ -42,6 +42,10 @@ STAGES = {
     "study": "study",
 }
 """The stage that makes each kind of entry, as people are told of it."""
+
+
+REFITS = 20
+"""Fits that a study takes at most, permutations apart."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +203,11 @@ class Run:
         else:
             raise outcome.error
 
-    def _job(self, make: type[Make], kind: str, key: str, label: str, **payload: Any) -> Job:
+    def _job(
+        self, make: type[Make], kind: str, key: str, label: str, limits: Limits | None = None, **payload: Any
+    ) -> Job:
         order = make(store=str(self.store.root), kind=kind, key=key, label=label, device=self.device, **payload)
-        return Job(name=label, stage=STAGES[kind], call="natfp_bench.stages:make", payload=order)
+        return Job(name=label, stage=STAGES[kind], call="natfp_bench.stages:make", payload=order, limits=limits)
 
     def _corpus_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
         distinct: dict[str, Settings] = {}
@@ -226,7 +232,8 @@ class Run:
                     (f"train base of {of.variant.name}", of.base.model, None, of.base.corpus, of.base.settings)
                 )
             for label, key, start, corpus, settings in wanted:
-                payload = {"settings": settings, "seed": self.plan.seed, "corpus": corpus, "start": start}
+                payload: dict[str, Any] = {"settings": settings, "seed": self.plan.seed}
+                payload |= {"corpus": corpus, "start": start}
                 job = self._job(MakeModel, "model", key, label, **payload)
                 models.setdefault(key, Step(job, frozenset({corpus, *([start] if start else [])})))
         return list(models.values())
@@ -242,8 +249,14 @@ class Run:
             conditions = transfers(self.plan, settings)
             others = [(f"sample {name} {how}", key, conditions[how], None) for how, key in of.transfer.items()]
             for label, key, drawn, index in [*blocks, *others]:
-                payload = {"settings": drawn, "seed": self.plan.seed, "model": of.model, "corpus": of.corpus}
-                payload |= {"index": index, "texts": self.plan.texts, "split": self.plan.split}
+                payload: dict[str, Any] = {"settings": drawn, "seed": self.plan.seed}
+                payload |= {
+                    "model": of.model,
+                    "corpus": of.corpus,
+                    "index": index,
+                    "texts": self.plan.texts,
+                    "split": self.plan.split,
+                }
                 job = self._job(MakeSample, "sample", key, label, **payload)
                 steps.setdefault(key, Step(job, frozenset({of.corpus, of.model}), sound=of.model))
         return list(steps.values())
@@ -290,7 +303,7 @@ class Run:
                     label = f"attribute {target} by {baseline.name}{which}"
                     payload = {"baseline": baseline, "seed": self.plan.seed, "labels": labels, "samples": samples}
                     payload |= {"known": known, **self._texts()}
-                    job = self._job(MakePrediction, "prediction", key, label, **payload)
+                    job = self._job(MakePrediction, "prediction", key, label, baseline.card.limits, **payload)
                     jobs[baseline.name, target, fold.number] = job
         return jobs
 
@@ -301,6 +314,8 @@ class Run:
         jobs = {}
         ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
         transfer = {how: drawn for how, drawn in ways.items() if self.metas.keys() >= set(drawn)}
+        card = reference.card.limits
+        limits = card.model_copy(update={"seconds": card.seconds * max(REFITS, self.plan.analysis.permutations + 1)})
         for study in analysis.studies(evidence):
             used = {"analysis": self.plan.analysis, "replicates": evidence.replicates.tolist(), "fold": fold}
             used |= {"transfer": transfer if study == "robustness" else {}}
@@ -308,7 +323,7 @@ class Run:
             payload = {"baseline": reference, "seed": self.plan.seed, "labels": labels, "samples": samples, **used}
             payload |= {"study": study, "corpus": evidence.kept[0].corpus, **self._texts()}
             payload["replicates"] = tuple(used["replicates"])
-            jobs[study] = self._job(MakeStudy, "study", key, f"study {study}", **payload)
+            jobs[study] = self._job(MakeStudy, "study", key, f"study {study}", limits, **payload)
         return jobs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the relative names and bytes of a folder's files, caches and hidden files left out."""
+def folder_digest(folder: Path, *, without: Collection[str] = ()) -> str:
+    """SHA-256 over the relative names and bytes of a folder's files, caches, hidden files and some others left out."""
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     kept = [name for name in names if not any(part == "__pycache__" or part.startswith(".") for part in name.parts)]
-    return digest([[name.as_posix(), file_digest(folder / name)] for name in kept])
+    return digest([[name.as_posix(), file_digest(folder / name)] for name in kept if name.as_posix() not in without])
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -29,6 +30,12 @@ GROUP = "natfp_bench.baselines"
 """Entry-point group under which a package names the module whose folder is a baseline."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+RESERVED = frozenset({"all", "fast", "ceiling", "likelihood_reference"})
+"""Names that mean something else in a selection or in a result."""
+
+RESULTS = "results.json"
+"""A folder's scores on the fixed texts; no part of its digest, which they state."""
 
 _HINT = "natfp-bench list baselines   shows all"
 
@@ -134,11 +141,18 @@ def read(folder: Path) -> Baseline:
         raise UserError(f"{folder} holds no {' and no '.join(missing)}\n  a baseline is a folder with both files")
     card = yaml_source.read(folder / "card.yaml", Card)
     shown = yaml_source.show_path(folder / "card.yaml")
-    if not NAME.fullmatch(card.name):
-        raise UserError(f"{shown}: name {card.name!r} is no plain name (lower-case letters, digits and _)")
+    check_name(card.name, f"{shown}: ")
     if card.name != folder.name:
         raise UserError(f"{shown}: name {card.name!r} is not the folder's name {folder.name!r}; make them agree")
-    return Baseline(name=card.name, folder=folder, digest=folder_digest(folder), card=card)
+    return Baseline(name=card.name, folder=folder, digest=folder_digest(folder, without={RESULTS}), card=card)
+
+
+def check_name(name: str, where: str = "") -> None:
+    """Check that a name can be a baseline's; raises UserError that begins with `where`."""
+    if not NAME.fullmatch(name):
+        raise UserError(f"{where}name {name!r} is no plain name (lower-case letters, digits and _, a letter first)")
+    if name in RESERVED:
+        raise UserError(f"{where}name {name!r} is reserved; take another")
 
 
 def _read_entry(entry: EntryPoint) -> Baseline:
@@ -221,7 +235,7 @@ def _module(baseline: Baseline) -> ModuleType:
 
 def _broken(baseline: Baseline, doing: str, error: BaseException) -> AttributorError:
     if isinstance(error, ModuleNotFoundError):
-        needs = " ".join(baseline.card.requires)
+        needs = shlex.join(baseline.card.requires)
         mend = f"pip install {needs}" if needs else "install it, and list it under 'requires' in card.yaml"
         return AttributorError(f"{baseline.name}: needs the module {error.name!r}, which is missing: {mend}")
     return AttributorError(f"{baseline.name}: {doing} of baseline.py failed: {last_line(error)}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import pytest
 from natfp_bench import engine as engines
 from natfp_bench.engine import Event, Job, LocalEngine, Outcome
 from natfp_bench.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.registry import Limits
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +59,27 @@ def die(payload: tuple[str, int, str], context: Any) -> str:
             os._exit(7)
         os.kill(os.getpid(), getattr(signal, how))
     return "alive"
+
+
+def resident(payload: Any, context: Any) -> int:
+    return psutil.Process().memory_info().rss // 2**20
+
+
+def warn_and_nap(payload: float, context: Any) -> str:
+    context.warn("off I go")
+    time.sleep(payload)
+    return "done"
+
+
+def eat(payload: tuple[int, bool], context: Any) -> str:
+    """Take so many MB, here or in a process of its own, and sit on them."""
+    size, elsewhere = payload
+    code = f"held = bytearray(b'x') * ({size} * 2**20); import time; time.sleep(60)"
+    if elsewhere:
+        subprocess.run([sys.executable, "-c", code], check=True)
+    else:
+        exec(code)
+    return "sated"
 
 
 def report(payload: int, context: Any) -> int:
@@ -225,6 +249,62 @@ def test_a_worker_that_dies_idle_while_another_works(engine: LocalEngine) -> Non
     assert values == [None, None]
     assert killed
     assert killed[0] not in {worker.process.pid for worker in engine._pool}
+
+
+def limited(function: Callable[..., Any], payload: Any, seconds: float = 60.0, memory_mb: int = 1 << 20) -> Job:
+    return replace(job(function, payload, "greedy"), limits=Limits(seconds=seconds, memory_mb=memory_mb))
+
+
+def test_a_job_beyond_its_time_is_stopped_and_not_tried_again(engine: LocalEngine) -> None:
+    first, _ = run(engine, [job(own_id, n) for n in range(4)])
+    clock = time.monotonic()
+    outcomes, events = run(engine, [limited(nap, 60.0, seconds=1.0), job(double, 1, "good"), job(nap, 2.0, "beside")])
+    assert time.monotonic() - clock < 10
+    assert type(outcomes["greedy"].error) is AttributorError
+    assert re.fullmatch(r"greedy: stopped after [12]\.\d s: its card allows 1 s", str(outcomes["greedy"].error))
+    assert outcomes["good"].value == 2
+    assert outcomes["beside"].error is None, "a job without limits takes its time"
+    assert [event.kind for event in events if event.job.name == "greedy"] == ["start", "end"]
+    after, _ = run(engine, [job(own_id, n) for n in range(4)])
+    assert len({outcome.value for outcome in after.values()} - {outcome.value for outcome in first.values()}) >= 1
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_job_beyond_its_memory_is_stopped_with_all_that_it_started(one: LocalEngine, *, elsewhere: bool) -> None:
+    base = run(one, [job(resident, 0)])[0]["resident 0"].value
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    clock = time.monotonic()
+    outcomes, _ = run(one, [limited(eat, (300, elsewhere), memory_mb=base + 200)])
+    assert time.monotonic() - clock < 20
+    assert type(outcomes["greedy"].error) is AttributorError
+    said = re.fullmatch(r"greedy: stopped at (\d+) MB: its card allows (\d+) MB", str(outcomes["greedy"].error))
+    assert said
+    assert int(said[1]) > int(said[2]) == base + 200
+    started = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    assert gone(started, 5)
+    assert run(one, [job(double, 3)])[0]["double 3"].value == 6
+
+
+def test_a_job_within_its_limits_keeps_its_worker_and_its_value(one: LocalEngine) -> None:
+    ids = [run(one, [limited(own_id, n)])[0]["greedy"].value for n in range(2)]
+    assert ids[0] == ids[1] == run(one, [job(own_id, 0)])[0]["own_id 0"].value
+
+
+def test_the_clock_starts_with_the_call_and_a_value_that_waits_counts(one: LocalEngine) -> None:
+    one.close()  # a fresh worker takes its time to come up, and this one is limited to less
+
+    def watch(event: Event) -> None:
+        if event.kind == "warning":
+            time.sleep(1.0)  # the parent looks elsewhere until long after the value has come
+
+    outcomes: list[Outcome] = []
+    one.run([limited(warn_and_nap, 0.2, seconds=0.6)], watch, lambda outcome: outcomes.append(outcome) or ())
+    assert [(outcome.value, outcome.error) for outcome in outcomes] == [("done", None)]
+
+
+def test_a_death_within_limits_is_tried_again(one: LocalEngine, tmp_path: Path) -> None:
+    outcomes, _ = run(one, [limited(die, (str(tmp_path), 1, "SIGKILL"))])
+    assert outcomes["greedy"].value == "alive"
 
 
 def test_warnings_and_progress_arrive(engine: LocalEngine) -> None:

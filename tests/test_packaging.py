@@ -41,8 +41,9 @@ def natfp(installed: Path, folder: Path, *arguments: str) -> subprocess.Complete
 def test_a_wheel_installs_one_top_level_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"natfp_bench", "natfp_bench-0.1.0.dist-info"}
-    for bundled in ("tasks/seed_id.yaml", "tasks/presets/quick.yaml", "baselines/unigram/baseline.py", "py.typed"):
-        assert f"natfp_bench/{bundled}" in names
+    bundled = ["tasks/seed_id.yaml", "tasks/presets/quick.yaml", "baselines/unigram/baseline.py", "py.typed"]
+    bundled += [f"templates/{name}.txt" for name in ("baseline.py", "card.yaml", "README.md")]
+    assert {f"natfp_bench/{name}" for name in bundled} <= set(names)
 
 
 def test_an_installed_wheel_lists_from_its_own_files(installed: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_baseline_that_cannot_be_built(tmp_path, code, message):
 
 def test_missing_requirement_is_named(tmp_path):
     folder = write(tmp_path, code="import no_such_module_xyz", card=CARD + "requires: [no-such>=2]\n")
-    with pytest.raises(AttributorError, match="pip install no-such>=2"):
+    with pytest.raises(AttributorError, match=r"pip install 'no-such>=2'$"):
         registry.build(registry.read(folder), 0)
 
 
