@@ -13,8 +13,8 @@ from pathlib import Path
 
 from natfp_bench import api, fixed_texts, resources, spec
 from natfp_bench.engine import Event
-from natfp_bench.pipeline import Run, environment
-from natfp_bench.plan import make_plan
+from natfp_bench.environment import environment
+from natfp_bench.pipeline import Run
 from natfp_bench.store import Store, default_root
 
 
@@ -36,10 +36,7 @@ def main() -> None:
     gathered = []
     try:
         for task in options.tasks or spec.task_files():
-            plan = make_plan(task, fixed_texts.PRESET, limit=fixed_texts.TEXTS)
-            # Texts that are drawn in other ways serve studies, which fixed texts have none of.
-            plan = plan.model_copy(update={"analysis": plan.analysis.model_copy(update={"transfer": False})})
-            run = Run(plan, (), store, engine, device="cpu", watch=told)
+            run = Run(fixed_texts.make_source_plan(task), (), store, engine, device="cpu", watch=told)
             gathered.append(run.score(run.gather()))
             print(f"{task}: done", flush=True)
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, baseline_cli
+from . import __version__, baseline_cli, store_cli
 from .errors import JobError, NatfpError, UserError, unknown
 from .regress_cli import regress
 
@@ -27,8 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-store_app = typer.Typer(help="Look after the store of models, texts and predictions.", no_args_is_help=True)
-app.add_typer(store_app, name="store")
+app.add_typer(store_cli.app, name="store")
 app.add_typer(baseline_cli.app, name="baseline")
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
@@ -263,59 +262,6 @@ def schema(which: Annotated[str, typer.Argument(help="task, preset, card or resu
     if which not in schemas:
         raise unknown("schema", which, schemas)
     _print_json(schemas[which])
-
-
-@store_app.command("ls")
-def store_ls(store: StoreRoot = None, as_json: Json = False) -> None:
-    """List the entries of the store."""
-    from . import console
-    from . import store as stores
-
-    found = list(stores.entries(store or stores.default_root()))
-    if as_json:
-        _print_json([{"kind": e.kind, "key": e.key, "bytes": e.bytes, "meta": e.meta, "made": e.made} for e in found])
-        return
-    rows = [(e.kind, e.key[:12], f"{e.bytes:,}", str(e.made.get("at", "")), e.label) for e in found]
-    console.stdout().print(console.table("", ("kind", "key", "bytes", "made", "what"), rows, right=("bytes",)))
-
-
-@store_app.command("verify")
-def store_verify(store: StoreRoot = None) -> None:
-    """Hash every file of every entry; exit code 1 if anything is wrong."""
-    from . import store as stores
-
-    opened = stores.Store(_existing(store))
-    findings = opened.verify()
-    for finding in findings:
-        typer.echo(f"{finding.path}: {finding.what}")
-    typer.echo(f"{sum(1 for _ in stores.entries(opened.root))} entries, {len(findings)} findings")
-    if findings:
-        raise typer.Exit(1)
-
-
-@store_app.command("gc")
-def store_gc(
-    store: StoreRoot = None,
-    older_than: Annotated[float, typer.Option(min=0, help="days; what is younger stays")] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="remove nothing")] = False,
-) -> None:
-    """Remove entries that no existing result rests on, old checkpoints, and what was set aside."""
-    from . import store as stores
-
-    removed = stores.Store(_existing(store)).gc(older_than_days=older_than, dry_run=dry_run)
-    for path, size in removed:
-        typer.echo(f"{path}: {size:,} bytes")
-    done = "would be removed" if dry_run else "removed"
-    typer.echo(f"{len(removed)} things, {sum(size for _, size in removed):,} bytes {done}")
-
-
-def _existing(store: Path | None) -> Path:
-    from . import store as stores
-
-    root = store or stores.default_root()
-    if not (root / "store.json").is_file():
-        raise UserError(f"no store at {root}\n  --store, or $NATFP_STORE, names another")
-    return root
 
 
 def _task_names(given: list[str], tag: str | None, include: list[Path] | None) -> list[str]:

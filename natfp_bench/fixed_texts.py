@@ -79,7 +79,10 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate_json((folder / "manifest.json").read_text())
         damaged = [name for name, known in manifest.files.items() if file_digest(folder / name) != known]
     except OSError as error:
-        raise UserError(f"no fixed texts in {folder} ({error.strerror})\n  reinstall natfp_bench") from None
+        raise UserError(
+            f"no fixed texts in {folder} ({error.strerror})\n"
+            "  natfp-bench run without --fixed-texts trains models; benchmarks/fixed_texts.py makes fixed texts of them"
+        ) from None
     except ValidationError as error:
         raise UserError(f"{folder / 'manifest.json'}: damaged ({error.errors()[0]['msg']})") from None
     if damaged:
@@ -102,6 +105,13 @@ def make_fixed_plan(task: str, *, include: Sequence[Path] = (), folder: Path | N
             "  natfp-bench run without --fixed-texts trains what is asked now"
         )
     return plan.model_copy(update={"fixed_texts": known[task].digest})
+
+
+def make_source_plan(task: str) -> Plan:
+    """Plan the run that the fixed texts of a task are taken from."""
+    plan = make_plan(task, PRESET, limit=TEXTS)
+    # Texts that are drawn in other ways serve studies, which fixed texts have none of.
+    return plan.model_copy(update={"analysis": plan.analysis.model_copy(update={"transfer": False})})
 
 
 def _asked(plan: Plan) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from sklearn.exceptions import NotFittedError
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -277,9 +278,7 @@ def decay(step: int, steps: int, warmup: float = 0.1) -> float:
 
 def posterior(scores: NDArray[np.float64], temperature: float, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities of classes, (texts, k), from scores over a temperature and class frequencies (k,)."""
-    logits = scores / temperature + np.log(frequencies)
-    likely = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(likely / likely.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(scores / temperature + np.log(frequencies), axis=1))
 
 
 def calibrate(

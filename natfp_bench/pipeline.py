@@ -6,9 +6,7 @@ statistics. What the store already holds costs no job, and a run that finds ever
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import secrets
 import time
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ import pyarrow.parquet as pq
 
 from . import analysis, fixed_texts, keys, registry, scoring, split
 from .engine import Engine, Event, Job, Outcome, Watch
+from .environment import environment
 from .errors import AttributorError, JobError, UserError
 from .evidence import Evidence
 from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
@@ -45,7 +44,7 @@ STAGES = {
 
 
 REFITS = 20
-"""Fits that a study takes at most, permutations apart."""
+"""Fits of a fold that a study takes at most, permutations apart: robustness takes most, one for each condition."""
 
 
 @dataclass(frozen=True)
@@ -314,8 +313,10 @@ class Run:
         jobs = {}
         ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
         transfer = {how: drawn for how, drawn in ways.items() if self.metas.keys() >= set(drawn)}
+        # A card speaks of one fit, and a study makes many.
+        fits = (REFITS + self.plan.analysis.permutations) * len(split.folds(fold, evidence.replicates))
         card = reference.card.limits
-        limits = card.model_copy(update={"seconds": card.seconds * max(REFITS, self.plan.analysis.permutations + 1)})
+        limits = card.model_copy(update={"seconds": card.seconds * fits})
         for study in analysis.studies(evidence):
             used = {"analysis": self.plan.analysis, "replicates": evidence.replicates.tolist(), "fold": fold}
             used |= {"transfer": transfer if study == "robustness" else {}}
@@ -344,25 +345,6 @@ def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str
             "stages": keys.VERSIONS,
         }
     )
-
-
-def environment() -> dict[str, str | int]:
-    """Describe the machine and the versions that floats depend on."""
-    packages = ("natfp_bench", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count() or 0,
-        **{name: _version(name) for name in packages},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def run_plan(

@@ -17,9 +17,10 @@ from pydantic import Field, ValidationError
 from . import fixed_texts, registry, resources
 from .boards import Protocol
 from .engine import Engine, Watch
+from .environment import environment
 from .errors import AttributorError, UserError, unknown
 from .metrics import Interval
-from .pipeline import environment, run_plan
+from .pipeline import run_plan
 from .records import Record
 from .registry import RESULTS, Baseline
 from .results import Result

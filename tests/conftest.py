@@ -98,6 +98,23 @@ def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempP
     return folder
 
 
+@pytest.fixture
+def natfp(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line in this process, in tmp_path: returns (exit code, standard output, standard error)."""
+    from natfp_bench import cli
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["natfp-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        code = end.value.code
+        return (code if isinstance(code, int) else 0 if code is None else 1), captured.out, captured.err
+
+    return call
+
+
 class Bench:
     """A store, a pool of workers and a corpus that tests share: what one of them trained, others find."""
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from planted_words import planted
 from scipy.sparse import csr_matrix, random_array
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -12,18 +13,6 @@ from natfp_bench.text_classifier import TextClassifier, logistic_regression
 
 NAMES = ["majority", "unigram", "char_ngram", "naive_bayes"]
 ODD = ["", " ", "a", "\n\n", "🙂", "👩‍👩‍👧 日本語 العربية", "\x00", "x" * 50_000]
-
-WORDS = [a + b for a in "bdfgklmnprst" for b in ("a", "ei", "o", "un")]
-
-
-def planted(n, seed, *, classes=3, strength=3.0):
-    """Texts of 20 words each; class i uses every classes-th word `strength` times as often. Labels are balanced."""
-    draw = np.random.default_rng(seed)
-    y = np.arange(n) % classes
-    odds = np.where(np.arange(len(WORDS))[None, :] % classes == np.arange(classes)[:, None], strength, 1.0)
-    odds /= odds.sum(axis=1, keepdims=True)
-    texts = [" ".join(draw.choice(WORDS, 20, p=odds[c])) for c in y]
-    return texts, [f"class {c}" for c in y]
 
 
 def build(name, seed=0):

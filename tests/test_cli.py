@@ -17,22 +17,6 @@ import pytest
 from natfp_bench import cli
 
 
-@pytest.fixture
-def natfp(monkeypatch, capsys, tmp_path):
-    """Call the command line in this process: returns (exit code, standard output, standard error)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["natfp-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        code = end.value.code
-        return (code if isinstance(code, int) else 0 if code is None else 1), captured.out, captured.err
-
-    return call
-
-
 def test_lists_and_shows(natfp):
     code, out, _ = natfp("list")
     assert code == 0

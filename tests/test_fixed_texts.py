@@ -14,7 +14,6 @@ from natfp_bench import cli, fixed_texts, registry, resources, sheets
 from natfp_bench.errors import UserError
 from natfp_bench.leaderboard import leaderboards
 from natfp_bench.pipeline import Run, run_plan
-from natfp_bench.plan import make_plan
 from natfp_bench.store import Store, entries
 
 TASKS = ("lr_id", "seed_id")
@@ -29,8 +28,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_of(bench: Any, task: str) -> Run:
     """The run that makes the texts of a task."""
-    plan = make_plan(task, "smoke", limit=60)
-    plan = plan.model_copy(update={"analysis": plan.analysis.model_copy(update={"transfer": False})})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fixed_texts, "PRESET", "smoke")
+        patch.setattr(fixed_texts, "TEXTS", 60)
+        plan = fixed_texts.make_source_plan(task)
     return Run(plan, (), Store(bench.store), bench.engine, device="cpu", watch=lambda _: None)
 
 
@@ -144,7 +145,7 @@ def test_damage_is_named(shipped: Path, name: str) -> None:
 
 def test_missing_texts_are_named(shipped: Path) -> None:
     shutil.rmtree(shipped)
-    with pytest.raises(UserError, match=r"no fixed texts in .*\n  reinstall"):
+    with pytest.raises(UserError, match=r"no fixed texts in .*\n  natfp-bench run without --fixed-texts trains"):
         fixed_texts.make_fixed_plan("lr_id")
 
 

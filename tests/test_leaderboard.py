@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -531,17 +532,9 @@ def test_a_real_result_has_its_row(seed_run: Any) -> None:
 
 
 @pytest.fixture
-def natfp(monkeypatch: Any, capsys: Any, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Call `natfp-bench leaderboard`: returns (exit code, standard output, standard error)."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["natfp-bench", "leaderboard", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return call
+def board(natfp: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Call `natfp-bench leaderboard`."""
+    return functools.partial(natfp, "leaderboard")
 
 
 @pytest.fixture
@@ -549,25 +542,25 @@ def two(made: Any) -> list[Path]:
     return [made(task, {UNSEEN: {"bayes": 0.1, "likelihood_reference": 0.2}}) for task in ("a_id", "b_id")]
 
 
-def test_the_command_prints_both_leaderboards(natfp: Any, two: list[Path]) -> None:
-    code, out, err = natfp(*two)
+def test_the_command_prints_both_leaderboards(board: Any, two: list[Path]) -> None:
+    code, out, err = board(*two)
     assert (code, err) == (0, "")
     assert "factors: how identifiable?" in out
     assert "attributors: who tells best?" in out
     assert "which level of 4?" not in out
-    assert natfp(*two, "--boards")[1].count("which level of 4?") == 2
-    assert natfp(two[0])[1].count("which level of 4?") == 1  # one task is asked for: so is its board
+    assert board(*two, "--boards")[1].count("which level of 4?") == 2
+    assert board(two[0])[1].count("which level of 4?") == 1  # one task is asked for: so is its board
 
 
-def test_the_command_writes_json_and_markdown(natfp: Any, two: list[Path], tmp_path: Path) -> None:
-    found = json.loads(natfp(*two, "--json")[1])
+def test_the_command_writes_json_and_markdown(board: Any, two: list[Path], tmp_path: Path) -> None:
+    found = json.loads(board(*two, "--json")[1])
     assert [row["task"] for standing in found["standings"] for row in standing["factors"]] == ["a_id", "b_id"]
     assert len(found["boards"]) == 2
     file = tmp_path / "docs" / "results.md"
-    code, out, _ = natfp(*two, "--format", "md", "-o", file)
+    code, out, _ = board(*two, "--format", "md", "-o", file)
     assert (code, out) == (0, "")
-    assert file.read_text() == natfp(*two, "--format", "md")[1]
-    natfp(*two, "--json", "-o", file)
+    assert file.read_text() == board(*two, "--format", "md")[1]
+    board(*two, "--json", "-o", file)
     assert json.loads(file.read_text()) == found
 
 
@@ -579,15 +572,15 @@ def test_the_command_writes_json_and_markdown(natfp: Any, two: list[Path], tmp_p
         (["--format", "md", "-o", "/dev/null/x.md"], "/dev/null/x.md: cannot be written"),
     ],
 )
-def test_the_command_says_what_is_wrong(natfp: Any, two: list[Path], arguments: list[str], said: str) -> None:
-    code, out, err = natfp(*two, *arguments)
+def test_the_command_says_what_is_wrong(board: Any, two: list[Path], arguments: list[str], said: str) -> None:
+    code, out, err = board(*two, *arguments)
     assert (code, out) == (2, "")
     assert said in err
 
 
-def test_the_command_goes_on_past_a_damaged_result(natfp: Any, two: list[Path]) -> None:
+def test_the_command_goes_on_past_a_damaged_result(board: Any, two: list[Path]) -> None:
     two[0].write_text("{")
-    code, out, err = natfp(*two)
+    code, out, err = board(*two)
     assert code == 1
     assert f"skipped: {two[0]}" in err
     assert "b_id" in out

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import planted_words
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
@@ -32,17 +33,9 @@ ODD = [
     "word " * 20_000,
 ]
 
-WORDS = [a + b for a in "bdfgklmnprst" for b in ("a", "ei", "o", "un")]
-
 
 def planted(n, seed, *, classes=3, strength=6.0):
-    """Texts of 20 words each; class i uses every classes-th word `strength` times as often. Labels are balanced."""
-    draw = np.random.default_rng(seed)
-    y = np.arange(n) % classes
-    odds = np.where(np.arange(len(WORDS))[None, :] % classes == np.arange(classes)[:, None], strength, 1.0)
-    odds /= odds.sum(axis=1, keepdims=True)
-    texts = [" ".join(draw.choice(WORDS, 20, p=odds[c])) for c in y]
-    return texts, [f"class {c}" for c in y]
+    return planted_words.planted(n, seed, classes=classes, strength=strength)
 
 
 def build(name, seed=0):

@@ -253,6 +253,24 @@ def test_a_control_that_leaks_fails_its_check(bench: Bench, tmp_path: Path) -> N
     assert confusion[1:, 1].tolist() == pytest.approx(confusion[1:, 2].tolist())
 
 
+def test_an_attributor_that_hangs_is_stopped_by_its_card_and_named(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "sleeper"
+    folder.mkdir()
+    (folder / "baseline.py").write_text(
+        "import time\n\n\nclass Sleeper:\n    def fit(self, texts, labels):\n        time.sleep(600)\n\n"
+        "    def predict_proba(self, texts):\n        return None\n\n\ndef build(seed):\n    return Sleeper()\n"
+    )
+    (folder / "card.yaml").write_text(
+        'name: sleeper\nversion: "1"\nauthors: [Nobody]\nsummary: Never wakes.\nlicence: Apache-2.0\ncost: fast\n'
+        "limits: {seconds: 1}\n"
+    )
+    result, _ = bench.run("seed_id", baselines=f"{folder},majority")
+    assert scores(result)["majority"].status == "ok"
+    assert scores(result)["sleeper"].status == "failed"
+    assert "its card allows 1 s" in (scores(result)["sleeper"].error or "")
+    assert any(failure.startswith("sleeper failed: ") for failure in result.failures)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "seed"), [("init_seed_id", "init"), ("data_order_id", "data_order")])
 def test_one_seed_varies_and_the_data_are_the_same(bench: Bench, task: str, seed: str) -> None:

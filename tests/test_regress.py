@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -564,19 +565,9 @@ def test_a_damaged_result_is_one_message(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def natfp(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Call the command line in this process: returns (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["natfp-bench", "regress", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        code = end.value.code
-        return (code if isinstance(code, int) else 0 if code is None else 1), captured.out, captured.err
-
-    return call
+def called(natfp: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Call `natfp-bench regress`."""
+    return functools.partial(natfp, "regress")
 
 
 BEFORE: Given = {"u": skilled(1), "good": skilled(2), "gone": skilled(3), HOSTILE: skilled(4), "still": skilled(5)}
@@ -591,10 +582,10 @@ NOW: Given = {
 
 
 @pytest.fixture
-def ready(natfp: Any, tmp_path: Path) -> Path:
+def ready(called: Any, tmp_path: Path) -> Path:
     """A folder with `ref.parquet`, and `results` in which much has moved."""
     planted(tmp_path / "before", BEFORE)
-    code, out, err = natfp("--reference", "ref.parquet", "--results", "before", "--update")
+    code, out, err = called("--reference", "ref.parquet", "--results", "before", "--update")
     assert (code, err) == (0, "")
     size = (tmp_path / "ref.parquet").stat().st_size
     assert out == f"ref.parquet: 5 scores of 1 tasks, {size:,} bytes\n"
@@ -602,17 +593,17 @@ def ready(natfp: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_exit_codes(natfp: Any, ready: Path) -> None:
-    code, out, _ = natfp("--reference", "ref.parquet", "--results", "before")
+def test_exit_codes(called: Any, ready: Path) -> None:
+    code, out, _ = called("--reference", "ref.parquet", "--results", "before")
     assert (code, out) == (0, "ok: 5 comparisons with ref.parquet (5 same)\n")
-    assert natfp("--reference", "ref.parquet")[0] == 1
+    assert called("--reference", "ref.parquet")[0] == 1
     planted(ready / "allowed", {"u": skilled(1)})
-    assert natfp("--reference", "ref.parquet", "--results", "allowed")[0] == 1
-    assert natfp("--reference", "ref.parquet", "--results", "allowed", "--allow-missing")[0] == 0
+    assert called("--reference", "ref.parquet", "--results", "allowed")[0] == 1
+    assert called("--reference", "ref.parquet", "--results", "allowed", "--allow-missing")[0] == 0
     planted(ready / "dropped", {**BEFORE, "u": weakened(skilled(1), 0.1)})
-    assert natfp("--reference", "ref.parquet", "--results", "dropped")[0] == 1
-    assert natfp("--reference", "ref.parquet", "--results", "dropped", "--drop", "0.11")[0] == 0
-    assert natfp("--reference", "ref.parquet", "--results", "dropped", "--alpha", "1e-300")[0] == 0
+    assert called("--reference", "ref.parquet", "--results", "dropped")[0] == 1
+    assert called("--reference", "ref.parquet", "--results", "dropped", "--drop", "0.11")[0] == 0
+    assert called("--reference", "ref.parquet", "--results", "dropped", "--alpha", "1e-300")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -637,11 +628,11 @@ def test_exit_codes(natfp: Any, ready: Path) -> None:
         ([], ["--reference"]),
     ],
 )
-def test_wrong_input_gets_one_message(natfp: Any, ready: Path, arguments: list[str], said: list[str]) -> None:
+def test_wrong_input_gets_one_message(called: Any, ready: Path, arguments: list[str], said: list[str]) -> None:
     (ready / "empty").mkdir()
     planted(ready / "other", {"u": skilled(1)}, preset="smoke", protocol_digest="q" * 64)
     before = (ready / "ref.parquet").read_bytes()
-    code, out, err = natfp(*arguments)
+    code, out, err = called(*arguments)
     assert (code, out) == (2, "")
     assert "Traceback" not in err
     for part in said:
@@ -649,8 +640,8 @@ def test_wrong_input_gets_one_message(natfp: Any, ready: Path, arguments: list[s
     assert (ready / "ref.parquet").read_bytes() == before
 
 
-def test_the_table_tells_what_moved(natfp: Any, ready: Path) -> None:
-    code, out, _ = natfp("--reference", "ref.parquet")
+def test_the_table_tells_what_moved(called: Any, ready: Path) -> None:
+    code, out, _ = called("--reference", "ref.parquet")
     assert code == 1
     lines = out.splitlines()
     words = [line.split()[0] for line in lines if line.split()]
@@ -667,8 +658,8 @@ def test_the_table_tells_what_moved(natfp: Any, ready: Path) -> None:
     )
 
 
-def test_json_has_everything(natfp: Any, ready: Path) -> None:
-    code, out, _ = natfp("--reference", "ref.parquet", "--format", "json")
+def test_json_has_everything(called: Any, ready: Path) -> None:
+    code, out, _ = called("--reference", "ref.parquet", "--format", "json")
     found = json.loads(out)
     assert (code, found["ok"]) == (1, False)
     assert set(found) == {"ok", "counts", "reference", "alpha", "drop", "allow_missing", "findings"}
@@ -681,8 +672,8 @@ def test_json_has_everything(natfp: Any, ready: Path) -> None:
     assert by_name[HOSTILE]["verdict"] == "regression"
 
 
-def test_markdown_is_a_table(natfp: Any, ready: Path) -> None:
-    code, out, _ = natfp("--reference", "ref.parquet", "--format", "md")
+def test_markdown_is_a_table(called: Any, ready: Path) -> None:
+    code, out, _ = called("--reference", "ref.parquet", "--format", "md")
     assert code == 1
     tokens = MarkdownIt("commonmark").enable("table").parse(out)
     assert [token.type for token in tokens if token.type == "html_block"] == []
@@ -694,13 +685,13 @@ def test_markdown_is_a_table(natfp: Any, ready: Path) -> None:
     assert [cells[i] for i in range(columns, len(cells), columns)] == [
         "regression", "regression", "failed", "missing", "improvement", "new"
     ]  # fmt: skip
-    natfp("--reference", "ref.parquet", "--results", "before", "--format", "md")
-    same = natfp("--reference", "ref.parquet", "--results", "before", "--format", "md")
+    called("--reference", "ref.parquet", "--results", "before", "--format", "md")
+    same = called("--reference", "ref.parquet", "--results", "before", "--format", "md")
     assert same[1] == "**ok: 5 comparisons with ref.parquet (5 same)**\n"
 
 
-def test_junit_is_read_by_a_parser(natfp: Any, ready: Path) -> None:
-    code, out, _ = natfp("--reference", "ref.parquet", "--format", "junit")
+def test_junit_is_read_by_a_parser(called: Any, ready: Path) -> None:
+    code, out, _ = called("--reference", "ref.parquet", "--format", "junit")
     assert code == 1
     root = ElementTree.fromstring(out.encode())
     (suite,) = root
@@ -720,12 +711,12 @@ def test_junit_is_read_by_a_parser(natfp: Any, ready: Path) -> None:
     assert "200 of 2,000 texts judged otherwise" in (failure.text or "")
     (hostile,) = (name for name in cases if "x|y" in name)
     assert hostile.startswith("x|y <b> ::error::100%, \\x1b[31m\\r")
-    allowed = natfp("--reference", "ref.parquet", "--allow-missing", "--format", "junit")[1]
+    allowed = called("--reference", "ref.parquet", "--allow-missing", "--format", "junit")[1]
     assert ElementTree.fromstring(allowed.encode())[0].attrib["skipped"] == "2"
 
 
-def test_github_gets_commands_that_it_can_read(natfp: Any, ready: Path) -> None:
-    code, out, _ = natfp("--reference", "ref.parquet", "--format", "github")
+def test_github_gets_commands_that_it_can_read(called: Any, ready: Path) -> None:
+    code, out, _ = called("--reference", "ref.parquet", "--format", "github")
     assert code == 1
     *commands, last = out.splitlines()
     assert last.startswith("FAILED: 4 comparisons")
@@ -741,15 +732,15 @@ def test_github_gets_commands_that_it_can_read(natfp: Any, ready: Path) -> None:
     assert broken.startswith("::error title=failed%3A broken::broken on seed_id (quick), level, unseen_prompt ")
     (hostile,) = (command for command in commands if "x|y" in command)
     assert hostile.startswith("::error title=regression%3A x|y <b> %3A%3Aerror%3A%3A100%25%2C \\x1b[31m\\r%0A&::")
-    _, allowed, _ = natfp("--reference", "ref.parquet", "--format", "github", "--allow-missing")
+    _, allowed, _ = called("--reference", "ref.parquet", "--format", "github", "--allow-missing")
     assert any(line.startswith("::warning title=missing%3A gone::") for line in allowed.splitlines())
 
 
-def test_a_real_run_against_itself_and_weakened(natfp: Any, seed_run: Any, tmp_path: Path) -> None:
+def test_a_real_run_against_itself_and_weakened(called: Any, seed_run: Any, tmp_path: Path) -> None:
     _, folder = seed_run
     reference = ("--reference", tmp_path / "ref.parquet")
-    assert natfp(*reference, "--results", folder, "--update")[0] == 0
-    code, out, _ = natfp(*reference, "--results", folder, "--format", "json")
+    assert called(*reference, "--results", folder, "--update")[0] == 0
+    code, out, _ = called(*reference, "--results", folder, "--format", "json")
     assert (code, json.loads(out)["counts"]) == (0, {"same": 5})
     changed = tmp_path / "changed"
     shutil.copytree(folder, changed)
@@ -759,7 +750,7 @@ def test_a_real_run_against_itself_and_weakened(natfp: Any, seed_run: Any, tmp_p
         if row["attributor"] == "ceiling":
             row["proba"] = row["proba"][1:] + row["proba"][:1]  # every class gets its neighbour's
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), changed / "predictions.parquet")
-    code, out, _ = natfp(*reference, "--results", changed, "--format", "json")
+    code, out, _ = called(*reference, "--results", changed, "--format", "json")
     findings = json.loads(out)["findings"]
     assert code == 1
     assert [finding["place"]["attributor"] for finding in findings if finding["verdict"] == "regression"] == ["ceiling"]
