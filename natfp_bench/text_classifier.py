@@ -1,20 +1,24 @@
-"""Linear text classification for authors of baselines: any vectoriser, then multinomial logistic regression.
+"""Text classification for authors of baselines: logistic regression on any features, and weights for any scores.
 
-The strength of the penalty matters more than the features do, and it differs between factors that show plainly in
-the text and factors that hardly show. So it is chosen on held-out training texts, by log loss, whole prompts at a time.
+What is learnt matters less than how much of it is believed, and that differs between factors that show plainly in the
+text and factors that hardly show. So it is chosen on held-out training texts, by log loss, whole groups at a time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
+from scipy.special import log_softmax, softmax
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
+from sklearn.multiclass import OneVsRestClassifier
 from threadpoolctl import threadpool_limits
 
 STRENGTHS = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0, 16.0, 64.0)
@@ -22,11 +26,20 @@ STRENGTHS = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0, 16.0, 64.0)
 
 FOLDS = 4
 
-HELD_OUT = 2000
-"""Texts held out in all: a large set needs one fold of four to choose a penalty, a small one needs all of them."""
+HELD_OUT = 1000
+"""Texts held out in all: a large set needs one fold of four to choose by, a small one needs all of them."""
+
+TOLERANCE = 0.01
+"""LIBLINEAR's stopping tolerance: a tenth of it answers alike."""
 
 LEAST = 1e-6
 """Smallest probability that a held-out text's class counts with: one surprise must not decide the choice."""
+
+SHRINK = 1e-3
+"""Penalty on the squared weights of scores, which are of unit size: scores that say the same shall share the weight."""
+
+UNFITTED = 0.1
+"""Sum of the weights of scores where no text can be held out."""
 
 
 class Vectoriser(Protocol):
@@ -39,6 +52,30 @@ class Vectoriser(Protocol):
     def transform(self, raw_documents: Sequence[str]) -> Any:
         """Count the features that were learnt."""
         ...
+
+
+class Fold(NamedTuple):
+    """Which texts are learnt from, and which are held out: (n,) bool each."""
+
+    fit: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+
+
+def folds(y: NDArray[Any], groups: Sequence[int] | None, seed: int, held_out: int = HELD_OUT) -> Iterator[Fold]:
+    """Folds inside training, whole groups apart: as many as hold out about `held_out` texts, of FOLDS at most.
+
+    y: (n,) classes. A fold that would learn from fewer classes is left out, so that there may be none.
+    """
+    group = np.arange(len(y)) if groups is None else np.asarray(groups)
+    if (n := len(np.unique(group))) < 2:
+        return
+    classes = len(np.unique(y))
+    splitter = GroupKFold(min(FOLDS, n), shuffle=True, random_state=seed % 2**32)
+    for _, held in list(splitter.split(y, y, group))[: math.ceil(held_out * FOLDS / len(y))]:
+        out = np.zeros(len(y), dtype=np.bool_)
+        out[held] = True
+        if len(np.unique(y[~out])) == classes:
+            yield Fold(~out, out)
 
 
 class TextClassifier:
@@ -56,51 +93,87 @@ class TextClassifier:
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
         """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
-        y = np.asarray(labels)
+        classes, y = np.unique(np.asarray(labels), return_inverse=True)
         x = csr_matrix(self.vectoriser.fit_transform(texts), dtype=np.float64)
-        # Long dot products are summed in another order by more threads; the sparse products use but one anyway.
+        # Long dot products are summed in another order by more threads.
         with threadpool_limits(1):
-            self.C_ = choose_strength(x, y, np.arange(len(y)) if groups is None else np.asarray(groups), self.seed)
+            self.C_ = choose_strength(x, y, list(folds(y, groups, self.seed)))
             self._model = logistic_regression(self.C_).fit(x, y)
-        self.classes_ = self._model.classes_
+        self.classes_ = classes
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probability of each class: (texts, classes) float64."""
+        """Probability of each class: (texts, classes) float64; raises NotFittedError before `fit`."""
+        if not hasattr(self, "classes_"):
+            raise NotFittedError("this TextClassifier is not fitted yet; call fit first")
         if not len(texts):
             return np.empty((0, len(self.classes_)))
-        x = csr_matrix(self.vectoriser.transform(texts), dtype=np.float64)
-        return np.asarray(self._model.predict_proba(x), dtype=np.float64)
+        return probabilities(self._model, csr_matrix(self.vectoriser.transform(texts), dtype=np.float64))
 
 
-def logistic_regression(strength: float) -> LogisticRegression:
-    """Multinomial logistic regression as it suits rare features; `strength` is scikit-learn's C."""
-    # The solver stops by the largest entry of the gradient, which shrinks as features get rarer: with 10^5 n-grams
-    # scikit-learn's default tolerance stops far too early. Newton's steps are few, so a tight one costs little.
-    return LogisticRegression(C=strength, solver="newton-cg", tol=1e-6)
+def logistic_regression(strength: float) -> OneVsRestClassifier:
+    """Logistic regression of each class against the rest (LIBLINEAR); `strength` is scikit-learn's C.
+
+    On texts it answers as well as the multinomial one, in a fraction of the time.
+    """
+    # LIBLINEAR stops by how far the gradient has fallen. Other solvers stop by its largest entry, which is small from
+    # the start where features are rare, and leave a fit to 10^5 n-grams at chance.
+    return OneVsRestClassifier(LogisticRegression(C=strength, solver="liblinear", tol=TOLERANCE, max_iter=1000))
 
 
-def choose_strength(x: csr_matrix, y: NDArray[Any], groups: NDArray[Any], seed: int) -> float:
-    """Choose the inverse penalty by held-out log loss, with whole groups held out; 1 where there is but one group."""
-    n_groups = len(np.unique(groups))
-    if n_groups < 2:
-        return 1.0
-    folds = GroupKFold(min(FOLDS, n_groups), shuffle=True, random_state=seed % 2**32).split(x, y, groups)
-    used = list(folds)[: math.ceil(HELD_OUT * FOLDS / len(y))]
-    splits = [fold for fold in used if len(np.unique(y[fold[0]])) > 1]
+def probabilities(model: OneVsRestClassifier, x: csr_matrix) -> NDArray[np.float64]:
+    """Probability of each class: (texts, classes)."""
+    return np.asarray(model.predict_proba(x), dtype=np.float64)
+
+
+def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[Fold]) -> float:
+    """Choose the inverse penalty by held-out log loss; 1 where there is no fold."""
     best, chosen = math.inf, 1.0
     # From strong penalty to weak; past the best one none is better.
-    for strength in STRENGTHS:
-        loss = sum(
-            _log_loss(logistic_regression(strength).fit(x[fit], y[fit]), x[held], y[held]) for fit, held in splits
-        )
+    for strength in STRENGTHS if splits else ():
+        loss = 0.0
+        for fold in splits:
+            model = logistic_regression(strength).fit(x[fold.fit], y[fold.fit])
+            right = probabilities(model, x[fold.held])[np.arange(fold.held.sum()), y[fold.held]]
+            loss -= float(np.log(np.maximum(right, LEAST)).sum())
         if loss >= best:
             break
         best, chosen = loss, strength
     return chosen
 
 
-def _log_loss(model: LogisticRegression, x: csr_matrix, y: NDArray[Any]) -> float:
-    """Sum of held-out log losses, in nats; a class that the model has never seen has probability 0."""
-    hits = model.classes_[None, :] == y[:, None]
-    return -float(np.log(np.maximum((model.predict_proba(x) * hits).sum(axis=1), LEAST)).sum())
+class LogLinear:
+    """Probabilities from several scores of each class: log p = log frequency + sum of weight * score, normalised.
+
+    Scores are log-likelihoods, or log-probabilities, up to a constant of the text. The weights are the same for all
+    classes and never negative, and of least log loss on held-out texts (for stacking, Ting and Witten, JAIR 10, 1999).
+    With one score the weight is an inverse temperature; scores that tell nothing get the weight 0.
+    """
+
+    weights_: NDArray[np.float64]
+
+    def fit(self, scores: NDArray[np.float64], y: NDArray[np.int64], frequencies: NDArray[np.float64]) -> Self:
+        """Learn from scores (n, classes, scores) of held-out texts of classes y (n,); frequencies: (classes,)."""
+        n, _, width = scores.shape
+        self._start = np.log(frequencies)
+        self.weights_ = np.full(width, UNFITTED / width)
+        if not n:
+            return self
+        centred = scores - scores.mean(axis=1, keepdims=True)
+        scale = np.sqrt(np.square(centred).mean(axis=(0, 1))) + 1e-9
+        centred /= scale
+        truth = centred[np.arange(n), y].sum(axis=0)
+
+        def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            logs = log_softmax(centred @ weights + self._start, axis=1)
+            slope = np.einsum("nk,nkf->f", np.exp(logs), centred) - truth
+            value = SHRINK * float(weights @ weights) - float(logs[np.arange(n), y].mean())
+            return value, slope / n + 2 * SHRINK * weights
+
+        found = minimize(loss, np.zeros(width), jac=True, method="L-BFGS-B", bounds=[(0, None)] * width)
+        self.weights_ = found.x / scale
+        return self
+
+    def predict_proba(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability of each class, (texts, classes), from scores (texts, classes, scores)."""
+        return np.asarray(softmax((scores * self.weights_).sum(axis=2) + self._start, axis=1))

@@ -19,7 +19,8 @@ class Subwords:
     def fit_transform(self, texts: Sequence[str]) -> Any:
         """Train the tokenizer and weigh its tokens: (texts, tokens) sparse."""
         self.tokenizer = Tokenizer(models.BPE())
-        self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        # With a space before it, a text's first word is the same token as elsewhere.
+        self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, min_frequency=2, show_progress=False)
         self.tokenizer.train_from_iterator(texts, trainer)
         self.weights = TfidfVectorizer(analyzer=self._tokens, sublinear_tf=True)
