@@ -6,6 +6,7 @@ text and factors that hardly show. So it is chosen on held-out training texts, b
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, Self
@@ -127,19 +128,22 @@ def probabilities(model: OneVsRestClassifier, x: csr_matrix) -> NDArray[np.float
 
 
 def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[Fold]) -> float:
-    """Choose the inverse penalty by held-out log loss; 1 where there is no fold."""
-    best, chosen = math.inf, 1.0
-    # From strong penalty to weak; past the best one none is better.
-    for strength in STRENGTHS if splits else ():
-        loss = 0.0
+    """Choose the inverse penalty by held-out log loss, downhill from 1; 1 where there is no fold."""
+
+    @functools.cache
+    def loss(at: int) -> float:
+        total = 0.0
         for fold in splits:
-            model = logistic_regression(strength).fit(x[fold.fit], y[fold.fit])
+            model = logistic_regression(STRENGTHS[at]).fit(x[fold.fit], y[fold.fit])
             right = probabilities(model, x[fold.held])[np.arange(fold.held.sum()), y[fold.held]]
-            loss -= float(np.log(np.maximum(right, LEAST)).sum())
-        if loss >= best:
-            break
-        best, chosen = loss, strength
-    return chosen
+            total -= float(np.log(np.maximum(right, LEAST)).sum())
+        return total
+
+    at = STRENGTHS.index(1.0)
+    for step in (1, -1):
+        while splits and 0 <= at + step < len(STRENGTHS) and loss(at + step) < loss(at):
+            at += step
+    return STRENGTHS[at]
 
 
 class LogLinear:
