@@ -1,11 +1,16 @@
 # make run   makes .venv, installs, runs the main job        make test   the same set-up, then the fast tests
 # make lint  formatting, lint, types                         make check  what is too long for test
+# make regress   has a classifier got worse on the fixed texts?   make reference   what it does now is what is meant
 
 PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint check format .venv clean
+# Tasks of both kinds, one that holds replicates out and one that does not, by all fast baselines.
+FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$folder/store" -o "$$folder/results"
+REFERENCE = benchmarks/reference.parquet
+
+.PHONY: run test lint check regress reference format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -13,11 +18,19 @@ run: .venv
 test: .venv
 	$(BIN)/python -m pytest
 
-check: .venv
+check: .venv regress
 	$(BIN)/python -m pytest -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 	$(BIN)/natfp-bench run --task all --preset smoke --store "$$store/store" -o "$$store/results" && \
 	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
+
+regress: .venv
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FIXED) && \
+	$(BIN)/natfp-bench regress --reference $(REFERENCE) --results "$$folder/results"
+
+reference: .venv
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FIXED) && \
+	$(BIN)/natfp-bench regress --reference $(REFERENCE) --results "$$folder/results" --update
 
 lint: .venv
 	$(BIN)/ruff format --check .

@@ -10,13 +10,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from natfp_bench import cli, fixed_texts, registry, resources, sheets
+from natfp_bench import cli, fixed_texts, registry, resources, sheets, spec
 from natfp_bench.errors import UserError
 from natfp_bench.leaderboard import leaderboards
 from natfp_bench.pipeline import Run, run_plan
 from natfp_bench.store import Store, entries
 
 TASKS = ("lr_id", "seed_id")
+
+LARGEST = 15_000_000
+"""Bytes that the fixed texts may take."""
 
 
 @pytest.fixture
@@ -167,3 +170,21 @@ def test_installed_entries_are_found_again(shipped: Path, tmp_path: Path) -> Non
     plan = fixed_texts.make_fixed_plan("seed_id")
     assert fixed_texts.install(plan, store) == fixed_texts.install(plan, store)
     assert {entry.kind for entry in entries(store.root)} == {"corpus", "model", "sample", "score"}
+
+
+# What ships.
+
+
+def test_every_task_has_fixed_texts_of_its_recipe_as_it_is() -> None:
+    for task in spec.task_files():
+        assert fixed_texts.make_fixed_plan(task).fixed_texts, task
+
+
+def test_what_ships_is_small_and_whole() -> None:
+    folder = resources.fixed_texts()
+    assert sum((folder / name).stat().st_size for name in fixed_texts.TABLES) <= LARGEST
+    manifest = fixed_texts.read_manifest(folder)
+    table = pq.read_table(folder / "texts.parquet", columns=["source"])
+    sources = {variant.source for task in manifest.tasks.values() for variant in task.variants}
+    assert set(table["source"].to_pylist()) == sources
+    assert len(table) == fixed_texts.TEXTS * len(sources)

@@ -10,8 +10,11 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from natfp_bench import neural_text, registry
+from natfp_bench import conformance, neural_text, registry
+from natfp_bench import planted as planted_habits
 from natfp_bench.attribute import attribute
+from natfp_bench.checks import CHECKS
+from natfp_bench.engine import LocalEngine
 from natfp_bench.errors import AttributorError
 
 NAMES = ["transformer", "surrogate_lm"]
@@ -262,6 +265,22 @@ def test_an_encoder_in_a_copied_folder_is_fine_tuned(encoder_folder, capfd):
     np.testing.assert_array_equal(again.predict_proba(asked), whole)
     np.testing.assert_allclose(np.vstack([first.predict_proba([text]) for text in asked]), whole, atol=1e-5)
     np.testing.assert_allclose(make(3).fit(["a", "b"], ["x", "y"], [0, 0]).predict_proba(["c"]), [[0.5, 0.5]])
+
+
+@pytest.mark.slow
+def test_encoder_finetune_conforms(encoder_folder):
+    # The folder with a model in it; from random weights, so it takes more and larger steps than a pretrained one.
+    tiny_bert(encoder_folder / "model", list(planted_habits.planted(360, "train")[0]))
+    code = encoder_folder / "baseline.py"
+    whole = code.read_text().replace("EncoderFinetune(seed)", "EncoderFinetune(seed, batch=16, epochs=12, rate=3e-3)")
+    code.write_text(whole)
+    engine = LocalEngine(1)
+    try:
+        report = conformance.check_all(registry.read(encoder_folder), engine)
+    finally:
+        engine.close()
+    assert report.failed == ()
+    assert {finding.check for finding in report.findings} == {one.name for one in CHECKS}
 
 
 def test_a_missing_encoder_is_named_and_how_to_give_one():

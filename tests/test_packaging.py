@@ -41,7 +41,13 @@ def natfp(installed: Path, folder: Path, *arguments: str) -> subprocess.Complete
 def test_a_wheel_installs_one_top_level_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"natfp_bench", "natfp_bench-0.1.0.dist-info"}
-    bundled = ["tasks/seed_id.yaml", "tasks/presets/quick.yaml", "baselines/unigram/baseline.py", "py.typed"]
+    bundled = [
+        "tasks/seed_id.yaml",
+        "tasks/presets/quick.yaml",
+        "tasks/fixed_texts/texts.parquet",
+        "baselines/unigram/baseline.py",
+        "py.typed",
+    ]
     bundled += [f"templates/{name}.txt" for name in ("baseline.py", "card.yaml", "README.md")]
     assert {f"natfp_bench/{name}" for name in bundled} <= set(names)
 

@@ -273,3 +273,5 @@ def test_contributing_walked_literally_ends_on_the_leaderboard(tmp_path: Path) -
         said[command] = done.stdout
     assert next(iter(said)) == "natfp-bench baseline new my_words"
     assert "my_words" in said["natfp-bench leaderboard"]
+    assert "my_words would take rank" in said["natfp-bench baseline submit my_words"]
+    assert submission.read(tmp_path / "my_words" / "results.json").name == "my_words"
