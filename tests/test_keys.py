@@ -81,8 +81,8 @@ def test_golden(settings: Settings, plan: Plan) -> None:
         "sample": "640c88ad05e2ac1e",
         "transfer": "74daf027da5f3817",
         "score": "a131d52ee33dd6b4",
-        "prediction": "6170c1bca1d636f4",
-        "study": "2a03f06daaf82c56",
+        "prediction": "d30fb774aaca7912",
+        "study": "fb0203c78127eabc",
     }
 
 
