@@ -34,7 +34,7 @@ from .results import (
     VariantResult,
 )
 from .scoring import PREDICTIONS, View
-from .tokens import END, load_tokenizer
+from .tokens import reader
 
 PERMANOVA_PERMUTATIONS = 999
 """No fit is needed for these, so there can be many."""
@@ -77,16 +77,22 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     scores: list[Score] = []
     likelihood: list[Likelihood] = []
     diverged = {of.variant.name for of in evidence.variants if evidence.metas[of.model]["status"] != "ok"}
-    checks = [_same_data(evidence), *_same_weights(evidence), *left_out(evidence.variants, evidence.kept, diverged)]
+    checks = [
+        *_same_data(evidence),
+        *_same_weights(evidence),
+        *_copies(evidence),
+        *left_out(evidence.variants, evidence.kept, diverged),
+    ]
     tables: list[pa.Table] = []
     mean_kl = factor = None
-    if evidence.scores:
-        mean_kl = _mean_kl(evidence)
+    if evidence.attributed:
+        mean_kl = _mean_kl(evidence) if evidence.scores else None
         found_gaps: list[Gap] = []
         for target in plan.targets:
-            extra = _likelihood(evidence, target)
-            likelihood.append(extra)
-            if extra.self_check:
+            extra = _likelihood(evidence, target) if evidence.scores else None
+            if extra:
+                likelihood.append(extra)
+            if extra and extra.self_check:
                 checks.append(_self_check(target, extra.self_check))
             given: dict[str, Any] = {}
             for name in evidence.splits(target):
@@ -96,7 +102,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
                 tables.append(scoring.table(view, given[name]))
                 checks += scoring.below_ceiling(view, given[name])
                 if plan.task.control == "negative":
-                    checks += scoring.at_chance(target, found, extra.mutual_information)
+                    checks += scoring.at_chance(target, found, extra.mutual_information if extra else None)
             if split.UNSEEN_REPLICATE in given:
                 found_gaps = scoring.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
                 checks += scoring.not_easier(found_gaps, plan.analysis.reference)
@@ -125,11 +131,11 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
             name=plan.task.factor.name, fields=plan.task.factor.fields, levels=tuple(plan.task.factor.levels)
         ),
         corpus=CorpusResult(
-            name=plan.variants[0].settings.corpus.name,
+            name=plan.given.name if plan.given else plan.variants[0].settings.corpus.name,
             **{name: corpus[name] for name in ("digest", "documents", "bytes", "tokens")},
         ),
         variants=tuple(_variant(of, evidence) for of in evidence.variants),
-        samples=_samples(evidence) if evidence.scores else None,
+        samples=_samples(evidence) if evidence.attributed else None,
         scores=tuple(scores),
         likelihood=tuple(likelihood),
         mean_kl=mean_kl,
@@ -143,7 +149,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
 def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
     meta = evidence.metas[of.model]
     bits = excess = None
-    if meta["status"] == "ok":
+    if meta["status"] == "ok" and evidence.plan.source.has_likelihood:
         table = pq.read_table(evidence.model(of) / "heldout.parquet")
         modelled, size = (table[name].to_numpy() for name in ("bits", "bytes"))
         seed = evidence.plan.seed
@@ -155,7 +161,7 @@ def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
         name=of.variant.name,
         level=of.variant.level,
         replicate=of.variant.replicate,
-        source="train",
+        source=evidence.plan.source.kind,
         key=of.model,
         settings=of.variant.settings.model_dump(mode="json"),
         heldout_bits_per_byte=bits,
@@ -166,11 +172,12 @@ def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
 
 def _samples(evidence: Evidence) -> SampleResult:
     spec, totals = evidence.kept[0].variant.settings.sampling, evidence.samples
+    given = evidence.plan.given is not None
     return SampleResult(
         per_variant=evidence.plan.texts,
-        max_tokens=spec.max_tokens,
-        prompted=spec.prompt_characters > 0,
-        mean_tokens=totals.tokens / totals.texts,
+        max_tokens=None if given else spec.max_tokens,
+        prompted=not given and spec.prompt_characters > 0,
+        mean_tokens=totals.tokens / totals.texts if evidence.plan.source.has_likelihood else None,
         ended=totals.ended / totals.texts,
         digest=totals.digest,
     )
@@ -203,7 +210,7 @@ def _likelihood(evidence: Evidence, target: Target) -> Likelihood:
     )
 
 
-def _factor(evidence: Evidence, mean_kl: MeanKL, gaps: Sequence[Gap]) -> FactorStudy:
+def _factor(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> FactorStudy:
     """Put together what is known of the factor beyond its scores."""
     plan = evidence.plan
     curves = evidence.studied("pooled", study.Curve)
@@ -213,9 +220,9 @@ def _factor(evidence: Evidence, mean_kl: MeanKL, gaps: Sequence[Gap]) -> FactorS
     return FactorStudy(
         reference=plan.analysis.reference,
         permutation=permuted[0] if permuted else None,
-        permanova=_permanova(evidence, mean_kl),
+        permanova=_permanova(evidence, mean_kl) if mean_kl else None,
         gaps=tuple(gaps),
-        parity=_parity(evidence),
+        parity=_parity(evidence) if evidence.scores else None,
         detectable=_detectable(evidence, whole),
         length=_length(evidence),
         curves=tuple(curves),
@@ -294,7 +301,7 @@ def _accuracy(proba: Floats, truth: metrics.Ints) -> float:
 
 def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
     """Bits of each position for the level; none where variants read texts as other tokens, or tokens are not known."""
-    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts:
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
     return tuple(fingerprint.ratio_by_position(evidence.token_scores, texts.source, texts.lengths, class_of))
@@ -302,15 +309,16 @@ def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
 
 def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
     """Bits of each type of token for the level; none as for positions."""
-    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts:
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
-    tokenizer = load_tokenizer(evidence.store.require("corpus", evidence.kept[0].corpus).folder / "tokenizer.json")
+    model = evidence.kept[0].model
+    tokenizer, _, end = reader(evidence.store.require("model", model).folder, evidence.metas[model])
     known = sorted({token for row in texts.ids for token in row})
     pieces = dict(
         zip(known, tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False), strict=True)
     )
-    pieces[tokenizer.token_to_id(END)] = ""
+    pieces[end] = ""
     types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
     return tuple(fingerprint.ratio_by_type(evidence.token_scores, texts.source, texts.lengths, types, class_of))
 
@@ -336,8 +344,10 @@ def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
     return []
 
 
-def _same_data(evidence: Evidence) -> Check:
+def _same_data(evidence: Evidence) -> list[Check]:
     """Check that all variants read exactly the same training data, unless that is what varies."""
+    if evidence.plan.source.kind != "train":
+        return []
     fields = evidence.plan.task.factor.fields
     finished = [evidence.metas[of.model] for of in evidence.variants]
     distinct = {meta["training_multiset"] for meta in finished if meta["status"] == "ok"}
@@ -352,7 +362,16 @@ def _same_data(evidence: Evidence) -> Check:
     )
     free = any(path.startswith(other) for path in fields)
     detail = f"{len(distinct)} distinct digests of the training multiset"
-    return Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)
+    return [Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)]
+
+
+def _copies(evidence: Evidence) -> list[Check]:
+    """Tell how many of the given texts were left out of the test because training has them word for word."""
+    if not evidence.plan.given:
+        return []
+    meta = evidence.metas[evidence.variants[0].corpus]
+    copies = meta["copies"]
+    return [Check(name="no copies", ok=True, detail=f"{copies} test texts stood in training too, and were removed")]
 
 
 def _same_weights(evidence: Evidence) -> list[Check]:

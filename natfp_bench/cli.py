@@ -130,6 +130,12 @@ def run(
     store: StoreRoot = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
     fixed: Annotated[bool, typer.Option("--fixed-texts", help="train nothing, take the bundled texts")] = False,
+    texts: Annotated[
+        list[str] | None, typer.Option("--texts", help="texts that exist: files, folders, LABEL=PATH")
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="of --texts: the text")] = "text",
+    label_column: Annotated[str, typer.Option(help="of --texts: what is told apart")] = "label",
+    group_column: Annotated[str | None, typer.Option(help="of --texts: what must stand on one side")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done")] = False,
     as_json: Json = False,
 ) -> None:
@@ -142,11 +148,16 @@ def run(
 
     if device not in ("auto", "cpu", "cuda"):
         raise unknown("device", device, ["auto", "cpu", "cuda"])
-    names = _task_names(task or [], tag, include)
-    if fixed:
+    if texts:
+        given = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed, "--include-path": include}
+        columns = (text_column, label_column, group_column)
+        plans = [_texts_plan(tuple(texts), columns, given, preset, set_, seed, limit)]
+    elif fixed:
+        names = _task_names(task or [], tag, include)
         shaping = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus, "--seed": seed, "--limit": limit}
         plans = [_fixed_plan(name, shaping, include) for name in names]
     else:
+        names = _task_names(task or [], tag, include)
         plans = [_plan(name, preset, set_, corpus, seed, limit, include) for name in names]
     baselines = registry.find(baseline)
     engine = api.local_engine(workers)
@@ -294,18 +305,42 @@ def _plan(
     from .corpus import open_corpus
     from .plan import make_plan
 
-    overrides: dict[str, str] = {}
-    for given in settings or []:
-        name, equals, value = given.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            raise UserError(f"--set {given}: no KEY=VALUE\n  for example --set optimizer.lr=1e-3")
-        overrides[name.strip()] = value.strip()
+    overrides = _settings(settings)
     if corpus is not None:
         overrides["corpus.name"] = json.dumps(corpus)
     plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include or ())
     for variant in plan.variants:
         open_corpus(variant.settings.corpus)
     return plan
+
+
+def _settings(given: list[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in given or []:
+        name, equals, value = one.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UserError(f"--set {one}: no KEY=VALUE\n  for example --set optimizer.lr=1e-3")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _texts_plan(
+    paths: tuple[str, ...],
+    columns: tuple[str, str, str | None],
+    beside: dict[str, Any],
+    preset: str,
+    settings: list[str] | None,
+    seed: int,
+    limit: int | None,
+) -> Plan:
+    from .texts import TextsSpec
+    from .texts_plan import make_texts_plan
+
+    if wrong := [option for option, value in beside.items() if value]:
+        raise UserError(f"--texts are told apart as they are: {', '.join(wrong)} has no part in it\n  leave it out")
+    text, label, group = columns
+    spec = TextsSpec(paths=paths, text=text, label=label, group=group)
+    return make_texts_plan(spec, preset, overrides=_settings(settings), seed=seed, limit=limit)
 
 
 def _fixed_plan(task: str, shaping: dict[str, Any], include: list[Path] | None) -> Plan:

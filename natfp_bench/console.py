@@ -86,15 +86,23 @@ def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = Fals
 def variants_table(result: Result) -> Table:
     """Make the table of a result's variants: are they equally good?"""
     columns = ["variant", "parameters", "tokens", "epochs", "bits per byte, 95%"]
+
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
     excess = any(variant.excess_bits_per_byte for variant in result.variants)
     rows = []
     for variant in result.variants:
         name = variant.name if variant.status == "ok" else f"{variant.name} ({variant.status})"
-        cells = [name, f"{variant.parameters:,}", f"{variant.tokens_trained:,}"]
-        cells += [f"{variant.epochs:.2f}", interval(variant.heldout_bits_per_byte)]
+        cells = [name, number(variant.parameters, ","), number(variant.tokens_trained, ",")]
+        cells += [number(variant.epochs, ".2f"), interval(variant.heldout_bits_per_byte)]
         rows.append(cells + ([interval(variant.excess_bits_per_byte)] if excess else []))
     right = ("parameters", "tokens", "epochs")
     return table("held-out text", columns + (["over true entropy"] if excess else []), rows, right=right)
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def print_overview(out: Console, found: Overview) -> None:
@@ -106,9 +114,9 @@ def print_overview(out: Console, found: Overview) -> None:
     paths = sorted({path for variant in found.variants for path in variant.differs})
     rows = []
     for variant in found.variants:
-        state = "sampled" if variant.sampled else "trained" if variant.trained else "to train"
+        state = "sampled" if variant.sampled else "trained" if variant.trained else "to do"
         values = [str(variant.differs[path]) for path in paths]
-        rows.append((variant.name, *values, f"{variant.parameters:,}", f"{variant.tokens:,}", state))
+        rows.append((variant.name, *values, _count(variant.parameters), _count(variant.tokens), state))
     columns = ("variant", *paths, "parameters", "tokens", "store")
     out.print(table("", columns, rows, right=(*paths, "parameters", "tokens")))
     if found.models_to_train:
@@ -123,8 +131,9 @@ def print_overview(out: Console, found: Overview) -> None:
 def print_result(out: Console, result: Result, boards: Sequence[Board], folder: Path) -> None:
     """Print what a run found: the models' quality, the leaderboards, what the likelihoods say, and of the factor."""
     out.print()
-    out.print(variants_table(result))
-    out.print()
+    if any(variant.heldout_bits_per_byte for variant in result.variants):
+        out.print(variants_table(result))
+        out.print()
     for board in boards:
         print_sheet(out, board_sheet(board))
     for found in result.likelihood:

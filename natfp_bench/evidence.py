@@ -84,6 +84,11 @@ class Evidence:
         """Level of each kept variant."""
         return [of.variant.level for of in self.kept]
 
+    @property
+    def attributed(self) -> bool:
+        """Whether there was anything to tell apart."""
+        return len(set(self.levels)) > 1
+
     def splits(self, target: Target) -> tuple[str, ...]:
         """Splits by which a target is scored, the one that the task is about first."""
         if target == "level" and self.plan.holds_out_replicates and len(np.unique(self.replicates)) > 1:

@@ -6,6 +6,7 @@ from .records import Record
 from .registry import Baseline
 from .settings import Settings
 from .spec import AnalysisSpec, SplitSpec
+from .texts import TextsSpec
 
 
 class Make(Record):
@@ -22,6 +23,13 @@ class MakeCorpus(Make):
     """Prepare a corpus for some settings."""
 
     settings: Settings
+
+
+class MakeTexts(Make):
+    """Read texts that exist already; the entry is their corpus."""
+
+    texts: TextsSpec
+    test_every: int
 
 
 class MakeModel(Make):
@@ -85,5 +93,5 @@ class MakeStudy(Labelled):
     fold: str
     replicates: tuple[int, ...]
     analysis: AnalysisSpec
-    corpus: str
+    model: str | None
     transfer: dict[str, tuple[str, ...]]

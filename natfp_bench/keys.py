@@ -46,6 +46,22 @@ def blocks(settings: Settings) -> dict[str, int]:
     return {"blocks": settings.unique_blocks + fresh, "reads": settings.steps * settings.budget.batch, "fresh": fresh}
 
 
+def heldout_key(settings: Settings, identity: dict[str, Any]) -> str:
+    """Key of the held-out documents that models which are not trained here are measured on."""
+    return key("corpus", corpus=identity, heldout_only=settings.corpus.heldout_documents)
+
+
+def checkpoint_key(settings: Settings, identity: dict[str, Any], corpus: str) -> str:
+    """Key of a checkpoint as it is served and measured."""
+    return key("model", checkpoint=identity, serve=settings.serve, threads=settings.numerics.threads, corpus=corpus)
+
+
+def backend_key(settings: Settings, corpus: str) -> str:
+    """Key of a backend of lm-eval, which is known by its arguments alone."""
+    spec = settings.source
+    return key("model", lm_eval=[spec.model, spec.filled(spec.model_args)], corpus=corpus)
+
+
 def model_key(settings: Settings, seed: int, corpus: str) -> str:
     """Key of a trained model: its recipe, with the corpus by key."""
     return key("model", recipe={**recipe(settings, seed), "corpus": corpus})

@@ -82,7 +82,11 @@ def save(model: torch.nn.Module, tokenizer: Path, context: int, folder: Path) ->
 
 def load(folder: Path, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
     """Load a checkpoint folder for inference, served as the specification says."""
-    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return served(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), serve, device)
+
+
+def served(model: torch.nn.Module, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
+    """Make a model in float32 ready for inference, as the specification says."""
     if serve.quantization == "int8":
         quantize(model)
     return model.to(device, DTYPES[serve.dtype]).eval()

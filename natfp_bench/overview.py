@@ -17,8 +17,8 @@ class VariantOverview(Record):
 
     name: str
     differs: dict[str, str | int | float | bool]
-    parameters: int
-    tokens: int
+    parameters: int | None
+    tokens: int | None
     trained: bool
     sampled: bool
 
@@ -53,7 +53,8 @@ def overview(plan: Plan, root: Path) -> Overview:
     differs = differing(plan.variants)
     resolved = resolve_keys(plan)
     bases = {of.base.model: of.base.settings for of in resolved if of.base}
-    models = {**bases, **{of.model: of.variant.settings for of in resolved}}
+    trained = plan.source.kind == "train"
+    models = {**bases, **{of.model: of.variant.settings for of in resolved if trained}}
     missing = {key for key in models if not stores.entry_folder(root, "model", key).is_dir()}
     # What a model goes on from was read for it already.
     starts = {of.model: models[of.start].tokens_trained for of in resolved if of.start}
@@ -65,22 +66,22 @@ def overview(plan: Plan, root: Path) -> Overview:
         row = VariantOverview(
             name=of.variant.name,
             differs={path: flat[path] for path in differs},
-            parameters=_size(settings),
-            tokens=settings.tokens_trained,
-            trained=of.model not in missing,
+            parameters=_size(settings) if trained else None,
+            tokens=settings.tokens_trained if trained else None,
+            trained=trained and of.model not in missing,
             sampled=all(stores.entry_folder(root, "sample", key).is_dir() for key in of.samples),
         )
         rows.append(row)
     first = plan.variants[0].settings
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
     sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
-    disk = rows[0].tokens * 4 + sum(_size(settings) * 4 for settings in models.values()) + sampled * 12
+    disk = (rows[0].tokens or 0) * 4 + sum(_size(settings) * 4 for settings in models.values()) + sampled * 12
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,
         notes=tuple(note.strip() for note in (plan.task.notes, plan.preset_notes) if note.strip()),
         preset=plan.preset,
-        corpus=first.corpus.name,
+        corpus=plan.given.name if plan.given else first.corpus.name,
         factor=plan.task.factor.name,
         fields=plan.task.factor.fields,
         replicates=plan.replicates,

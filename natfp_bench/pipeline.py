@@ -18,12 +18,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import analysis, fixed_texts, keys, registry, scoring, split
+from . import analysis, fixed_texts, keys, registry, scoring, source, split
 from .engine import Engine, Event, Job, Outcome, Watch
 from .environment import environment
 from .errors import AttributorError, JobError, UserError
 from .evidence import Evidence
-from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
+from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
 from .plan import Plan, Target
 from .records import digest
 from .registry import Baseline, Limits
@@ -80,7 +80,7 @@ class Run:
         named = self.plan.analysis.model_copy(update={"reference": reference.name})
         self.plan = self.plan.model_copy(update={"analysis": named})
         evidence = self.gather()
-        if len(set(evidence.levels)) > 1:
+        if evidence.attributed:
             evidence = self._attribute(evidence, reference)
         attributors: dict[str, dict[str, float]] = {}
         for (name, target, _), key in evidence.predictions.items():
@@ -104,7 +104,10 @@ class Run:
     def gather(self) -> Evidence:
         """Make models and texts, or find them."""
         variants = fixed_texts.install(self.plan, self.store) if self.plan.fixed_texts else resolve_keys(self.plan)
+        if self.plan.source.kind == "checkpoint":
+            source.require(of.variant.settings.source for of in variants)
         self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
+        self._heed(variants)
         kept = analysis.without_diverged(
             [of.variant for of in variants], {of.variant.name: self.metas[of.model]["status"] for of in variants}
         )
@@ -123,8 +126,18 @@ class Run:
             protocol=protocol_digest(self.plan, variants, self.metas),
         )
 
+    def _heed(self, variants: Sequence[VariantKeys]) -> None:
+        """Look at what sources turned out to be; raises UserError where their figures would mean something else."""
+        if self.plan.source.kind == "checkpoint" and self.plan.shared_tokenizer:
+            readers = {self.metas[of.model]["tokenizer"] for of in variants}
+            if len(readers) > 1:
+                raise UserError(
+                    f"the models read text as {len(readers)} kinds of tokens, so that likelihoods bound nobody\n"
+                    "  --set source.shared_tokenizer=false compares the same bytes, as likelihood_reference"
+                )
+
     def score(self, evidence: Evidence) -> Evidence:
-        """Score the texts under every model, and do nothing else with them."""
+        """Score the texts under every model, and do nothing else with them; nothing at all without likelihoods."""
         jobs = self._scores(evidence)
         self._drive(list({job.payload.key: Step(job) for job in jobs.values()}.values()))
         return replace(evidence, scores={name: job.payload.key for name, job in jobs.items()})
@@ -218,6 +231,10 @@ class Run:
         for number, (key, settings) in enumerate(distinct.items()):
             # Where the factor shapes the blocks, one corpus is prepared in several ways: names must differ.
             which = f" ({number + 1} of {len(distinct)})" if len(distinct) > 1 else ""
+            if given := self.plan.given:
+                label, every = f"read {', '.join(given.paths)}", self.plan.split.test_every
+                steps.append(Step(self._job(MakeTexts, "corpus", key, label, texts=given, test_every=every)))
+                continue
             label = f"prepare {settings.corpus.name}{which}"
             steps.append(Step(self._job(MakeCorpus, "corpus", key, label, settings=settings)))
         return steps
@@ -225,7 +242,8 @@ class Run:
     def _model_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
         models: dict[str, Step] = {}
         for of in variants:
-            wanted = [(f"train {of.variant.name}", of.model, of.start, of.corpus, of.variant.settings)]
+            doing = {"train": "train", "checkpoint": "measure"}.get(self.plan.source.kind, "find")
+            wanted = [(f"{doing} {of.variant.name}", of.model, of.start, of.corpus, of.variant.settings)]
             if of.base:
                 wanted.append(
                     (f"train base of {of.variant.name}", of.base.model, None, of.base.corpus, of.base.settings)
@@ -273,8 +291,8 @@ class Run:
     def _scores(self, evidence: Evidence) -> dict[str, Job]:
         """Jobs by variant: each scores all test texts."""
         samples = tuple(of.samples for of in evidence.kept)
-        jobs = {}
-        for of in evidence.kept:
+        jobs: dict[str, Job] = {}
+        for of in evidence.kept if self.plan.source.has_likelihood else ():
             settings, name = of.variant.settings, of.variant.name
             key = keys.score_key(of.model, settings, samples, self.plan)
             payload = {
@@ -322,7 +340,8 @@ class Run:
             used |= {"transfer": transfer if study == "robustness" else {}}
             key = keys.study_key(study, reference.digest, labels, samples, self.plan, **used)
             payload = {"baseline": reference, "seed": self.plan.seed, "labels": labels, "samples": samples, **used}
-            payload |= {"study": study, "corpus": evidence.kept[0].corpus, **self._texts()}
+            reader = evidence.kept[0].model if self.plan.source.has_likelihood else None
+            payload |= {"study": study, "model": reader, **self._texts()}
             payload["replicates"] = tuple(used["replicates"])
             jobs[study] = self._job(MakeStudy, "study", key, f"study {study}", limits, **payload)
         return jobs

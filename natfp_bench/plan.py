@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from . import source as sources
 from . import yaml_source
 from .errors import SpecError, UserError
 from .records import Record, digest, flatten
-from .settings import IDLE, FinetuneSpec, ModelSpec, SeedsSpec, Settings
+from .settings import IDLE, FinetuneSpec, ModelSpec, SeedsSpec, Settings, SourceSpec
 from .spec import (
     MATCH,
     NO_TRACE,
@@ -26,6 +27,7 @@ from .spec import (
     preset_files,
     task_files,
 )
+from .texts import TextsSpec
 from .yaml_source import Scalar, Source
 
 Target = Literal["level", "instance"]
@@ -50,7 +52,8 @@ class Variant(Record):
 class Plan(Record):
     """Everything that determines a run of one task, attributors apart.
 
-    fixed_texts: digest of the fixed texts that stand for its models, None where models are trained.
+    fixed_texts: digest of the fixed texts that stand for its models, None where models are trained. given: the texts
+    that exist already, where they are what is told apart.
     """
 
     task: Task
@@ -63,6 +66,7 @@ class Plan(Record):
     texts: int
     variants: tuple[Variant, ...]
     fixed_texts: str | None = None
+    given: TextsSpec | None = None
 
     @property
     def task_digest(self) -> str:
@@ -87,12 +91,20 @@ class Plan(Record):
     @property
     def shared_tokenizer(self) -> bool:
         """Whether all variants read and write the same tokens."""
-        return not any(path.startswith("tokenizer.") for path in self.task.factor.fields)
+        varied = any(path.startswith("tokenizer.") for path in self.task.factor.fields)
+        return not varied and self.source.shared_tokenizer
+
+    @property
+    def source(self) -> SourceSpec:
+        """What kind of sources the variants are; which one each is, its own settings tell."""
+        return self.variants[0].settings.source
 
     @property
     def cut(self) -> int | None:
         """Bytes that texts are cut to where tokenizers differ: a text of full length has one a token at least."""
-        return None if self.shared_tokenizer else self.variants[0].settings.sampling.max_tokens
+        if self.shared_tokenizer or not self.source.has_likelihood:
+            return None
+        return self.variants[0].settings.sampling.max_tokens
 
 
 def no_trace(task: Task) -> bool:
@@ -137,6 +149,12 @@ def plan_file(
     values = _overrides(overrides or {}, task_record)
     chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
+    if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):
+        raise SpecError(faults)
+    if next(iter(levels.values())).settings.source.kind != "train":
+        # Only named ones are there to be had.
+        number = len(sources.replicates(next(iter(levels.values())).settings.source))
+        levels = {level: preset.model_copy(update={"replicates": number}) for level, preset in levels.items()}
     base = next(iter(levels.values()))
     _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
@@ -158,6 +176,13 @@ def plan_file(
         texts=texts,
         variants=variants,
     )
+
+
+def overlaid(preset: str, overrides: Mapping[str, str]) -> Preset:
+    """A preset with some settings changed; raises SpecError with every fault."""
+    source = yaml_source.load(find("preset", preset, preset_files()))
+    values = {path: yaml_source.scalar(text, shown=f"--set {path}={text}") for path, text in overrides.items()}
+    return yaml_source.validate(_overlay(values, "--set").over(source), Preset)
 
 
 def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
@@ -305,7 +330,8 @@ def _check_effects(task: Task, source: Source, levels: Mapping[str, Preset], cho
             idle = f"optimizer.name is {' or '.join(sorted(optimizers))}"
         if idle:
             raise SpecError([source.fault(("factor", "fields", i), f"{path!r} changes nothing while {idle}")])
-    if first.replicates > 1 and live <= set(task.factor.fields):
+    trained = first.settings.source.kind == "train"
+    if trained and first.replicates > 1 and live <= set(task.factor.fields):
         what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])
 
@@ -352,8 +378,13 @@ def _variants(task: Task, levels: Mapping[str, Preset]) -> tuple[Variant, ...]:
     for replicate in range(next(iter(levels.values())).replicates):
         for level, preset in levels.items():
             seeds = preset.settings.seeds
-            shifted = seeds.model_copy(update={name: getattr(seeds, name) + replicate for name in nuisance})
-            settings = preset.settings.model_copy(update={"seeds": shifted})
+            if preset.settings.source.kind == "train":
+                shifted = seeds.model_copy(update={name: getattr(seeds, name) + replicate for name in nuisance})
+                settings = preset.settings.model_copy(update={"seeds": shifted})
+            else:
+                spec = preset.settings.source
+                named = spec.model_copy(update={"replicate": sources.replicates(spec)[replicate]})
+                settings = preset.settings.model_copy(update={"source": named})
             variants.append(Variant(level=level, replicate=replicate, settings=settings))
     return tuple(variants)
 
@@ -383,7 +414,7 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
         faults += [
             f"level {level!r}: replicates differ in {path!r}, which is no nuisance seed"
             for path in differing(block)
-            if not path.startswith("seeds.") or path in fields
+            if not path.startswith(("seeds.", "source.replicate")) or path in fields
         ]
     if faults:
         raise SpecError(faults)
@@ -391,7 +422,7 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
 
 def recipe(settings: Settings, seed: int) -> dict[str, Any]:
     """Everything that determines how a model is trained: settings up to its weights, and the experiment's seed."""
-    return {"seed": seed, **settings.model_dump(mode="json", exclude={"serve", "sampling"})}
+    return {"seed": seed, **settings.model_dump(mode="json", exclude={"serve", "sampling", "source"})}
 
 
 def base_run(settings: Settings) -> Settings:

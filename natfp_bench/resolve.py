@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import keys
+from . import keys, source
 from .corpus import open_corpus
 from .plan import Plan, Variant, base_run, recipe
 from .records import digest
@@ -43,15 +43,15 @@ class VariantKeys:
 
 def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
     """Other ways to draw texts, to test an attributor of the usual ones on; none where sampling is the factor."""
-    sampling = settings.sampling
+    sampling, kind = settings.sampling, settings.source.kind
     varied = any(path.startswith("sampling.") for path in plan.task.factor.fields)
-    if not plan.analysis.transfer or varied or not plan.shared_tokenizer:
+    if not plan.analysis.transfer or varied or not plan.shared_tokenizer or not settings.source.has_likelihood:
         return {}
     ways: dict[str, dict[str, Any]] = {}
     for temperature in TRANSFER_TEMPERATURES:
         if temperature != sampling.temperature:
             ways[f"temperature {temperature}"] = {"temperature": temperature}
-    if not sampling.prompt_characters:
+    if kind == "train" and not sampling.prompt_characters:
         # A character takes four bytes at most, and a byte one token at most: such prompts always leave enough room.
         room = settings.model.context
         ways["prompted"] = {"prompt_characters": room // 8, "max_tokens": min(sampling.max_tokens, room // 2)}
@@ -70,15 +70,26 @@ def resolve_keys(plan: Plan) -> list[VariantKeys]:
         return identities[name]
 
     def trained(settings: Settings) -> Base:
+        if plan.given:
+            corpus = keys.key("corpus", given=identities["given"], test_every=plan.split.test_every)
+            return Base(settings, corpus, keys.key("model", given=settings.source.model, corpus=corpus))
+        if settings.source.kind != "train":
+            corpus = keys.heldout_key(settings, identity(settings.corpus))
+            if settings.source.kind == "lm_eval":
+                return Base(settings, corpus, keys.backend_key(settings, corpus))
+            return Base(settings, corpus, keys.checkpoint_key(settings, source.identity(settings.source), corpus))
         whole = settings.corpus.model_copy(update={"topics": ""})
         corpus = keys.corpus_key(settings, identity(settings.corpus), identity(whole))
         return Base(settings, corpus, keys.model_key(settings, plan.seed, corpus))
 
+    if plan.given:
+        identities["given"] = plan.given.identity()
     found = {variant.name: trained(variant.settings) for variant in plan.variants}
     resolved = []
     for variant in plan.variants:
         settings, own = variant.settings, found[variant.name]
-        base = trained(base_run(settings)) if settings.finetune.share else None
+        tuned = settings.source.kind == "train" and settings.finetune.share
+        base = trained(base_run(settings)) if tuned else None
         ways = transfers(plan, settings)
         resolved.append(
             VariantKeys(
@@ -87,11 +98,17 @@ def resolve_keys(plan: Plan) -> list[VariantKeys]:
                 model=own.model,
                 base=base,
                 start=base.model if base else _earlier_stop(variant, plan, found),
-                samples=tuple(keys.sample_keys(variant, plan, own.model)),
+                samples=_sample_keys(variant, plan, own.model),
                 transfer={name: keys.transfer_key(way, plan, own.model) for name, way in ways.items()},
             )
         )
     return resolved
+
+
+def _sample_keys(variant: Variant, plan: Plan, model: str) -> tuple[str, ...]:
+    if plan.given:
+        return (keys.key("sample", given=model, texts=plan.texts, seed=plan.seed),)
+    return tuple(keys.sample_keys(variant, plan, model))
 
 
 def _earlier_stop(variant: Variant, plan: Plan, found: dict[str, Base]) -> str | None:
@@ -101,6 +118,8 @@ def _earlier_stop(variant: Variant, plan: Plan, found: dict[str, Base]) -> str |
         budget = of.settings.budget.model_copy(update={"stop": 1.0})
         return digest(recipe(of.settings.model_copy(update={"budget": budget}), plan.seed))
 
+    if plan.source.kind != "train":
+        return None
     mine = variant.settings.budget.stop
     earlier = [other for other in plan.variants if other.settings.budget.stop < mine and run(other) == run(variant)]
     if not earlier:

@@ -51,7 +51,7 @@ class CorpusResult(Record):
 
 
 class VariantResult(Record):
-    """One variant: its settings, and what came of its training.
+    """One variant: its settings, and what came of its training; null is what a source does not tell.
 
     training_multiset: digest of the blocks that were read, their order forgotten. Bits per byte are of held-out
     documents; the excess is over the corpus's true entropy, where that is known.
@@ -60,27 +60,27 @@ class VariantResult(Record):
     name: str
     level: str
     replicate: int
-    source: Literal["train"]
+    source: Literal["train", "checkpoint", "lm_eval", "texts"]
     key: str
     status: Literal["ok", "diverged"]
     reason: str | None
     settings: dict[str, Any]
-    parameters: int
-    tokens_trained: int
-    epochs: float
-    training_multiset: str
-    weights: str
+    parameters: int | None
+    tokens_trained: int | None
+    epochs: float | None
+    training_multiset: str | None
+    weights: str | None
     heldout_bits_per_byte: Interval | None
     excess_bits_per_byte: Interval | None
 
 
 class SampleResult(Record):
-    """How texts were drawn; the digest is over all variants' tokens."""
+    """How texts were drawn; the digest is over all variants' tokens, or texts where no tokens are known."""
 
     per_variant: int
-    max_tokens: int
+    max_tokens: int | None
     prompted: bool
-    mean_tokens: float
+    mean_tokens: float | None
     ended: float
     digest: str
 

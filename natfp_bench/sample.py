@@ -109,13 +109,16 @@ def retokenised(samples: SampleSet, tokenizer: Tokenizer, end: int) -> SampleSet
 
 
 def encode_prompts(
-    tokenizer: Tokenizer, prompts: Sequence[str], end: int, spec: SamplingSpec, context: int
+    tokenizer: Tokenizer, prompts: Sequence[str], begin: int, spec: SamplingSpec, context: int | None
 ) -> list[list[int]]:
-    """Token ids of the prompts, each behind the begin token; raises UserError where one leaves too little room."""
-    ids = [[end, *tokenizer.encode(prompt, add_special_tokens=False).ids] for prompt in prompts]
+    """Token ids of the prompts, each behind the begin token; raises UserError where one leaves too little room.
+
+    context: positions of the model, None where there is no limit.
+    """
+    ids = [[begin, *tokenizer.encode(prompt, add_special_tokens=False).ids] for prompt in prompts]
     longest = max(map(len, ids))
     # The last token drawn is never fed back, so that it needs no position.
-    if longest + spec.max_tokens - 1 > context:
+    if context is not None and longest + spec.max_tokens - 1 > context:
         raise UserError(
             f"a prompt of {spec.prompt_characters} characters takes {longest} tokens; with sampling.max_tokens "
             f"{spec.max_tokens} that is over the context of {context}\n"

@@ -82,7 +82,8 @@ class View:
     @property
     def bounded(self) -> bool:
         """Whether the likelihoods bound every attributor: all candidates known, and in tokens of their own."""
-        return self.split != split.UNSEEN_REPLICATE and self.evidence.plan.shared_tokenizer
+        plan = self.evidence.plan
+        return self.split != split.UNSEEN_REPLICATE and plan.shared_tokenizer and plan.source.has_likelihood
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def likelihood_answers(view: View) -> Answers:
 
 
 def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
-    """Score every attributor and the likelihoods on one target and split; returns also what they answered."""
+    """Score every attributor, and the likelihoods if any, on one target and split; returns also what they answered."""
     evidence = view.evidence
     given: dict[str, Answers] = {}
     for baseline in evidence.baselines:
@@ -143,11 +144,12 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
                 for fold in view.folds
             }
             given[baseline.name] = answers(view, proba)
-    by_likelihood = likelihood_answers(view)
     credit = {name: one.credit for name, one in given.items()}
-    ranks = metrics.ranks(credit, by_likelihood.prompts, evidence.plan.seed) if credit else {}
+    prompts = next(iter(given.values())).prompts if given else None
+    ranks = {} if prompts is None else metrics.ranks(credit, prompts, evidence.plan.seed)
+    by_likelihood = likelihood_answers(view) if evidence.scores else None
     best = CEILING if view.bounded else REFERENCE
-    top = _score(view, best, by_likelihood, None, None)
+    top = _score(view, best, by_likelihood, None, None) if by_likelihood else None
     scores = []
     for baseline in evidence.baselines:
         who = _identity(baseline)
@@ -156,6 +158,8 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
         else:
             error = evidence.failed[baseline.name, view.target]
             scores.append(Score(attributor=who, status="failed", error=error, **_frame(view)))
+    if top is None or by_likelihood is None:
+        return scores, given
     return [*scores, top], {**given, best.name: by_likelihood}
 
 
@@ -264,7 +268,7 @@ def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:
     return checks
 
 
-def at_chance(target: Target, scores: Sequence[Score], information: Interval) -> list[Check]:
+def at_chance(target: Target, scores: Sequence[Score], information: Interval | None) -> list[Check]:
     """Check a negative control: nobody can tell, not even from the likelihoods."""
     checks = []
     for score in scores:
@@ -272,7 +276,7 @@ def at_chance(target: Target, scores: Sequence[Score], information: Interval) ->
             continue
         ok, seen = score.log10_p > math.log10(SUSPICIOUS), score.metrics["accuracy"].value
         if score.attributor.access == "likelihood":
-            ok = math.isclose(seen, score.chance, abs_tol=1e-12) and information.value == 0.0
+            ok = math.isclose(seen, score.chance, abs_tol=1e-12) and (not information or information.value == 0.0)
         detail = f"accuracy {seen:.4f}, chance {score.chance:.4f}, p = {10**score.log10_p:.2g}"
         checks.append(Check(name=f"{score.attributor.name} is at chance ({target})", ok=ok, detail=detail))
     return checks
@@ -331,4 +335,4 @@ def table(view: View, given: Mapping[str, Answers]) -> pa.Table:
             "proba": pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(classes), one.proba.ravel()),
         }
         tables.append(pa.table(columns, schema=PREDICTIONS))
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

@@ -5,9 +5,16 @@ Each section is a record of its own. A field's default is what a preset may leav
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from . import chronicle
 from .errors import did_you_mean
@@ -169,6 +176,32 @@ class SamplingSpec(Record):
     block: Count = Field(500, description="rows that are sampled together, always padded to this number")
 
 
+class SourceSpec(Record):
+    """Where a variant's texts come from, if not from a model that is trained here.
+
+    `checkpoint`: any causal language model of the Hub, or of a folder. `lm_eval`: a backend of lm-evaluation-harness,
+    which gives texts and no likelihoods. `texts`: texts that exist already, by label.
+    """
+
+    kind: Literal["train", "checkpoint", "lm_eval", "texts"] = "train"
+    model: str = Field("", description="checkpoint: Hub id or folder; lm_eval: the backend; texts: the label")
+    revision: str = Field("", description="of a Hub id: branch, tag or commit; empty: main")
+    subfolder: str = Field("", description="of the repository or folder")
+    model_args: str = Field("", description="of the lm_eval backend, as --model_args takes them: key=value,...")
+    replicate: str = Field("", description="names (a,b) that stand for {replicate}; in a plan, the variant's own")
+    shared_tokenizer: bool = Field(True, description="all models read text as the same tokens (checked)")
+    trust_remote_code: bool = Field(False, description="run the code that comes with a checkpoint")
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the source tells how likely a text is, and not only texts."""
+        return self.kind in ("train", "checkpoint")
+
+    def filled(self, text: str) -> str:
+        """Put the replicate's name in its place."""
+        return text.replace("{replicate}", self.replicate)
+
+
 class Settings(Record):
     """Everything that may vary between variants: how a model is trained and how it is sampled."""
 
@@ -184,9 +217,20 @@ class Settings(Record):
     serve: ServeSpec = ServeSpec()
     rerun: Natural = Field(0, description="part of the variant's key and ignored by the trainer: a control")
     sampling: SamplingSpec
+    source: SourceSpec = SourceSpec()
+
+    @model_serializer(mode="wrap")
+    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Models that are trained here are what they were before there were other sources: same settings, same keys.
+        told: dict[str, Any] = serialize(self)
+        if self.source == SourceSpec():
+            told.pop("source", None)
+        return told
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
+        if self.source.kind != "train":
+            return self
         step = self.budget.batch * self.model.context
         if self.budget.tokens < step:
             raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")

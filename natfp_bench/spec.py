@@ -30,6 +30,10 @@ NO_FACTOR = {
     "corpus.name": "models of different corpora differ in everything; a corpus's topics can be a factor",
     "corpus.seed": "it chooses the documents, which no model's user would call a training condition",
     "corpus.heldout_documents": "all variants are measured on the same documents",
+    "source.kind": "a task compares sources of one kind",
+    "source.replicate": "it names what levels have in common",
+    "source.shared_tokenizer": "it says something of all models together",
+    "source.trust_remote_code": "it is a permission",
     "tokenizer.train_bytes": "it says how much a tokenizer is learnt from, not which",
 }
 """Settings that no task can vary, and why."""

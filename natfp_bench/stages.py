@@ -16,22 +16,27 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 import transformers
 
+from . import backend, checkpoint, registry, sample, split, study, texts, tokens, train
 from . import model as models
-from . import registry, sample, split, study, tokens, train
 from .attribute import attribute
 from .corpus import open_corpus
 from .engine import Context
-from .jobs import Labelled, Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy
+from .jobs import Labelled, Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
 from .keys import blocks, stream_name
 from .records import canonical_json
 from .sample import SampleSet
 from .store import Store
+from .texts import SourceMeta
+from .tokens import Reader
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 transformers.utils.logging.disable_progress_bar()
 
 SCORE_ROWS = 125
 """Texts that go through a model at once when they are scored: part of a score's numbers, so never a setting."""
+
+SCORE_LOGITS = 2**28
+"""Logits at a time, at most."""
 
 
 def read_samples(store: Store, keys: tuple[str, ...], texts: int, cut: int | None = None) -> SampleSet:
@@ -50,8 +55,13 @@ def make(job: Make, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
     return entry.meta, entry.made
 
 
-def _corpus(job: MakeCorpus, _: Store, folder: Path, context: Context) -> dict[str, Any]:
+def _corpus(job: MakeCorpus | MakeTexts, _: Store, folder: Path, context: Context) -> dict[str, Any]:
+    if isinstance(job, MakeTexts):
+        return texts.prepare(job.texts, job.test_every, folder).model_dump()
     settings = job.settings
+    if settings.source.kind != "train":
+        heldout = settings.corpus.heldout_documents
+        return tokens.prepare_heldout(open_corpus(settings.corpus), heldout, folder).model_dump()
     meta = tokens.prepare(
         open_corpus(settings.corpus),
         settings.tokenizer,
@@ -66,6 +76,15 @@ def _corpus(job: MakeCorpus, _: Store, folder: Path, context: Context) -> dict[s
 
 
 def _model(job: MakeModel, store: Store, folder: Path, context: Context) -> dict[str, Any]:
+    source = job.settings.source
+    if not source.has_likelihood:
+        return SourceMeta().model_dump()
+    if source.kind == "checkpoint":
+        device = models.pick_device(job.device)
+        models.set_numerics(job.settings.numerics, device)
+        corpus = store.require("corpus", job.corpus).folder
+        found = checkpoint.adopt(source, job.settings.serve, corpus, folder, device=device, progress=context.progress)
+        return found.model_dump()
     meta = train.train(
         job.settings,
         job.seed,
@@ -80,22 +99,54 @@ def _model(job: MakeModel, store: Store, folder: Path, context: Context) -> dict
     return meta.model_dump()
 
 
-def _load(job: MakeSample | MakeScore, store: Store) -> tuple[Any, Any, int, list[list[int]]]:
-    """Model, tokenizer, end token and encoded prompts of a variant."""
+def _load(job: MakeSample | MakeScore, store: Store) -> tuple[Any, Reader, list[list[int]]]:
+    """Model, tokenizer and encoded prompts of a variant."""
     device = models.pick_device(job.device)
     models.set_numerics(job.settings.numerics, device)
-    folder = store.require("model", job.model).folder
-    tokenizer = tokens.load_tokenizer(folder / "tokenizer.json")
-    end = tokenizer.token_to_id(tokens.END)
+    entry, source, spec = store.require("model", job.model), job.settings.source, job.settings.sampling
+    reader = tokens.reader(entry.folder, entry.meta)
+    begun = tokens.prompts(store.require("corpus", job.corpus).folder, spec.prompt_characters)
+    positions = job.settings.model.context if source.kind == "train" else entry.meta["context"]
+    prompts = sample.encode_prompts(reader.tokenizer, begun, reader.begin, spec, positions)
+    if source.kind == "train":
+        return models.load(entry.folder, job.settings.serve, device), reader, prompts
+    return checkpoint.load(source, job.settings.serve, device), reader, prompts
+
+
+def _given(job: MakeSample, store: Store, folder: Path) -> dict[str, Any]:
+    """Texts of one label, of those that exist already."""
+    corpus = store.require("corpus", job.corpus).folder
+    table = texts.select(corpus, job.settings.source.model, job.texts, job.split.test_every, job.seed)
+    pq.write_table(table, folder / "samples.parquet")
+    return {"texts": len(table), "tokens": 0}
+
+
+def _drawn(job: MakeSample, rows: list[int], store: Store, folder: Path, context: Context) -> dict[str, Any]:
+    """Texts of a backend of lm-eval."""
     spec = job.settings.sampling
-    texts = tokens.prompts(store.require("corpus", job.corpus).folder, spec.prompt_characters)
-    prompts = sample.encode_prompts(tokenizer, texts, end, spec, job.settings.model.context)
-    return models.load(folder, job.settings.serve, device), tokenizer, end, prompts
+    prompts = tokens.prompts(store.require("corpus", job.corpus).folder, spec.prompt_characters)
+    table = backend.sample(
+        job.settings.source,
+        spec,
+        prompts,
+        rows,
+        stream_name(job.model, job.settings, job.seed),
+        device=str(models.pick_device(job.device)),
+        partial=store.partial(job.key),
+        progress=context.progress,
+    )
+    pq.write_table(table, folder / "samples.parquet")
+    return {"texts": len(table), "tokens": 0}
 
 
 def _sample(job: MakeSample, store: Store, folder: Path, context: Context) -> dict[str, Any]:
-    model, tokenizer, end, prompts = _load(job, store)
-    spec = job.settings.sampling
+    spec, kind = job.settings.sampling, job.settings.source.kind
+    if kind == "texts":
+        return _given(job, store, folder)
+    if kind == "lm_eval":
+        first = (job.index or 0) * spec.block
+        return _drawn(job, list(range(first, min(first + spec.block, job.texts))), store, folder, context)
+    model, reader, prompts = _load(job, store)
     if job.index is None:
         all_rows = np.arange(job.texts)
         asked = np.array([sample.prompt_of(int(row), len(prompts)) for row in all_rows])
@@ -106,7 +157,7 @@ def _sample(job: MakeSample, store: Store, folder: Path, context: Context) -> di
     parts = []
     for start in range(0, len(rows), spec.block):
         block = rows[start : start + spec.block]
-        parts.append(sample.sample_rows(model, spec, block, prompts, tokenizer, end, *stream))
+        parts.append(sample.sample_rows(model, spec, block, prompts, reader.tokenizer, reader.end, *stream))
         context.progress(start + len(block), len(rows), "texts")
     drawn = SampleSet.join(parts)
     drawn.write(folder / "samples.parquet")
@@ -114,14 +165,17 @@ def _sample(job: MakeSample, store: Store, folder: Path, context: Context) -> di
 
 
 def _score(job: MakeScore, store: Store, folder: Path, context: Context) -> dict[str, Any]:
-    model, tokenizer, end, prompts = _load(job, store)
+    model, reader, prompts = _load(job, store)
     scores = []
+    # Where a vocabulary is large, the logits of fewer rows fit into memory.
+    width = max(map(len, prompts)) + job.settings.sampling.max_tokens
+    rows = max(1, min(SCORE_ROWS, SCORE_LOGITS // (width * reader.tokenizer.get_vocab_size())))
     for number, keys in enumerate(job.samples):
         samples = read_samples(store, keys, job.texts, job.cut)
         samples = samples.take(split.test_rows(samples.prompts, job.split))
         if job.cut is not None:
-            samples = sample.retokenised(samples, tokenizer, end)
-        scores.append(sample.token_log_likelihood(model, job.settings.sampling, samples, prompts, rows=SCORE_ROWS))
+            samples = sample.retokenised(samples, reader.tokenizer, reader.end)
+        scores.append(sample.token_log_likelihood(model, job.settings.sampling, samples, prompts, rows=rows))
         context.progress(number + 1, len(job.samples), "sample sets")
     joined = np.concatenate(scores)
     safetensors.numpy.save_file({"token_log_likelihood": joined}, folder / "scores.safetensors")
@@ -202,7 +256,7 @@ def _texts(parts: Sequence[SampleSet]) -> study.Texts:
 def _length(
     job: MakeStudy, store: Store, experiment: study.Experiment, known: list[SampleSet], asked: list[SampleSet]
 ) -> study.Curve:
-    if job.cut is not None:
+    if job.cut is not None or job.model is None:
 
         def first_bytes(size: int) -> tuple[study.Texts, study.Texts]:
             train, test = (
@@ -211,7 +265,8 @@ def _length(
             )
             return train, test
 
-        return study.length_curve(experiment, first_bytes, study.powers(job.cut, 8), "bytes")
+        longest = job.cut or _usual_bytes(asked)
+        return study.length_curve(experiment, first_bytes, study.powers(longest, 8), "bytes")
     cut = _cutter(job, store)
     longest = max(int(part.lengths.max()) for part in asked)
 
@@ -221,14 +276,23 @@ def _length(
     return study.length_curve(experiment, first_tokens, study.powers(longest, 4), "tokens")
 
 
+def _usual_bytes(parts: Sequence[SampleSet]) -> int:
+    """Bytes that nine texts in ten are not longer than."""
+    sizes = [len(text.encode()) for part in parts for text in part.texts]
+    return max(8, int(np.quantile(sizes, 0.9)))
+
+
 def _cutter(job: MakeStudy, store: Store) -> Callable[[SampleSet, int], SampleSet]:
-    tokenizer = tokens.load_tokenizer(store.require("corpus", job.corpus).folder / "tokenizer.json")
-    return lambda part, size: sample.cut_tokens(part, size, tokenizer, tokenizer.token_to_id(tokens.END))
+    entry = store.require("model", job.model or "")
+    reader = tokens.reader(entry.folder, entry.meta)
+    return lambda part, size: sample.cut_tokens(part, size, reader.tokenizer, reader.end)
 
 
 def _robustness(
     job: MakeStudy, store: Store, experiment: study.Experiment, known: list[SampleSet], asked: list[SampleSet]
 ) -> list[study.Robustness]:
+    if not job.transfer:
+        return study.robustness(experiment, job.analysis.transforms, {}, {})
     cut = _cutter(job, store)
     drawn = {
         condition: [SampleSet.read(store.require("sample", key).folder / "samples.parquet") for key in keys]

@@ -5,10 +5,10 @@ Every variant of a recipe's data reads the same blocks; a seed only permutes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,23 @@ class CorpusMeta(Record):
     context: int
     heldout_documents: int
     digest: str
+
+
+class Reader(NamedTuple):
+    """A tokenizer, and the tokens that begin and end a text."""
+
+    tokenizer: Tokenizer
+    begin: int
+    end: int
+
+
+def reader(folder: Path, meta: Mapping[str, Any]) -> Reader:
+    """Read a model's tokenizer; where its meta tells no begin and end, one token of ours is both."""
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    if "begin" in meta:
+        return Reader(tokenizer, meta["begin"], meta["end"])
+    end = tokenizer.token_to_id(END)
+    return Reader(tokenizer, end, end)
 
 
 def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
@@ -124,7 +141,28 @@ def prepare(
             f"{(-(-reads // MAX_EPOCHS) + fresh) * context:,}, since no more than {MAX_EPOCHS} epochs are run\n"
             "  take more text, a smaller --preset, or --set budget.tokens=N"
         )
-    kept = list(islice((doc for doc in whole.documents() if doc.heldout), heldout))
+    kept = _keep_heldout(whole, heldout, folder)
+    return CorpusMeta(
+        documents=documents,
+        bytes=size,
+        tokens=written * context,
+        blocks=written,
+        context=context,
+        heldout_documents=kept,
+        digest=file_digest(folder / "blocks.bin"),
+    )
+
+
+def prepare_heldout(corpus: Corpus, heldout: int, folder: Path) -> CorpusMeta:
+    """Keep the first held-out documents and nothing else: what models that are not trained here are measured on."""
+    kept = _keep_heldout(corpus, heldout, folder)
+    made = file_digest(folder / "heldout.parquet")
+    return CorpusMeta(documents=0, bytes=0, tokens=0, blocks=0, context=0, heldout_documents=kept, digest=made)
+
+
+def _keep_heldout(corpus: Corpus, heldout: int, folder: Path) -> int:
+    """Write `heldout.parquet` (text, bits); returns how many documents there are."""
+    kept = list(islice((doc for doc in corpus.documents() if doc.heldout), heldout))
     if len(kept) < min(heldout, 2):
         raise UserError(
             f"the corpus is too small for the preset: {len(kept)} of its documents are held out, 2 are needed\n"
@@ -132,15 +170,7 @@ def prepare(
         )
     columns = {"text": [doc.text for doc in kept], "bits": pa.array([doc.bits for doc in kept], pa.float64())}
     pq.write_table(pa.table(columns), folder / "heldout.parquet")
-    return CorpusMeta(
-        documents=documents,
-        bytes=size,
-        tokens=written * context,
-        blocks=written,
-        context=context,
-        heldout_documents=len(kept),
-        digest=file_digest(folder / "blocks.bin"),
-    )
+    return len(kept)
 
 
 def first_bytes(text: str, size: int) -> str:
