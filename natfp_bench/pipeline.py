@@ -128,6 +128,9 @@ class Run:
 
     def _heed(self, variants: Sequence[VariantKeys]) -> None:
         """Look at what sources turned out to be; raises UserError where their figures would mean something else."""
+        if self.plan.given and (copies := self.metas[variants[0].corpus]["copies"]):
+            what = f"{copies} test texts stood in training too, word for word, and were removed"
+            self.watch(Event("warning", self._corpus_steps(variants)[0].job, text=what))
         if self.plan.source.kind == "checkpoint" and self.plan.shared_tokenizer:
             readers = {self.metas[of.model]["tokenizer"] for of in variants}
             if len(readers) > 1:
