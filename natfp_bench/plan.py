@@ -80,8 +80,11 @@ class Plan(Record):
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """What is guessed; with one replicate a level is an instance, and only the level is named."""
-        return ("level",) if self.replicates == 1 else ("level", "instance")
+        """What is guessed; with one replicate a level is an instance, and only the level is named.
+
+        Attributors are ranked by levels, so that fixed texts, which are there to rank them, ask for nothing else.
+        """
+        return ("level",) if self.replicates == 1 or self.fixed_texts else ("level", "instance")
 
     @property
     def holds_out_replicates(self) -> bool:

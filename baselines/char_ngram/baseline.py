@@ -1,4 +1,4 @@
-"""Character n-grams of one to six characters, within words."""
+"""Character n-grams of one to five characters, within words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from natfp_bench.text_classifier import TextClassifier
 
-LONGEST = 6
+LONGEST = 5
 
 BUCKETS_LOG2 = 20
 

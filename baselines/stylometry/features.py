@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 import string
 from collections import Counter
@@ -35,13 +37,14 @@ def features(text: str) -> dict[str, float]:
     n, characters = max(len(spoken), 1), max(len(text), 1)
     counts, letters = Counter(spoken), Counter(text)
     lengths = [len(word) for word in spoken] or [0]
+    mean = sum(lengths) / len(lengths)
     ends = sum(token[0] in ".!?" for token in tokens)
     pairs = list(pairwise(token.lower() for token in tokens))
     found = {
         "characters": len(text),
         "words": len(spoken),
-        "word length: mean": sum(lengths) / len(lengths),
-        "word length: deviation": float(np.std(lengths)),
+        "word length: mean": mean,
+        "word length: deviation": math.sqrt(sum((length - mean) ** 2 for length in lengths) / len(lengths)),
         "word length: longest": max(lengths),
         "words of 7 letters and more": sum(length >= LONG_WORD for length in lengths) / n,
         "sentence ends": ends,
@@ -51,11 +54,11 @@ def features(text: str) -> dict[str, float]:
         "repetition: most frequent word": max(counts.values(), default=0) / n,
         "repetition: word after itself": sum(a == b for a, b in pairs) / n,
         "repetition: pairs seen before": 1 - len(set(pairs)) / max(len(pairs), 1),
-        "repetition: letter after itself": sum(a == b for a, b in pairwise(text)) / characters,
-        "capitals": sum(map(str.isupper, text)) / characters,
-        "digits": sum(map(str.isdigit, text)) / characters,
-        "whitespace": sum(map(str.isspace, text)) / characters,
-        "characters beyond ASCII": sum(count for character, count in letters.items() if ord(character) > 127)
+        "repetition: letter after itself": sum(map(operator.eq, text, text[1:])) / characters,
+        "capitals": sum(count for character, count in letters.items() if character.isupper()) / characters,
+        "digits": sum(count for character, count in letters.items() if character.isdigit()) / characters,
+        "whitespace": sum(count for character, count in letters.items() if character.isspace()) / characters,
+        "characters beyond ASCII": sum(count for character, count in letters.items() if character > "\x7f")
         / characters,
         "line breaks and double spaces": len(LAYOUT.findall(text)),
         "begins with a capital": float(text[:1].isupper()),

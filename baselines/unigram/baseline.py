@@ -23,15 +23,15 @@ class Subwords:
         self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, min_frequency=2, show_progress=False)
         self.tokenizer.train_from_iterator(texts, trainer)
-        self.weights = TfidfVectorizer(analyzer=self._tokens, sublinear_tf=True)
-        return self.weights.fit_transform(texts)
+        self.weights = TfidfVectorizer(analyzer=list, sublinear_tf=True)
+        return self.weights.fit_transform(self._tokens(texts))
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Weigh the tokens of other texts: (texts, tokens) sparse."""
-        return self.weights.transform(texts)
+        return self.weights.transform(self._tokens(texts))
 
-    def _tokens(self, text: str) -> list[str]:
-        return list(self.tokenizer.encode(text).tokens)
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        return [one.ids for one in self.tokenizer.encode_batch_fast(list(texts))]
 
 
 def build(seed: int) -> TextClassifier:
