@@ -2,7 +2,8 @@
 
 python benchmarks/fixed_texts.py [-o tasks/fixed_texts] [--store FOLDER] [--workers N] [TASK...]
 
-Without a task all bundled ones are done. What the store holds is not done again, so an interrupted run goes on.
+Without a task all bundled ones are done whose models are trained here. What the store holds is not done again, so an
+interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> None:
     store, engine = Store(options.store, print), api.local_engine(options.workers)
     gathered = []
     try:
-        for task in options.tasks or spec.task_files():
+        for task in options.tasks or spec.trained_tasks():
             run = Run(fixed_texts.make_source_plan(task), (), store, engine, device="cpu", watch=told)
             gathered.append(run.score(run.gather()))
             print(f"{task}: done", flush=True)

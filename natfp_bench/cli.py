@@ -116,7 +116,9 @@ def show(
 
 @app.command()
 def run(
-    task: Annotated[list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b), or all")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b), or all that are trained here")
+    ] = None,
     tag: Annotated[str | None, typer.Option(help="all tasks with this tag")] = None,
     preset: Preset = "quick",
     baseline: Annotated[str, typer.Option(help="names, folders (a,b), fast or all")] = "fast",
@@ -281,7 +283,7 @@ def _task_names(given: list[str], tag: str | None, include: list[Path] | None) -
     files = spec.task_files(include or ())
     names = [name.strip() for part in given for name in part.split(",") if name.strip()]
     if "all" in names:
-        names = list(files)
+        names = list(spec.trained_tasks(include or ()))
     if tag is not None:
         tags = {name: spec.load_task(path)[0].tags for name, path in files.items()}
         tagged = [name for name, has in tags.items() if tag in has]

@@ -139,6 +139,16 @@ def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     return _files([resources.tasks(), *include], "task")
 
 
+def trained_tasks(include: Iterable[Path] = ()) -> dict[str, Path]:
+    """Find the task files whose models are trained here, so that they need no network; what `all` means."""
+    found = {}
+    for name, path in task_files(include).items():
+        source = load_task(path)[0].settings.get("source", {})
+        if not isinstance(source, dict) or source.get("kind", "train") == "train":
+            found[name] = path
+    return found
+
+
 def preset_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     """Find all preset files by name, in `presets/` below each folder of tasks."""
     folders = [folder / "presets" for folder in include]

@@ -25,8 +25,12 @@ from natfp_bench.plan import (
 )
 from natfp_bench.settings import ModelSpec, Settings
 
-TASKS, PRESETS = sorted(spec.task_files()), sorted(spec.preset_files())
+TASKS, PRESETS = sorted(spec.trained_tasks()), sorted(spec.preset_files())
 SEEDS = {"seeds.init", "seeds.data_order", "seeds.dropout"}
+
+
+TRAINED = [path for path in spec.leaves(Settings) if not path.startswith("source.")]
+"""Settings that a plan tells of models that are trained here."""
 
 
 def flat(variant: Variant) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def _nested(model: Any, data: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=150, deadline=None)
 @given(
     task=st.sampled_from(TASKS),
-    path=st.sampled_from(spec.leaves(Settings)),
+    path=st.sampled_from(TRAINED),
     which=st.integers(0, 100),
     everywhere=st.booleans(),
 )
@@ -184,7 +188,7 @@ def faults(call: Callable[[], Any]) -> list[str]:
         ),
         ({"lr": "3"}, ["--set lr=3: unknown setting 'lr' (did you mean 'optimizer.lr' or 'finetune.lr'?)"]),
         ({"width": "3"}, ["--set width=3: unknown setting 'width' (did you mean 'model.width'?)"]),
-        ({"model": "3"}, ["--set model=3: unknown setting 'model' (did you mean 'model.width'?)"]),
+        ({"model": "3"}, ["--set model=3: unknown setting 'model' (did you mean 'source.model'?)"]),
         ({"optimizer.lr": "no"}, ['--set optimizer.lr=no: settings.optimizer.lr must be a valid number, not "no"']),
         ({"model.width": "64.0"}, ["--set model.width=64.0: settings.model.width must be a valid integer, not 64.0"]),
         ({"model.width": "33"}, ["--set model.width=33: settings.model: width 33 is not a multiple of heads 2"]),
@@ -469,7 +473,7 @@ def test_overview_of_an_empty_store(tmp_path: Path) -> None:
     assert found.training_seconds is None
     assert [variant.differs for variant in found.variants] == [{"sampling.stream": stream} for stream in range(4)]
     assert not any(variant.trained or variant.sampled for variant in found.variants)
-    assert set(found.protocol) == set(spec.leaves(Settings)) - {"sampling.stream"}
+    assert set(found.protocol) == set(TRAINED) - {"sampling.stream"}
     shape = plan.variants[0].settings
     size = parameters(shape.model, shape.tokenizer.vocabulary)
     assert found.disk_bytes == 4 * found.tokens_to_train + 4 * size + 4 * 50 * 32 * 12

@@ -17,7 +17,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from natfp_bench import backend, checkpoint, model, source, tokens
+from natfp_bench import backend, checkpoint, cli, model, source, spec, tokens
 from natfp_bench.errors import SpecError, UserError
 from natfp_bench.plan import make_plan
 from natfp_bench.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec
@@ -389,3 +389,42 @@ def test_a_run_over_servers(bench: Any, servers: list[Server], tmp_path: Path) -
     accuracy = {score.attributor.name: score.metrics["accuracy"].value for score in result.scores}
     assert accuracy["naive_bayes"] > 0.6
     assert result.failures == []
+
+
+# Tasks of the Hub.
+
+
+HUB = sorted(set(spec.task_files()) - set(spec.trained_tasks()))
+
+
+def test_tasks_of_the_hub_are_there() -> None:
+    assert {*HUB} == {
+        *("pythia_seed_id", "pythia_size_id", "pythia_stage_id", "pythia_data_order_id", "pythia_dedup_id"),
+        *("gpt2_seed_id", "datadecide_data_id", "datadecide_seed_id"),
+    }
+
+
+@pytest.mark.parametrize("task", HUB)
+def test_a_task_of_the_hub_plans_shows_and_validates_offline(task: str, natfp: Any) -> None:
+    found = spec.load_task(spec.task_files()[task])[0]
+    assert "hub" in found.tags
+    assert "could not be looked up" in " ".join(found.notes.split())
+    for preset in spec.preset_files():
+        plan = make_plan(task, preset)
+        assert plan.source.kind == "checkpoint"
+        assert not any("{" in of.settings.source.filled(of.settings.source.model) for of in plan.variants)
+    code, out, err = natfp("show", task)
+    assert code == 0, err
+    assert "to do" in out
+    assert natfp("validate", spec.task_files()[task])[0] == 0
+
+
+def test_a_task_of_the_hub_without_a_network_names_all_that_is_missing(natfp: Any, tmp_path: Path) -> None:
+    code, _, err = natfp("run", "--task", "pythia_seed_id", "--store", tmp_path / "store")
+    assert code == 2
+    assert [f"hf download EleutherAI/pythia-14m-seed{seed}" in err for seed in (1, 2, 3, 4)] == [True] * 4
+
+
+def test_all_means_what_needs_no_network() -> None:
+    assert not set(HUB) & set(cli._task_names(["all"], None, None))
+    assert cli._task_names([], "hub", None) == HUB

@@ -16,7 +16,7 @@ from natfp_bench.settings import Settings
 if TYPE_CHECKING:
     from conftest import Bench
 
-TASKS, PRESETS = sorted(spec.task_files()), sorted(spec.preset_files())
+TASKS, PRESETS = sorted(spec.trained_tasks()), sorted(spec.preset_files())
 
 
 def plans(*presets: str) -> list[Plan]:
