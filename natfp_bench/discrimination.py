@@ -39,7 +39,7 @@ def pairwise_auroc(proba: Floats, truth: Ints) -> float:
     if len(absent := np.flatnonzero(np.bincount(truth, minlength=k) == 0)):
         raise ValueError(f"class {absent[0]} has no texts")
     columns = [[np.sort(proba[truth == j, i]) for j in range(k)] for i in range(k)]
-    return statistics.fmean(_auroc(columns[i][i], columns[i][j]) for i, j in itertools.permutations(range(k), 2))
+    return statistics.fmean(auroc(columns[i][i], columns[i][j]) for i, j in itertools.permutations(range(k), 2))
 
 
 def calibration_error(proba: Floats, truth: Ints, bins: int = 15) -> float | None:
@@ -128,7 +128,7 @@ def extraction(attributor_bits: Interval, ceiling_bits: Interval) -> float | Non
     return attributor_bits.value / ceiling_bits.value
 
 
-def _auroc(positive: Floats, negative: Floats) -> float:
+def auroc(positive: Floats, negative: Floats) -> float:
     """Mann and Whitney's probability (1947) that a positive score exceeds a negative one; both sorted."""
     below, reached = (np.searchsorted(negative, positive, side=side) for side in ("left", "right"))
     return float((below + reached).mean()) / (2 * len(negative))
