@@ -13,6 +13,7 @@ import typer
 
 from . import __version__, baseline_cli, store_cli
 from .errors import JobError, NatfpError, UserError, unknown
+from .identify_cli import identify
 from .regress_cli import regress
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ def leaderboard(
 
 
 app.command()(regress)
+app.command()(identify)
 
 
 @app.command()
@@ -267,11 +269,14 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, car
 
 
 @app.command()
-def schema(which: Annotated[str, typer.Argument(help="task, preset, card or result")] = "result") -> None:
-    """Print the JSON Schema of a kind of file."""
-    from . import registry, results, spec
+def schema(
+    which: Annotated[str, typer.Argument(help="task, preset, card, result or identification")] = "result",
+) -> None:
+    """Print the JSON Schema of a kind of file, or of what `identify --json` prints."""
+    from . import identify, registry, results, spec
 
     schemas = {**spec.schemas(), "card": registry.Card.model_json_schema(), "result": results.schema()}
+    schemas["identification"] = identify.Identification.model_json_schema()
     if which not in schemas:
         raise unknown("schema", which, schemas)
     _print_json(schemas[which])

@@ -250,4 +250,4 @@ def _words_table(study: FactorStudy) -> Iterator[Table]:
 
 def error(console: Console, message: str) -> None:
     """Print a fault: one message, the first line marked."""
-    console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)

@@ -18,11 +18,11 @@ PACKAGE = Path(natfp_bench.__file__).parent
 
 ORDER = """
     errors records streams resources environment yaml_source chronicle settings spec plan corpus tokens model
-    optimizers train sample split words transforms registry attribute text_classifier neural_text metrics planted
-    checks ceiling discrimination replication fingerprint study results store keys engine conformance jobs stages
-    resolve evidence fixed_texts scoring analysis pipeline overview boards submission regress_reference regress
-    leaderboard validate api sheets markdown regress_formats console progress regress_cli baseline_cli store_cli cli
-    __main__
+    optimizers train sample split words transforms byte_ngrams registry attribute text_classifier neural_text
+    metrics planted checks ceiling discrimination identification replication fingerprint study results store keys
+    engine conformance jobs stages resolve evidence fixed_texts scoring analysis pipeline given_texts identify
+    overview boards submission regress_reference regress leaderboard validate api sheets markdown regress_formats
+    console progress regress_cli identify_cli baseline_cli store_cli cli __main__
 """.split()  # noqa: SIM905  a list of words
 """Reading order: a module imports only what stands before it. A new module takes its place here."""
 

@@ -47,6 +47,7 @@ def test_every_command_has_help(natfp):
         ["schema"],
         ["store", "gc"],
         ["regress"],
+        ["identify"],
     ):
         code, out, _ = natfp(*command, "--help")
         assert code == 0
@@ -121,7 +122,7 @@ def test_validates_what_is_bundled(natfp):
 
 
 def test_prints_schemas(natfp):
-    for name in ("task", "preset", "card", "result"):
+    for name in ("task", "preset", "card", "result", "identification"):
         assert "properties" in json.loads(natfp("schema", name)[1])
 
 
