@@ -104,8 +104,8 @@ def _texts_sheet(found: Identification) -> Sheet:
     ]
     single = found.held_out[0]
     caption = (
-        f"Of single held-out texts of these models, {single.accuracy:.0%} are told right (chance "
-        f"{1 / len(found.classes):.0%}), and posteriors are calibrated on them. p: of a text that one of the models "
+        f"Of single held-out texts of these models, {single.accuracy:.1%} are told right (chance "
+        f"{1 / len(found.classes):.1%}), and posteriors are calibrated on them. p: of a text that one of the models "
         "wrote, it is below 0.05 one time in twenty at most; it holds for texts drawn like the held-out ones, of the "
         "same length, sampling and kind of prompt."
     )
@@ -164,11 +164,12 @@ def _conclusion(found: Identification, verdict: Verdict) -> list[str]:
     subject = "the text" if n == 1 else f"all {n:,} texts together, if one source wrote them all"
     others = ", ".join(f"{name} {value:.3f}" for name, value in ranked[1:4])
     more = f" and {len(ranked) - 4} more" if len(ranked) > 4 else ""
-    told = f"; of held-out bundles of {together.size} texts, {together.accuracy:.0%} are told right" if n > 1 else ""
+    told = f"; of held-out bundles of {together.size} texts, {together.accuracy:.1%} are told right" if n > 1 else ""
     likely = f"{subject}: most likely of these, if one of these: {verdict.most_likely} (posterior {ranked[0][1]:.3f})"
     if verdict.p < ALPHA:
         doubt = (
-            f"p = {p_value(verdict.p)}, below {ALPHA}: unlike the texts of every one of these; probably none of them"
+            f"p = {p_value(verdict.p)}, below {ALPHA}: unlike the texts of every one of these, as texts by one of them "
+            "are one time in twenty at most; it may well be none of them"
         )
     else:
         doubt = f"p = {p_value(verdict.p)}: like the texts of one of these at least; no sign that it is none of them"

@@ -99,7 +99,7 @@ def test_texts_of_another_kind_are_none_of_these(ask: Any, made: Made) -> None:
     assert found.pooled is not None
     assert found.pooled.p < 0.01
     out = ask(texts=code)[1]
-    assert "unlike the texts of every one of these; probably none of them" in out
+    assert "unlike the texts of every one of these, as texts by one of them are one time in twenty at most" in out
     assert "most likely of these, if one of these" in out
 
 
