@@ -166,6 +166,7 @@ def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
         settings=of.variant.settings.model_dump(mode="json"),
         heldout_bits_per_byte=bits,
         excess_bits_per_byte=excess,
+        parity=dict(evidence.parity.get(of.variant.name, {})),
         **{name: meta[name] for name in kept},
     )
 

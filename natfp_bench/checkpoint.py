@@ -48,9 +48,7 @@ def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.M
 
 def read_tokenizer(spec: SourceSpec) -> Reader:
     """Load a checkpoint's tokenizer; raises UserError where there is none, or it knows neither begin nor end."""
-    from transformers import AutoTokenizer
-
-    made = _loaded(AutoTokenizer, spec)
+    made = loaded_tokenizer(spec)
     fast = getattr(made, "backend_tokenizer", None)
     # Of a folder without a tokenizer, transformers makes an empty one.
     if fast is None or len(made.get_vocab()) <= len(made.all_special_ids):
@@ -66,6 +64,13 @@ def read_tokenizer(spec: SourceSpec) -> Reader:
         )
     fast.encode_special_tokens = True
     return Reader(fast, begin, made.eos_token_id if made.eos_token_id is not None else begin)
+
+
+def loaded_tokenizer(spec: SourceSpec) -> Any:
+    """A checkpoint's tokenizer, as transformers has it."""
+    from transformers import AutoTokenizer
+
+    return _loaded(AutoTokenizer, spec)
 
 
 def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:

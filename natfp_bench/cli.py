@@ -133,6 +133,8 @@ def run(
     store: StoreRoot = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
     fixed: Annotated[bool, typer.Option("--fixed-texts", help="train nothing, take the bundled texts")] = False,
+    parity: Annotated[bool, typer.Option("--parity", help="score the models by lm-eval, on held-out text")] = False,
+    parity_tasks: Annotated[str | None, typer.Option(help="and on these tasks of lm-eval's (a,b)")] = None,
     texts: Annotated[
         list[str] | None, typer.Option("--texts", help="texts that exist: files, folders, LABEL=PATH")
     ] = None,
@@ -162,6 +164,7 @@ def run(
     else:
         names = _task_names(task or [], tag, include)
         plans = [_plan(name, preset, set_, corpus, seed, limit, include) for name in names]
+    named = [name.strip() for name in (parity_tasks or "").split(",") if name.strip()]
     baselines = registry.find(baseline)
     engine = api.local_engine(workers)
     if dry_run:
@@ -190,6 +193,7 @@ def run(
                     output=output,
                     device=device,
                     command=_command(),
+                    parity=named if parity or named else None,
                     watch=watch,
                 )
                 results.append(result)

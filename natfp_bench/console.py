@@ -91,14 +91,16 @@ def variants_table(result: Result) -> Table:
         return "" if value is None else format(value, form)
 
     excess = any(variant.excess_bits_per_byte for variant in result.variants)
+    scored = sorted({name for variant in result.variants for name in variant.parity})
     rows = []
     for variant in result.variants:
         name = variant.name if variant.status == "ok" else f"{variant.name} ({variant.status})"
         cells = [name, number(variant.parameters, ","), number(variant.tokens_trained, ",")]
         cells += [number(variant.epochs, ".2f"), interval(variant.heldout_bits_per_byte)]
-        rows.append(cells + ([interval(variant.excess_bits_per_byte)] if excess else []))
+        cells += [interval(variant.excess_bits_per_byte)] if excess else []
+        rows.append([*cells, *(number(variant.parity.get(name), ".4f") for name in scored)])
     right = ("parameters", "tokens", "epochs")
-    return table("held-out text", columns + (["over true entropy"] if excess else []), rows, right=right)
+    return table("held-out text", [*columns, *(["over true entropy"] if excess else []), *scored], rows, right=right)
 
 
 def _count(value: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,7 +53,8 @@ class TestTexts:
 class Evidence:
     """All that a result is made from; the keys of predictions, scores and studies are those of finished entries.
 
-    predictions: by (baseline, target, fold); failed: why there is none. scores: by variant. studies: by name.
+    predictions: by (baseline, target, fold); failed: why there is none. scores: by variant. studies: by name. parity: what lm-eval
+    says of each variant's model.
     """
 
     plan: Plan
@@ -68,6 +69,7 @@ class Evidence:
     studies: Mapping[str, str]
     failed_studies: Mapping[str, str]
     protocol: str
+    parity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:

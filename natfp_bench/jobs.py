@@ -65,6 +65,15 @@ class MakeScore(Make):
     cut: int | None
 
 
+class MakeParity(Make):
+    """Score a model by lm-eval: the held-out documents, and tasks of lm-eval's own."""
+
+    settings: Settings
+    model: str
+    corpus: str
+    tasks: tuple[str, ...]
+
+
 class Labelled(Make):
     """Sample sets, each with a label, and the attributor that is to learn them."""
 

@@ -13,7 +13,7 @@ from .plan import Plan, Variant, recipe
 from .records import digest
 from .settings import Settings
 
-VERSIONS = {"corpus": 1, "model": 1, "sample": 1, "score": 1, "prediction": 2, "study": 2}
+VERSIONS = {"corpus": 1, "model": 1, "sample": 1, "score": 1, "prediction": 2, "study": 2, "parity": 1}
 
 DISTRIBUTION = ("temperature", "top_k", "top_p")
 """The sampling settings that shape a text's distribution given its prompt."""
@@ -113,6 +113,11 @@ def study_key(
 ) -> str:
     """Key of a study: what is studied, the reference attributor, the labelled sample sets, and what else it takes."""
     return key("study", study=study, baseline=baseline, **_texts(labels, samples, plan), **inputs)
+
+
+def parity_key(model: str, settings: Settings, tasks: Sequence[str]) -> str:
+    """Key of a model's scores by lm-eval."""
+    return key("parity", model=model, serve=settings.serve, tasks=list(tasks))
 
 
 def _texts(labels: Sequence[str], samples: Sequence[Sequence[str]], plan: Plan) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .engine import Engine, Event, Job, Outcome, Watch
 from .environment import environment
 from .errors import AttributorError, JobError, UserError
 from .evidence import Evidence
-from .jobs import Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
+from .jobs import Make, MakeCorpus, MakeModel, MakeParity, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
 from .plan import Plan, Target
 from .records import digest
 from .registry import Baseline, Limits
@@ -39,6 +39,7 @@ STAGES = {
     "score": "score",
     "prediction": "attribute",
     "study": "study",
+    "parity": "parity",
 }
 """The stage that makes each kind of entry, as people are told of it."""
 
@@ -58,7 +59,10 @@ class Step:
 
 @dataclass
 class Run:
-    """One run of one plan: what it is given, and what it has found so far."""
+    """One run of one plan: what it is given, and what it has found so far.
+
+    parity: tasks of lm-eval that models are scored by beside the held-out documents; None where they are not scored.
+    """
 
     plan: Plan
     baselines: Sequence[Baseline]
@@ -67,6 +71,7 @@ class Run:
     device: str
     watch: Watch
     command: tuple[str, ...] = ()
+    parity: tuple[str, ...] | None = None
     metas: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
@@ -80,6 +85,8 @@ class Run:
         named = self.plan.analysis.model_copy(update={"reference": reference.name})
         self.plan = self.plan.model_copy(update={"analysis": named})
         evidence = self.gather()
+        if self.parity is not None:
+            evidence = self._parity(evidence, self.parity)
         if evidence.attributed:
             evidence = self._attribute(evidence, reference)
         attributors: dict[str, dict[str, float]] = {}
@@ -144,6 +151,19 @@ class Run:
         jobs = self._scores(evidence)
         self._drive(list({job.payload.key: Step(job) for job in jobs.values()}.values()))
         return replace(evidence, scores={name: job.payload.key for name, job in jobs.items()})
+
+    def _parity(self, evidence: Evidence, tasks: tuple[str, ...]) -> Evidence:
+        """Score the models by lm-eval; raises UserError where there are none."""
+        if not self.plan.source.has_likelihood or self.plan.fixed_texts:
+            raise UserError("--parity scores models, and here there are only texts\n  leave it out")
+        jobs = {}
+        for of in evidence.kept:
+            key = keys.parity_key(of.model, of.variant.settings, tasks)
+            payload: dict[str, Any] = {"settings": of.variant.settings, "model": of.model}
+            payload |= {"corpus": of.corpus, "tasks": tasks}
+            jobs[of.variant.name] = self._job(MakeParity, "parity", key, f"parity of {of.variant.name}", **payload)
+        self._drive(list({job.payload.key: Step(job) for job in jobs.values()}.values()))
+        return replace(evidence, parity={name: self.metas[job.payload.key]["scores"] for name, job in jobs.items()})
 
     def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Do the jobs on finished sample sets: scores, predictions, studies."""
@@ -378,11 +398,13 @@ def run_plan(
     output: Path,
     device: str = "auto",
     command: Sequence[str] = (),
+    parity: Sequence[str] | None = None,
     watch: Watch = lambda _: None,
 ) -> tuple[Result, Path]:
     """Run a plan and write its result; returns the result and its folder.
 
-    Work that the store holds is not done again, so an interrupted run goes on where it stopped. Raises UserError for
+    parity: score the models by lm-eval, on the held-out documents and these of its tasks; None does not. Work that the
+    store holds is not done again, so an interrupted run goes on where it stopped. Raises UserError for
     input that turns out wrong on the way, StoreError for a disk that is full or read-only, JobError for a job that
     failed of a bug.
     """
@@ -391,7 +413,8 @@ def run_plan(
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK):
             raise PermissionError(13, "Permission denied")
-    run = Run(plan, baselines, store, engine, device, watch, tuple(command))
+    asked = None if parity is None else tuple(parity)
+    run = Run(plan, baselines, store, engine, device, watch, tuple(command), asked)
     result, predictions = run.execute()
     folder = output / plan.task.name / plan.preset / result.run.id
     # First, so that no result ever stands without what keeps its entries; without a result it ages like any other.

@@ -72,6 +72,7 @@ class VariantResult(Record):
     weights: str | None
     heldout_bits_per_byte: Interval | None
     excess_bits_per_byte: Interval | None
+    parity: dict[str, float] = Field({}, description="what lm-eval says of the model, by task/metric")
 
 
 class SampleResult(Record):

@@ -16,12 +16,23 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 import transformers
 
-from . import backend, checkpoint, registry, sample, split, study, texts, tokens, train
+from . import backend, checkpoint, parity, registry, sample, split, study, texts, tokens, train
 from . import model as models
 from .attribute import attribute
 from .corpus import open_corpus
 from .engine import Context
-from .jobs import Labelled, Make, MakeCorpus, MakeModel, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
+from .jobs import (
+    Labelled,
+    Make,
+    MakeCorpus,
+    MakeModel,
+    MakeParity,
+    MakePrediction,
+    MakeSample,
+    MakeScore,
+    MakeStudy,
+    MakeTexts,
+)
 from .keys import blocks, stream_name
 from .records import canonical_json
 from .sample import SampleSet
@@ -308,6 +319,27 @@ def _robustness(
     return study.robustness(experiment, job.analysis.transforms, transfer, short)
 
 
+def _parity(job: MakeParity, store: Store, _: Path, __: Context) -> dict[str, Any]:
+    from transformers import AutoTokenizer
+
+    device, source = models.pick_device(job.device), job.settings.source
+    models.set_numerics(job.settings.numerics, device)
+    entry = store.require("model", job.model)
+    if source.kind == "train":
+        model, tokenizer = (
+            models.load(entry.folder, job.settings.serve, device),
+            AutoTokenizer.from_pretrained(entry.folder),
+        )
+        context = job.settings.model.context
+    else:
+        model, tokenizer = checkpoint.load(source, job.settings.serve, device), checkpoint.loaded_tokenizer(source)
+        context = min(entry.meta["context"] or checkpoint.LONGEST, checkpoint.LONGEST)
+    begin = tokens.reader(entry.folder, entry.meta).begin
+    corpus = store.require("corpus", job.corpus).folder
+    found = parity.parity(model, tokenizer, corpus, begin=begin, context=context, tasks=job.tasks, device=device)
+    return {"scores": found}
+
+
 _WORK: dict[str, Callable[[Any, Store, Path, Context], dict[str, Any]]] = {
     "corpus": _corpus,
     "model": _model,
@@ -315,4 +347,5 @@ _WORK: dict[str, Callable[[Any, Store, Path, Context], dict[str, Any]]] = {
     "score": _score,
     "prediction": _prediction,
     "study": _study,
+    "parity": _parity,
 }

@@ -30,7 +30,7 @@ from .errors import NatfpError, StoreError
 from .records import canonical_json, digest, file_digest
 
 LAYOUT = 1
-KINDS = ("corpus", "model", "sample", "score", "prediction", "study")
+KINDS = ("corpus", "model", "sample", "score", "prediction", "study", "parity")
 """Kinds of entries, in the order in which a run makes them."""
 
 Warn = Callable[[str], None]

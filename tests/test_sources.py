@@ -17,7 +17,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from natfp_bench import backend, checkpoint, cli, model, source, spec, tokens
+from natfp_bench import backend, checkpoint, cli, model, registry, source, spec, tokens
 from natfp_bench.errors import SpecError, UserError
 from natfp_bench.plan import make_plan
 from natfp_bench.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec
@@ -428,3 +428,46 @@ def test_a_task_of_the_hub_without_a_network_names_all_that_is_missing(natfp: An
 def test_all_means_what_needs_no_network() -> None:
     assert not set(HUB) & set(cli._task_names(["all"], None, None))
     assert cli._task_names([], "hub", None) == HUB
+
+
+# Parity by lm-eval.
+
+
+def test_parity_agrees_with_the_bits_per_byte_of_a_run(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
+    from natfp_bench.pipeline import run_plan
+    from natfp_bench.store import Store
+
+    levels = {"llama": str(checkpoints / "llama-seed1"), "gpt2": str(checkpoints / "gpt2-seed1")}
+    tasks = write(tmp_path / "tasks", "good", levels)
+    plans = {
+        "good": bench.plan("good", include=[tasks], overrides=SMALL),
+        "seed_id": bench.plan("seed_id", limit=40),
+    }
+    for plan in plans.values():
+        result, _ = run_plan(
+            plan,
+            registry.find("majority"),
+            store=Store(bench.store),
+            engine=bench.engine,
+            output=tmp_path / "results",
+            device="cpu",
+            parity=[],
+        )
+        for variant in result.variants:
+            assert variant.parity.keys() == {"natfp_heldout/bits_per_byte"}
+            assert variant.parity["natfp_heldout/bits_per_byte"] == pytest.approx(
+                variant.heldout_bits_per_byte.value, rel=1e-6
+            )
+
+
+def test_parity_of_texts_makes_no_sense(natfp: Any, tmp_path: Path) -> None:
+    rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = natfp("run", "--texts", "x.jsonl", "--parity", "--store", tmp_path / "store")
+    assert (code, "here there are only texts" in err) == (2, True), err
+
+
+def test_parity_tasks_that_cannot_be_had(natfp: Any, tmp_path: Path) -> None:
+    run = ("run", "--task", "null_id", "--preset", "smoke", "--limit", "8", "--baseline", "majority", "--workers", "1")
+    code, _, err = natfp(*run, "--parity-tasks", "no_such_task", "--store", tmp_path / "store")
+    assert (code, "--parity-tasks no_such_task: lm-eval cannot run them" in err) == (2, True), err
