@@ -53,8 +53,8 @@ class TestTexts:
 class Evidence:
     """All that a result is made from; the keys of predictions, scores and studies are those of finished entries.
 
-    predictions: by (baseline, target, fold); failed: why there is none. scores: by variant. studies: by name. parity: what lm-eval
-    says of each variant's model.
+    predictions: by (baseline, target, fold); failed: why there is none. scores: by variant. studies: by name.
+    parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan

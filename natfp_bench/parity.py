@@ -1,7 +1,7 @@
 """Capability parity by lm-evaluation-harness: are the models that are told apart equally good?
 
-Two models that differ in quality are easily told apart. Offline there is one task, the held-out documents of the corpus;
-online any task of lm-eval's can be asked for by name.
+Two models that differ in quality are easily told apart. Offline there is one task, the held-out documents of the
+corpus; online any task of lm-eval's can be asked for by name.
 """
 
 from __future__ import annotations
