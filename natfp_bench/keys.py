@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .plan import Plan, Variant, recipe
+from .plan import Plan, recipe
 from .records import digest
 from .settings import Settings
 
@@ -79,20 +79,25 @@ def stream_name(model: str, settings: Settings, seed: int) -> tuple[str | int, .
     return (seed, "sample", model, digest(kept), settings.sampling.stream)
 
 
-def sample_keys(variant: Variant, plan: Plan, model: str) -> list[str]:
-    """Keys of a variant's sample set, block by block: as many whole blocks as the wanted texts touch."""
-    block = variant.settings.sampling.block
-    return [_sample_key(variant.settings, plan, model, index=index) for index in range(-(-plan.texts // block))]
+def sample_keys(settings: Settings, seed: int, texts: int, model: str) -> list[str]:
+    """Keys of a variant's sample set, block by block: as many whole blocks as the wanted texts touch.
+
+    Texts that exist already are one block.
+    """
+    if settings.source.kind == "texts":
+        return [key("sample", given=model, texts=texts, seed=seed)]
+    blocks = -(-texts // settings.sampling.block)
+    return [_sample_key(settings, seed, model, index=index) for index in range(blocks)]
 
 
 def transfer_key(settings: Settings, plan: Plan, model: str) -> str:
     """Key of a variant's test rows alone, drawn in another way than its sample set: one entry."""
-    return _sample_key(settings, plan, model, test=plan.split.test_every, texts=plan.texts)
+    return _sample_key(settings, plan.seed, model, test=plan.split.test_every, texts=plan.texts)
 
 
-def _sample_key(settings: Settings, plan: Plan, model: str, **which: int) -> str:
+def _sample_key(settings: Settings, seed: int, model: str, **which: int) -> str:
     sampling = settings.sampling.model_dump(mode="json", exclude={"texts"})
-    return key("sample", **{**sampling, **distribution(settings)}, seed=plan.seed, model=model, **which)
+    return key("sample", **{**sampling, **distribution(settings)}, seed=seed, model=model, **which)
 
 
 def score_key(model: str, settings: Settings, samples: Sequence[Sequence[str]], plan: Plan) -> str:

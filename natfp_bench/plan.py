@@ -104,10 +104,14 @@ class Plan(Record):
 
     @property
     def cut(self) -> int | None:
-        """Bytes that texts are cut to where tokenizers differ: a text of full length has one a token at least."""
-        if self.shared_tokenizer or not self.source.has_likelihood:
-            return None
-        return self.variants[0].settings.sampling.max_tokens
+        """Bytes that texts are cut to where tokenizers differ."""
+        return cut_to(self.task.factor.fields, self.variants[0].settings)
+
+
+def cut_to(fields: Sequence[str], settings: Settings) -> int | None:
+    """Bytes that texts are cut to where a factor's fields make tokenizers differ: a full text has one a token."""
+    differ = any(path.startswith("tokenizer.") for path in fields)
+    return settings.sampling.max_tokens if differ and settings.source.has_likelihood else None
 
 
 def no_trace(task: Task) -> bool:

@@ -98,17 +98,11 @@ def resolve_keys(plan: Plan) -> list[VariantKeys]:
                 model=own.model,
                 base=base,
                 start=base.model if base else _earlier_stop(variant, plan, found),
-                samples=_sample_keys(variant, plan, own.model),
+                samples=tuple(keys.sample_keys(settings, plan.seed, plan.texts, own.model)),
                 transfer={name: keys.transfer_key(way, plan, own.model) for name, way in ways.items()},
             )
         )
     return resolved
-
-
-def _sample_keys(variant: Variant, plan: Plan, model: str) -> tuple[str, ...]:
-    if plan.given:
-        return (keys.key("sample", given=model, texts=plan.texts, seed=plan.seed),)
-    return tuple(keys.sample_keys(variant, plan, model))
 
 
 def _earlier_stop(variant: Variant, plan: Plan, found: dict[str, Base]) -> str | None:

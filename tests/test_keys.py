@@ -44,10 +44,9 @@ def with_(settings: Settings, section: str, **changes: Any) -> Settings:
 
 
 def all_keys(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[str, str]:
-    variant = plan.variants[0].model_copy(update={"settings": settings})
     corpus = keys.corpus_key(settings, identity, identity)
     model = keys.model_key(settings, plan.seed, corpus)
-    samples = [keys.sample_keys(variant, plan, model)] * 2
+    samples = [keys.sample_keys(settings, plan.seed, plan.texts, model)] * 2
     labels, digest = ["a", "b"], "0" * 64
     return {
         "corpus": corpus,
@@ -188,16 +187,15 @@ def test_test_rows_drawn_in_another_way_are_an_entry_of_their_own(settings: Sett
     hot = with_(settings, "sampling", temperature=1.3)
     known = {keys.transfer_key(settings, plan, "m"), keys.transfer_key(hot, plan, "m")}
     known |= {keys.transfer_key(settings, plan.model_copy(update={"texts": 100}), "m")}
-    known |= set(keys.sample_keys(plan.variants[0].model_copy(update={"settings": settings}), plan, "m"))
+    known |= set(keys.sample_keys(settings, plan.seed, plan.texts, "m"))
     assert len(known) == 5
 
 
 def test_a_limit_is_a_prefix(settings: Settings, plan: Plan) -> None:
-    variant = plan.variants[0].model_copy(update={"settings": settings})
-    whole = keys.sample_keys(variant, plan.model_copy(update={"texts": 450}), "m")
+    whole = keys.sample_keys(settings, plan.seed, 450, "m")
     assert len(whole) == len(set(whole)) == 5
     for texts, blocks in {450: 5, 401: 5, 400: 4, 100: 1, 99: 1, 8: 1}.items():
-        assert keys.sample_keys(variant, plan.model_copy(update={"texts": texts}), "m") == whole[:blocks]
+        assert keys.sample_keys(settings, plan.seed, texts, "m") == whole[:blocks]
 
 
 def test_a_baseline_counts_by_its_digest_labels_and_what_it_knows(plan: Plan) -> None:
