@@ -416,9 +416,18 @@ def run_plan(
     asked = None if parity is None else tuple(parity)
     run = Run(plan, baselines, store, engine, device, watch, tuple(command), asked)
     result, predictions = run.execute()
-    folder = output / plan.task.name / plan.preset / result.run.id
     # First, so that no result ever stands without what keeps its entries; without a result it ages like any other.
-    store.refer(result.run.id, folder / "result.json", sorted(run.metas))
+    store.refer(result.run.id, _folder(result, output) / "result.json", sorted(run.metas))
+    return result, write(result, predictions, output)
+
+
+def _folder(result: Result, output: Path) -> Path:
+    return output / result.task.name / result.preset / result.run.id
+
+
+def write(result: Result, predictions: pa.Table, output: Path) -> Path:
+    """Write a result and its predictions into a folder of their own, which is returned."""
+    folder = _folder(result, output)
     with storage_faults(output, "output folder"):
         folder.mkdir(parents=True)
         pq.write_table(predictions, folder / "predictions.parquet")
@@ -426,4 +435,4 @@ def run_plan(
         fresh = folder / "result.json.new"
         fresh.write_text(result.to_json(), encoding="utf-8")
         fresh.rename(folder / "result.json")
-    return result, folder
+    return folder

@@ -52,6 +52,20 @@ def label(variant: Variant, target: Target) -> str:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """What answers are scored in: target and split, the classes, sorted, and the seed of the intervals.
+
+    order: the classes in the order of the task, where its levels have one; else none.
+    """
+
+    target: Target
+    split: str
+    classes: tuple[str, ...]
+    order: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
 class View:
     """One target on one split: classes, the class of each variant, and the texts of each fold's test (indices)."""
 
@@ -63,6 +77,14 @@ class View:
     def classes(self) -> tuple[str, ...]:
         """The labels, sorted."""
         return tuple(sorted({label(of.variant, self.target) for of in self.evidence.kept}))
+
+    @property
+    def frame(self) -> Frame:
+        """What answers are scored in."""
+        factor, classes = self.evidence.plan.task.factor, self.classes
+        ordered = factor.levels if factor.ordered and self.target == "level" else ()
+        order = tuple(name for name in ordered if name in classes)
+        return Frame(self.target, self.split, classes, order, self.evidence.plan.seed)
 
     @property
     def class_of(self) -> Ints:
@@ -148,16 +170,16 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
     prompts = next(iter(given.values())).prompts if given else None
     ranks = {} if prompts is None else metrics.ranks(credit, prompts, evidence.plan.seed)
     by_likelihood = likelihood_answers(view) if evidence.scores else None
-    best = CEILING if view.bounded else REFERENCE
-    top = _score(view, best, by_likelihood, None, None) if by_likelihood else None
+    frame, best = view.frame, CEILING if view.bounded else REFERENCE
+    top = score(frame, best, by_likelihood) if by_likelihood else None
     scores = []
     for baseline in evidence.baselines:
         who = _identity(baseline)
         if baseline.name in given:
-            scores.append(_score(view, who, given[baseline.name], ranks[baseline.name], top))
+            learnt, rank = _n_train(view, baseline), ranks[baseline.name]
+            scores.append(score(frame, who, given[baseline.name], n_train=learnt, rank=rank, top=top))
         else:
-            error = evidence.failed[baseline.name, view.target]
-            scores.append(Score(attributor=who, status="failed", error=error, **_frame(view)))
+            scores.append(failed_score(frame, who, evidence.failed[baseline.name, view.target]))
     if top is None or by_likelihood is None:
         return scores, given
     return [*scores, top], {**given, best.name: by_likelihood}
@@ -168,83 +190,98 @@ def _identity(baseline: Baseline) -> AttributorId:
     return AttributorId(name=card.name, version=card.version, digest=baseline.digest, access="text", floor=card.floor)
 
 
-def _frame(view: View) -> dict[str, Any]:
-    return {
-        "split": view.split,
-        "target": view.target,
-        "classes": view.classes,
-        "chance": 1 / len(view.classes),
-    }
+def _n_train(view: View, baseline: Baseline) -> int | None:
+    """Texts that a baseline learnt from, in the fold with the fewest."""
+    predictions, asked = view.evidence.predictions.items(), (baseline.name, view.target)
+    keys = [key for (name, target, _), key in predictions if (name, target) == asked]
+    return min((view.evidence.metas[key]["n_train"] for key in keys), default=None)
 
 
-def _score(view: View, who: AttributorId, given: Answers, rank: int | None, top: Score | None) -> Score:
-    evidence = view.evidence
-    found = _metrics(view, given)
-    keys = [key for (name, target, _), key in evidence.predictions.items() if (name, target) == (who.name, view.target)]
-    exact = view.split == split.UNSEEN_PROMPT
+def _framed(frame: Frame) -> dict[str, Any]:
+    chance = 1 / len(frame.classes)
+    return {"split": frame.split, "target": frame.target, "classes": frame.classes, "chance": chance}
+
+
+def failed_score(frame: Frame, who: AttributorId, error: str) -> Score:
+    """Score of an attributor that failed."""
+    return Score(attributor=who, status="failed", error=error, **_framed(frame))
+
+
+def score(
+    frame: Frame,
+    who: AttributorId,
+    given: Answers,
+    *,
+    n_train: int | None = None,
+    rank: int | None = None,
+    top: Score | None = None,
+) -> Score:
+    """Score what one attributor answered; top: the score of the likelihoods, for extraction where that is a ceiling."""
+    found = _metrics(frame, given)
+    exact = frame.split == split.UNSEEN_PROMPT
     hits = math.fsum(given.credit)
+    ceiling_bits = top.metrics["bits"] if top and top.attributor == CEILING else None
     return Score(
         attributor=who,
         status="ok",
-        n_train=min((evidence.metas[key]["n_train"] for key in keys), default=None),
+        n_train=n_train,
         n_test=len(given.truth),
-        log10_p=metrics.binomial_log10_p(hits, len(given.truth), 1 / len(view.classes)) if exact else None,
+        log10_p=metrics.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)) if exact else None,
         rank=rank,
         metrics=found,
-        parts=_parts(view, given),
+        parts=_parts(frame, given),
         confusion=tuple(map(tuple, metrics.confusion(given.proba, given.truth).tolist())),
-        extraction=discrimination.extraction(found["bits"], top.metrics["bits"]) if top and view.bounded else None,
-        **_frame(view),
+        extraction=discrimination.extraction(found["bits"], ceiling_bits) if ceiling_bits else None,
+        **_framed(frame),
     )
 
 
-def _parts(view: View, given: Answers) -> tuple[float, ...]:
+def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
     """Accuracy on each part of the test texts that has nothing in common with the others."""
-    if view.split == split.UNSEEN_REPLICATE:
+    if frame.split == split.UNSEEN_REPLICATE:
         return tuple(float(metrics.credits(proba, truth).mean()) for proba, truth in given.by_fold())
     prompts, number = np.unique(given.prompts, return_inverse=True)
     part = number % min(PARTS, len(prompts))
     return tuple((np.bincount(part, given.credit) / np.bincount(part)).tolist())
 
 
-def _metrics(view: View, given: Answers) -> dict[str, Interval]:
+def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
     """All metrics: over replicates where they are held out, else with intervals by prompts as far as there are any."""
-    if view.split == split.UNSEEN_REPLICATE:
-        folds = [_values(view, proba, truth) for proba, truth in given.by_fold()]
+    if frame.split == split.UNSEEN_REPLICATE:
+        folds = [_values(frame, proba, truth) for proba, truth in given.by_fold()]
         shared = [name for name in folds[0] if all(name in fold for fold in folds)]
         return {name: replication.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
-    with_interval = metrics.score(given.proba, given.truth, given.prompts, view.evidence.plan.seed)
+    with_interval = metrics.score(given.proba, given.truth, given.prompts, frame.seed)
     n_units = len(np.unique(given.prompts))
     plain = {
         name: Interval(value=value, low=None, high=None, method="none", units="prompts", n_units=n_units)
-        for name, value in _further(view, given.proba, given.truth).items()
+        for name, value in _further(frame, given.proba, given.truth).items()
     }
     return {**with_interval, **plain}
 
 
-def _values(view: View, proba: Floats, truth: Ints) -> dict[str, float]:
+def _values(frame: Frame, proba: Floats, truth: Ints) -> dict[str, float]:
     accuracy = float(metrics.credits(proba, truth).mean())
     return {
         "accuracy": accuracy,
-        "identifiability": metrics.identifiability(accuracy, 1 / len(view.classes)),
+        "identifiability": metrics.identifiability(accuracy, 1 / len(frame.classes)),
         "bits": float(metrics.bits(proba, truth).mean()),
         "macro_f1": float(metrics.macro_f1(metrics.confusion(proba, truth))),
         "log_loss": float(metrics.log_loss(proba, truth).mean()),
-        **_further(view, proba, truth),
+        **_further(frame, proba, truth),
     }
 
 
-def _further(view: View, proba: Floats, truth: Ints) -> dict[str, float]:
+def _further(frame: Frame, proba: Floats, truth: Ints) -> dict[str, float]:
     """Metrics without an interval of their own, as far as they apply."""
     found: dict[str, float | None] = {
         "pairwise_auroc": discrimination.pairwise_auroc(proba, truth),
         "calibration_error": discrimination.calibration_error(proba, truth),
         "tpr_at_1_percent_fpr": discrimination.tpr_at_fpr(proba, truth),
     }
-    factor = view.evidence.plan.task.factor
-    if factor.ordered and view.target == "level":
+    if frame.order:
         # Columns stand in the order of names, levels in the order of the task.
-        order = [view.classes.index(name) for name in factor.levels if name in view.classes]
+        order = [frame.classes.index(name) for name in frame.order]
         place = np.argsort(order)
         found["level_error"] = discrimination.level_error(proba[:, order], place[truth])
         found["kendall_tau"] = discrimination.kendall_tau(proba[:, order], place[truth])

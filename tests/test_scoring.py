@@ -258,15 +258,15 @@ def test_ordered_levels_by_hand() -> None:
     some = view("cab", [0, 0, 0], "unseen_prompt", plan=plan)
     # Columns a, b, c; in the factor's order they are the second, the third and the first level.
     truth, guess = [0, 1, 2, 2], [0, 0, 1, 2]
-    found = scoring._further(some, np.eye(3)[guess], np.array(truth))
+    found = scoring._further(some.frame, np.eye(3)[guess], np.array(truth))
     assert found["level_error"] == pytest.approx((0 + 1 + 2 + 0) / 4)
-    perfect = scoring._further(some, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
+    perfect = scoring._further(some.frame, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
     assert (perfect["level_error"], perfect["kendall_tau"]) == (0.0, pytest.approx(1.0))
     unordered = plan.model_copy(
         update={"task": plan.task.model_copy(update={"factor": factor.model_copy(update={"ordered": False})})}
     )
     assert "level_error" not in scoring._further(
-        view("cab", [0, 0, 0], "unseen_prompt", plan=unordered), np.eye(3)[guess], np.array(truth)
+        view("cab", [0, 0, 0], "unseen_prompt", plan=unordered).frame, np.eye(3)[guess], np.array(truth)
     )
 
 
@@ -275,7 +275,7 @@ def test_levels_that_were_left_out_leave_the_order_of_the_others() -> None:
     factor = lr.task.factor.model_copy(update={"levels": {"z": 0.5, "c": 1.0, "gone": 1.5, "a": 2.0}})
     plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
     some = view("zca", [0, 0, 0], "unseen_prompt", plan=plan)
-    found = scoring._further(some, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))  # a for all: for a, c and z
+    found = scoring._further(some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))  # a for all: for a, c and z
     assert found["level_error"] == pytest.approx((0 + 1 + 2) / 3)
 
 
