@@ -61,6 +61,7 @@ class Setting(Record):
     seed: int
     texts: int | None
     fixed_texts: bool = False
+    subset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Protocol:
             seed=of.seed,
             texts=of.samples.per_variant if of.samples else None,
             fixed_texts=of.fixed_texts is not None,
+            subset=of.subset,
         )
 
 

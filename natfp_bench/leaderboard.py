@@ -155,12 +155,17 @@ def leaderboards(paths: Sequence[Path]) -> Leaderboards:
 
 
 def _standings(protocols: Sequence[Protocol]) -> list[Standing]:
-    """Both leaderboards of every setting, sorted by preset and corpus."""
+    """Both leaderboards of every setting, sorted by preset and corpus, those of a part of the test texts last."""
     groups: dict[str, list[Protocol]] = {}
     for protocol in protocols:
         groups.setdefault(canonical_json(protocol.setting), []).append(protocol)
     made = [_standing(group) for group in groups.values()]
-    return sorted(made, key=lambda one: (one.setting.preset, one.setting.corpus, canonical_json(one.setting)))
+
+    def place(one: Standing) -> tuple[str, str, bool, str]:
+        setting = one.setting
+        return setting.preset, setting.corpus, setting.subset is not None, canonical_json(setting)
+
+    return sorted(made, key=place)
 
 
 def _standing(group: Sequence[Protocol]) -> Standing:
@@ -278,7 +283,7 @@ def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
     if held_out or study.detectable.instance is None:
         return study.detectable.factor
     # The instance's, where there is one: it has the more classes.
-    chance = min(score.chance for score in protocol.newest.scores)
+    chance = min(score.chance for view in protocol.scores.values() for _, score in view.values())
     return metrics.identifiability(study.detectable.instance, chance)
 
 

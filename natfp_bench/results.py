@@ -236,6 +236,7 @@ class Result(Record):
     overrides: dict[str, str | int | float | bool]
     seed: int
     fixed_texts: str | None = Field(None, description="digest of the fixed texts, where no model was trained")
+    subset: int | None = Field(None, description="test texts a class, where scores are of a part of a protocol's")
     task: TaskId
     preset: str
     factor: FactorResult

@@ -100,9 +100,9 @@ def setting_title(setting: Setting) -> str:
     texts = [] if setting.texts is None else [f"{setting.texts:,} texts a variant"]
     seed = [f"seed {setting.seed}"] if setting.seed else []
     fixed = ["fixed texts"] if setting.fixed_texts else []
-    return ", ".join(
-        [*fixed, setting.preset, setting.corpus, *texts, *(f"{k}={v}" for k, v in setting.overrides.items()), *seed]
-    )
+    subset = [] if setting.subset is None else [f"only {setting.subset:,} test texts a class"]
+    overrides = [f"{k}={v}" for k, v in setting.overrides.items()]
+    return ", ".join([*fixed, setting.preset, setting.corpus, *texts, *subset, *overrides, *seed])
 
 
 def sheets(standing: Standing) -> list[Sheet]:
@@ -133,7 +133,9 @@ def factor_sheet(standing: Standing) -> Sheet:
         main = unseen or seen
         rows.append((row.task, *cells, bits, ", ".join(main.best_attributors) if main else ""))
     right = ("unseen runs", "best", "seen runs", "ceiling", "bits")
-    limits = " (in these fixed texts, which rank attributors, not factors)" if standing.setting.fixed_texts else ""
+    setting = standing.setting
+    part = "in these fixed texts" if setting.fixed_texts else "on a part of the test texts" if setting.subset else ""
+    limits = f" ({part}, which rank attributors, not factors)" if part else ""
     return Sheet(
         f"factors: how identifiable?{limits}",
         columns,

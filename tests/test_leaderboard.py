@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
-from natfp_bench import cli, metrics, replication, results
+from natfp_bench import cli, metrics, replication, results, sheets
 from natfp_bench.boards import _credits, boards
 from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, best, leaderboards, student_quantile
 from natfp_bench.metrics import Interval
@@ -501,6 +501,25 @@ def test_results_of_one_protocol_are_one_row(made: Any) -> None:
     assert factor(found, "a_id").unseen.reference.value == 0.2
     assert (attributor(found, "bayes").tasks, attributor(found, "other").tasks) == (1, 1)
     assert [origin.run.id for origin in found.origins] == ["run0", "run1", "run2"]
+
+
+def test_a_later_result_of_the_level_alone_changes_nothing_of_the_factor(made: Any) -> None:
+    """What is detectable is told of the instance's classes, whoever answered last."""
+    of = {"target": "instance", "classes": tuple("abcdefgh"), "chance": 0.125}
+    instance = scored("bayes", PROMPT, 0.6).model_copy(update=of)
+    whole = made("order_id", {PROMPT: {"bayes": 0.5}}, scores=[instance])
+    later = made("order_id", {PROMPT: {"late": 0.2}})
+    before, after = (factor(leaderboards(paths), "order_id") for paths in ([whole], [whole, later]))
+    assert before.detectable == after.detectable == pytest.approx(metrics.identifiability(0.4, 0.125))
+
+
+def test_a_part_of_the_test_texts_is_a_table_of_its_own(made: Any) -> None:
+    whole, part = made("seed_id", {PROMPT: {"bayes": 0.5}}), made("lr_id", {PROMPT: {"bayes": 0.1}})
+    part.write_text(results.read(part).model_copy(update={"subset": 20}).to_json())
+    found = leaderboards([part, whole]).standings
+    assert [one.setting.subset for one in found] == [None, 20], "the whole stands first"
+    assert sheets.setting_title(found[1].setting).endswith("100 texts a variant, only 20 test texts a class")
+    assert "on a part of the test texts" in sheets.factor_sheet(found[1]).title
 
 
 def test_an_older_protocol_of_a_task_is_shown_and_counts_for_nothing(made: Any) -> None:
