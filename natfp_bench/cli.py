@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, baseline_cli, store_cli
+from . import __version__, baseline_cli, export_cli, store_cli
 from .errors import JobError, NatfpError, UserError, unknown
 from .identify_cli import identify
 from .regress_cli import regress
@@ -251,6 +251,8 @@ def leaderboard(
 
 app.command()(regress)
 app.command()(identify)
+app.command()(export_cli.export)
+app.command("import-lm-eval")(export_cli.import_lm_eval)
 
 
 @app.command()

@@ -22,8 +22,8 @@ ORDER = """
     registry attribute text_classifier neural_text metrics planted checks ceiling discrimination identification
     replication fingerprint study results store keys engine conformance jobs stages resolve evidence fixed_texts
     scoring analysis pipeline given_texts identify overview boards submission regress_reference regress leaderboard
-    validate api sheets markdown regress_formats console progress regress_cli identify_cli baseline_cli store_cli
-    cli __main__
+    validate api sheets markdown regress_formats console progress export lm_eval_export lm_eval_import regress_cli
+    identify_cli baseline_cli export_cli store_cli cli __main__
 """.split()  # noqa: SIM905  a list of words
 """Reading order: a module imports only what stands before it. A new module takes its place here."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from natfp_bench import cli, fixed_texts, registry, resources, sheets, spec
+from natfp_bench import cli, export, fixed_texts, registry, resources, sheets, spec
 from natfp_bench.errors import UserError
 from natfp_bench.leaderboard import leaderboards
 from natfp_bench.pipeline import Run, run_plan
@@ -109,6 +109,24 @@ def test_a_run_on_fixed_texts_says_what_the_run_with_training_said(
     first, *_ = sheets.sheets(standing)
     assert first.title.endswith("(in these fixed texts, which rank attributors, not factors)")
     assert sheets.setting_title(standing.setting) == "fixed texts, smoke, chronicle, 60 texts a variant"
+
+
+def test_a_result_on_fixed_texts_is_exported_from_them(bench: Any, shipped: Path, tmp_path: Path) -> None:
+    plan, asked = fixed_texts.make_fixed_plan("seed_id"), registry.find("majority")
+    options = {"store": Store(tmp_path / "store"), "engine": bench.engine, "output": tmp_path, "device": "cpu"}
+    _, folder = run_plan(plan, asked, **options)
+    found = export.gather(folder / "result.json", Store(tmp_path / "another"))
+    sources = {of.name: of.source for of in fixed_texts.read_manifest(shipped).tasks["seed_id"].variants}
+    known = {(row["source"], row["row"]): row for row in pq.read_table(shipped / "texts.parquet").to_pylist()}
+    assert len(found.texts) == 4 * 60
+    for row in found.texts.to_pylist():
+        own = known[sources[row["variant"]], row["row"]]
+        assert (row["text"], row["prompt"]) == (own["text"], own["prompt"])
+    data = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**data, "fixed_texts": "0" * 64}))
+    said = r"the fixed texts of seed_id have changed since this result\n  natfp-bench run --task seed_id --fixed-texts"
+    with pytest.raises(UserError, match=said):
+        export.gather(folder / "result.json", Store(tmp_path / "another"))
 
 
 def test_texts_that_tasks_share_are_stored_once(trained: tuple[Path, dict[str, Any]]) -> None:
