@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from . import ceiling, metrics
     from .api import load_results, load_task, run
     from .attribute import Attributor
+    from .resources import evaluate_module
 
-_HOME = {"run": ".api", "load_task": ".api", "load_results": ".api", "Attributor": ".attribute"}
+_HOME = {
+    "run": ".api",
+    "load_task": ".api",
+    "load_results": ".api",
+    "Attributor": ".attribute",
+    "evaluate_module": ".resources",
+}
 _MODULES = ("ceiling", "metrics")
-__all__ = ["Attributor", "__version__", "ceiling", "load_results", "load_task", "metrics", "run"]
+__all__ = ["Attributor", "__version__", "ceiling", "evaluate_module", "load_results", "load_task", "metrics", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -187,7 +187,7 @@ def open_source(
         samples = [of.samples for of in fixed_texts.install(plan, store)]
     else:
         samples = [
-            tuple(keys.sample_keys(variant, plan, of.key))
+            tuple(keys.sample_keys(variant.settings, plan.seed, plan.texts, of.key))
             for variant, of in zip(plan.variants, result.variants, strict=True)
         ]
     for index in kept:

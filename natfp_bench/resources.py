@@ -25,6 +25,11 @@ def fixed_texts() -> Path:
     return tasks() / "fixed_texts"
 
 
+def evaluate_module() -> str:
+    """Path of the metrics as a local module of the library evaluate: `evaluate.load(natfp_bench.evaluate_module())`."""
+    return str(_PACKAGE / "evaluate_metrics.py")
+
+
 def baselines() -> Path:
     """Folder of the bundled baselines, one folder each."""
     return _bundled("baselines")

@@ -46,6 +46,7 @@ def test_a_wheel_installs_one_top_level_package(wheel: Path) -> None:
         "tasks/presets/quick.yaml",
         "tasks/fixed_texts/texts.parquet",
         "baselines/unigram/baseline.py",
+        "evaluate_metrics.py",
         "py.typed",
     ]
     bundled += [f"templates/{name}.txt" for name in ("baseline.py", "card.yaml", "README.md")]
