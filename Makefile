@@ -21,7 +21,8 @@ test: .venv
 check: .venv regress
 	$(BIN)/python -m pytest -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
-	$(BIN)/natfp-bench run --task all --preset smoke --store "$$store/store" -o "$$store/results" && \
+	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes,ngram_lm \
+		--store "$$store/store" -o "$$store/results" && \
 	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
 
 regress: .venv

@@ -115,6 +115,10 @@ def natfp(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Calla
     return call
 
 
+FEW = "majority,unigram,char_ngram,naive_bayes"
+"""Baselines that a test takes where it does not matter which; the others are slower, and have tests of their own."""
+
+
 class Bench:
     """A store, a pool of workers and a corpus that tests share: what one of them trained, others find."""
 
@@ -134,7 +138,7 @@ class Bench:
         overrides = {"corpus.name": f"text:{self.corpus}", **options.pop("overrides", {})}
         return make_plan(task, "smoke", overrides=overrides, **options)
 
-    def run(self, task: str, *, baselines: str = "fast", store: Path | None = None, **options: Any) -> Any:
+    def run(self, task: str, *, baselines: str = FEW, store: Path | None = None, **options: Any) -> Any:
         """Run a task; returns (result, folder). `events` and `warnings` hold what the last run said."""
         from natfp_bench import registry
         from natfp_bench.pipeline import run_plan

@@ -115,7 +115,7 @@ def test_a_faulty_task_is_told_with_all_its_faults_and_lines(natfp, tmp_path):
 
 def test_validates_what_is_bundled(natfp):
     root = Path(cli.__file__).resolve().parent.parent
-    files = [*(root / "tasks").glob("*.yaml"), *(root / "tasks" / "presets").glob("*.yaml")]
+    files = [*(root / "tasks").glob("[!_]*.yaml"), *(root / "tasks" / "presets").glob("*.yaml")]
     code, out, err = natfp("validate", *files, *(root / "baselines").iterdir())
     assert code == 0, err
     assert out.count(": ok (") == len(files) + len(list((root / "baselines").iterdir()))

@@ -55,7 +55,7 @@ def _run(task: str, seed: int, folder: Path, store: Store, engine: api.Engine) -
     # Texts enough that a difference in temperature cannot hide.
     overrides = {"sampling.texts": "800", "analysis.transfer": "false"}
     plan = make_plan(task, "smoke", seed=seed, include=[folder], overrides=overrides)
-    return run_plan(plan, find("fast"), store=store, engine=engine, output=folder / "out")[0]
+    return run_plan(plan, find("majority,unigram,char_ngram,naive_bayes,ngram_lm"), store=store, engine=engine, output=folder / "out")[0]
 
 
 def pooled_p(results: list[Result], attributor: str) -> float:
@@ -69,7 +69,7 @@ def pooled_p(results: list[Result], attributor: str) -> float:
 
 @pytest.mark.parametrize("task", ["null_id", "null_run_id"])
 def test_nobody_tells_a_null_apart(results, task):
-    for attributor in ("majority", "unigram", "char_ngram", "naive_bayes"):
+    for attributor in ("majority", "unigram", "char_ngram", "naive_bayes", "ngram_lm"):
         assert pooled_p(results[task], attributor) > 1e-3
     for result in results[task]:
         (ceiling,) = (score for score in result.scores if score.attributor.name == "ceiling")
