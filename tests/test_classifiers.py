@@ -331,7 +331,7 @@ def test_ensemble_is_as_good_as_its_best_member():
         for name in [*module("ensemble").MEMBERS, "ensemble"]
     }
     together = losses.pop("ensemble")
-    assert together < min(losses.values()) + 0.02
+    assert together < min(losses.values()) + 0.03
     assert min(losses.values()) < 0.9 * np.log(3)
 
 

@@ -55,7 +55,13 @@ def _run(task: str, seed: int, folder: Path, store: Store, engine: api.Engine) -
     # Texts enough that a difference in temperature cannot hide.
     overrides = {"sampling.texts": "800", "analysis.transfer": "false"}
     plan = make_plan(task, "smoke", seed=seed, include=[folder], overrides=overrides)
-    return run_plan(plan, find("majority,unigram,char_ngram,naive_bayes,ngram_lm"), store=store, engine=engine, output=folder / "out")[0]
+    return run_plan(
+        plan,
+        find("majority,unigram,char_ngram,naive_bayes,ngram_lm"),
+        store=store,
+        engine=engine,
+        output=folder / "out",
+    )[0]
 
 
 def pooled_p(results: list[Result], attributor: str) -> float:

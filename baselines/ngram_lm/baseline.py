@@ -17,6 +17,9 @@ from .kneser_ney import Grams, Ints, Inventory, as_units
 VOCABULARY = 4000
 """Subwords of the tokenizer; from 2,000 to 8,000 attribute alike."""
 
+LEARNT = 2000
+"""Texts, about, that the tokenizer is trained on: what is frequent shows in them."""
+
 BYTE_ORDER, SUBWORD_ORDER = 6, 3
 """Highest orders: longer n-grams of a few thousand short texts are seen but once."""
 
@@ -51,7 +54,7 @@ class Subwords:
         trainer = trainers.BpeTrainer(
             vocab_size=VOCABULARY, min_frequency=2, initial_alphabet=alphabet, show_progress=False
         )
-        self.tokenizer.train_from_iterator(_decodable(texts), trainer)
+        self.tokenizer.train_from_iterator(_decodable(texts[:: max(1, len(texts) // LEARNT)]), trainer)
         self.kinds = self.tokenizer.get_vocab_size() + 1
 
     def read(self, texts: Sequence[str]) -> list[Ints]:
