@@ -48,6 +48,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Result]]
         engine.close()
 
 
+NAMES = ("majority", "unigram", "char_ngram", "naive_bayes", "ngram_lm")
+
 TASKS = ("null_id", "null_run_id", "tempered_id")
 
 
@@ -57,7 +59,7 @@ def _run(task: str, seed: int, folder: Path, store: Store, engine: api.Engine) -
     plan = make_plan(task, "smoke", seed=seed, include=[folder], overrides=overrides)
     return run_plan(
         plan,
-        find("majority,unigram,char_ngram,naive_bayes,ngram_lm"),
+        find(",".join(NAMES)),
         store=store,
         engine=engine,
         output=folder / "out",
@@ -75,7 +77,7 @@ def pooled_p(results: list[Result], attributor: str) -> float:
 
 @pytest.mark.parametrize("task", ["null_id", "null_run_id"])
 def test_nobody_tells_a_null_apart(results, task):
-    for attributor in ("majority", "unigram", "char_ngram", "naive_bayes", "ngram_lm"):
+    for attributor in NAMES:
         assert pooled_p(results[task], attributor) > 1e-3
     for result in results[task]:
         (ceiling,) = (score for score in result.scores if score.attributor.name == "ceiling")

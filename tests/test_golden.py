@@ -135,7 +135,8 @@ def _heldout_bits(folder: Path) -> float:
 
 
 def test_every_stage_is_pinned():
-    assert GOLDEN.keys() == keys.VERSIONS.keys()
+    # What lm-eval says is lm-eval's; test_sources.py compares it with our own bits per byte.
+    assert {*GOLDEN, "parity"} == keys.VERSIONS.keys()
 
 
 @pytest.mark.parametrize("stage", list(GOLDEN))
