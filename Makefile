@@ -8,6 +8,8 @@ export HF_HUB_OFFLINE ?= 1
 
 # Tasks of both kinds, one that holds replicates out and one that does not, by all fast baselines.
 FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$folder/store" -o "$$folder/results"
+# Two processes, each with whole files: fixtures of a file are made once.
+PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
 
 .PHONY: run test lint check regress reference format .venv clean
@@ -16,10 +18,10 @@ run: .venv
 	$(BIN)/natfp-bench run --task seed_id
 
 test: .venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: .venv regress
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes,ngram_lm \
 		--store "$$store/store" -o "$$store/results" && \

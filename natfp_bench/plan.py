@@ -110,7 +110,7 @@ class Plan(Record):
 
 def cut_to(fields: Sequence[str], settings: Settings) -> int | None:
     """Bytes that texts are cut to where a factor's fields make tokenizers differ: a full text has one a token."""
-    differ = any(path.startswith("tokenizer.") for path in fields)
+    differ = any(path.startswith("tokenizer.") for path in fields) or not settings.source.shared_tokenizer
     return settings.sampling.max_tokens if differ and settings.source.has_likelihood else None
 
 

@@ -41,7 +41,7 @@ def with_other_data(evidence: Evidence, fields: tuple[str, ...]) -> Evidence:
 def test_other_data_fail_the_check_unless_they_are_the_factor(
     evidence: Evidence, fields: tuple[str, ...], ok: bool
 ) -> None:
-    check = analysis._same_data(with_other_data(evidence, fields))
+    (check,) = analysis._same_data(with_other_data(evidence, fields))
     assert check.ok == ok
     assert check.detail == "2 distinct digests of the training multiset"
 

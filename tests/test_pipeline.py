@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import BRIEF
+from conftest import BRIEF, FEW
 
 from natfp_bench import metrics, results
 from natfp_bench.engine import Job, Outcome
@@ -481,7 +481,14 @@ def test_the_api_runs_and_warns(bench: Bench, seed_run: Any, tmp_path: Path) -> 
     def run() -> results.Result:
         output = tmp_path / "results"
         return natfp_bench.run(
-            "seed_id", preset="smoke", settings=settings, store=store, output=output, workers=1, device="cpu"
+            "seed_id",
+            baselines=FEW,
+            preset="smoke",
+            settings=settings,
+            store=store,
+            output=output,
+            workers=1,
+            device="cpu",
         )
 
     assert run().stable_json() == seed_run[0].stable_json()

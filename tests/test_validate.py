@@ -35,7 +35,7 @@ def faults(path: Path) -> list[str]:
 
 
 def test_all_that_is_bundled_is_sound() -> None:
-    tasks, presets = sorted(resources.tasks().glob("*.yaml")), sorted(resources.tasks().glob("presets/*.yaml"))
+    tasks, presets = sorted(resources.tasks().glob("[!_]*.yaml")), sorted(resources.tasks().glob("presets/*.yaml"))
     baselines = sorted(path for path in resources.baselines().iterdir() if (path / "card.yaml").is_file())
     assert [validate(path) for path in tasks] == [f"task {path.stem}" for path in tasks]
     assert [validate(path) for path in presets] == [f"preset {path.stem}" for path in presets]
