@@ -35,6 +35,7 @@ from .records import Record, canonical_json
 from .registry import Baseline
 from .results import AttributorId, Result
 from .store import Store, Warn
+from .texts_plan import plan_of_labels
 from .tokens import first_bytes
 
 SCHEMA = 1
@@ -211,7 +212,12 @@ def _plan(result: Result, include: Sequence[Path]) -> Plan:
     else:
         overrides = {path: canonical_json(value) for path, value in result.overrides.items()}
         limit = result.samples.per_variant if result.samples else None
-        plan = make_plan(name, result.preset, overrides=overrides, seed=result.seed, limit=limit, include=include)
+        if result.variants[0].source == "texts":
+            labels, column = result.factor.levels, result.factor.name
+            options: dict[str, Any] = {"overrides": overrides, "seed": result.seed, "texts": limit or 0}
+            plan = plan_of_labels(name, column, labels, result.preset, **options)
+        else:
+            plan = make_plan(name, result.preset, overrides=overrides, seed=result.seed, limit=limit, include=include)
         planned = [(of.name, of.settings.model_dump(mode="json")) for of in plan.variants]
         same = planned == [(of.name, of.settings) for of in result.variants]
     if not same:
@@ -224,6 +230,8 @@ def _plan(result: Result, include: Sequence[Path]) -> Plan:
 
 def _again(result: Result, plan: Plan, root: Path) -> str:
     """Say the command that makes a result's texts again."""
+    if result.variants[0].source == "texts":
+        return f"to make them again:\n  {shlex.join(result.run.command or ('natfp-bench', 'run', '--texts', 'FILES'))}"
     command = ["natfp-bench", "run", "--task", result.task.name, "--preset", result.preset]
     command += ["--seed", str(result.seed)] if result.seed else []
     if plan.texts < plan.variants[0].settings.sampling.texts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import texts
@@ -12,6 +12,7 @@ from .plan import Plan, Variant, overlaid
 from .settings import SourceSpec
 from .spec import Factor, Task
 from .texts import TextsSpec
+from .yaml_source import scalar
 
 SECTIONS = ("analysis", "split")
 """Sections of a preset that mean something for texts that nobody draws."""
@@ -43,33 +44,50 @@ def make_texts_plan(
         if limit is not None and texts.balanced(found, every) >= need:
             what = f"--limit {limit} is too few to train and test on"
         raise UserError(f"{what}\n  take at least {need} of each label, of {every} prompts or groups and more")
-    task = Task(
-        task=_name(spec),
-        version=1,
-        summary=f"Which {spec.label} wrote a text?",
-        tags=("texts",),
-        factor=Factor(name=spec.label, fields=("source.model",), levels={label: label for label in found}),
+    return plan_of_labels(
+        _name(spec), spec.label, list(found), preset, overrides=overrides, seed=seed, texts=used, given=spec
     )
-    settings = chosen.settings.model_copy(update={"source": SourceSpec(kind="texts")})
+
+
+def plan_of_labels(
+    name: str,
+    column: str,
+    labels: Sequence[str],
+    preset: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    texts: int,
+    given: TextsSpec | None = None,
+) -> Plan:
+    """Plan to tell labels apart, so many texts of each; without `given`, of texts that were read before."""
+    chosen = overlaid(preset, overrides or {})
+    task = Task(
+        task=name,
+        version=1,
+        summary=f"Which {column} wrote a text?",
+        tags=("texts",),
+        factor=Factor(name=column, fields=("source.model",), levels={label: label for label in labels}),
+    )
     variants = [
         Variant(
             level=label,
             replicate=0,
-            settings=settings.model_copy(update={"source": SourceSpec(kind="texts", model=label)}),
+            settings=chosen.settings.model_copy(update={"source": SourceSpec(kind="texts", model=label)}),
         )
-        for label in found
+        for label in labels
     ]
     return Plan(
         task=task,
         preset=preset,
         preset_notes="",
         seed=seed,
-        overrides={},
+        overrides={path: scalar(text, shown=f"--set {path}={text}") for path, text in (overrides or {}).items()},
         split=chosen.split,
         analysis=chosen.analysis.model_copy(update={"transfer": False}),
-        texts=used,
+        texts=texts,
         variants=tuple(variants),
-        given=spec,
+        given=given,
     )
 
 

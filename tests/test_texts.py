@@ -209,6 +209,11 @@ def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Pat
     (path,) = results.find([tmp_path / "out"])
     (score,) = [one for one in results.read(path).scores if one.attributor.name == "naive_bayes"]
     assert score.metrics["accuracy"].value > 0.9
+    (tmp_path / "ask.txt").write_text(" ".join(draw.choice(words["[red]ann"], 12)))
+    asked = ("--result", "out", "--baseline", "naive_bayes", "--store", "store", "--workers", "1", "--json")
+    code, out, err = natfp("identify", *asked, "ask.txt")
+    assert code == 0, err
+    assert json.loads(out)["texts"][0]["most_likely"] == "[red]ann/r0"
     code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options, "--dry-run")
     assert code == 0, err
     assert "texts:data.jsonl" in out
