@@ -90,10 +90,12 @@ class Run:
         if evidence.attributed:
             evidence = self._attribute(evidence, reference)
         attributors: dict[str, dict[str, float]] = {}
+        memory: dict[str, int] = {}
         for (name, target, _), key in evidence.predictions.items():
             total = attributors.setdefault(f"{target}/{name}", {"fit": 0.0, "predict": 0.0})
             for part in total:
                 total[part] = round(total[part] + self.metas[key][f"{part}_seconds"], 3)
+            memory[f"{target}/{name}"] = max(memory.get(f"{target}/{name}", 0), self.metas[key].get("peak_mb", 0))
         info = RunInfo(
             id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             command=self.command,
@@ -101,6 +103,7 @@ class Run:
             seconds={stage: round(spent, 3) for stage, spent in sorted(self.seconds.items())},
             work={stage: round(spent, 3) for stage, spent in sorted(self.work.items())},
             attributors=attributors,
+            memory_mb=memory,
             environment=environment(),
         )
         result, predictions = analysis.result(evidence, info)

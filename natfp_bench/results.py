@@ -225,6 +225,7 @@ class RunInfo(Record):
     seconds: dict[str, float] = Field(description="total: wall clock; a stage: summed over the jobs that it did now")
     work: dict[str, float] = Field(description="a stage: summed over all jobs that the result rests on")
     attributors: dict[str, dict[str, float]] = Field(description="seconds of fit and prediction, by target/name")
+    memory_mb: dict[str, int] = Field({}, description="most memory of a process that fits and answers, by target/name")
     environment: dict[str, str | int]
 
 

@@ -220,6 +220,7 @@ def _prediction(job: MakePrediction, store: Store, folder: Path, _: Context) -> 
     )
     n_train, n_test = (sum(len(part.texts) for part in parts) for parts in ([part for _, part in shown], asked))
     seconds = {"fit_seconds": round(found.fit_seconds, 3), "predict_seconds": round(found.predict_seconds, 3)}
+    seconds["peak_mb"] = found.peak_mb
     return {"classes": list(found.classes), "n_train": n_train, "n_test": n_test, **seconds}
 
 

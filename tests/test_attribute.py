@@ -1,5 +1,7 @@
 """The contract between the benchmark and an attributor, kept and broken."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -53,6 +55,7 @@ def test_answers_come_back_in_the_order_of_the_texts():
     assert found.proba.dtype == np.float64
     np.testing.assert_array_equal(found.proba[:, 0], [0.75 if i % 3 else 0.25 for i in range(50)])
     assert found.fit_seconds >= 0
+    assert 10 < found.peak_mb < 100_000
     assert found.predict_seconds >= 0
     assert spy.asked != test
     assert sorted(spy.asked) == sorted(test)
@@ -162,3 +165,28 @@ def test_rounding_is_forgiven_and_mended():
     with pytest.raises(AttributorError, match="sums to"):
         check_proba([[0.3, 0.7 + 3e-6]], 1, 2)
     assert check_proba(np.empty((0, 2)), 0, 2).shape == (0, 2)
+
+
+def test_the_peak_of_memory_is_of_this_fit_alone():
+    class Hungry:
+        def fit(self, texts, labels):
+            self.classes_ = np.unique(labels)
+            held = np.ones(self.size * 2**17)  # so many MB
+            self.used = float(held.sum())
+            return self
+
+        def predict_proba(self, texts):
+            return np.full((len(texts), len(self.classes_)), 1 / len(self.classes_))
+
+    def peak(size):
+        def build(seed):
+            made = Hungry()
+            made.size = size
+            return made
+
+        return attribute(build, 0, ["a", "b"], ["x", "y"], [0, 1], ["c"]).peak_mb
+
+    small, large = peak(1), peak(400)
+    assert large - small > 300
+    if sys.platform == "linux":  # elsewhere a process has but one peak
+        assert peak(1) < large - 300
