@@ -21,7 +21,7 @@ test: .venv
 	$(BIN)/python -m pytest $(PARALLEL)
 
 check: .venv regress
-	$(BIN)/python -m pytest $(PARALLEL) -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes,ngram_lm \
 		--store "$$store/store" -o "$$store/results" && \
