@@ -95,7 +95,6 @@ def _make(source: SourceSpec, device: str) -> Any:
     from lm_eval.api.registry import get_model
     from lm_eval.utils import simple_parse_args_string
 
-    _quiet()
     given = simple_parse_args_string(source.filled(source.model_args))
     if given.get("trust_remote_code") and not source.trust_remote_code:
         raise UserError(
@@ -103,7 +102,7 @@ def _make(source: SourceSpec, device: str) -> Any:
         )
     if source.model not in LOCAL:
         given.setdefault("max_retries", ATTEMPTS)
-    with _failures(source, "cannot be made"), contextlib.redirect_stderr(io.StringIO()):
+    with _failures(source, "cannot be made"), quiet():
         return get_model(source.model).create_from_arg_obj(given, {"batch_size": 1, "device": device})
 
 
@@ -123,7 +122,7 @@ def _ask(backend: Any, source: SourceSpec, spec: SamplingSpec, prompts: Sequence
     if hasattr(backend, "_seed"):
         backend._seed = seed  # what a server is asked for
     torch.manual_seed(seed)  # what a model in this process draws from
-    with _failures(source, "failed"), contextlib.redirect_stderr(io.StringIO()):
+    with _failures(source, "failed"), quiet():
         answers = backend.generate_until(requests, disable_tqdm=True)
     if len(answers) != len(prompts):
         raise UserError(f"{source.model} answered {len(answers)} of {len(prompts)} prompts\n  is the server whole?")
@@ -154,9 +153,12 @@ def _failures(source: SourceSpec, doing: str) -> Iterator[None]:
         ) from None
 
 
-def _quiet() -> None:
-    """Keep lm-eval from telling of each request."""
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep lm-eval from telling of each request, in its log and by its bars."""
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("lm_eval"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from . import model as models
@@ -15,7 +13,7 @@ from .errors import UserError
 from .records import Record, digest
 from .settings import ServeSpec, SourceSpec
 from .tokens import Progress, Reader, no_progress, read_heldout
-from .train import document_bits
+from .train import write_heldout
 
 LONGEST = 2048
 """Positions at a time, at most, in which held-out documents are scored."""
@@ -108,18 +106,8 @@ def adopt(
     cannot be loaded.
     """
     reader, model = read_tokenizer(spec), load(spec, serve, device)
-    context, documents = positions(model), read_heldout(corpus)
-    bits = []
-    for number, document in enumerate(documents):
-        ids = reader.tokenizer.encode(document.text, add_special_tokens=False).ids
-        bits.append(document_bits(model, [reader.begin, *ids, reader.end], min(context or LONGEST, LONGEST), device))
-        progress(number + 1, len(documents), "documents")
-    columns = {
-        "bits": bits,
-        "true_bits": pa.array([document.bits for document in documents], pa.float64()),
-        "bytes": [len(document.text.encode()) for document in documents],
-    }
-    pq.write_table(pa.table(columns), folder / "heldout.parquet")
+    context = positions(model)
+    write_heldout(model, reader, read_heldout(corpus), folder, min(context or LONGEST, LONGEST), device, progress)
     reader.tokenizer.save(str(folder / "tokenizer.json"))
     return CheckpointMeta(
         parameters=sum(parameter.numel() for parameter in model.parameters()),

@@ -346,7 +346,7 @@ def _texts_plan(
     seed: int,
     limit: int | None,
 ) -> Plan:
-    from .texts import TextsSpec
+    from .settings import TextsSpec
     from .texts_plan import make_texts_plan
 
     if wrong := [option for option, value in beside.items() if value]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from .records import Record
 from .registry import Baseline
-from .settings import Settings
+from .settings import Settings, TextsSpec
 from .spec import AnalysisSpec, SplitSpec
-from .texts import TextsSpec
 
 
 class Make(Record):

@@ -86,8 +86,13 @@ def sample_keys(settings: Settings, seed: int, texts: int, model: str) -> list[s
     """
     if settings.source.kind == "texts":
         return [key("sample", given=model, texts=texts, seed=seed)]
-    blocks = -(-texts // settings.sampling.block)
-    return [_sample_key(settings, seed, model, index=index) for index in range(blocks)]
+    size = settings.sampling.block
+    blocks = range(-(-texts // size))
+    if settings.source.kind == "lm_eval":
+        # Asking costs: of the last block no more is asked for than is wanted.
+        wanted = [min(size, texts - index * size) for index in blocks]
+        return [_sample_key(settings, seed, model, index=index, rows=wanted[index]) for index in blocks]
+    return [_sample_key(settings, seed, model, index=index) for index in blocks]
 
 
 def transfer_key(settings: Settings, plan: Plan, model: str) -> str:

@@ -6,10 +6,7 @@ corpus; online any task of lm-eval's can be asked for by name.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 import math
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +17,7 @@ import numpy as np
 import torch
 
 from . import yaml_source
+from .backend import quiet
 from .errors import UserError
 from .tokens import read_heldout
 
@@ -46,8 +44,7 @@ def parity(
     """
     from lm_eval.models.huggingface import HFLM
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with contextlib.redirect_stderr(io.StringIO()):
+    with quiet():
         wrapped = HFLM(
             pretrained=model,
             tokenizer=tokenizer,

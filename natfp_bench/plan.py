@@ -12,7 +12,7 @@ from . import source as sources
 from . import yaml_source
 from .errors import SpecError, UserError
 from .records import Record, digest, flatten
-from .settings import IDLE, FinetuneSpec, ModelSpec, SeedsSpec, Settings, SourceSpec
+from .settings import IDLE, FinetuneSpec, ModelSpec, SeedsSpec, Settings, SourceSpec, TextsSpec
 from .spec import (
     MATCH,
     NO_TRACE,
@@ -27,7 +27,6 @@ from .spec import (
     preset_files,
     task_files,
 )
-from .texts import TextsSpec
 from .yaml_source import Scalar, Source
 
 Target = Literal["level", "instance"]

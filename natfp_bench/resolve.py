@@ -10,7 +10,7 @@ from . import keys, source
 from .corpus import open_corpus
 from .plan import Plan, Variant, base_run, recipe
 from .records import digest
-from .settings import CorpusSpec, Settings
+from .settings import CorpusSpec, Settings, SourceSpec
 
 TRANSFER_TEMPERATURES = (0.7, 1.3)
 
@@ -69,6 +69,11 @@ def resolve_keys(plan: Plan) -> list[VariantKeys]:
             identities[name] = open_corpus(spec).identity()
         return identities[name]
 
+    def of_checkpoint(spec: SourceSpec) -> dict[str, Any]:
+        if (name := digest(spec)) not in identities:
+            identities[name] = source.identity(spec)
+        return identities[name]
+
     def trained(settings: Settings) -> Base:
         if plan.given:
             corpus = keys.key("corpus", given=identities["given"], test_every=plan.split.test_every)
@@ -77,13 +82,15 @@ def resolve_keys(plan: Plan) -> list[VariantKeys]:
             corpus = keys.heldout_key(settings, identity(settings.corpus))
             if settings.source.kind == "lm_eval":
                 return Base(settings, corpus, keys.backend_key(settings, corpus))
-            return Base(settings, corpus, keys.checkpoint_key(settings, source.identity(settings.source), corpus))
+            return Base(settings, corpus, keys.checkpoint_key(settings, of_checkpoint(settings.source), corpus))
         whole = settings.corpus.model_copy(update={"topics": ""})
         corpus = keys.corpus_key(settings, identity(settings.corpus), identity(whole))
         return Base(settings, corpus, keys.model_key(settings, plan.seed, corpus))
 
     if plan.given:
-        identities["given"] = plan.given.identity()
+        from .texts import identity as identity_of_texts  # reads tables, which no other plan needs
+
+        identities["given"] = identity_of_texts(plan.given)
     found = {variant.name: trained(variant.settings) for variant in plan.variants}
     resolved = []
     for variant in plan.variants:

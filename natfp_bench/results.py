@@ -48,6 +48,7 @@ class CorpusResult(Record):
     documents: int
     bytes: int
     tokens: int
+    copies: int = Field(0, description="of given texts: those of the test that stood in training too, and were removed")
 
 
 class VariantResult(Record):

@@ -5,6 +5,7 @@ Each section is a record of its own. A field's default is what a preset may leav
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -200,6 +201,24 @@ class SourceSpec(Record):
     def filled(self, text: str) -> str:
         """Put the replicate's name in its place."""
         return text.replace("{replicate}", self.replicate)
+
+
+class TextsSpec(Record):
+    """Texts that exist already: which files, and which of their columns.
+
+    group: column of what texts have in common, say a prompt or an author, so that they must stand on one side of a
+    split; None where each text stands for itself.
+    """
+
+    paths: tuple[str, ...]
+    text: str = "text"
+    label: str = "label"
+    group: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Names of the files, without their folders."""
+        return "texts:" + ",".join(Path(path).name for path in self.paths)
 
 
 class Settings(Record):

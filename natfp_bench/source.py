@@ -20,7 +20,7 @@ NAMED = ("model", "revision", "subfolder", "model_args")
 """Fields in which `{replicate}` stands for the replicate's name."""
 
 
-WEIGHTS = (".safetensors", ".bin", ".json", ".txt", ".model")
+KNOWN_BY = (".safetensors", ".bin", ".json", ".txt", ".model", ".py")
 """Ends of the names of files that a checkpoint's folder is known by; notes and logs beside them are no part of it."""
 
 
@@ -96,21 +96,19 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
     if not (place / "config.json").is_file():
         what = "holds no config.json" if place.is_dir() else "is no folder"
         raise UserError(f"checkpoint {place} {what}\n  save_pretrained of model and tokenizer makes one")
-    files = sorted(path for path in place.iterdir() if path.suffix in WEIGHTS)
+    files = sorted(path for path in place.iterdir() if path.suffix in KNOWN_BY)
     return {"folder": [[path.name, file_digest(path)] for path in files], **code}
 
 
 def require(specs: Iterable[SourceSpec]) -> None:
-    """Make sure that all checkpoints can be had before any work is done.
+    """Make sure that all checkpoints of the Hub can be had before any work is done; folders tell in `identity`.
 
-    Folders are looked at; of Hub ids the configuration is fetched, or found in the cache. Raises UserError that names
-    all that are missing, and the commands that fetch them.
+    Their configuration is fetched, or found in the cache. Raises UserError that names all that are missing, and the
+    commands that fetch them.
     """
     missing: dict[str, str] = {}
     for spec in specs:
-        if is_folder(spec):
-            identity(spec)
-        elif why := _unreachable(spec):
+        if not is_folder(spec) and (why := _unreachable(spec)):
             name, revision = spec.filled(spec.model), spec.filled(spec.revision)
             command = ["hf", "download", name, *(["--revision", revision] if revision else [])]
             missing.setdefault(shlex.join(command), f"{name}{f' at {revision}' if revision else ''}: {why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ def folds(split: str, replicates: NDArray[np.int64]) -> list[Fold]:
     raise ValueError(f"no split {split!r}")
 
 
+def is_test(prompts: Any, test_every: int) -> Any:
+    """Whether prompts, a number or an array of them, are for testing: one in `test_every`."""
+    return prompts % test_every == test_every - 1
+
+
 def test_rows(prompts: NDArray[np.int64], split: SplitSpec) -> NDArray[np.bool_]:
     """Mask of the test texts: every text of one prompt in `test_every`.
 
@@ -51,7 +57,7 @@ def test_rows(prompts: NDArray[np.int64], split: SplitSpec) -> NDArray[np.bool_]
     meaning, so taking them in turn is as good as at random, and a prefix of the texts has the same proportions.
     Raises UserError where there are too few prompts to have both sides.
     """
-    mask = np.asarray(prompts % split.test_every == split.test_every - 1)
+    mask = np.asarray(is_test(prompts, split.test_every))
     if mask.all() or not mask.any():
         raise UserError(
             f"{len(np.unique(prompts))} prompts cannot be split one in {split.test_every}\n"

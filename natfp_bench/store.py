@@ -197,10 +197,11 @@ class Store:
             return entry, ""
         present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         for name, expected in files.items():
-            if name not in present:
+            try:
+                if file_digest(folder / name) != expected:
+                    return entry, f"{name} has changed"
+            except FileNotFoundError:  # never written, or another process sets the entry aside just now
                 return entry, f"{name} is missing"
-            if file_digest(folder / name) != expected:
-                return entry, f"{name} has changed"
         if foreign := sorted(present - files.keys() - {"manifest.json"}):
             return entry, f"foreign file {foreign[0]}"
         self._sound.add(key)

@@ -22,6 +22,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.multiclass import OneVsRestClassifier
 from threadpoolctl import threadpool_limits
 
+from . import streams
+
 STRENGTHS = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0, 16.0, 64.0)
 """Inverse penalties that are tried, scikit-learn's `C`; the small ones make a classifier that knows when it is lost."""
 
@@ -82,6 +84,17 @@ def folds(y: NDArray[Any], groups: Sequence[int] | None, seed: int, held_out: in
             yield Fold(~out, out)
 
 
+def some(y: NDArray[np.int64], limit: int, *stream: streams.Name) -> NDArray[np.int64]:
+    """Choose at most so many texts by lot, of each of their classes y (n,) its share; returns their places, sorted."""
+    order = streams.permutation(len(y), *stream)
+    rank = np.empty(len(y))
+    for label in np.unique(y):
+        mine = order[y[order] == label]
+        rank[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+        rank[mine[0]] = 0.0  # no class is left out
+    return np.sort(np.argsort(rank, kind="stable")[:limit])
+
+
 class TextClassifier:
     """An attributor: a vectoriser, then logistic regression with its penalty chosen inside training.
 
@@ -101,7 +114,7 @@ class TextClassifier:
         x = csr_matrix(self.vectoriser.fit_transform(texts), dtype=np.float64)
         # Long dot products are summed in another order by more threads.
         with threadpool_limits(1):
-            self.C_ = choose_strength(x, y, list(folds(y, groups, self.seed)))
+            self.C_ = choose_strength(x, y, list(folds(y, groups, self.seed)), self.seed)
             self._model = logistic_regression(self.C_).fit(x, y)
         self.classes_ = classes
         return self
@@ -130,10 +143,9 @@ def probabilities(model: OneVsRestClassifier, x: csr_matrix) -> NDArray[np.float
     return np.asarray(model.predict_proba(x), dtype=np.float64)
 
 
-def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[Fold]) -> float:
+def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[Fold], seed: int) -> float:
     """Choose the inverse penalty by held-out log loss, downhill from 1; 1 where there is no fold."""
-    # Texts stand class by class: evenly spaced ones are of all classes.
-    known = [at[:: -(-len(at) // LEARNT)] for at in (np.flatnonzero(fold.fit) for fold in splits)]
+    known = [np.flatnonzero(fold.fit)[some(y[fold.fit], LEARNT, "penalty", seed)] for fold in splits]
 
     @functools.cache
     def loss(at: int) -> float:

@@ -24,33 +24,18 @@ import pyarrow.parquet as pq
 from . import streams
 from .errors import UserError
 from .records import Record, digest, file_digest
+from .settings import TextsSpec
+from .split import is_test
 
 TABLES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")
 
 PLAIN = (".txt", ".md", ".text")
 
 
-class TextsSpec(Record):
-    """Which files, and which of their columns.
-
-    group: column of what texts have in common, say a prompt or an author, so that they must stand on one side of a
-    split; None where each text stands for itself.
-    """
-
-    paths: tuple[str, ...]
-    text: str = "text"
-    label: str = "label"
-    group: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Names of the files, without their folders."""
-        return "texts:" + ",".join(Path(path).name for path in self.paths)
-
-    def identity(self) -> dict[str, Any]:
-        """Return what determines the texts, as JSON: the files' bytes and labels, and the columns."""
-        names = [[given, relative.as_posix(), file_digest(path)] for given, relative, path in _files(self)]
-        return {"texts": names, "columns": [self.text, self.label, self.group]}
+def identity(spec: TextsSpec) -> dict[str, Any]:
+    """Return what determines the texts, as JSON: the files' bytes and labels, and the columns."""
+    names = [[given, relative.as_posix(), file_digest(path)] for given, relative, path in _files(spec)]
+    return {"texts": names, "columns": [spec.text, spec.label, spec.group]}
 
 
 class TextsMeta(Record):
@@ -98,13 +83,9 @@ class Given(NamedTuple):
 
 
 def _sides(labels: Sequence[str], prompts: Sequence[int], test_every: int) -> dict[str, tuple[int, int]]:
-    tested = Counter(label for label, prompt in zip(labels, prompts, strict=True) if _is_test(prompt, test_every))
+    tested = Counter(label for label, prompt in zip(labels, prompts, strict=True) if is_test(prompt, test_every))
     total = Counter(labels)
     return {label: (total[label] - tested[label], tested[label]) for label in sorted(total)}
-
-
-def _is_test(prompt: Any, test_every: int) -> Any:
-    return prompt % test_every == test_every - 1
 
 
 def balanced(sides: Mapping[str, tuple[int, int]], test_every: int, limit: int | None = None) -> int:
@@ -140,7 +121,7 @@ def read(spec: TextsSpec, test_every: int) -> Given:
         found = ", ".join(sorted(set(labels))) or "none"
         raise UserError(f"two labels at least are needed, found: {found}\n  --label-column names their column")
     plain = [" ".join(text.split()) for text in texts]
-    tested = [_is_test(prompt, test_every) for prompt in prompts]
+    tested = [is_test(prompt, test_every) for prompt in prompts]
     known = {text for text, test in zip(plain, tested, strict=True) if not test}
     kept = [i for i, test in enumerate(tested) if not (test and plain[i] in known)]
     return Given(
@@ -167,7 +148,7 @@ def select(corpus: Path, label: str, texts: int, test_every: int, seed: int) -> 
     table = pq.read_table(corpus / "texts.parquet", filters=[("label", "==", label)])
     prompts = table["prompt"].to_numpy()
     order = streams.permutation(len(table), "texts", label, seed)
-    test = _is_test(prompts[order], test_every)
+    test = is_test(prompts[order], test_every)
     tested = texts // test_every
     chosen = np.sort(np.concatenate([order[~test][: texts - tested], order[test][:tested]]))
     return sample_table(chosen, prompts[chosen], table["text"].take(chosen).to_pylist())

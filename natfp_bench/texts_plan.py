@@ -9,9 +9,8 @@ from pathlib import Path
 from . import texts
 from .errors import UserError
 from .plan import Plan, Variant, overlaid
-from .settings import SourceSpec
+from .settings import SourceSpec, TextsSpec
 from .spec import Factor, Task
-from .texts import TextsSpec
 from .yaml_source import scalar
 
 SECTIONS = ("analysis", "split")

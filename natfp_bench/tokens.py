@@ -56,7 +56,7 @@ class Reader(NamedTuple):
 
 
 def reader(folder: Path, meta: Mapping[str, Any]) -> Reader:
-    """Read a model's tokenizer; where its meta tells no begin and end, one token of ours is both."""
+    """Read the tokenizer of a model or corpus; where its meta tells no begin and end, one token of ours is both."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if "begin" in meta:
         return Reader(tokenizer, meta["begin"], meta["end"])

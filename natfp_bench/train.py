@@ -27,9 +27,10 @@ from torch import Tensor
 
 from . import model as models
 from . import optimizers, streams
+from .corpus import Document
 from .records import Record
 from .settings import ServeSpec, Settings
-from .tokens import END, Progress, load_tokenizer, no_progress, read_blocks, read_heldout
+from .tokens import Progress, Reader, no_progress, read_blocks, read_heldout, reader
 
 CHECKPOINTS = 8
 """Checkpoints of a run: what a kill costs is at most this fraction of the training."""
@@ -116,7 +117,7 @@ def train(
     first = min(settings.unique_blocks, len(blocks) - settings.finetune_steps * batch)
     order = data_order(first, settings.steps * batch, seed, "data_order", settings.seeds.data_order)
     order = order[: settings.stop_step * batch]
-    end = load_tokenizer(corpus / "tokenizer.json").token_to_id(END)
+    end = reader(corpus, {}).end
 
     if tuning:
         if start is None:
@@ -150,7 +151,7 @@ def train(
         _save(state, folder / STATE)
     (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
     if reason is None:
-        _write_heldout(model, corpus, folder, settings.model.context, end, device)
+        write_heldout(model, reader(corpus, {}), read_heldout(corpus), folder, settings.model.context, device)
     return TrainMeta(
         status="diverged" if reason else "ok",
         reason=reason,
@@ -285,18 +286,25 @@ def _restore(state: _State, path: Path) -> bool:
     return True
 
 
-def _write_heldout(
-    model: torch.nn.Module, corpus: Path, folder: Path, context: int, end: int, device: torch.device
+def write_heldout(
+    model: torch.nn.Module,
+    reader: Reader,
+    documents: Sequence[Document],
+    folder: Path,
+    context: int,
+    device: torch.device,
+    progress: Progress = no_progress,
 ) -> None:
-    """Score the held-out documents, ends included: bits under the model beside true bits and bytes."""
-    tokenizer = load_tokenizer(corpus / "tokenizer.json")
-    documents = read_heldout(corpus)
-    ids = [tokenizer.encode(doc.text, add_special_tokens=False).ids for doc in documents]
-    bits = [document_bits(model, [end, *row, end], context, device) for row in ids]
+    """Write `heldout.parquet`: bits of each held-out document under a model, ends included, true bits, and bytes."""
+    bits = []
+    for number, document in enumerate(documents, 1):
+        ids = reader.tokenizer.encode(document.text, add_special_tokens=False).ids
+        bits.append(document_bits(model, [reader.begin, *ids, reader.end], context, device))
+        progress(number, len(documents), "documents")
     columns = {
         "bits": bits,
-        "true_bits": pa.array([doc.bits for doc in documents], pa.float64()),
-        "bytes": [len(doc.text.encode()) for doc in documents],
+        "true_bits": pa.array([document.bits for document in documents], pa.float64()),
+        "bytes": [len(document.text.encode()) for document in documents],
     }
     pq.write_table(pa.table(columns), folder / "heldout.parquet")
 

@@ -17,8 +17,8 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ORDER = """
-    errors records streams resources environment yaml_source chronicle settings spec texts source plan texts_plan
-    corpus tokens model optimizers train checkpoint sample backend parity split words transforms byte_ngrams
+    errors records streams resources environment yaml_source chronicle settings spec source plan split texts
+    texts_plan corpus tokens model optimizers train checkpoint sample backend parity words transforms byte_ngrams
     registry attribute text_classifier neural_text metrics planted checks ceiling discrimination identification
     replication fingerprint study results store keys engine conformance jobs stages resolve evidence fixed_texts
     scoring analysis pipeline given_texts identify overview boards submission regress_reference regress leaderboard

@@ -12,22 +12,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
-from test_baselines import build
+from test_baselines import NAMES, build
 
 from natfp_bench import registry
 from natfp_bench.errors import AttributorError
-from natfp_bench.text_classifier import FOLDS, LogLinear, folds
+from natfp_bench.text_classifier import FOLDS, LogLinear, folds, some
 
-TEXT_READERS = [
-    "unigram",
-    "char_ngram",
-    "word_ngram",
-    "naive_bayes",
-    "ngram_lm",
-    "stylometry",
-    "compression",
-    "ensemble",
-]
+TEXT_READERS = [name for name in NAMES if name != "majority"]
 
 
 def module(name, part=""):
@@ -106,6 +97,19 @@ def test_folds_hold_whole_groups_out_and_keep_every_class():
     assert sum(fold.held for fold in found).tolist() == [1] * 200
     assert not list(folds(np.array([0, 0, 1, 1]), [0, 0, 1, 1], seed=1))  # a class would be lost
     assert not list(folds(y, [0] * 200, seed=1))
+
+
+def test_some_texts_are_of_every_class_in_its_share():
+    y = np.array([0] * 600 + [1] * 300 + [2] * 3)
+    chosen = some(y, 90, "tests")
+    assert len(set(chosen.tolist())) == 90
+    assert (np.diff(chosen) > 0).all()
+    assert np.abs(np.bincount(y[chosen], minlength=3) - [60, 30, 1]).max() <= 1
+    assert np.unique(y[some(y, 3, "tests")]).tolist() == [0, 1, 2]
+    assert some(y, 5000, "tests").tolist() == list(range(903))
+    # Classes in turn: every second text would be of one class alone.
+    turns = np.arange(1000) % 2
+    assert abs(int(turns[some(turns, 500, "tests")].sum()) - 250) <= 1
 
 
 # ngram_lm

@@ -19,6 +19,7 @@ from natfp_bench.settings import (
     SamplingSpec,
     ScheduleSpec,
     Settings,
+    SourceSpec,
     TokenizerSpec,
 )
 from natfp_bench.spec import AnalysisSpec, SplitSpec
@@ -281,3 +282,13 @@ def test_a_task_file_elsewhere_is_the_same_task(tmp_path: Path) -> None:
     copy = tmp_path / "seed_id.yaml"
     copy.write_bytes((resources.tasks() / "seed_id.yaml").read_bytes())
     assert plan_file(copy, "smoke") == make_plan("seed_id", "smoke")
+
+
+def test_more_rows_of_a_backend_are_another_block() -> None:
+    """A backend's last block has no more rows than were wanted, so a larger run must not take it for its own."""
+    settings = next(iter(make_plan("null_id", "smoke").variants)).settings
+    served = settings.model_copy(update={"source": SourceSpec(kind="lm_eval", model="hf")})
+    few, more = (keys.sample_keys(served, 0, texts, "m") for texts in (140, 250))
+    assert [len(few), len(more)] == [2, 3]
+    assert few[0] == more[0]
+    assert few[1] != more[1]

@@ -18,6 +18,7 @@ import pytest
 
 from natfp_bench import store as stores
 from natfp_bench.errors import AttributorError, StoreError
+from natfp_bench.records import file_digest
 from natfp_bench.store import Entry, Store
 
 KEY = "ab" * 32
@@ -137,6 +138,21 @@ def test_processes_that_find_one_entry_damaged_remake_it_once(store: Store, tmp_
     assert [process.wait(30) for process in processes] == [0, 0, 0]
     assert (tmp_path / "log").read_text() == "built\n"
     assert len(list((store.root / "damaged").iterdir())) == 1
+
+
+def test_an_entry_that_another_process_sets_aside_while_it_is_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.make("model", KEY, "", write()).folder
+    other = Store(store.root)
+
+    def gone_meanwhile(path: Path) -> str:
+        if folder.exists():
+            folder.rename(tmp_path / "aside")
+        return file_digest(path)
+
+    monkeypatch.setattr(stores, "file_digest", gone_meanwhile)
+    assert other.open("model", KEY) is None
 
 
 def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:

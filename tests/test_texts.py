@@ -18,7 +18,7 @@ import pytest
 
 from natfp_bench import results, texts
 from natfp_bench.errors import UserError
-from natfp_bench.texts import TextsSpec
+from natfp_bench.settings import TextsSpec
 from natfp_bench.texts_plan import make_texts_plan
 
 Natfp = Callable[..., tuple[int, str, str]]
@@ -207,6 +207,7 @@ def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Pat
     assert "warning: 2 test texts stood in training too" in " ".join(err.split())
     assert "[red]ann" in out
     (path,) = results.find([tmp_path / "out"])
+    assert results.read(path).corpus.copies == 2
     (score,) = [one for one in results.read(path).scores if one.attributor.name == "naive_bayes"]
     assert score.metrics["accuracy"].value > 0.9
     (tmp_path / "ask.txt").write_text(" ".join(draw.choice(words["[red]ann"], 12)))

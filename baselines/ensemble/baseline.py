@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from natfp_bench import registry, resources, streams
+from natfp_bench import registry, resources
 from natfp_bench.errors import AttributorError
-from natfp_bench.text_classifier import LogLinear, folds
+from natfp_bench.text_classifier import LogLinear, folds, some
 
 MEMBERS = {"ngram_lm": "1", "naive_bayes": "1"}
 """Bundled baselines, with the version that each must have: what they answer is part of what this one answers."""
@@ -34,13 +34,11 @@ class Ensemble:
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
         """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
         classes, y = np.unique(np.asarray(labels), return_inverse=True)
-        group = np.unique(np.arange(len(y)) if groups is None else groups, return_inverse=True)[1]
-        lot = streams.permutation(int(group.max()) + 1, "ensemble", self.seed)[group]
+        group = np.arange(len(y)) if groups is None else np.asarray(groups)
         frequencies = np.bincount(y) / len(y)
         scores, truth = [np.empty((0, len(classes), len(MEMBERS)))], [np.empty(0, np.int64)]
         for fit, held in folds(y, groups, self.seed):
-            known = np.flatnonzero(fit)
-            known = known[np.argsort(lot[known], kind="stable")[:LEARNT]]
+            known = np.flatnonzero(fit)[some(y[fit], LEARNT, "ensemble", self.seed)]
             members = self._fitted([texts[i] for i in known], np.asarray(labels)[known], group[known])
             scores.append(evidence(members, [texts[i] for i in np.flatnonzero(held)], frequencies))
             truth.append(y[held])
