@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +16,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from . import __version__, fixed_texts, keys, results
+from . import __version__, results
 from .errors import UserError
 from .evidence import SampleTotals
 from .markdown import escape, grid
 from .plan import cut_to
+from .result_texts import remake, sample_keys, settings_of
 from .results import Result, VariantResult
 from .scoring import PREDICTIONS
-from .settings import Settings
 from .split import UNSEEN_PROMPT, UNSEEN_REPLICATE
 from .store import Store
 from .tokens import first_bytes
@@ -68,17 +66,6 @@ class Exported:
     result: Result
     predictions: pa.Table
     texts: pa.Table
-
-
-def find_result(given: Path) -> Path:
-    """Find the one `result.json` of a file or folder; raises UserError where there is none, or several."""
-    found = results.find([given])
-    if not found:
-        raise UserError(f"no result in {given}\n  natfp-bench run --task seed_id   makes one")
-    if len(found) > 1:
-        listed = "\n  ".join(str(path) for path in found[:5])
-        raise UserError(f"{given} holds {len(found)} results, and this takes one of them:\n  {listed}")
-    return found[0]
 
 
 def read_predictions(path: Path) -> pa.Table:
@@ -132,70 +119,21 @@ def gather(path: Path, store: Store) -> Exported:
         tests.setdefault(variant, set()).add(row)
     # A variant that diverged has no test texts.
     kept = [variant for variant in result.variants if variant.name in tests]
-    tables = _samples(path, result, kept, store)
+    texts = result.samples.per_variant if result.samples else 0
+    tables = [
+        pa.concat_tables(
+            [pq.read_table(store.require("sample", key).folder / "samples.parquet") for key in wanted]
+        ).slice(0, texts)
+        for wanted in sample_keys(result, kept, store)
+    ]
     if not result.samples or SampleTotals.of(tables).digest != result.samples.digest:
         raise UserError(
             f"{path}: the texts in the store {store.root} are not those of this result\n"
             f"  {remake(result)}   gives a result of those"
         )
-    size = cut_to(result.factor.fields, _settings(path, kept[0]))
+    size = cut_to(result.factor.fields, settings_of(kept[0]))
     parts = [_part(of, table, tests[of.name], size) for of, table in zip(kept, tables, strict=True)]
     return Exported(result, predictions, pa.concat_tables(parts))
-
-
-def remake(result: Result) -> str:
-    """Name the command that makes a result's texts again: the one that made them, if it is known."""
-    if result.run.command:
-        return shlex.join(result.run.command)
-    if {of.source for of in result.variants} == {"texts"}:
-        return "natfp-bench run --texts FILES"
-    command = ["natfp-bench", "run", "--task", result.task.name]
-    if result.fixed_texts:
-        return shlex.join([*command, "--fixed-texts"])
-    command += ["--preset", result.preset]
-    for name, value in result.overrides.items():
-        command += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
-    if result.seed:
-        command += ["--seed", str(result.seed)]
-    if result.samples and result.samples.per_variant != result.variants[0].settings["sampling"]["texts"]:
-        command += ["--limit", str(result.samples.per_variant)]
-    return shlex.join(command)
-
-
-def _settings(path: Path, variant: VariantResult) -> Settings:
-    try:
-        return Settings.model_validate_json(json.dumps(variant.settings))
-    except ValidationError as error:
-        raise UserError(
-            f"{path}: settings of another version ({error.errors()[0]['msg']})\n  use the version that wrote it"
-        ) from None
-
-
-def _samples(path: Path, result: Result, kept: Sequence[VariantResult], store: Store) -> list[pa.Table]:
-    """Sample sets of some variants; raises UserError where the store lacks any."""
-    texts = result.samples.per_variant if result.samples else 0
-    if result.fixed_texts:
-        plan = fixed_texts.make_fixed_plan(result.task.name)
-        if plan.fixed_texts != result.fixed_texts:
-            raise UserError(
-                f"the fixed texts of {result.task.name} have changed since this result\n"
-                f"  {remake(result)}   gives a result of those of now"
-            )
-        installed = {of.variant.name: of.samples for of in fixed_texts.install(plan, store)}
-        wanted = {variant.name: installed[variant.name] for variant in kept}
-    else:
-        wanted = {of.name: tuple(keys.sample_keys(_settings(path, of), result.seed, texts, of.key)) for of in kept}
-    entries = {name: [store.open("sample", key) for key in of] for name, of in wanted.items()}
-    lacking = [name for name, found in entries.items() if None in found]
-    if lacking:
-        raise UserError(
-            f"the texts of {', '.join(lacking)} are not in the store {store.root}\n"
-            f"  {remake(result)}   makes them again; --store names another store"
-        )
-    return [
-        pa.concat_tables([pq.read_table(entry.folder / "samples.parquet") for entry in found if entry]).slice(0, texts)
-        for found in entries.values()
-    ]
 
 
 def _part(of: VariantResult, table: pa.Table, tests: set[int], size: int | None) -> pa.Table:

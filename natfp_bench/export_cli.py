@@ -26,7 +26,7 @@ def export(
 ) -> None:
     """Write the texts of a result for other tools: a table, a data set, or questions to any language model."""
     from . import export as texts
-    from . import lm_eval_export
+    from . import lm_eval_export, result_texts
     from .console import stderr
     from .store import Store, default_root, storage_faults
 
@@ -34,7 +34,7 @@ def export(
         raise unknown("format", format_, FORMATS)
     if format_ != "lm-eval" and (limit or shots):
         raise UserError("--limit and --shots shape questions\n  they go with --format lm-eval")
-    path = texts.find_result(result)
+    path = result_texts.find_result(result)
     errors = stderr()
     opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
     found = texts.gather(path, opened)
@@ -63,8 +63,8 @@ def import_lm_eval(
 ) -> None:
     """Score a language model on the questions of an export, and put it on the leaderboard."""
     from . import boards, console, pipeline
-    from .export import find_result
     from .lm_eval_import import import_output
+    from .result_texts import find_result
     from .sheets import board_sheet
 
     path = find_result(result)

@@ -7,7 +7,6 @@ the verdict's power rests on, fits without each class in turn, is kept in the st
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import safetensors.numpy
 from pydantic import Field
 
-from . import fixed_texts, keys, metrics, registry, results, scoring, split
-from .attribute import attribute
-from .byte_ngrams import ByteNgrams
-from .engine import Context, Engine, Job, Outcome, Watch
+from . import fixed_texts, keys, metrics, registry, results, scoring
+from .engine import Engine, Job, Outcome, Watch
 from .errors import UserError
 from .given_texts import GivenText
-from .identification import ALPHA, Calibration, Held, Power, Seen, calibrating, outside_p, smallest_p
-from .jobs import Labelled
+from .identification import ALPHA, Calibration, Held, Seen, calibrating, outside_p, smallest_p
+from .identify_jobs import Measure, Noticed, Refit, Tests, prior_of
 from .metrics import Ints
 from .plan import Plan, Target, make_plan
 from .records import Record, canonical_json
 from .registry import Baseline
+from .result_texts import find_result, remake, sample_keys
 from .results import AttributorId, Result
 from .store import Store, Warn
 from .texts_plan import plan_of_labels
@@ -68,20 +65,6 @@ class Accuracy(Record):
     accuracy: float
     temperature: float
     smallest_p: float = Field(description="no p-value of so many texts can be smaller")
-
-
-class Noticed(Record):
-    """What the p-value finds of a class that the attributor did not learn, from bundles of `size` of its texts.
-
-    auroc: against held-out bundles of the classes learnt. detected, false_alarms: p below 0.05 of its bundles, and of
-    theirs.
-    """
-
-    left_out: str
-    size: int
-    auroc: float
-    detected: float
-    false_alarms: float
 
 
 class Identification(Record):
@@ -129,43 +112,6 @@ class Source:
         return Tests.of(self.store, self.labels, self.samples, self.plan)
 
 
-@dataclass(frozen=True)
-class Tests:
-    """Test texts, variant after variant: the class of each, its prompt, and its length in characters, (texts,) each."""
-
-    __test__ = False  # no test case, whatever pytest makes of the name
-
-    label: Ints
-    prompts: Ints
-    lengths: Ints
-
-    @staticmethod
-    def of(store: Store, labels: Sequence[str], samples: Sequence[Sequence[str]], plan: Plan | Labelled) -> Tests:
-        """Look at the test texts of labelled sample sets, as a plan or a job has them split and cut."""
-        classes, found = sorted(set(labels)), list[tuple[Ints, Ints, Ints]]()
-        for label, of in zip(labels, samples, strict=True):
-            texts, prompts = _read(store, of, plan.texts, plan.cut)
-            test = split.test_rows(prompts, plan.split)
-            lengths = np.array([len(text) for text in texts], dtype=np.int64)
-            found.append((np.full(int(test.sum()), classes.index(label)), prompts[test], lengths[test]))
-        return Tests(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-
-class Refit(Labelled):
-    """Fit an attributor on all classes but one, or on all, and let it answer for all test texts and for given ones."""
-
-    left_out: str | None
-    given: tuple[str, ...]
-
-
-class Measure(Labelled):
-    """Measure what is noticed of a class that a fit, kept as a study, has not seen, from bundles of some sizes."""
-
-    left_out: str
-    fit: str
-    sizes: tuple[int, ...]
-
-
 def open_source(
     path: Path, target: Target, root: Path, *, include: Sequence[Path] = (), warn: Warn = lambda _: None
 ) -> Source:
@@ -173,34 +119,20 @@ def open_source(
 
     Raises UserError where there is none or several, where the task has changed since, or where texts are gone.
     """
-    found = results.find([path])
-    if len(found) != 1:
-        what = f"{len(found)} results lie below {path}" if found else f"no result.json in {path}"
-        named = f"name one of them: {found[-1]}" if found else "natfp-bench run --task seed_id   makes one"
-        raise UserError(f"{what}\n  {named}")
-    result = results.read(found[0])
+    found = find_result(path)
+    result = results.read(found)
     kept = [index for index, variant in enumerate(result.variants) if variant.status == "ok"]
     plan = _plan(result, include)
     if plan.fixed_texts is None and not (root / "store.json").is_file():
-        raise UserError(f"no store at {root}\n  --store names the one of the run; {_again(result, plan, root)}")
+        raise UserError(
+            f"no store at {root}\n  --store names the one of the run; {remake(result)}   makes its texts again"
+        )
     store = Store(root, warn)
-    if plan.fixed_texts:
-        samples = [of.samples for of in fixed_texts.install(plan, store)]
-    else:
-        samples = [
-            tuple(keys.sample_keys(variant.settings, plan.seed, plan.texts, of.key))
-            for variant, of in zip(plan.variants, result.variants, strict=True)
-        ]
-    for index in kept:
-        if any(store.open("sample", key) is None for key in samples[index]):
-            raise UserError(
-                f"the texts of {result.variants[index].name} are not in the store {store.root}\n"
-                f"  --store names the one of the run; {_again(result, plan, root)}"
-            )
+    samples = sample_keys(result, [result.variants[index] for index in kept], store, include=include)
     labels = tuple(scoring.label(plan.variants[index], target) for index in kept)
     if len(set(labels)) < 2:
-        raise UserError(f"{found[0]}: there are no two {target}s with texts to choose between")
-    return Source(result, found[0].parent, plan, store, target, labels, tuple(samples[index] for index in kept))
+        raise UserError(f"{found}: there are no two {target}s with texts to choose between")
+    return Source(result, found.parent, plan, store, target, labels, tuple(samples))
 
 
 def _plan(result: Result, include: Sequence[Path]) -> Plan:
@@ -226,19 +158,6 @@ def _plan(result: Result, include: Sequence[Path]) -> Plan:
             f"  natfp-bench run --task {name} --preset {result.preset}   makes one of what they are now"
         )
     return plan
-
-
-def _again(result: Result, plan: Plan, root: Path) -> str:
-    """Say the command that makes a result's texts again."""
-    if result.variants[0].source == "texts":
-        return f"to make them again:\n  {shlex.join(result.run.command or ('natfp-bench', 'run', '--texts', 'FILES'))}"
-    command = ["natfp-bench", "run", "--task", result.task.name, "--preset", result.preset]
-    command += ["--seed", str(result.seed)] if result.seed else []
-    if plan.texts < plan.variants[0].settings.sampling.texts:
-        command += ["--limit", str(plan.texts)]
-    for path, value in result.overrides.items():
-        command += ["--set", f"{path}={value if isinstance(value, str) else canonical_json(value)}"]
-    return f"to make them again:\n  {shlex.join([*command, '--store', str(root)])}"
 
 
 def choose(source: Source) -> Baseline:
@@ -294,7 +213,7 @@ def identify(
     label = tests.label
     asked = Seen(whole.proba[len(label) :], whole.familiarity[len(label) :])
     held = Held(
-        whole.take(np.arange(len(label))), label, calibrating(tests.prompts, seed), _prior(source.labels, classes)
+        whole.take(np.arange(len(label))), label, calibrating(tests.prompts, seed), prior_of(source.labels, classes)
     )
 
     sizes = sorted({1, n})
@@ -324,12 +243,6 @@ def identify(
         power=tuple(power),
         notes=tuple(_notes(source, texts, tests.lengths, calibrated[n], held)),
     )
-
-
-def _prior(labels: Sequence[str], classes: Sequence[str]) -> metrics.Floats:
-    """Share of each class in the training texts: every variant, labelled so, has as many."""
-    counts = np.array([labels.count(name) for name in classes], dtype=np.float64)
-    return np.asarray(counts / counts.sum())
 
 
 def _verdicts(held: Held, asked: Seen, by: Calibration, classes: Sequence[str], seed: int) -> list[Verdict]:
@@ -419,7 +332,9 @@ def _refit(source: Source, baseline: Baseline, left_out: str | None, given: tupl
     label = f"fit {baseline.name} to all" if left_out is None else f"fit {baseline.name} without {left_out}"
     same = _labelled(source, baseline, "identify", label, left_out=left_out)
     order = Refit(left_out=left_out, given=given, **same)
-    return Job(name=label, stage="study", call="natfp_bench.identify:refit", payload=order, limits=baseline.card.limits)
+    return Job(
+        name=label, stage="study", call="natfp_bench.identify_jobs:refit", payload=order, limits=baseline.card.limits
+    )
 
 
 def _measure(source: Source, fit: Job, sizes: tuple[int, ...]) -> Job:
@@ -427,63 +342,4 @@ def _measure(source: Source, fit: Job, sizes: tuple[int, ...]) -> Job:
     label = f"is {name} noticed?"
     same = _labelled(source, fit.payload.baseline, "power", label, fit=key, sizes=list(sizes))
     order = Measure(left_out=name, fit=key, sizes=sizes, **same)
-    return Job(name=label, stage="study", call="natfp_bench.identify:measure", payload=order)
-
-
-def refit(job: Refit, context: Context) -> tuple[metrics.Floats, metrics.Floats] | None:
-    """Do a job, in a worker: a fit to all classes returns what is seen of texts, any other keeps it in the store."""
-    store = Store(Path(job.store), context.warn)
-    if job.left_out is None:
-        seen = _seen(job, store)
-        return seen.proba, seen.familiarity
-
-    def keep(folder: Path) -> dict[str, Any]:
-        seen = _seen(job, store)
-        safetensors.numpy.save_file({"proba": seen.proba, "familiarity": seen.familiarity}, folder / "seen.safetensors")
-        return {}
-
-    store.make(job.kind, job.key, job.label, keep)
-    return None
-
-
-def measure(job: Measure, context: Context) -> None:
-    """Do a job, in a worker: keep in the store what is noticed of the class that was left out."""
-    store = Store(Path(job.store), context.warn)
-
-    def keep(folder: Path) -> dict[str, Any]:
-        seen = Seen(**safetensors.numpy.load_file(store.require("study", job.fit).folder / "seen.safetensors"))
-        classes = sorted(set(job.labels))
-        others = [name for name in classes if name != job.left_out]
-        tests = Tests.of(store, job.labels, job.samples, job)
-        # The class that was left out is none of those known.
-        known = np.array([others.index(name) if name in others else -1 for name in classes])
-        held = Held(seen, known[tests.label], calibrating(tests.prompts, job.seed), _prior(job.labels, others))
-        found = [Noticed(left_out=job.left_out, **vars(Power.of(held, size, job.seed))) for size in job.sizes]
-        (folder / "study.json").write_text(canonical_json(found))
-        return {}
-
-    store.make(job.kind, job.key, job.label, keep)
-
-
-def _seen(job: Refit, store: Store) -> Seen:
-    """Fit, and answer for the test texts of all variants, one behind another, and for the given ones."""
-    train, labels, groups, asked = list[str](), list[str](), list[int](), list[str]()
-    for label, of in zip(job.labels, job.samples, strict=True):
-        texts, prompts = _read(store, of, job.texts, job.cut)
-        test = split.test_rows(prompts, job.split)
-        asked += [text for text, out in zip(texts, test, strict=True) if out]
-        if label != job.left_out:
-            known = [text for text, out in zip(texts, test, strict=True) if not out]
-            train, labels, groups = train + known, labels + [label] * len(known), groups + prompts[~test].tolist()
-    asked += job.given
-    found = attribute(lambda seed: registry.build(job.baseline, seed), job.seed, train, labels, groups, asked)
-    return Seen(found.proba, ByteNgrams(train).familiarity(asked))
-
-
-def _read(store: Store, samples: Sequence[str], texts: int, cut: int | None) -> tuple[list[str], Ints]:
-    """Read the texts of a sample set, each cut to so many bytes, and their prompts, (texts,)."""
-    paths = [store.require("sample", key).folder / "samples.parquet" for key in samples]
-    table = pa.concat_tables([pq.read_table(path, columns=["text", "prompt"]) for path in paths]).slice(0, texts)
-    whole = table["text"].to_pylist()
-    read = whole if cut is None else [first_bytes(text, cut) for text in whole]
-    return read, table["prompt"].to_numpy().astype(np.int64)
+    return Job(name=label, stage="study", call="natfp_bench.identify_jobs:measure", payload=order)

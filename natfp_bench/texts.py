@@ -7,29 +7,23 @@ files, or a folder for each label with a file for each text. `LABEL=PATH` gives 
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import streams
+from . import streams, text_files
 from .errors import UserError
 from .records import Record, digest, file_digest
 from .settings import TextsSpec
 from .split import is_test
 
-TABLES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")
-
-PLAIN = (".txt", ".md", ".text")
+HINT = "--text-column, --label-column and --group-column name them"
 
 
 def identity(spec: TextsSpec) -> dict[str, Any]:
@@ -185,34 +179,19 @@ def _label(named: str) -> tuple[str | None, Path]:
 
 def _rows(spec: TextsSpec) -> Iterator[Row]:
     for given, relative, path in _files(spec):
-        ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-        kind = ending.removesuffix(".gz").lower()
-        try:
-            if kind in TABLES:
-                yield from _table(path, kind, given, spec)
-            elif kind in PLAIN or not kind:
-                yield from _plain(path, relative, given)
-            else:
-                known = ", ".join((*TABLES, *PLAIN))
-                raise UserError(f"{path}: no kind of file that is known ({known}, and .gz of them)")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x})\n  iconv -t UTF-8 converts it"
-            ) from None
-        except (OSError, EOFError, pa.ArrowInvalid, csv.Error) as error:
-            raise UserError(f"{path}: cannot be read ({next(iter(str(error).splitlines()), error)})") from None
-
-
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+        kind = text_files.ending(path)
+        if kind in text_files.TABLES:
+            yield from _table(path, given, spec)
+        elif kind in text_files.PLAIN or not kind:
+            yield from _plain(path, relative, given)
+        else:
+            known = ", ".join((*text_files.TABLES, *text_files.PLAIN))
+            raise UserError(f"{path}: a file of an unknown format\n  known are {known}, and .gz of them")
 
 
 def _plain(path: Path, relative: Path, given: str | None) -> Iterator[Row]:
     """A file in a folder of its label is one text; any other is its label's texts, parted by blank lines."""
-    with _open(path) as file:
-        whole = file.read().replace("\r\n", "\n")
+    whole = text_files.decoded(text_files.content(path), str(path))
     if given is None and len(relative.parts) > 1:
         yield Row(relative.parts[0], whole, None)
         return
@@ -220,70 +199,8 @@ def _plain(path: Path, relative: Path, given: str | None) -> Iterator[Row]:
     yield from (Row(label, part.strip(), None) for part in re.split(r"\n\s*\n", whole))
 
 
-def _table(path: Path, kind: str, given: str | None, spec: TextsSpec) -> Iterator[Row]:
-    for where, record in _records(path, kind):
-        wanted = [spec.text, *([] if given else [spec.label]), *([spec.group] if spec.group else [])]
-        if lacking := [name for name in wanted if name not in record]:
-            has = ", ".join(map(repr, record)) or "none"
-            raise UserError(
-                f"{where}: no column {' and no column '.join(map(repr, lacking))} (columns: {has})\n"
-                "  --text-column, --label-column and --group-column name them"
-            )
-        text = record[spec.text]
-        if not isinstance(text, str):
-            raise UserError(f"{where}: {spec.text!r} is no text ({text!r:.60})")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{where}: the text holds half a surrogate pair, which is no character") from None
-        yield Row(given or str(record[spec.label]), text, str(record[spec.group]) if spec.group else None)
-
-
-def _records(path: Path, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Records of a file, each with its place."""
-    if kind == ".parquet":
-        for number, record in enumerate(pq.read_table(path).to_pylist(), 1):
-            yield f"{path}, row {number}", record
-        return
-    with _open(path) as file:
-        if kind == ".json":
-            yield from _json(path, file)
-        elif kind == ".jsonl":
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield f"{path}:{number}", _object(line, f"{path}:{number}")
-        else:
-            csv.field_size_limit(sys.maxsize)
-            reader = csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
-            for record in reader:
-                yield f"{path}:{reader.line_num}", {k: v for k, v in record.items() if k is not None}
-
-
-def _object(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: no JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{where}: no JSON object")
-    return found
-
-
-def _json(path: Path, file: IO[str]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """A list of objects, or an object that maps each label to a list of texts or of objects."""
-    try:
-        found = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no JSON ({error})") from None
-    lists = found.items() if isinstance(found, dict) else [(None, found)]
-    for label, listed in lists:
-        if not isinstance(listed, list):
-            raise UserError(f"{path}: neither a list of objects, nor lists of texts by label")
-        for number, item in enumerate(listed, 1):
-            record = {"text": item} if isinstance(item, str) else item
-            if not isinstance(record, dict):
-                raise UserError(f"{path}, item {number}: no object and no text")
-            # Collections of answers call the text a response, and hold those of one model in one file.
-            if "text" not in record and "response" in record:
-                record = {**record, "text": record["response"]}
-            yield f"{path}, item {number}", {"label": label if label is not None else path.stem, **record}
+def _table(path: Path, given: str | None, spec: TextsSpec) -> Iterator[Row]:
+    wanted = [spec.text, *([] if given else [spec.label]), *([spec.group] if spec.group else [])]
+    for place, record in text_files.rows(path, wanted, HINT):
+        label = given or str(record[spec.label])
+        yield Row(label, text_files.text_of(record, spec.text, place), str(record[spec.group]) if spec.group else None)

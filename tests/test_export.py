@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from natfp_bench import export, lm_eval_export, registry, results
+from natfp_bench import export, lm_eval_export, registry, result_texts, results
 from natfp_bench.errors import UserError
 from natfp_bench.export import Exported
 from natfp_bench.pipeline import run_plan
@@ -161,7 +161,7 @@ def test_texts_that_exist_already_are_exported_with_their_labels(bench: Any, tmp
     questions = asked(written(found, tmp_path / "q"))
     assert len(questions) == 10
     assert "2 authors, A and B, wrote" in questions[0]["query"]
-    assert export.remake(result) == "natfp-bench run --texts FILES"
+    assert result_texts.remake(result) == "natfp-bench run --texts FILES"
 
 
 # Questions of lm-eval.
@@ -314,13 +314,13 @@ def test_texts_that_are_gone_name_the_command_that_makes_them(seed_run: Any, tmp
 def test_the_command_is_the_one_that_was_given_or_one_that_does_the_same(seed_run: Any) -> None:
     result = seed_run[0]
     given = result.model_copy(update={"run": result.run.model_copy(update={"command": ("natfp-bench", "run", "a b")})})
-    assert export.remake(given) == "natfp-bench run 'a b'"
+    assert result_texts.remake(given) == "natfp-bench run 'a b'"
     fewer = result.samples.model_copy(update={"per_variant": 40})
     other = result.model_copy(update={"overrides": {"optimizer.lr": 0.5}, "seed": 3, "samples": fewer})
-    assert export.remake(other) == (
+    assert result_texts.remake(other) == (
         "natfp-bench run --task seed_id --preset smoke --set optimizer.lr=0.5 --seed 3 --limit 40"
     )
-    assert export.remake(other.model_copy(update={"fixed_texts": "0" * 64})) == (
+    assert result_texts.remake(other.model_copy(update={"fixed_texts": "0" * 64})) == (
         "natfp-bench run --task seed_id --fixed-texts"
     )
 

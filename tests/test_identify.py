@@ -212,7 +212,7 @@ def test_two_classes_have_no_power_to_measure(bench: Any, made: Made, tmp_path: 
     ("arguments", "said"),
     [
         (["--result", "nowhere"], ["no results at 'nowhere'"]),
-        (["--result", "."], ["no result.json in ."]),
+        (["--result", "."], ["no result in ."]),
         (["--target", "modle"], ["unknown target 'modle'", "instance"]),
         (["--baseline", "unigrm"], ["unknown baseline 'unigrm'", "did you mean: unigram"]),
         (["--baseline", "fast"], ["--baseline fast names", "takes one"]),
@@ -237,7 +237,7 @@ def test_several_results_are_one_too_many(ask: Any, made: Made, tmp_path: Path) 
         shutil.copy(made.folder / "result.json", tmp_path / "both" / name)
     code, _, err = ask("--result", "both", texts=["a text"])
     assert code == 2
-    assert "2 results lie below both" in err
+    assert "both holds 2 results, and this takes one of them" in err
     assert "both/b/result.json" in err
 
 

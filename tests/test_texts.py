@@ -135,15 +135,16 @@ def test_every_label_has_as_many_texts_on_both_sides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "columns", "said"),
     [
-        (b'{"text": "a"}\n', {}, r"x.jsonl:1: no column 'label' \(columns: 'text'\)\n.*--label-column"),
+        (b'{"text": "a"}\n', {}, r"x.jsonl:1: no column 'label' \(columns: text\)\n.*--label-column"),
         (b'{"a": "a", "b": 1}\n', {"text": "body", "group": "g"}, r"no column 'body' and no column 'label' and no"),
         (b'{"text": 3, "label": "a"}\n', {}, "'text' is no text"),
-        (b"{not json}\n", {}, "x.jsonl:1: no JSON"),
+        (b"{not json}\n", {}, "x.jsonl:1: no JSON object"),
         (b"[1]\n", {}, "x.jsonl:1: no JSON object"),
-        ('{"text": "gr\xfcn", "label": "a"}\n'.encode("latin-1"), {}, r"not UTF-8 text \(byte 0xfc\)"),
+        ('{"text": "gr\xfcn", "label": "a"}\n'.encode("latin-1"), {}, r"not UTF-8 text \(byte 0xfc at 12\)"),
         (b'{"text": "\\ud800", "label": "a"}\n', {}, "half a surrogate pair"),
         (b'{"text": "one", "label": "a"}\n' * 30, {}, "two labels at least are needed, found: a"),
-        (b"", {}, "two labels at least are needed, found: none"),
+        (b"", {}, "x.jsonl: the file is empty"),
+        (b"\n", {}, "two labels at least are needed, found: none"),
         (b'{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n', {}, r"label 'a' has 1 texts to train on"),
     ],
 )
@@ -160,8 +161,8 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
     for name, said in [
         ("none.jsonl", "no file"),
         ("empty", "an empty folder"),
-        ("x.docx", "no kind of file that is known"),
-        ("x.parquet", "cannot be read"),
+        ("x.docx", "a file of an unknown format"),
+        ("x.parquet", "no Parquet file, or a damaged one"),
     ]:
         with pytest.raises(UserError, match=said):
             make_texts_plan(TextsSpec(paths=(str(tmp_path / name),)))
