@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 
 # Tasks of both kinds, one that holds replicates out and one that does not, by all fast baselines.
 FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$folder/store" -o "$$folder/results"
-# Two processes, each with whole files: fixtures of a file are made once.
+# Two processes, each with whole files: what the tests of a file share is made once.
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
 

@@ -157,11 +157,12 @@ def plan_file(
     levels = _at_levels(task_record, task_source, chosen)
     if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):
         raise SpecError(faults)
-    if next(iter(levels.values())).settings.source.kind != "train":
-        # Only named ones are there to be had.
-        number = len(sources.replicates(next(iter(levels.values())).settings.source))
-        levels = {level: preset.model_copy(update={"replicates": number}) for level, preset in levels.items()}
     base = next(iter(levels.values()))
+    if base.settings.source.kind != "train":
+        # Only named ones are there to be had.
+        number = {"replicates": len(sources.replicates(base.settings.source))}
+        levels = {level: preset.model_copy(update=number) for level, preset in levels.items()}
+        base = base.model_copy(update=number)
     _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
     variants = _variants(task_record, levels)
