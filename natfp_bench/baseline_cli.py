@@ -36,14 +36,14 @@ def new(
 @app.command("check")
 def check(folder: Folder, as_json: Json = False) -> None:
     """Check that a baseline keeps the contract; exit code 1 where it does not."""
-    from . import api, console
+    from . import api, terminal
     from .conformance import check_all
     from .progress import Watcher
 
     baseline = _baseline(folder)
     engine = api.local_engine(1)
     try:
-        with Watcher(console.stderr()) as watch:
+        with Watcher(terminal.stderr()) as watch:
             report = check_all(baseline, engine, watch)
     finally:
         engine.close()
@@ -67,7 +67,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Check a baseline, score it on the fixed texts, write its results.json, and tell the rank that it would take."""
-    from . import api, console, registry, submission
+    from . import api, registry, submission, terminal
     from .conformance import check_all
     from .progress import Watcher
     from .store import Store, default_root
@@ -80,7 +80,7 @@ def submit(
         tasks = submission.tasks_with_texts([name for part in task or () for name in part.split(",") if name])
     else:
         tasks = submission.tasks_with_texts(list(claimed.scores))
-    errors = console.stderr()
+    errors = terminal.stderr()
     opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
     engine = api.local_engine(workers)
     try:
@@ -103,7 +103,7 @@ def submit(
         errors.print(f"wrote {submission.write(made, baseline.folder)}", markup=False)
     elif differing := submission.differences(made, claimed):
         for difference in differing:
-            console.error(errors, difference)
+            terminal.error(errors, difference)
         raise typer.Exit(1)
     else:
         errors.print(f"{compare} says the same", markup=False)
@@ -122,8 +122,8 @@ def _baseline(given: str) -> Baseline:
 
 
 def _print_report(report: Report) -> None:
-    from . import console
-    from .sheets import Sheet, printable
+    from . import terminal
+    from .cells import Sheet, printable
 
     rows = [
         (finding.check, "ok" if finding.ok else "FAILED", f"{finding.seconds:.1f}", finding.seen)
@@ -132,16 +132,17 @@ def _print_report(report: Report) -> None:
     rows += [(name, "not made", "", "") for name in report.unrun]
     title = f"{report.baseline}, version {report.version}: {len(report.findings)} checks, {len(report.failed)} failed"
     columns = ("check", "", "seconds", "seen")
-    console.print_sheet(console.stdout(), Sheet(title, columns, rows, right=("seconds",), loose=("seen",)))
+    terminal.print_sheet(terminal.stdout(), Sheet(title, columns, rows, right=("seconds",), loose=("seen",)))
     for finding in report.failed:
         message = f"{report.baseline} fails the check {finding.check}: {finding.seen}\n  {finding.mend}"
-        console.error(console.stderr(), printable(message))
+        terminal.error(terminal.stderr(), printable(message))
 
 
 def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> None:
-    from . import console
+    from . import terminal
+    from .cells import Sheet
     from .markdown import escape, grid
-    from .sheets import Sheet, interval, number
+    from .sheets import interval, number
 
     scores = [
         (task, score.split, interval(score.accuracy), interval(score.identifiability), interval(score.bits))
@@ -171,7 +172,7 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
             parts = (f"### {escape(sheet.title)}", grid(sheet.columns, rows, sheet.right), escape(sheet.caption))
             typer.echo("\n\n".join(parts) + "\n")
         else:
-            console.print_sheet(console.stdout(), sheet)
+            terminal.print_sheet(terminal.stdout(), sheet)
 
 
 def _print_json(value: Any) -> None:

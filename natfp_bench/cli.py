@@ -66,7 +66,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what there is."""
-    from . import console, corpus, registry, spec, yaml_source
+    from . import registry, spec, terminal, yaml_source
 
     rows: list[dict[str, Any]]
     match what:
@@ -80,6 +80,8 @@ def list_(
             cards = [found.card for found in [*registry.bundled(), *registry.installed()]]
             rows = [{"baseline": c.name, "version": c.version, "cost": c.cost, "summary": c.summary} for c in cards]
         case "corpora":
+            from . import corpus
+
             rows = [{"corpus": name, "summary": summary} for name, summary in corpus.KINDS.items()]
         case _:
             raise unknown("list", what, ["tasks", "baselines", "presets", "corpora"])
@@ -87,7 +89,7 @@ def list_(
         _print_json(rows)
     elif rows:
         cells = [[str(cell) for cell in row.values()] for row in rows]
-        console.stdout().print(console.table("", list(rows[0]), cells))
+        terminal.stdout().print(terminal.table("", list(rows[0]), cells))
 
 
 @app.command()
@@ -103,7 +105,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a run would do: variants, sizes, what the store holds."""
-    from . import console
+    from . import console, terminal
     from .overview import overview
     from .store import default_root
 
@@ -112,7 +114,7 @@ def show(
     if as_json:
         _print_json(found.model_dump(mode="json"))
     else:
-        console.print_overview(console.stdout(), found)
+        console.print_overview(terminal.stdout(), found)
 
 
 @app.command()
@@ -145,7 +147,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run tasks: train, sample, attribute, and rank."""
-    from . import api, boards, console, leaderboard, registry
+    from . import api, boards, console, leaderboard, registry, terminal
     from .overview import overview
     from .pipeline import run_plan
     from .progress import Watcher
@@ -173,9 +175,9 @@ def run(
             _print_json([one.model_dump(mode="json") for one in found])
         else:
             for one in found:
-                console.print_overview(console.stdout(), one)
+                console.print_overview(terminal.stdout(), one)
         return
-    errors = console.stderr()
+    errors = terminal.stderr()
     opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
     results: list[Result] = []
     written: list[Path] = []
@@ -200,7 +202,7 @@ def run(
                 written.append(folder / "result.json")
                 if not as_json:
                     ranked, _ = boards.boards([folder / "result.json"])
-                    console.print_result(console.stdout(), result, ranked, folder)
+                    console.print_result(terminal.stdout(), result, ranked, folder)
     except KeyboardInterrupt:
         errors.print(f"interrupted; what is finished is kept. To go on: {shlex.join(_command())}", markup=False)
         raise typer.Exit(130) from None
@@ -209,10 +211,10 @@ def run(
     if as_json:
         _print_json([json.loads(result.to_json()) for result in results])
     elif len(written) > 1:
-        console.print_leaderboards(console.stdout(), leaderboard.leaderboards(written))
+        console.print_leaderboards(terminal.stdout(), leaderboard.leaderboards(written))
     for result in results:
         for failure in result.failures:
-            console.error(errors, f"{result.task.name}: {failure}")
+            terminal.error(errors, f"{result.task.name}: {failure}")
     if any(result.failures for result in results):
         raise typer.Exit(1)
 
@@ -226,7 +228,7 @@ def leaderboard(
     as_json: Json = False,
 ) -> None:
     """Rank factors by identifiability, and attributors over tasks (default: results/)."""
-    from . import console, leaderboard, markdown
+    from . import console, leaderboard, markdown, terminal
     from .results import find
 
     if format_ not in ("text", "md"):
@@ -235,7 +237,7 @@ def leaderboard(
         raise UserError(f"-o {output} takes Markdown or JSON\n  add --format md or --json")
     found = leaderboard.leaderboards(find(results or [Path("results")]))
     for fault in found.faults:
-        console.error(console.stderr(), f"skipped: {fault}")
+        terminal.error(terminal.stderr(), f"skipped: {fault}")
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
     boards = boards or len({board.task for board in found.boards}) == 1
@@ -244,7 +246,7 @@ def leaderboard(
     elif format_ == "md":
         _write(markdown.render(found, boards=boards), output)
     else:
-        console.print_leaderboards(console.stdout(), found, boards=boards)
+        console.print_leaderboards(terminal.stdout(), found, boards=boards)
     if found.faults:
         raise typer.Exit(1)
 
@@ -258,7 +260,7 @@ app.command("import-lm-eval")(export_cli.import_lm_eval)
 @app.command()
 def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, card and result files")]) -> None:
     """Check files: every fault, with its place."""
-    from . import console
+    from . import terminal
     from .validate import validate as check
 
     if missing := [path for path in paths if not path.exists()]:
@@ -269,7 +271,7 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, car
             typer.echo(f"{path}: ok ({check(path)})")
         except UserError as error:
             failed = True
-            console.error(console.stderr(), str(error))
+            terminal.error(terminal.stderr(), str(error))
     if failed:
         raise typer.Exit(1)
 
@@ -389,12 +391,12 @@ def main() -> None:
     try:
         app()
     except NatfpError as error:
-        from . import console
+        from . import terminal
 
         if "--debug" in sys.argv:
             traceback.print_exc()
         hint = "\n  natfp-bench --debug ...   shows the traceback" if isinstance(error, JobError) else ""
-        console.error(console.stderr(), str(error) + hint)
+        terminal.error(terminal.stderr(), str(error) + hint)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,75 +1,27 @@
-"""What people see: tables and live progress on a terminal, plain lines where output is piped."""
+"""Plans, results and leaderboards as people see them on a terminal."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from .boards import Board
+from .cells import printable
 from .fingerprint import TellingWord
 from .leaderboard import Leaderboards
 from .overview import Overview
 from .replication import Test
 from .results import FactorStudy, Result
-from .sheets import Sheet, board_sheet, interval, number, printable, setting_title, sheets, spread, told_at, value
-
-WIDE = 200
-"""Columns of piped output: nobody's terminal should decide where a log breaks its lines."""
-
-ROOMY = 110
-"""Columns from which on a table shows what it can do without."""
+from .sheets import board_sheet, interval, number, setting_title, sheets, spread, told_at, value
+from .terminal import print_sheet, table
 
 TELLING = 10
 """Words of a level that are shown; the result has more."""
-
-
-def stdout() -> Console:
-    """Console for what a command was asked for."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-
-
-def stderr() -> Console:
-    """Console for progress, warnings and errors, so that standard output can be piped."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
-
-
-def print_sheet(out: Console, sheet: Sheet) -> None:
-    """Print a table, and below it how to read it."""
-    shown = sheet if out.width >= ROOMY else sheet.narrow()
-    out.print(table(shown.title, shown.columns, shown.rows, right=shown.right, loose=shown.loose))
-    if shown.caption:
-        out.print(printable(shown.caption), markup=False, style="dim")
-    out.print()
-
-
-def table(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    right: Sequence[str] = (),
-    loose: Sequence[str] = (),
-) -> Table:
-    """Make a table; `right` names the columns of numbers. Cells are shown as they are, never as markup.
-
-    loose: columns that alone break their lines; without any, whatever is longest does.
-    """
-    made = Table(
-        title=escape(printable(title)) or None, title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for column in columns:
-        justify: Literal["right", "left"] = "right" if column in right else "left"
-        made.add_column(escape(column), justify=justify, overflow="fold", no_wrap=bool(loose) and column not in loose)
-    for row in rows:
-        made.add_row(*(escape(printable(cell)) for cell in row))
-    return made
 
 
 def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = False) -> None:
@@ -248,8 +200,3 @@ def _words_table(study: FactorStudy) -> Iterator[Table]:
             for label, words in levels.items()
         ]
         yield table("words that tell a level", ("level", "says more often", "says less often"), rows)
-
-
-def error(console: Console, message: str) -> None:
-    """Print a fault: one message, the first line marked."""
-    console.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)

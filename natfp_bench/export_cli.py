@@ -27,8 +27,8 @@ def export(
     """Write the texts of a result for other tools: a table, a data set, or questions to any language model."""
     from . import export as texts
     from . import lm_eval_export, result_texts
-    from .console import stderr
     from .store import Store, default_root, storage_faults
+    from .terminal import stderr
 
     if format_ not in FORMATS:
         raise unknown("format", format_, FORMATS)
@@ -62,7 +62,7 @@ def import_lm_eval(
     name: Annotated[str | None, typer.Option(help="what to call the model (default: its own name)")] = None,
 ) -> None:
     """Score a language model on the questions of an export, and put it on the leaderboard."""
-    from . import boards, console, pipeline
+    from . import boards, pipeline, terminal
     from .lm_eval_import import import_output
     from .result_texts import find_result
     from .sheets import board_sheet
@@ -76,8 +76,8 @@ def import_lm_eval(
         if (board.protocol_digest, board.target) == (made.protocol_digest, "level")
         and board.split == made.scores[0].split
     )
-    out = console.stdout()
-    console.print_sheet(out, board_sheet(board))
+    out = terminal.stdout()
+    terminal.print_sheet(out, board_sheet(board))
     if made.subset:
         out.print(
             f"only {made.subset} test texts a class were asked about, so that this is a board of its own: everybody on "

@@ -12,9 +12,9 @@ import typer
 from .errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from .cells import Sheet
     from .identify import Identification, Verdict
     from .registry import Baseline
-    from .sheets import Sheet
 
 SHOWN = 20
 """Texts whose verdicts are shown one by one; --json has all."""
@@ -34,7 +34,7 @@ def identify(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
 ) -> None:
     """Say which variant of a result most likely wrote texts, or that it may be none of them."""
-    from . import api, console, given_texts
+    from . import api, given_texts, terminal
     from . import identify as stage
     from .progress import Watcher
     from .store import default_root
@@ -43,7 +43,7 @@ def identify(
         raise unknown("target", target, ["instance", "level"])
     given = given_texts.read_all(files, text_column)
     named = _one_baseline(baseline) if baseline else None
-    errors = console.stderr()
+    errors = terminal.stderr()
     source = stage.open_source(
         result,
         "level" if target == "level" else "instance",
@@ -73,13 +73,13 @@ def _one_baseline(given: str) -> Baseline:
 
 
 def _print(found: Identification) -> None:
-    from . import console
-    from .sheets import printable
+    from . import terminal
+    from .cells import printable
 
-    out = console.stdout()
-    console.print_sheet(out, _texts_sheet(found))
+    out = terminal.stdout()
+    terminal.print_sheet(out, _texts_sheet(found))
     if found.power:
-        console.print_sheet(out, _power_sheet(found))
+        terminal.print_sheet(out, _power_sheet(found))
     else:
         out.print("whether a model that is none of these would be noticed cannot be measured with two of them\n")
     for note in found.notes:
@@ -90,7 +90,8 @@ def _print(found: Identification) -> None:
 
 
 def _texts_sheet(found: Identification) -> Sheet:
-    from .sheets import Sheet, number
+    from .cells import Sheet
+    from .sheets import number
 
     rows = [
         (
@@ -122,7 +123,8 @@ def _texts_sheet(found: Identification) -> Sheet:
 
 
 def _power_sheet(found: Identification) -> Sheet:
-    from .sheets import Sheet, number
+    from .cells import Sheet
+    from .sheets import number
 
     sizes = sorted({one.size for one in found.power})
     by = {(one.left_out, one.size): one for one in found.power}

@@ -6,8 +6,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from .cells import Sheet, printable
 from .leaderboard import Leaderboards, Origin
-from .sheets import Sheet, board_sheet, printable, setting_title, sheets
+from .sheets import board_sheet, setting_title, sheets
 
 MARKUP = re.compile(r"[\\`*\[\]<|~&$#]|(?<![^\W_])_|_(?![^\W_])")
 """What GitHub may read as markup, mathematics or an entity inside of a line; an underscore within a word is safe."""

@@ -25,7 +25,7 @@ def regress(
     update: Annotated[bool, typer.Option("--update", help="write the reference from the results")] = False,
 ) -> None:
     """Compare results with a reference on the same texts; exit code 1 on a regression."""
-    from . import console, regress_formats, regress_reference
+    from . import regress_formats, regress_reference, terminal
     from .regress import compare
     from .results import find
 
@@ -41,9 +41,9 @@ def regress(
         return
     report = compare(known, current, name=str(reference), alpha=alpha, drop=drop, allow_missing=allow_missing)
     if format_ == "table":
-        out, sheet = console.stdout(), regress_formats.sheet(report)
+        out, sheet = terminal.stdout(), regress_formats.sheet(report)
         if sheet.rows:
-            console.print_sheet(out, sheet)
+            terminal.print_sheet(out, sheet)
         out.print(regress_formats.summary(report), markup=False, soft_wrap=True)
     else:
         typer.echo(regress_formats.FORMATS[format_](report), nl=False)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree as Xml
 
+from .cells import Sheet, printable
 from .markdown import escape, grid
 from .regress import Change, Finding, Report
-from .sheets import Sheet, interval, number, printable
+from .sheets import interval, number
 
 TESTS = {"mcnemar": "McNemar", "sign flips": "sign flips"}
 

@@ -17,7 +17,6 @@ from pydantic import (
     model_validator,
 )
 
-from . import chronicle
 from .errors import did_you_mean
 from .records import Record
 
@@ -53,6 +52,9 @@ class CorpusSpec(Record):
         names = _names(topics)
         if names and (corpus := info.data.get("name", "chronicle")) != "chronicle":
             raise ValueError(f"corpus {corpus!r} knows no topics; only 'chronicle' does")
+        if names:
+            # Here, since a grammar is a lot to read for all who only look at settings.
+            from . import chronicle
         for topic in names:
             if topic not in chronicle.TOPICS:
                 near = did_you_mean(topic, chronicle.TOPICS)

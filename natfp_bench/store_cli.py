@@ -19,8 +19,8 @@ Root = Annotated[Path | None, typer.Option("--store", help="default: $NATFP_STOR
 @app.command("ls")
 def ls(store: Root = None, as_json: Json = False) -> None:
     """List the entries of the store."""
-    from . import console
     from . import store as stores
+    from . import terminal
 
     found = list(stores.entries(store or stores.default_root()))
     if as_json:
@@ -28,7 +28,7 @@ def ls(store: Root = None, as_json: Json = False) -> None:
         typer.echo(json.dumps(records, indent=1, ensure_ascii=False))
         return
     rows = [(e.kind, e.key[:12], f"{e.bytes:,}", str(e.made.get("at", "")), e.label) for e in found]
-    console.stdout().print(console.table("", ("kind", "key", "bytes", "made", "what"), rows, right=("bytes",)))
+    terminal.stdout().print(terminal.table("", ("kind", "key", "bytes", "made", "what"), rows, right=("bytes",)))
 
 
 @app.command("verify")

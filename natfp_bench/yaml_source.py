@@ -171,7 +171,7 @@ class _Plain:
         self.where: dict[Key, str] = {}
         self.faults: list[str] = []
         self.size = 0
-        self.yaml = YAML(typ="safe", pure=True)
+        self.yaml = YAML(typ="safe", pure=True, plug_ins=[])
         self.yaml.composer.warn_double_anchors = False
 
     def document(self, text: str) -> Any:

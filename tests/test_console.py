@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from natfp_bench import console, progress, sheets
+from natfp_bench import cells, console, progress, sheets, terminal
 from natfp_bench.boards import Setting
 from natfp_bench.engine import Event, Job
 from natfp_bench.fingerprint import TellingWord, TypeRatio
@@ -71,15 +71,15 @@ def test_intervals_and_p_values():
 
 def test_cells_and_titles_are_never_markup():
     file = io.StringIO()
-    Console(file=file, width=80).print(console.table("[b]t[/b]", ("name",), [("[red]x[/red]",)]))
+    Console(file=file, width=80).print(terminal.table("[b]t[/b]", ("name",), [("[red]x[/red]",)]))
     assert "[b]t[/b]" in file.getvalue()
     assert "[red]x[/red]" in file.getvalue()
 
 
 def test_what_a_terminal_might_obey_is_spelt_out():
     file = io.StringIO()
-    sheet = sheets.Sheet("\x1b]0;title\x07", ("name",), [("\x1b[2J\u202ex",)], caption="\x1b[1m")
-    console.print_sheet(Console(file=file, width=80), sheet)
+    sheet = cells.Sheet("\x1b]0;title\x07", ("name",), [("\x1b[2J\u202ex",)], caption="\x1b[1m")
+    terminal.print_sheet(Console(file=file, width=80), sheet)
     assert "\x1b" not in file.getvalue()
     assert "\\x1b[2J\\u202ex" in file.getvalue()
 

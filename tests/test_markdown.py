@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from natfp_bench import markdown, sheets
+from natfp_bench import cells, markdown, sheets
 from natfp_bench.boards import Setting
 from natfp_bench.leaderboard import AttributorRow, FactorRow, Leaderboards, Origin, Standing
 from natfp_bench.metrics import Interval
@@ -84,7 +84,7 @@ def found() -> Leaderboards:
     "text", [HOSTILE, "_init_", "__init__", "lr_id", "a\nb", "\\", "|", "a\\|b", "`", "``x`", "é_é"]
 )
 def test_text_stands_for_itself(text: str) -> None:
-    expected = " ".join(sheets.printable(text).split())
+    expected = " ".join(cells.printable(text).split())
     document = f"{markdown.escape(text)} end\n\n" + markdown.grid(
         ("x", "y"), [[markdown.escape(text), "1"], [markdown.code(text), "2"]]
     )
@@ -102,7 +102,7 @@ def test_tables_are_those_of_the_console(found: Leaderboards) -> None:
     (standing,) = found.standings
     text = markdown.render(found)
     for sheet, table in zip(sheets.sheets(standing), tables(text), strict=False):
-        assert table == [list(sheet.columns), *([sheets.printable(cell) for cell in row] for row in sheet.rows)]
+        assert table == [list(sheet.columns), *([cells.printable(cell) for cell in row] for row in sheet.rows)]
     # Three tables of the setting, two of how they were made.
     assert len(tables(text)) == 5
     assert text.endswith("|\n")
