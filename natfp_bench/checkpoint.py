@@ -10,10 +10,10 @@ import torch
 from . import model as models
 from . import source
 from .errors import UserError
+from .heldout import write_heldout
 from .records import Record, digest
 from .settings import ServeSpec, SourceSpec
 from .tokens import Progress, Reader, no_progress, read_heldout
-from .train import write_heldout
 
 LONGEST = 2048
 """Positions at a time, at most, in which held-out documents are scored."""

@@ -32,12 +32,16 @@ class MakeTexts(Make):
 
 
 class MakeModel(Make):
-    """Train a model on a prepared corpus; `start` is the key of the model that it goes on from."""
+    """Train a model on a prepared corpus; `start` is the key of the model that it goes on from.
+
+    beside: others of its shape that train in one stack with it, their keys in order and all behind its own.
+    """
 
     settings: Settings
     seed: int
     corpus: str
     start: str | None
+    beside: tuple[MakeModel, ...] = ()
 
 
 class MakeSample(Make):

@@ -24,7 +24,7 @@ def build(model: torch.nn.Module, spec: OptimizerSpec) -> list[Optimizer]:
         case "adafactor":
             return [Adafactor(_decayed(parameters, spec), lr=spec.lr)]
         case "sgd":
-            return [SGD(_decayed(parameters, spec), lr=spec.lr, momentum=spec.momentum, nesterov=True)]
+            return [SGD(_decayed(parameters, spec), lr=spec.lr, momentum=spec.momentum, nesterov=True, fused=True)]
         case "muon":
             # Muon is for matrices that map features to features; embeddings are tables (Jordan et al., 2024).
             tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
@@ -39,7 +39,7 @@ def build(model: torch.nn.Module, spec: OptimizerSpec) -> list[Optimizer]:
 
 
 def _adamw(parameters: Sequence[torch.nn.Parameter], spec: OptimizerSpec) -> Optimizer:
-    return AdamW(_decayed(parameters, spec), lr=spec.lr, betas=(spec.beta1, spec.beta2), eps=spec.epsilon)
+    return AdamW(_decayed(parameters, spec), lr=spec.lr, betas=(spec.beta1, spec.beta2), eps=spec.epsilon, fused=True)
 
 
 def _decayed(parameters: Sequence[torch.nn.Parameter], spec: OptimizerSpec) -> list[dict[str, Any]]:

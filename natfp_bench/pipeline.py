@@ -279,7 +279,32 @@ class Run:
                 payload |= {"corpus": corpus, "start": start}
                 job = self._job(MakeModel, "model", key, label, **payload)
                 models.setdefault(key, Step(job, frozenset({corpus, *([start] if start else [])})))
-        return list(models.values())
+        return self._stacked(list(models.values()))
+
+    def _stacked(self, steps: Sequence[Step]) -> list[Step]:
+        """Let models of one shape that are still to be made train together, as many as their stacks take."""
+        alone, shapes = [], dict[str, list[Step]]()
+        for step in steps:
+            settings, key = step.job.payload.settings, step.job.payload.key
+            if settings.source.kind == "train" and settings.stacks and not self.store.open("model", key):
+                shape = [settings.model, settings.tokenizer.vocabulary, settings.budget, settings.numerics]
+                shapes.setdefault(digest(shape), []).append(step)
+            else:
+                alone.append(step)
+        stacks = []
+        for same in shapes.values():
+            # By key, so that two runs take the locks of their stacks in one order.
+            same.sort(key=lambda step: str(step.job.payload.key))
+            size = same[0].job.payload.settings.numerics.stack
+            stacks += [same[start : start + size] for start in range(0, len(same), size)]
+        for first, *others in stacks:
+            beside = tuple(step.job.payload for step in others)
+            name = f"{first.job.name} and {len(others)} beside it" if others else first.job.name
+            job = replace(first.job, name=name, payload=first.job.payload.model_copy(update={"beside": beside}))
+            alone.append(Step(job, frozenset().union(first.needs, *(step.needs for step in others))))
+            # The first makes them all, so that they are found.
+            alone += [replace(step, needs=step.needs | {first.job.payload.key}) for step in others]
+        return alone
 
     def _sample_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
         steps: dict[str, Step] = {}

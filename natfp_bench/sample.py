@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from . import streams
 from .errors import UserError
 from .settings import SamplingSpec
-from .tokens import first_bytes
+from .tokens import Progress, first_bytes, no_progress
 
 BOUNDARY = 1e-5
 """A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
@@ -202,12 +203,36 @@ def sample_rows(
     return _collect(rows, [prompt_of(row, len(prompts)) for row in rows], ids, logs, tokenizer, end)
 
 
+class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
+    """Keys and values of one layer, in memory that is taken once: what grows by copying costs most of the sampling."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.filled = size, 0
+        self.is_initialized = False
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Put new positions (rows, heads, positions, width) behind those that are there; returns all of them."""
+        if not self.is_initialized:
+            self.rooms = [part.new_empty(*part.shape[:2], self.size, part.shape[3]) for part in (keys, values)]
+            self.is_initialized = True
+        start, self.filled = self.filled, self.filled + keys.shape[2]
+        for room, part in zip(self.rooms, (keys, values), strict=True):
+            room[:, :, start : self.filled] = part
+        self.keys, self.values = (room[:, :, : self.filled] for room in self.rooms)
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Positions that are there."""
+        return self.filled
+
+
 @torch.inference_mode()
 def _generate(
     model: torch.nn.Module, spec: SamplingSpec, tokens: Tensor, mask: Tensor | None, uniforms: Tensor, end: int
 ) -> tuple[Tensor, Tensor]:
     """Draw token after token with a key-value cache; returns ids and log-probabilities, both (rows, max_tokens)."""
-    cache = DynamicCache()
+    cache = Cache(layer_class_to_replicate=partial(_Layer, tokens.shape[1] + spec.max_tokens - 1))
     positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
     drawn: list[Tensor] = []
     logs: list[Tensor] = []
@@ -251,29 +276,35 @@ def token_log_likelihood(
     prompts: Sequence[Sequence[int]],
     *,
     rows: int,
+    progress: Progress = no_progress,
 ) -> NDArray[np.float32]:
     """Score completions token by token under a model's actual sampler, in nats.
 
-    rows: how many rows go through the model at a time, always padded to this number. Returns
-    (texts, max_tokens) float32: zero beyond a text's length, -inf where the sampler could not draw the token.
+    rows: how many rows go through the model at a time, always padded to this number; texts of like length go together.
+    Returns (texts, max_tokens) float32: zero beyond a text's length, -inf where the sampler could not draw the token.
     """
     device = next(model.parameters()).device
-    width = max(map(len, prompts)) + spec.max_tokens - 1
     scores = np.zeros((len(samples.ids), spec.max_tokens), dtype=np.float32)
-    for start in range(0, len(samples.ids), rows):
-        batch = range(start, min(start + rows, len(samples.ids)))
-        inputs = np.zeros((rows, width), dtype=np.int64)
-        targets = np.zeros((rows, spec.max_tokens), dtype=np.int64)
+    begun = [prompts[prompt % len(prompts)] for prompt in samples.prompts]
+    widths = np.array([len(prompt) + len(ids) for prompt, ids in zip(begun, samples.ids, strict=True)])
+    order = np.argsort(widths, kind="stable")
+    for start in range(0, len(order), rows):
+        batch = order[start : start + rows]
+        longest = max(1, int(samples.lengths[batch].max()))
+        inputs = np.zeros((rows, max(len(begun[text]) for text in batch) + longest - 1), dtype=np.int64)
+        targets = np.zeros((rows, longest), dtype=np.int64)
         first = np.zeros(rows, dtype=np.int64)
         for i, text in enumerate(batch):
-            prompt, ids = prompts[samples.prompts[text] % len(prompts)], samples.ids[text]
-            inputs[i, : len(prompt) + len(ids) - 1] = [*prompt, *ids[:-1]]
+            prompt, ids = begun[text], samples.ids[text]
+            read = [*prompt, *ids[:-1]]
+            inputs[i, : len(read)] = read
             targets[i, : len(ids)] = ids
             first[i] = len(prompt) - 1
         scored = _score(model, spec, inputs, targets, first, device)
         for i, text in enumerate(batch):
             length = len(samples.ids[text])
             scores[text, :length] = scored[i, :length]
+        progress(start + len(batch), len(order), "texts")
     return scores
 
 

@@ -157,6 +157,8 @@ class NumericsSpec(Record):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="of the products of matrices in training")
     threads: Count = Field(1, description="CPU threads of one job")
     micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
+    compile: bool = Field(False, description="train with fused kernels (torch.compile): pays where a run takes minutes")
+    stack: Natural = Field(0, description="models of one shape that train as one, for a GPU; 0: each alone")
 
 
 class ServeSpec(Record):
@@ -287,6 +289,11 @@ class Settings(Record):
     def tokens_trained(self) -> int:
         """Tokens that training reads, fine-tuning included."""
         return (self.stop_step + self.finetune_steps) * self.budget.batch * self.model.context
+
+    @property
+    def stacks(self) -> bool:
+        """Whether the model trains in a stack: those that drop units, stop early or are fine-tuned train alone."""
+        return self.numerics.stack > 0 and not (self.model.dropout or self.finetune_steps or self.budget.stop < 1)
 
     @property
     def unique_blocks(self) -> int:

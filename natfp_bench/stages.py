@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 import transformers
 
-from . import backend, checkpoint, parity, registry, sample, split, study, texts, tokens, train
+from . import allocator, backend, checkpoint, parity, registry, sample, split, study, texts, tokens, train
 from . import model as models
 from .attribute import attribute
 from .corpus import open_corpus
@@ -40,10 +40,11 @@ from .store import Store
 from .texts import SourceMeta
 from .tokens import Reader
 
+allocator.keep()
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 transformers.utils.logging.disable_progress_bar()
 
-SCORE_ROWS = 125
+SCORE_ROWS = 64
 """Texts that go through a model at once when they are scored: part of a score's numbers, so never a setting."""
 
 SCORE_LOGITS = 2**28
@@ -63,6 +64,7 @@ def make(job: Make, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
     entry = store.make(
         job.kind, job.key, job.label, lambda folder: _WORK[job.kind](cast(Any, job), store, folder, context)
     )
+    allocator.release()
     return entry.meta, entry.made
 
 
@@ -96,18 +98,51 @@ def _model(job: MakeModel, store: Store, folder: Path, context: Context) -> dict
         corpus = store.require("corpus", job.corpus).folder
         found = checkpoint.adopt(source, job.settings.serve, corpus, folder, device=device, progress=context.progress)
         return found.model_dump()
-    meta = train.train(
-        job.settings,
-        job.seed,
-        store.require("corpus", job.corpus).folder,
-        folder,
-        partial=store.partial(job.key),
-        device=models.pick_device(job.device),
-        start=store.require("model", job.start).folder if job.start else None,
-        progress=context.progress,
-        warn=context.warn,
-    )
-    return meta.model_dump()
+    return _together(job, store, folder, context)
+
+
+def _together(job: MakeModel, store: Store, folder: Path, context: Context) -> dict[str, Any]:
+    """Train a model and those beside it, whose entries are made here too; returns the `meta` of the first."""
+    folders, metas = {job.key: folder}, dict[str, dict[str, Any]]()
+
+    def enter(orders: Sequence[MakeModel]) -> None:
+        """Take the lock and the folder of one after another, and train once all are there."""
+        if not orders:
+            jobs = [one for one in (job, *job.beside) if one.key in folders]
+            trained = _trained(jobs, store, [folders[one.key] for one in jobs], context)
+            metas.update({one.key: meta for one, meta in zip(jobs, trained, strict=True)})
+            return
+        first, *others = orders
+
+        def build(own: Path) -> dict[str, Any]:
+            folders[first.key] = own
+            enter(others)
+            return metas[first.key]
+
+        store.make(first.kind, first.key, first.label, build)
+        if first.key not in folders:  # another process has made it meanwhile
+            enter(others)
+
+    enter(job.beside)
+    return metas[job.key]
+
+
+def _trained(
+    jobs: Sequence[MakeModel], store: Store, folders: Sequence[Path], context: Context
+) -> list[dict[str, Any]]:
+    orders = [
+        train.Order(
+            job.settings,
+            job.seed,
+            store.require("corpus", job.corpus).folder,
+            folder,
+            store.partial(job.key),
+            store.require("model", job.start).folder if job.start else None,
+        )
+        for job, folder in zip(jobs, folders, strict=True)
+    ]
+    metas = train.train(orders, models.pick_device(jobs[0].device), progress=context.progress, warn=context.warn)
+    return [meta.model_dump() for meta in metas]
 
 
 def _load(job: MakeSample | MakeScore, store: Store) -> tuple[Any, Reader, list[list[int]]]:
@@ -177,20 +212,18 @@ def _sample(job: MakeSample, store: Store, folder: Path, context: Context) -> di
 
 def _score(job: MakeScore, store: Store, folder: Path, context: Context) -> dict[str, Any]:
     model, reader, prompts = _load(job, store)
-    scores = []
     # Where a vocabulary is large, the logits of fewer rows fit into memory.
     width = max(map(len, prompts)) + job.settings.sampling.max_tokens
     rows = max(1, min(SCORE_ROWS, SCORE_LOGITS // (width * reader.tokenizer.get_vocab_size())))
-    for number, keys in enumerate(job.samples):
-        samples = read_samples(store, keys, job.texts, job.cut)
-        samples = samples.take(split.test_rows(samples.prompts, job.split))
-        if job.cut is not None:
-            samples = sample.retokenised(samples, reader.tokenizer, reader.end)
-        scores.append(sample.token_log_likelihood(model, job.settings.sampling, samples, prompts, rows=rows))
-        context.progress(number + 1, len(job.samples), "sample sets")
-    joined = np.concatenate(scores)
-    safetensors.numpy.save_file({"token_log_likelihood": joined}, folder / "scores.safetensors")
-    return {"texts": len(joined)}
+    drawn = [read_samples(store, keys, job.texts, job.cut) for keys in job.samples]
+    asked = SampleSet.join([part.take(split.test_rows(part.prompts, job.split)) for part in drawn])
+    if job.cut is not None:
+        asked = sample.retokenised(asked, reader.tokenizer, reader.end)
+    scores = sample.token_log_likelihood(
+        model, job.settings.sampling, asked, prompts, rows=rows, progress=context.progress
+    )
+    safetensors.numpy.save_file({"token_log_likelihood": scores}, folder / "scores.safetensors")
+    return {"texts": len(scores)}
 
 
 def _labelled(job: Labelled, store: Store) -> tuple[list[SampleSet], list[SampleSet]]:

@@ -1,36 +1,36 @@
 """Training: a plain loop over a causal language model, exact to the bit after any interruption.
 
 Everything that is random comes from three streams (initial weights, data order, dropout); what a step does depends
-on the recipe and the step's number alone.
+on the recipe and the step's number alone. Models of one shape may be trained together, as one stack.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from . import model as models
 from . import optimizers, streams
-from .corpus import Document
+from .heldout import write_heldout
+from .loss import Loss, compiled_loss, gradients, next_token_loss
 from .records import Record
 from .settings import ServeSpec, Settings
-from .tokens import Progress, Reader, no_progress, read_blocks, read_heldout, reader
+from .stacked import Stack
+from .tokens import Progress, no_progress, read_blocks, read_heldout, reader
+from .training_state import State, restore, save
 
 CHECKPOINTS = 8
 """Checkpoints of a run: what a kill costs is at most this fraction of the training."""
@@ -52,18 +52,6 @@ class TrainMeta(Record):
     epochs: float
     training_multiset: str
     weights: str
-
-
-@dataclass
-class _State:
-    """What changes during training."""
-
-    model: torch.nn.Module
-    optimizers: list[torch.optim.Optimizer]
-    schedulers: list[Any]
-    step: int = 0
-    recent: list[float] = field(default_factory=list)
-    log: list[dict[str, float]] = field(default_factory=list)
 
 
 def data_order(available: int, needed: int, *stream: streams.Name) -> NDArray[np.int64]:
@@ -91,236 +79,214 @@ def weights_digest(model: torch.nn.Module) -> str:
     return total.hexdigest()
 
 
+@dataclass(frozen=True)
+class Order:
+    """One model to train.
+
+    corpus: what `tokens.prepare` wrote. folder: where the model goes. partial: a folder that outlives interruptions.
+    start: folder of the same run stopped earlier (`budget.stop`), to go on from, or the base model to fine-tune
+    (`finetune.share`), which must then be given.
+    """
+
+    settings: Settings
+    seed: int
+    corpus: Path
+    folder: Path
+    partial: Path
+    start: Path | None = None
+
+
 def train(
-    settings: Settings,
-    seed: int,
-    corpus: Path,
-    folder: Path,
-    *,
-    partial: Path,
+    orders: Sequence[Order],
     device: torch.device,
-    start: Path | None = None,
+    *,
     progress: Progress = no_progress,
     warn: Callable[[str], None] = warnings.warn,
-) -> TrainMeta:
-    """Train one model on prepared blocks and write its checkpoint folder, log, and held-out bits.
+) -> list[TrainMeta]:
+    """Train models, one or a stack of one shape, and write their checkpoint folders, logs, and held-out bits.
 
-    corpus: what `tokens.prepare` wrote. partial: a folder that outlives interruptions; a run that finds its last
-    checkpoint there goes on from it and ends bit for bit where an undisturbed one ends; a damaged checkpoint is
-    ignored, which `warn` is told. start: folder of the same run stopped earlier (`budget.stop`), to go on from, or the
-    base model to fine-tune (`finetune.share`), which must then be given; a ValueError otherwise. A loss that is not
-    finite, or that ends no better than guessing uniformly, is divergence: no error, but a status.
+    A run that finds its last checkpoint in its `partial` folder goes on from it and ends bit for bit where an
+    undisturbed one ends; a damaged checkpoint is ignored, which `warn` is told. A model ends the same whichever others
+    are in its stack. A loss that is not finite, or that ends no better than guessing uniformly, is divergence: no
+    error, but a status. Raises ValueError for a fine-tuning without its base, and for models that make no stack.
     """
-    models.set_numerics(settings.numerics, device)
-    batch, tuning = settings.budget.batch, settings.finetune_steps > 0
-    blocks = read_blocks(corpus, settings.model.context)
-    first = min(settings.unique_blocks, len(blocks) - settings.finetune_steps * batch)
-    order = data_order(first, settings.steps * batch, seed, "data_order", settings.seeds.data_order)
-    order = order[: settings.stop_step * batch]
-    end = reader(corpus, {}).end
-
-    if tuning:
-        if start is None:
-            raise ValueError("fine-tuning starts from a base model")
-        model = models.load(start, ServeSpec(), device)
-        spec = settings.optimizer.model_copy(update={"lr": settings.optimizer.lr * settings.finetune.lr})
-        tail = streams.permutation(settings.finetune_steps * batch, seed, "finetune", settings.finetune.seed)
-        run_order, schedule, stop = first + tail, optimizers.finetune_schedule, settings.finetune_steps
-        dropout: tuple[streams.Name, ...] = (seed, "finetune dropout", settings.finetune.seed)
+    models.set_numerics(orders[0].settings.numerics, device)
+    runs = [_Run(order, device, warn) for order in orders]
+    if orders[0].settings.stacks:
+        stack = Stack([run.state.model for run in runs], orders[0].settings.numerics.stack)
+        reasons = _drive(runs, functools.partial(_stacked_step, stack), progress)
+        stack.dissolve()
+    elif len(runs) == 1:
+        reasons = _drive(runs, _plain_step, progress)
     else:
-        model = models.build(settings.model, settings.tokenizer.vocabulary, end, seed, "init", settings.seeds.init)
-        model, spec = model.to(device), settings.optimizer
-        run_order, schedule, stop = order, optimizers.schedule, settings.stop_step
-        dropout = (seed, "dropout", settings.seeds.dropout)
-    built = optimizers.build(model, spec)
-    state = _State(model, built, [schedule(optimizer, settings) for optimizer in built])
-    checkpoint = partial / "checkpoint.safetensors"
-    if checkpoint.is_file() and not _restore(state, checkpoint):
-        warn(f"{checkpoint} is damaged: the training starts over")
-    if start and not tuning and not state.step and (start / STATE).is_file():
-        if not _restore(state, start / STATE):
-            warn(f"{start / STATE} is damaged: the training starts over")
-        # The line on where that run stopped is no line of this one.
-        state.log = [line for line in state.log if line["step"] % LOG_EVERY == 0]
-
-    reason = _run(state, settings, blocks, run_order, stop, dropout, checkpoint, device, progress)
-    model.eval()
-    models.save(model, corpus / "tokenizer.json", settings.model.context, folder)
-    if settings.budget.stop < 1 and reason is None:
-        # What a later stop of the same run goes on from; one that diverged has taken a step too many.
-        _save(state, folder / STATE)
-    (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
-    if reason is None:
-        write_heldout(model, reader(corpus, {}), read_heldout(corpus), folder, settings.model.context, device)
-    return TrainMeta(
-        status="diverged" if reason else "ok",
-        reason=reason,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        steps=state.step,
-        tokens_trained=settings.tokens_trained if reason is None else state.step * batch * settings.model.context,
-        epochs=len(order) / first,
-        training_multiset=multiset_digest(blocks, np.concatenate([order, run_order]) if tuning else order),
-        weights=weights_digest(model),
-    )
+        raise ValueError("these models make no stack")
+    return [run.finish(reason) for run, reason in zip(runs, reasons, strict=True)]
 
 
-def _run(
-    state: _State,
-    settings: Settings,
-    blocks: NDArray[Any],
-    order: NDArray[np.int64],
-    stop: int,
-    dropout: Sequence[streams.Name],
-    checkpoint: Path,
-    device: torch.device,
-    progress: Progress,
-) -> str | None:
-    """Take the steps that are left up to `stop`; returns why the run diverged, or None."""
-    state.model.train()
-    batch = settings.budget.batch
-    # Told by the horizon, so that runs that stop early pass the same checkpoints.
-    every = max(1, settings.steps // CHECKPOINTS)
-    recent = max(1, settings.steps // 10)
-    step_tokens = batch * settings.model.context
-    clock, clocked = time.perf_counter(), state.step
-    while state.step < stop:
-        rows = order[state.step * batch : (state.step + 1) * batch]
-        tokens = torch.from_numpy(blocks[rows].astype(np.int64)).to(device)
-        if settings.model.dropout:
-            torch.manual_seed(streams.seed(*dropout, state.step))
-        lr = state.schedulers[0].get_last_lr()[0]
-        loss, norm = _step(state, tokens, settings)
-        state.recent = [*state.recent, loss][-recent:]
+class _Run:
+    """One training run: what it reads, and how far it is."""
+
+    def __init__(self, order: Order, device: torch.device, warn: Callable[[str], None]) -> None:
+        settings, seed = order.settings, order.seed
+        self.given, self.settings, self.device = order, settings, device
+        self.blocks = read_blocks(order.corpus, settings.model.context)
+        batch, tuning = settings.budget.batch, settings.finetune_steps > 0
+        self.unique = min(settings.unique_blocks, len(self.blocks) - settings.finetune_steps * batch)
+        shuffled = data_order(self.unique, settings.steps * batch, seed, "data_order", settings.seeds.data_order)
+        self.base_order = shuffled[: settings.stop_step * batch]
+        if tuning:
+            if order.start is None:
+                raise ValueError("fine-tuning starts from a base model")
+            model = models.load(order.start, ServeSpec(), device)
+            spec = settings.optimizer.model_copy(update={"lr": settings.optimizer.lr * settings.finetune.lr})
+            tail = streams.permutation(settings.finetune_steps * batch, seed, "finetune", settings.finetune.seed)
+            self.order, schedule, self.stop = self.unique + tail, optimizers.finetune_schedule, settings.finetune_steps
+            self.dropout: tuple[streams.Name, ...] = (seed, "finetune dropout", settings.finetune.seed)
+        else:
+            end = reader(order.corpus, {}).end
+            model = models.build(settings.model, settings.tokenizer.vocabulary, end, seed, "init", settings.seeds.init)
+            model, spec = model.to(device), settings.optimizer
+            self.order, schedule, self.stop = self.base_order, optimizers.schedule, settings.stop_step
+            self.dropout = (seed, "dropout", settings.seeds.dropout)
+        built = optimizers.build(model, spec)
+        self.state = State(model, built, [schedule(optimizer, settings) for optimizer in built])
+        self.checkpoint = order.partial / "checkpoint.safetensors"
+        if self.checkpoint.is_file() and not restore(self.state, self.checkpoint):
+            warn(f"{self.checkpoint} is damaged: the training starts over")
+        if order.start and not tuning and not self.state.step and (order.start / STATE).is_file():
+            if not restore(self.state, order.start / STATE):
+                warn(f"{order.start / STATE} is damaged: the training starts over")
+            # The line on where that run stopped is no line of this one.
+            self.state.log = [line for line in self.state.log if line["step"] % LOG_EVERY == 0]
+        self.state.model.train()
+        self.clock, self.clocked = time.perf_counter(), self.state.step
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a step."""
+        return self.settings.budget.batch * self.settings.model.context
+
+    def tokens(self) -> Tensor:
+        """Read the next step's sequences: (batch, context) int64."""
+        batch, step = self.settings.budget.batch, self.state.step
+        rows = self.order[step * batch : (step + 1) * batch]
+        if self.settings.model.dropout:
+            torch.manual_seed(streams.seed(*self.dropout, step))
+        return torch.from_numpy(self.blocks[rows].astype(np.int64)).to(self.device)
+
+    def note(self, loss: float, norm: float, lr: float) -> str | None:
+        """Note a step that was taken; returns why the run has diverged, or None."""
+        state, settings = self.state, self.settings
+        state.recent = [*state.recent, loss][-max(1, settings.steps // 10) :]
         if not (math.isfinite(loss) and math.isfinite(norm)):
             return f"loss {loss} and gradient norm {norm} at step {state.step}"
-        if state.step % LOG_EVERY == 0 or state.step == stop - 1:
+        if state.step % LOG_EVERY == 0 or state.step == self.stop - 1:
             now = time.perf_counter()
-            rate = (state.step + 1 - clocked) * step_tokens / (now - clock)
-            line = {"step": state.step, "tokens": (state.step + 1) * step_tokens, "loss": loss, "lr": lr}
+            rate = (state.step + 1 - self.clocked) * self.step_tokens / (now - self.clock)
+            line = {"step": state.step, "tokens": (state.step + 1) * self.step_tokens, "loss": loss, "lr": lr}
             state.log.append({**line, "gradient_norm": norm, "tokens_per_second": round(rate, 1)})
-            clock, clocked = now, state.step + 1
+            self.clock, self.clocked = now, state.step + 1
         state.step += 1
-        progress(state.step * step_tokens, stop * step_tokens, "tokens")
-        if state.step % every == 0 and state.step < stop:
-            _save(state, checkpoint)
-    if (last := float(np.mean(state.recent))) >= math.log(settings.tokenizer.vocabulary):
-        return f"loss {last:.2f} over the last steps, no better than guessing uniformly"
-    return None
+        return None
+
+    def keep(self) -> None:
+        """Write a checkpoint where one is due."""
+        # Told by the horizon, so that runs that stop early pass the same checkpoints.
+        every = max(1, self.settings.steps // CHECKPOINTS)
+        if self.state.step % every == 0 and self.state.step < self.stop:
+            save(self.state, self.checkpoint)
+
+    def verdict(self) -> str | None:
+        """Say why the run, now over, has diverged, or None."""
+        if (last := float(np.mean(self.state.recent))) >= math.log(self.settings.tokenizer.vocabulary):
+            return f"loss {last:.2f} over the last steps, no better than guessing uniformly"
+        return None
+
+    def finish(self, reason: str | None) -> TrainMeta:
+        """Write what came of the run."""
+        settings, state, given = self.settings, self.state, self.given
+        state.model.eval()
+        models.save(state.model, given.corpus / "tokenizer.json", settings.model.context, given.folder)
+        if settings.budget.stop < 1 and reason is None:
+            # What a later stop of the same run goes on from; one that diverged has taken a step too many.
+            save(state, given.folder / STATE)
+        (given.folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
+        if reason is None:
+            documents = read_heldout(given.corpus)
+            own, context = reader(given.corpus, {}), settings.model.context
+            write_heldout(state.model, own, documents, given.folder, context, self.device)
+        read = self.base_order if self.order is self.base_order else np.concatenate([self.base_order, self.order])
+        return TrainMeta(
+            status="diverged" if reason else "ok",
+            reason=reason,
+            parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+            steps=state.step,
+            tokens_trained=settings.tokens_trained if reason is None else state.step * self.step_tokens,
+            epochs=len(self.base_order) / self.unique,
+            training_multiset=multiset_digest(self.blocks, read),
+            weights=weights_digest(state.model),
+        )
 
 
-def _step(state: _State, tokens: Tensor, settings: Settings) -> tuple[float, float]:
+Steps = Callable[[Sequence[_Run], Sequence[int]], Sequence[tuple[float, float]]]
+"""Takes a step of those of some runs that are told by index; returns loss (nats a token) and gradient norm of each."""
+
+
+def _drive(runs: Sequence[_Run], steps: Steps, progress: Progress) -> list[str | None]:
+    """Take all steps of runs that go side by side; returns why each diverged, or None.
+
+    Those that are behind, as after an interruption, catch up first.
+    """
+    reasons: list[str | None] = [None for _ in runs]
+    total = sum(run.stop * run.step_tokens for run in runs)
+    while going := [i for i, run in enumerate(runs) if reasons[i] is None and run.state.step < run.stop]:
+        least = min(runs[i].state.step for i in going)
+        active = [i for i in going if runs[i].state.step == least]
+        rates = [runs[i].state.schedulers[0].get_last_lr()[0] for i in active]
+        for i, (loss, norm), lr in zip(active, steps(runs, active), rates, strict=True):
+            reasons[i] = runs[i].note(loss, norm, lr)
+            if reasons[i] is None and runs[i].state.step == runs[i].stop:
+                reasons[i] = runs[i].verdict()
+        progress(sum(run.state.step * run.step_tokens for run in runs), total, "tokens")
+        for i in active:
+            if reasons[i] is None:
+                runs[i].keep()
+    return reasons
+
+
+def _plain_step(runs: Sequence[_Run], _: Sequence[int]) -> list[tuple[float, float]]:
+    (run,) = runs
+    return [_step(run.state, run.tokens(), run.settings)]
+
+
+def _step(state: State, tokens: Tensor, settings: Settings) -> tuple[float, float]:
     """One optimiser step; returns loss (nats a token) and gradient norm before clipping."""
-    half = settings.numerics.dtype == "bfloat16"
     state.model.zero_grad(set_to_none=True)
-    total = 0.0
-    for part in torch.split(tokens, settings.numerics.micro_batch or len(tokens)):
-        with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
-            logits = state.model(input_ids=part, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), part[:, 1:].flatten())
-        # Gradients add up over the parts of a batch; each counts by its share of the sequences.
-        loss = loss * (len(part) / len(tokens))
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
+    loss = _gradients(functools.partial(_loss(settings), state.model), tokens, settings)
+    return loss.item(), _update(state, settings).item()
+
+
+def _stacked_step(stack: Stack, runs: Sequence[_Run], active: Sequence[int]) -> list[tuple[float, float]]:
+    settings = runs[0].settings
+    tokens = stack.batch({i: runs[i].tokens() for i in active})
+    losses = _gradients(functools.partial(stack.losses, _loss(settings)), tokens, settings)
+    stack.share_gradients()
+    norms = torch.stack([_update(runs[i].state, runs[i].settings) for i in active])
+    return [*zip(losses[list(active)].tolist(), norms.tolist(), strict=True)]
+
+
+def _loss(settings: Settings) -> Loss:
+    return compiled_loss() if settings.numerics.compile else next_token_loss
+
+
+def _gradients(losses: Callable[[Tensor], Tensor], tokens: Tensor, settings: Settings) -> Tensor:
+    numerics = settings.numerics
+    return gradients(losses, tokens, micro_batch=numerics.micro_batch, half=numerics.dtype == "bfloat16")
+
+
+def _update(state: State, settings: Settings) -> Tensor:
+    """Clip the gradients and take a step; returns their norm before."""
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.optimizer.clip)
     for stepped in (*state.optimizers, *state.schedulers):
         stepped.step()
-    return total, norm.item()
-
-
-def _save(state: _State, path: Path) -> None:
-    """Write a checkpoint atomically: weights, optimiser moments and counters, in one safetensors file."""
-    tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
-    for which, optimizer in enumerate(state.optimizers):
-        for index, entry in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{which}.{index}.{name}": tensor for name, tensor in entry.items()}
-    rates = [_lr_state(scheduler) for scheduler in state.schedulers]
-    counters = json.dumps({"step": state.step, "recent": state.recent, "log": state.log, "lr": rates})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, fresh, metadata={"counters": counters, "digest": _checkpoint_digest(contiguous, counters)})
-    fresh.replace(path)
-
-
-def _checkpoint_digest(tensors: dict[str, Tensor], counters: str) -> str:
-    total = sha256(counters.encode())
-    for name, tensor in sorted(tensors.items()):
-        total.update(name.encode())
-        total.update(tensor.numpy().tobytes())
-    return total.hexdigest()
-
-
-def _lr_state(scheduler: Any) -> dict[str, Any]:
-    kept = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
-    return {name: value for name, value in scheduler.state_dict().items() if name in kept}
-
-
-def _restore(state: _State, path: Path) -> bool:
-    """Take up a checkpoint; returns False, and changes nothing, where the file is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no dict)
-        if _checkpoint_digest(tensors, metadata["counters"]) != metadata["digest"]:
-            return False
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        # A disk or a machine that failed: what can be half a file can be any file.
-        return False
-    counters = json.loads(metadata["counters"])
-    with torch.no_grad():
-        for name, parameter in state.model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
-    moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in state.optimizers]
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, which, index, key = name.split(".", 3)
-            moments[int(which)].setdefault(int(index), {})[key] = tensor
-    restored = zip(state.optimizers, state.schedulers, moments, counters["lr"], strict=True)
-    for optimizer, scheduler, entries, rates in restored:
-        groups = optimizer.state_dict()["param_groups"]
-        scheduler.load_state_dict(scheduler.state_dict() | rates)
-        for group, lr in zip(groups, rates["_last_lr"], strict=True):
-            group["lr"] = lr
-        optimizer.load_state_dict({"state": entries, "param_groups": groups})
-    state.step, state.recent, state.log = counters["step"], counters["recent"], counters["log"]
-    return True
-
-
-def write_heldout(
-    model: torch.nn.Module,
-    reader: Reader,
-    documents: Sequence[Document],
-    folder: Path,
-    context: int,
-    device: torch.device,
-    progress: Progress = no_progress,
-) -> None:
-    """Write `heldout.parquet`: bits of each held-out document under a model, ends included, true bits, and bytes."""
-    bits = []
-    for number, document in enumerate(documents, 1):
-        ids = reader.tokenizer.encode(document.text, add_special_tokens=False).ids
-        bits.append(document_bits(model, [reader.begin, *ids, reader.end], context, device))
-        progress(number, len(documents), "documents")
-    columns = {
-        "bits": bits,
-        "true_bits": pa.array([document.bits for document in documents], pa.float64()),
-        "bytes": [len(document.text.encode()) for document in documents],
-    }
-    pq.write_table(pa.table(columns), folder / "heldout.parquet")
-
-
-def document_bits(model: torch.nn.Module, tokens: list[int], context: int, device: torch.device) -> float:
-    """Bits of a document under a model, its first token conditioned on and not scored.
-
-    A document longer than the context is scored in windows that predict disjoint stretches, each given one token of
-    the stretch before, the last one reaching back to a full context: the rolling windows of lm-evaluation-harness.
-    """
-    total, start, last = 0.0, 1, len(tokens)
-    while start < last:
-        stop = min(start + context, last)
-        first = start - 1 if start == 1 else max(0, stop - 1 - context)
-        row = torch.tensor([tokens[first:stop]], device=device)
-        scored = models.token_log_probabilities(model, row)[0, start - 1 - first :]
-        total -= scored.double().sum().item() / math.log(2)
-        start = stop
-    return total
+    return norm

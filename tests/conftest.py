@@ -94,7 +94,7 @@ def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempP
     from natfp_bench import train
 
     folder = tmp_path_factory.mktemp("tiny-model")
-    train.train(tiny, 0, tiny_corpus, folder, partial=folder / "partial", device=torch.device("cpu"))
+    train.train([train.Order(tiny, 0, tiny_corpus, folder, folder / "partial")], torch.device("cpu"))
     return folder
 
 

@@ -17,11 +17,11 @@ from natfp_bench.attribute import attribute
 from natfp_bench.corpus import open_corpus
 from natfp_bench.plan import make_plan
 from natfp_bench.records import file_digest
-from natfp_bench.train import train
+from natfp_bench.train import Order, train
 
 GOLDEN = {
     "corpus": (1, "ffc95b57c6bfd330c56666b90698c366"),
-    "model": (1, 3.88004),
+    "model": (2, 3.88004),
     "sample": (
         1,
         [
@@ -31,7 +31,7 @@ GOLDEN = {
             [176, 126, 182, 310, 61, 301],
         ],
     ),
-    "score": (1, -634.16638),
+    "score": (2, -634.16638),
     "prediction": (2, [0.985911, 0.0140887, 0.5]),
     "study": (
         2,
@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         folder=corpus,
         **keys.blocks(settings),
     )
-    meta = train(settings, 0, corpus, trained, partial=folder / "partial", device=cpu)
+    meta = train([Order(settings, 0, corpus, trained, folder / "partial")], cpu)[0]
     assert meta.status == "ok"
     tokenizer = tokens.load_tokenizer(trained / "tokenizer.json")
     end = tokenizer.token_to_id(tokens.END)

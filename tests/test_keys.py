@@ -77,12 +77,12 @@ def test_golden(settings: Settings, plan: Plan) -> None:
     found = all_keys(settings, plan, IDENTITY)
     assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
         "corpus": "1e43cff35526ad61",
-        "model": "c1294d7f347b394e",
-        "sample": "640c88ad05e2ac1e",
-        "transfer": "74daf027da5f3817",
-        "score": "a131d52ee33dd6b4",
-        "prediction": "d30fb774aaca7912",
-        "study": "fb0203c78127eabc",
+        "model": "42f175e5570c5b6a",
+        "sample": "f51ae81f4e221109",
+        "transfer": "8596199d1dba4865",
+        "score": "4a1595d30f9984ee",
+        "prediction": "c369ddadaa2ce12c",
+        "study": "c6eeb05353b97732",
     }
 
 
@@ -127,6 +127,8 @@ SHAPE = {*DRAWING, "stream", "scorer"}
         ("serve", {"dtype": "bfloat16"}, SHAPE),
         ("serve", {"quantization": "int8"}, SHAPE),
         ("numerics", {"micro_batch": 4}, TRAINING),
+        ("numerics", {"compile": True}, TRAINING),
+        ("numerics", {"stack": 8}, TRAINING),
         ("rerun", {"rerun": 1}, TRAINING),
         ("sampling", {"temperature": 0.7}, SHAPE),
         ("sampling", {"top_k": 5}, SHAPE),

@@ -19,9 +19,9 @@ from scipy.special import log_softmax
 
 from natfp_bench import backend, checkpoint, cli, model, registry, source, spec, tokens
 from natfp_bench.errors import SpecError, UserError
+from natfp_bench.heldout import document_bits
 from natfp_bench.plan import make_plan
 from natfp_bench.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec
-from natfp_bench.train import document_bits
 
 ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
 

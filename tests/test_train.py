@@ -24,12 +24,13 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import AutoModelForCausalLM, get_scheduler
 
-from natfp_bench import keys, optimizers, streams, tokens, train
+from natfp_bench import heldout, keys, optimizers, streams, tokens, train
 from natfp_bench import model as models
 from natfp_bench.corpus import open_corpus
 from natfp_bench.plan import parameters
 from natfp_bench.settings import Settings
-from natfp_bench.train import TrainMeta
+from natfp_bench.train import Order, TrainMeta
+from natfp_bench.training_state import State
 
 CPU = torch.device("cpu")
 
@@ -67,14 +68,14 @@ def run(
         if stop_at is not None and done >= stop_at * step_tokens:
             raise KeyboardInterrupt
 
-    options: dict[str, Any] = {"device": CPU, "progress": progress, "start": start and start / "model"}
-    return train.train(settings, seed, corpus, folder / "model", partial=folder / "partial", **options)
+    order = Order(settings, seed, corpus, folder / "model", folder / "partial", start and start / "model")
+    return train.train([order], CPU, progress=progress)[0]
 
 
-def fresh(settings: Settings, model: torch.nn.Module) -> train._State:
+def fresh(settings: Settings, model: torch.nn.Module) -> State:
     """Where a training begins."""
     built = optimizers.build(model, settings.optimizer)
-    return train._State(model, built, [optimizers.schedule(optimizer, settings) for optimizer in built])
+    return State(model, built, [optimizers.schedule(optimizer, settings) for optimizer in built])
 
 
 def log(folder: Path) -> list[dict[str, float]]:
@@ -126,7 +127,7 @@ def test_a_killed_process_loses_nothing(tiny: Settings, tiny_corpus: Path, tmp_p
         "import sys, torch; from pathlib import Path; from natfp_bench import train;"
         "from natfp_bench.settings import *; s = Settings.model_validate_json(sys.argv[1]);"
         "a, b, c = map(Path, sys.argv[2:]);"
-        "train.train(s, 0, a, b, partial=c, device=torch.device('cpu'))"
+        "train.train([train.Order(s, 0, a, b, c)], torch.device('cpu'))"
     )
     folders = [tiny_corpus, tmp_path / "killed" / "model", tmp_path / "killed" / "partial"]
     folders[1].mkdir(parents=True)
@@ -602,7 +603,7 @@ def test_document_bits_are_those_of_lm_eval(tiny_model: Path, length: int) -> No
             logits = model(input_ids=torch.tensor([[*before, *predicted[:-1]]])).logits[0].log_softmax(-1)
         scored = logits[-len(predicted) :].gather(-1, torch.tensor(predicted)[:, None])
         nats -= scored.double().sum().item()
-    bits = train.document_bits(model, document, 32, CPU)
+    bits = heldout.document_bits(model, document, 32, CPU)
     assert bits == pytest.approx(nats / math.log(2), rel=1e-6)
     if length <= 32:
         row = torch.tensor([document])
@@ -619,4 +620,4 @@ def test_held_out_bits_count_ends_and_bytes(tiny_corpus: Path, tiny_model: Path)
     documents = tokens.read_heldout(tiny_corpus)
     assert held["bytes"] == [len(document.text.encode()) for document in documents]
     row = [end, *tokenizer.encode(documents[0].text).ids, end]
-    assert held["bits"][0] == pytest.approx(train.document_bits(model, row, 32, CPU), rel=1e-9)
+    assert held["bits"][0] == pytest.approx(heldout.document_bits(model, row, 32, CPU), rel=1e-9)

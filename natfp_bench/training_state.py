@@ -1,0 +1,85 @@
+"""What changes during training, and its checkpoints: one safetensors file, written atomically, read only if whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+@dataclass
+class State:
+    """What changes during training."""
+
+    model: torch.nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    schedulers: list[Any]
+    step: int = 0
+    recent: list[float] = field(default_factory=list)
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+def save(state: State, path: Path) -> None:
+    """Write a checkpoint atomically: weights, optimiser moments and counters, in one safetensors file."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
+    for which, optimizer in enumerate(state.optimizers):
+        for index, entry in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{which}.{index}.{name}": tensor for name, tensor in entry.items()}
+    rates = [_lr_state(scheduler) for scheduler in state.schedulers]
+    counters = json.dumps({"step": state.step, "recent": state.recent, "log": state.log, "lr": rates})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, fresh, metadata={"counters": counters, "digest": _checkpoint_digest(contiguous, counters)})
+    fresh.replace(path)
+
+
+def _checkpoint_digest(tensors: dict[str, Tensor], counters: str) -> str:
+    total = sha256(counters.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(name.encode())
+        total.update(tensor.numpy().tobytes())
+    return total.hexdigest()
+
+
+def _lr_state(scheduler: Any) -> dict[str, Any]:
+    kept = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
+    return {name: value for name, value in scheduler.state_dict().items() if name in kept}
+
+
+def restore(state: State, path: Path) -> bool:
+    """Take up a checkpoint; returns False, and changes nothing, where the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no dict)
+        if _checkpoint_digest(tensors, metadata["counters"]) != metadata["digest"]:
+            return False
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        # A disk or a machine that failed: what can be half a file can be any file.
+        return False
+    counters = json.loads(metadata["counters"])
+    with torch.no_grad():
+        for name, parameter in state.model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in state.optimizers]
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, which, index, key = name.split(".", 3)
+            moments[int(which)].setdefault(int(index), {})[key] = tensor
+    restored = zip(state.optimizers, state.schedulers, moments, counters["lr"], strict=True)
+    for optimizer, scheduler, entries, rates in restored:
+        groups = optimizer.state_dict()["param_groups"]
+        scheduler.load_state_dict(scheduler.state_dict() | rates)
+        for group, lr in zip(groups, rates["_last_lr"], strict=True):
+            group["lr"] = lr
+        optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    state.step, state.recent, state.log = counters["step"], counters["recent"], counters["log"]
+    return True
