@@ -1,0 +1,682 @@
+"""Is a run hard to kill? Real runs, disturbed at random moments, against one that was left alone.
+
+python benchmarks/chaos.py [--kills 200] [--seed 0] [--only SCENARIO] [-o docs/reliability.md]
+
+Processes are killed, interrupted and told to end; disks fill up and turn read-only; several runs share one store. After
+each round the same command runs to its end. Exit code 1 if a result differs, a run is stuck, work is lost, or a process
+outlives its run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from safetensors import safe_open
+
+from natfp_bench import results, streams
+from natfp_bench.environment import environment
+from natfp_bench.store import KINDS, Store
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "reliability.md"
+
+TASK = """\
+task: pair
+version: 1
+summary: Two initialisations, one run each.
+replicates: 1
+factor: {name: initialisation seed, fields: [seeds.init], levels: {a: 0, b: 1}}
+"""
+CHANGED = ("sampling.block=20", "analysis.transfer=false")
+"""Overrides of the preset `smoke`: many small entries, no texts drawn in other ways."""
+
+LATE = 20.0
+"""Seconds in which a run that was told to end must have ended, and its workers after it."""
+
+EARLY = 0.25
+"""Share of kills that come before there are workers; a run that finds all its work done never has any."""
+
+
+# Judging: what is wrong with a store or a result, said in words. Nothing here starts or stops anything.
+
+
+@dataclass
+class Verdict:
+    """What came of a scenario: how much was done, and the faults of each sort, in words."""
+
+    runs: int = 0
+    kills: int = 0
+    disk: int = 0
+    wrong: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    skipped: str = ""
+
+    @property
+    def faults(self) -> list[str]:
+        """All faults."""
+        return [*self.wrong, *self.stuck, *self.lost, *self.orphans]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a store holds: the manifest of each finished entry, and the log of each training's last checkpoint."""
+
+    manifests: dict[str, str]
+    logs: dict[str, list[Any]]
+
+
+def work(store: Path) -> Work:
+    """Read what has been done so far."""
+    manifests, logs = {}, {}
+    for kind in KINDS:
+        for path in sorted((store / kind).glob("*/*/manifest.json")):
+            manifests[f"{kind}/{path.parent.name}"] = path.read_text()
+    for path in sorted((store / "partial").glob("*/checkpoint.safetensors")):
+        with suppress(FileNotFoundError):  # the training has ended meanwhile
+            logs[path.parent.name] = _checkpoint(path)["log"]
+    return Work(manifests, logs)
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Counters of a training's checkpoint."""
+    with safe_open(path, framework="numpy") as file:
+        counters: dict[str, Any] = json.loads(file.metadata()["counters"])
+    return counters
+
+
+def lost_work(before: Work, store: Path) -> list[str]:
+    """Say which entries are gone or were made again, and which trainings did not go on from their checkpoint.
+
+    A manifest tells when its entry was made. A training's log tells how fast each stretch was, to a digit that no
+    second training hits: it goes on from a checkpoint if its log begins with the checkpoint's.
+    """
+    after = work(store)
+    found = [
+        f"{name} was {'made again' if name in after.manifests else 'lost'}"
+        for name, manifest in before.manifests.items()
+        if after.manifests.get(name) != manifest
+    ]
+    for key, log in before.logs.items():
+        path = store / "model" / key[:2] / key / "train_log.jsonl"
+        if path.is_file():
+            now = [json.loads(line) for line in path.read_text().splitlines()]
+        else:
+            now = after.logs.get(key, [])
+        if now[: len(log)] != log:
+            found.append(f"training {key[:12]} did not go on from its checkpoint")
+    return found
+
+
+def damage(store: Path, *, final: bool) -> list[str]:
+    """Say what `store verify` finds; half-written entries are no damage until a run has come to its end."""
+    if not (store / "store.json").is_file():  # killed before there was a store
+        return ["there is no store"] if final else []
+    found = [finding for finding in Store(store).verify() if final or finding.what != "half-written"]
+    return [f"{finding.path.relative_to(store)}: {finding.what}" for finding in found]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run wrote, without what is volatile."""
+
+    result: str
+    predictions: bytes
+
+
+def answers(output: Path) -> list[Answer]:
+    """Read the results in an output folder; a folder without result.json is none."""
+    return [
+        Answer(results.read(path).stable_json(), (path.parent / "predictions.parquet").read_bytes())
+        for path in sorted(output.rglob("result.json"))
+    ]
+
+
+def wrong_answers(expected: Answer, found: Sequence[Answer], *, done: bool) -> list[str]:
+    """Say how results differ from an undisturbed run's; a run that is done has exactly one."""
+    faults = [] if len(found) == 1 or not (done or found) else [f"{len(found)} results"]
+    for answer in found:
+        if answer.result != expected.result:
+            faults.append("result.json differs")
+        if answer.predictions != expected.predictions:
+            faults.append("predictions.parquet differs")
+    return faults
+
+
+# Running: the program as a user starts it.
+
+
+@dataclass
+class Program:
+    """One `natfp-bench run`, in a session of its own, by which its whole family is known for certain."""
+
+    output: Path
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run's first process has ended."""
+        return self.process.poll() is not None
+
+    def family(self) -> list[psutil.Process]:
+        """List the living processes of the session, the first one too."""
+        found = []
+        for pid in psutil.pids():
+            with suppress(psutil.Error, ProcessLookupError, PermissionError):
+                if os.getsid(pid) == self.process.pid and (one := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
+                    found.append(one)
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        """List the workers: grandchildren of the first process, whose child is the server that they are forked from."""
+        with suppress(psutil.Error):
+            children = psutil.Process(self.process.pid).children()
+            return [worker for child in children for worker in child.children()]
+        return []
+
+    def servers(self) -> list[psutil.Process]:
+        """List the processes that workers are forked from."""
+        with suppress(psutil.Error):
+            return [child for child in psutil.Process(self.process.pid).children() if child.children()]
+        return []
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the run's end; False, and all its processes are killed, if it does not come in time."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            return False
+        finally:
+            if self.ended:
+                self.log.close()
+        return True
+
+    def left(self, seconds: float) -> list[str]:
+        """Say which processes still live so long after the run's end, and kill them."""
+        deadline = time.monotonic() + seconds
+        while (alive := self.family()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        said = []
+        for one in alive:
+            with suppress(psutil.Error):
+                said.append(f"process {one.name()} outlived its run by {seconds:g} s")
+                one.kill()
+        return said
+
+    def said(self) -> str:
+        """Last words of the run."""
+        return " | ".join((self.output / "log.txt").read_text(errors="replace").splitlines()[-6:])
+
+
+@dataclass
+class Ground:
+    """A folder for stores and results, what an undisturbed run makes there, and how long it takes."""
+
+    folder: Path
+    expected: Answer
+    startup: float  # seconds until there are workers
+    busy: float  # seconds after that
+    size: int  # of the store, in bytes of whole pages
+    limit: float  # seconds within which a run ends, however the machine is loaded
+
+    @classmethod
+    def prepare(cls, folder: Path) -> Ground:
+        """Let a run go through undisturbed; raises RuntimeError where it does not."""
+        (folder / "tasks").mkdir()
+        (folder / "tasks" / "pair.yaml").write_text(TASK)
+        ground = cls(folder, Answer("", b""), 0.0, 0.0, 0, 600.0)
+        clock = time.monotonic()
+        program = ground.start(folder / "calm" / "store", folder / "calm" / "results")
+        while not program.workers() and not program.ended:
+            time.sleep(0.02)
+        ground.startup = time.monotonic() - clock
+        if not program.wait(ground.limit) or program.process.returncode:
+            raise RuntimeError(f"the undisturbed run failed: {program.said()}")
+        total = time.monotonic() - clock
+        ground.busy, ground.limit = total - ground.startup, max(120.0, 10 * total)
+        [ground.expected] = answers(program.output)
+        store = folder / "calm" / "store"
+        ground.size = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in store.rglob("*"))
+        return ground
+
+    def start(self, store: Path, output: Path) -> Program:
+        """Start the run that all is about."""
+        output.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair"]
+        command += ["--include-path", str(self.folder / "tasks"), "--preset", "smoke"]
+        command += ["--baseline", "majority,naive_bayes", "--device", "cpu", "--workers", "2"]
+        command += ["--store", str(store), "-o", str(output)]
+        command += [part for setting in CHANGED for part in ("--set", setting)]
+        log = (output / "log.txt").open("wb")
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True)
+        return Program(output, process, log)
+
+
+# Disturbing: each takes a running program and random numbers, and returns how many kills hit it.
+
+Draws = Iterator[float]
+Disturb = Callable[[Program, Ground, Draws], int]
+
+
+def draws(*name: str | int) -> Draws:
+    """Yield the uniform numbers of a named stream."""
+    yield from streams.uniforms([0], 4096, "chaos", *name)[0].tolist()
+
+
+def await_moment(program: Program, ground: Ground, drawn: Draws, *, working: bool) -> bool:
+    """Wait for a random moment of a run; False if it ended before.
+
+    working: once it has workers. Otherwise the moment may come at any time since the start.
+    """
+    early, share = next(drawn), next(drawn)
+    clock = time.monotonic()
+    if not working and early < EARLY:
+        until = share * ground.startup
+    else:
+        while not program.workers() and not program.ended:
+            if not working and time.monotonic() - clock > 2 * ground.startup:
+                break
+            time.sleep(0.03)
+        # Several runs at once share the cores; a third of the work is done before the last moment comes.
+        until = time.monotonic() - clock + share * ground.busy / 3
+    while time.monotonic() - clock < until and not program.ended:
+        time.sleep(0.01)
+    return not program.ended
+
+
+def signalled(which: signal.Signals, whole: bool, program: Program, ground: Ground, drawn: Draws) -> int:
+    """Send a signal to a run's first process, or to its whole group, at any moment."""
+    if not await_moment(program, ground, drawn, working=False):
+        return 0
+    (os.killpg if whole else os.kill)(program.process.pid, which)
+    return 1
+
+
+def workers_killed(program: Program, ground: Ground, drawn: Draws) -> int:
+    """Kill one worker, or all, at two moments: no job is given up for its worker's death before the third."""
+    kills = 0
+    for _ in range(2):
+        if not await_moment(program, ground, drawn, working=True):
+            break
+        workers = program.workers()
+        if next(drawn) < 0.5:
+            workers = workers[:1]
+        kills += sum(_kill(worker) for worker in workers)
+    return kills
+
+
+def server_killed(program: Program, ground: Ground, drawn: Draws) -> int:
+    """Kill the server that workers are forked from, and the first of them."""
+    if not await_moment(program, ground, drawn, working=True):
+        return 0
+    return sum(_kill(one) for one in [*program.servers(), *program.workers()[:1]])
+
+
+def _kill(one: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        one.kill()
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to disturb a run, and the exit codes that it may then end with; 0 where it had all but ended."""
+
+    disturb: Disturb
+    codes: tuple[int, ...]
+
+
+WAYS = {
+    "worker": Way(workers_killed, (0,)),
+    "server": Way(server_killed, (0,)),
+    "run": Way(partial(signalled, signal.SIGKILL, False), (0, -signal.SIGKILL)),
+    "all": Way(partial(signalled, signal.SIGKILL, True), (0, -signal.SIGKILL)),
+    # Before the command line is up, Python ends of the signal itself.
+    "ctrl-c": Way(partial(signalled, signal.SIGINT, True), (0, 130, -signal.SIGINT)),
+    "sigterm": Way(partial(signalled, signal.SIGTERM, False), (0, -signal.SIGTERM)),
+}
+
+
+# Scenarios.
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Rounds of runs on a fresh store that are disturbed until one gets through, or that many times.
+
+    weight: its share of all kills. together: runs on the store at once.
+    """
+
+    what: str
+    ways: tuple[str, ...]
+    weight: float = 1.0
+    together: int = 1
+    series: int = 6
+
+
+SCENARIOS = {
+    "worker": Scenario("workers killed, the run goes on", ("worker",), 5),
+    "server": Scenario("the workers' server and a worker killed, the run goes on", ("server",), 1),
+    "run": Scenario("the run's own process killed", ("run",), 3),
+    "all": Scenario("the run and all its workers killed at once", ("all",), 3),
+    "ctrl-c": Scenario("Ctrl-C", ("ctrl-c",), 2),
+    "sigterm": Scenario("SIGTERM", ("sigterm",), 2),
+    "mixed": Scenario("any of these, in turn", tuple(WAYS), 2),
+    "two": Scenario("two runs on one store at once, undisturbed", (), 0, 2),
+    "four": Scenario("four runs on one store at once, undisturbed", (), 0, 4),
+    "two-killed": Scenario("two runs on one store at once, with kills", tuple(WAYS), 2, 2),
+    "four-killed": Scenario("four runs on one store at once, with kills", tuple(WAYS), 2, 4),
+}
+
+
+def play(name: str, scenario: Scenario, kills: int, seed: int, ground: Ground, say: Say) -> Verdict:
+    """Play rounds of a scenario until there were so many kills; without ways to kill, one round."""
+    verdict, number = Verdict(), 0
+    while not number or (scenario.ways and verdict.kills < kills and not verdict.stuck):
+        folder = ground.folder / f"{name}-{number}"
+        before = len(verdict.faults)
+        play_round(scenario, kills - verdict.kills, draws(seed, name, number), ground, folder, verdict)
+        number += 1
+        say(f"{name}: round {number}, {verdict.runs} runs, {verdict.kills} of {kills} kills")
+        for fault in verdict.faults[before:]:
+            say(f"  FAULT {fault}")
+        if len(verdict.faults) == before:
+            shutil.rmtree(folder)
+    return verdict
+
+
+def play_round(scenario: Scenario, kills: int, drawn: Draws, ground: Ground, folder: Path, verdict: Verdict) -> None:
+    """Disturb runs on a fresh store, up to `series` times, and let the last one go through."""
+    store, kept = folder / "store", []
+    first = verdict.kills
+    for wave in range(scenario.series if scenario.ways else 0):
+        ways = [scenario.ways[int(next(drawn) * len(scenario.ways))] for _ in range(scenario.together)]
+        done = _wave(ways, drawn, ground, folder / str(wave), store, verdict)
+        verdict.wrong += damage(store, final=False)
+        kept.append(work(store))
+        if done or verdict.stuck or verdict.kills - first >= kills:
+            break
+    # The last wave is left alone: all runs that there are, or one.
+    together = 1 if scenario.ways else scenario.together
+    _wave([None] * together, drawn, ground, folder / "last", store, verdict)
+    verdict.wrong += damage(store, final=True)
+    for before in kept:
+        verdict.lost += lost_work(before, store)
+
+
+def _wave(
+    ways: Sequence[str | None], drawn: Draws, ground: Ground, folder: Path, store: Path, verdict: Verdict
+) -> bool:
+    """Let runs go on one store at once, each disturbed in its way; returns whether one of them got through."""
+    programs = [ground.start(store, folder / str(number)) for number in range(len(ways))]
+    own = [iter([next(drawn) for _ in range(8)]) for _ in ways]
+    with ThreadPoolExecutor(len(ways)) as pool:
+        jobs = [
+            pool.submit(_one, way, program, ground, numbers)
+            for way, program, numbers in zip(ways, programs, own, strict=True)
+        ]
+    done = False
+    for way, program, job in zip(ways, programs, jobs, strict=True):
+        kills, in_time = job.result()
+        verdict.runs, verdict.kills = verdict.runs + 1, verdict.kills + kills
+        code = program.process.returncode
+        if not in_time:
+            verdict.stuck.append(f"{way or 'undisturbed'}: did not end in time: {program.said()}")
+        elif code not in (WAYS[way].codes if way else (0,)):
+            verdict.wrong.append(f"{way or 'undisturbed'}: exit code {code}: {program.said()}")
+        elif way is None or code == 0:
+            done = True
+        verdict.orphans += program.left(LATE)
+        verdict.wrong += wrong_answers(ground.expected, answers(program.output), done=in_time and code == 0)
+    return done
+
+
+def _one(way: str | None, program: Program, ground: Ground, numbers: Draws) -> tuple[int, bool]:
+    """Disturb a run and wait for its end; returns the kills and whether it came in time."""
+    kills = WAYS[way].disturb(program, ground, numbers) if way else 0
+    ends = kills and way not in (None, "worker", "server")
+    return kills, program.wait(LATE if ends else ground.limit)
+
+
+# Disks that fill up or turn read-only.
+
+
+@contextmanager
+def mounted(point: Path, *options: str) -> Iterator[None]:
+    """Mount something for a while; raises OSError where that is not permitted."""
+    point.mkdir(parents=True, exist_ok=True)
+    _mount(point, *options)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(point)], check=True)  # noqa: S607 (wherever the system has it)
+
+
+def _mount(point: Path, *options: str) -> None:
+    program = shutil.which("mount")
+    if program is None:
+        raise OSError(errno.ENOENT, "there is no mount")
+    made = subprocess.run([program, *options, str(point)], capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise OSError(errno.EPERM, f"mounting is not permitted: {made.stderr.strip()}")
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Make a folder read-only, for processes that already use it too; root needs a mount for it."""
+    if os.geteuid() == 0:
+        with mounted(folder, "--bind", str(folder)):
+            _mount(folder, "-o", "remount,bind,ro")
+            yield
+        return
+    modes = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")] if path.is_dir()}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    try:
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+def disk_full(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
+    """A store on a disk that fills up in the middle, twice; then there is room, and the run goes on."""
+    verdict = Verdict()
+    for number in range(times):
+        folder, drawn = ground.folder / f"disk-full-{number}", draws(seed, "disk-full", number)
+        sizes = sorted(int((0.1 + 0.8 * next(drawn)) * ground.size) for _ in range(2))
+        disk, kept = folder / "disk", []
+        try:
+            with mounted(disk, "-t", "tmpfs", "-o", f"size={sizes[0]}", "tmpfs"):
+                for wave, size in enumerate(sizes):
+                    _mount(disk, "-o", f"remount,size={size}")
+                    _refused("is full", ground, disk / "store", folder / str(wave), verdict)
+                    kept.append(work(disk / "store"))
+                _mount(disk, "-o", f"remount,size={10 * ground.size}")
+                _finish(ground, disk / "store", folder, kept, verdict)
+        except OSError as error:
+            verdict.skipped = str(error)
+            return verdict
+        say(f"disk-full: {number + 1} of {times}, full at {', '.join(f'{size / 1e6:.1f} MB' for size in sizes)}")
+    return verdict
+
+
+def disk_read_only(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
+    """A store that turns read-only while a run works on it, and is so when another one starts."""
+    verdict = Verdict()
+    for number in range(times):
+        folder, drawn = ground.folder / f"read-only-{number}", draws(seed, "read-only", number)
+        store = folder / "store"
+        program = ground.start(store, folder / "first")
+        await_moment(program, ground, drawn, working=True)
+        try:
+            with read_only(store):
+                _refused("is not writable", ground, store, folder / "first", verdict, program)
+                before = work(store)
+                _refused("is not writable", ground, store, folder / "second", verdict)
+        except OSError as error:
+            program.wait(ground.limit)
+            verdict.skipped = str(error)
+            return verdict
+        _finish(ground, store, folder, [before], verdict)
+        say(f"read-only: {number + 1} of {times}")
+    return verdict
+
+
+def _refused(
+    what: str, ground: Ground, store: Path, output: Path, verdict: Verdict, program: Program | None = None
+) -> None:
+    """Let a run meet a disk that does not take its work: it must end, say why in one message, and leave no damage."""
+    program = program or ground.start(store, output)
+    if not program.wait(ground.limit):
+        verdict.stuck.append(f"{what}: did not end in time: {program.said()}")
+    verdict.runs, verdict.disk = verdict.runs + 1, verdict.disk + 1
+    code, said = program.process.returncode, " ".join((output / "log.txt").read_text().split())
+    if code != 2 or what not in said or "Traceback" in said:
+        verdict.wrong.append(f"{what}: exit code {code}: {program.said()}")
+    verdict.orphans += program.left(LATE)
+    verdict.wrong += wrong_answers(ground.expected, answers(output), done=False)
+
+
+def _finish(ground: Ground, store: Path, folder: Path, kept: Sequence[Work], verdict: Verdict) -> None:
+    _wave([None], iter([0.0] * 8), ground, folder / "last", store, verdict)
+    verdict.wrong += damage(store, final=True)
+    for before in kept:
+        verdict.lost += lost_work(before, store)
+
+
+DISKS: dict[str, tuple[str, Callable[[int, int, Ground, Say], Verdict]]] = {
+    "disk-full": ("the disk of the store fills up, twice; then there is room", disk_full),
+    "read-only": ("the store turns read-only under a run, and is so when another one starts", disk_read_only),
+}
+
+
+# The document.
+
+
+def run(names: Sequence[str], kills: int, seed: int, folder: Path, say: Say) -> dict[str, Verdict]:
+    """Play scenarios, their kills shared out by weight."""
+    ground = Ground.prepare(folder)
+    say(f"undisturbed: workers after {ground.startup:.1f} s, {ground.busy:.1f} s of work, {ground.size / 1e6:.1f} MB")
+    total = sum(SCENARIOS[name].weight for name in names if name in SCENARIOS)
+    verdicts = {}
+    for name in names:
+        if name in DISKS:
+            verdicts[name] = DISKS[name][1](max(1, round(kills / 50)), seed, ground, say)
+        else:
+            scenario = SCENARIOS[name]
+            share = math.ceil(kills * scenario.weight / total) if total else 0
+            verdicts[name] = play(name, scenario, share, seed, ground, say)
+    return verdicts
+
+
+def document(verdicts: dict[str, Verdict], command: str, seconds: float) -> str:
+    """Markdown of all verdicts."""
+    machine = environment()
+    total = Verdict()
+    lines = []
+    for name, verdict in verdicts.items():
+        what = SCENARIOS[name].what if name in SCENARIOS else DISKS[name][0]
+        cells: list[object] = [f"`{name}`: {what}", verdict.runs, verdict.kills, verdict.disk]
+        cells += [len(part) for part in (verdict.wrong, verdict.stuck, verdict.lost, verdict.orphans)]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+        total.runs, total.kills, total.disk = (
+            total.runs + verdict.runs,
+            total.kills + verdict.kills,
+            total.disk + verdict.disk,
+        )
+    faults = [f"- `{name}`: {fault}" for name, verdict in verdicts.items() for fault in verdict.faults]
+    skipped = [f"- `{name}`: {verdict.skipped}" for name, verdict in verdicts.items() if verdict.skipped]
+    head = f"""\
+# Reliability
+
+Real runs, disturbed at random moments. After each round the same command runs to its end, and then:
+
+- **wrong**: every result and every table of predictions is equal to an undisturbed run's, `run` apart; exit codes are
+  the documented ones; no entry is ever damaged, and after the last run `store verify` finds nothing. (What a killed
+  process left half-written is allowed until then: the next run that makes the same entry sweeps it away.)
+- **stuck**: every run ends; one that was told to end does so within {LATE:g} s.
+- **lost**: every entry that was whole before a disturbance is still the same one afterwards, and trainings go on from
+  their last checkpoint.
+- **orphans**: no process outlives its run by {LATE:g} s.
+
+{total.runs} runs, {total.kills} kills, {total.disk} faults of a disk, {len(faults)} faults found.
+
+| scenario | runs | kills | disk faults | wrong | stuck | lost | orphans |
+|---|---|---|---|---|---|---|---|
+"""
+    text = head + "\n".join(lines) + "\n"
+    for title, said in (("Faults", faults), ("Skipped", skipped)):
+        if said:
+            text += f"\n## {title}\n\n" + "\n".join(said) + "\n"
+    facts = [
+        f"{machine['cores']} cores",
+        f"Python {machine['python']}",
+        f"torch {machine['torch']}",
+        str(machine["platform"]),
+    ]
+    text += (
+        f"\nMade by `{command}` in {seconds / 60:.0f} minutes on {datetime.now(UTC):%Y-%m-%d}: {', '.join(facts)}.\n"
+    )
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play the scenarios and write the document; 1 if there was any fault."""
+    every = [*SCENARIOS, *DISKS]
+    parser = argparse.ArgumentParser(description="Disturb real runs, and see whether anything is lost.")
+    parser.add_argument("--kills", type=int, default=200, help="how many, over all scenarios")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the ways")
+    parser.add_argument("--only", action="append", choices=every, help="play this scenario (repeatable)")
+    parser.add_argument("-o", "--output", type=Path, help="the document to write (docs/reliability.md without --only)")
+    options = parser.parse_args(arguments)
+    # A shell's background job ignores Ctrl-C, and so would all that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    clock, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="natfp-chaos-"))
+    names = [name for name in every if name in (options.only or every)]
+    verdicts = run(names, options.kills, options.seed, folder, partial(print, flush=True))
+    given = "".join(f" --only {name}" for name in options.only or ())
+    command = f"python benchmarks/chaos.py --kills {options.kills} --seed {options.seed}{given}"
+    text = document(verdicts, command, time.monotonic() - clock)
+    print(text)
+    if output := options.output or (None if options.only else DOCUMENT):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    failed = any(verdict.faults for verdict in verdicts.values())
+    if failed:
+        print(f"stores and logs of the rounds with faults are kept in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
