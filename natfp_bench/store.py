@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -110,6 +111,15 @@ def _manifest_digest(manifest: dict[str, Any]) -> str:
     return digest({name: manifest[name] for name in ("kind", "key", "meta", "files")})
 
 
+def _referred(reference: Path) -> tuple[Path, set[str]] | None:
+    """Result and keys that a reference names; None where it is damaged."""
+    try:
+        content = json.loads(reference.read_text())
+        return Path(content["result"]), set(content["keys"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _size(path: Path) -> int:
     """Bytes of a file or of a folder's files, as far as they are still there: other processes may be at work."""
     total = 0
@@ -128,14 +138,11 @@ class Store:
         self._sound: set[str] = set()
         with storage_faults(self.root):
             (self.root / "temp").mkdir(parents=True, exist_ok=True)
-            probe = self.root / "temp" / f"probe-{uuid4().hex}"
-            probe.touch()
-            probe.unlink()
+            # Can it be written? A file without a name is nothing that a kill could leave.
+            TemporaryFile(dir=self.root / "temp").close()
             layout = self.root / "store.json"
             if not layout.exists():
-                fresh = self.root / "temp" / f"layout-{uuid4().hex}"
-                fresh.write_text(canonical_json({"layout": LAYOUT}))
-                fresh.replace(layout)
+                self._write(layout, "layout", canonical_json({"layout": LAYOUT}))
         try:
             found = json.loads(layout.read_text())["layout"]
         except (ValueError, KeyError, TypeError):
@@ -224,14 +231,25 @@ class Store:
         with storage_faults(self.root), self._lock(key):
             if found := self._open_locked(kind, key):
                 return found
-            for half in (self.root / "temp").glob(f"{key}-*"):  # whoever began it has lost the lock: it was killed
-                shutil.rmtree(half, ignore_errors=True)
-            temp = self.root / "temp" / f"{key}-{uuid4().hex[:8]}"
+            temp = self._fresh(key)
             temp.mkdir()
             try:
                 return self._fill(temp, kind, key, label, build)
             finally:
                 shutil.rmtree(temp, ignore_errors=True)
+
+    def _fresh(self, name: str) -> Path:
+        """Path in temp/ for who holds the lock of a name; what was begun under it before is swept away."""
+        for half in (self.root / "temp").glob(f"{name}-*"):  # whoever began it has lost the lock: it was killed
+            shutil.rmtree(half, ignore_errors=True) if half.is_dir() else half.unlink(missing_ok=True)
+        return self.root / "temp" / f"{name}-{uuid4().hex[:8]}"
+
+    def _write(self, path: Path, name: str, text: str) -> None:
+        """Write a file that appears whole or not at all."""
+        with self._lock(name):
+            fresh = self._fresh(name)
+            fresh.write_text(text)
+            fresh.replace(path)
 
     def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
         clock = time.perf_counter()
@@ -257,22 +275,30 @@ class Store:
     def verify(self) -> list[Finding]:
         """Hash every file of every entry; returns what is wrong, changing nothing."""
         findings = []
-        for kind in KINDS:
-            for folder in sorted((self.root / kind).glob("*/*")):
-                self._sound.discard(folder.name)
-                _, wrong = self._read(kind, folder.name)
-                if wrong:
-                    findings.append(Finding(folder, wrong))
-        half = sorted((self.root / "temp").glob("*"))
-        return findings + [Finding(path, "half-written") for path in half]
+        for path in self._places():
+            kind, *_ = path.relative_to(self.root).parts
+            self._sound.discard(path.name)
+            if path != self.folder(kind, path.name):
+                findings.append(Finding(path, "no entry belongs here"))
+            elif wrong := self._read(kind, path.name)[1]:
+                findings.append(Finding(path, wrong))
+        findings += [Finding(path, "unreadable reference") for path in self._references() if _referred(path) is None]
+        return findings + [Finding(path, "half-written") for path in sorted((self.root / "temp").glob("*"))]
+
+    def _places(self) -> list[Path]:
+        """List whatever lies where entries do, files between their folders too."""
+        found = [path for kind in KINDS for path in (self.root / kind).glob("*/*")]
+        return sorted([*found, *(path for kind in KINDS for path in (self.root / kind).glob("*") if path.is_file())])
+
+    def _references(self) -> list[Path]:
+        return sorted((self.root / "runs").glob("*.json"))
 
     def refer(self, run_id: str, result: Path, keys: list[str]) -> None:
         """Note which entries a result rests on, so that `gc` keeps them while the result exists."""
         with storage_faults(self.root):
             (self.root / "runs").mkdir(exist_ok=True)
-            fresh = self.root / "temp" / f"run-{uuid4().hex}"
-            fresh.write_text(json.dumps({"result": str(result.absolute()), "keys": sorted(keys)}))
-            fresh.replace(self.root / "runs" / f"{run_id}.json")
+            content = json.dumps({"result": str(result.absolute()), "keys": sorted(keys)})
+            self._write(self.root / "runs" / f"{run_id}.json", "run", content)
 
     def gc(self, *, older_than_days: float, dry_run: bool) -> list[tuple[Path, int]]:
         """Remove what no existing result rests on; returns (path, bytes) of each thing removed.
@@ -281,26 +307,26 @@ class Store:
         Raises StoreError where it cannot be read what a run rests on.
         """
         used: set[str] = set()
-        unused = [path for kind in KINDS for path in sorted((self.root / kind).glob("*/*"))]
-        unused += [path for part in ("partial", "temp", "damaged") for path in sorted((self.root / part).glob("*"))]
-        for reference in sorted((self.root / "runs").glob("*.json")):
-            try:
-                content = json.loads(reference.read_text())
-                result, keys = Path(content["result"]), set(content["keys"])
-            except (ValueError, KeyError, TypeError):
+        unused = [path for part in ("partial", "temp", "damaged") for path in sorted((self.root / part).glob("*"))]
+        for reference in self._references():
+            found = _referred(reference)
+            if found is None:
                 raise StoreError(
                     f"{reference} is damaged, so that it is unknown what that run rests on; nothing was removed\n"
                     "  remove the file to give that run's entries up"
-                ) from None
+                )
+            result, keys = found
             if result.exists():
                 used |= keys
             else:
                 unused.append(reference)
+        # Not so the checkpoints of an entry that is used: it is finished.
+        unused += [path for path in self._places() if path.name not in used]
         horizon = time.time() - older_than_days * 86_400
         removed: list[tuple[Path, int]] = []
         for path in unused:
             with storage_faults(self.root), suppress(FileNotFoundError):  # gone: other processes may be at work
-                if path.name in used or path.stat().st_mtime > horizon:
+                if path.stat().st_mtime > horizon:
                     continue
                 removed.append((path, _size(path)))
                 if not dry_run:
