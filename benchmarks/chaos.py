@@ -10,7 +10,6 @@ outlives its run.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import math
 import os
@@ -27,7 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 from safetensors import safe_open
@@ -172,7 +171,14 @@ class Program:
 
     output: Path
     process: subprocess.Popen[bytes]
-    log: IO[bytes]
+
+    @classmethod
+    def start(cls, command: Sequence[str], output: Path) -> Program:
+        """Start a command whose words go to `log.txt` in its output folder."""
+        output.mkdir(parents=True, exist_ok=True)
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        with (output / "log.txt").open("wb") as log:
+            return cls(output, subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True))
 
     @property
     def ended(self) -> bool:
@@ -206,14 +212,15 @@ class Program:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self.stop()
             return False
-        finally:
-            if self.ended:
-                self.log.close()
         return True
+
+    def stop(self) -> None:
+        """Kill whatever is left of the run."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def left(self, seconds: float) -> list[str]:
         """Say which processes still live so long after the run's end, and kill them."""
@@ -265,16 +272,12 @@ class Ground:
 
     def start(self, store: Path, output: Path) -> Program:
         """Start the run that all is about."""
-        output.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair"]
         command += ["--include-path", str(self.folder / "tasks"), "--preset", "smoke"]
         command += ["--baseline", "majority,naive_bayes", "--device", "cpu", "--workers", "2"]
         command += ["--store", str(store), "-o", str(output)]
         command += [part for setting in CHANGED for part in ("--set", setting)]
-        log = (output / "log.txt").open("wb")
-        environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True)
-        return Program(output, process, log)
+        return Program.start(command, output)
 
 
 # Disturbing: each takes a running program and random numbers, and returns how many kills hit it.
@@ -389,7 +392,7 @@ SCENARIOS = {
     "all": Scenario("the run and all its workers killed at once", ("all",), 3),
     "ctrl-c": Scenario("Ctrl-C", ("ctrl-c",), 2),
     "sigterm": Scenario("SIGTERM", ("sigterm",), 2),
-    "mixed": Scenario("any of these, in turn", tuple(WAYS), 2),
+    "mixed": Scenario("any of these, by lot", tuple(WAYS), 2),
     "two": Scenario("two runs on one store at once, undisturbed", (), 0, 2),
     "four": Scenario("four runs on one store at once, undisturbed", (), 0, 4),
     "two-killed": Scenario("two runs on one store at once, with kills", tuple(WAYS), 2, 2),
@@ -439,13 +442,15 @@ def _wave(
     programs = [ground.start(store, folder / str(number)) for number in range(len(ways))]
     own = [iter([next(drawn) for _ in range(8)]) for _ in ways]
     with ThreadPoolExecutor(len(ways)) as pool:
-        jobs = [
-            pool.submit(_one, way, program, ground, numbers)
-            for way, program, numbers in zip(ways, programs, own, strict=True)
-        ]
+        jobs = [pool.submit(_one, *each, ground) for each in zip(ways, programs, own, strict=True)]
+        try:
+            outcomes = [job.result() for job in jobs]
+        finally:
+            for program in programs:
+                if not program.ended:  # this script is interrupted
+                    program.stop()
     done = False
-    for way, program, job in zip(ways, programs, jobs, strict=True):
-        kills, in_time = job.result()
+    for way, program, (kills, in_time) in zip(ways, programs, outcomes, strict=True):
         verdict.runs, verdict.kills = verdict.runs + 1, verdict.kills + kills
         code = program.process.returncode
         if not in_time:
@@ -459,7 +464,7 @@ def _wave(
     return done
 
 
-def _one(way: str | None, program: Program, ground: Ground, numbers: Draws) -> tuple[int, bool]:
+def _one(way: str | None, program: Program, numbers: Draws, ground: Ground) -> tuple[int, bool]:
     """Disturb a run and wait for its end; returns the kills and whether it came in time."""
     kills = WAYS[way].disturb(program, ground, numbers) if way else 0
     ends = kills and way not in (None, "worker", "server")
@@ -469,9 +474,13 @@ def _one(way: str | None, program: Program, ground: Ground, numbers: Draws) -> t
 # Disks that fill up or turn read-only.
 
 
+class NotPermittedError(Exception):
+    """Why a disk cannot be had here."""
+
+
 @contextmanager
 def mounted(point: Path, *options: str) -> Iterator[None]:
-    """Mount something for a while; raises OSError where that is not permitted."""
+    """Mount something for a while; raises NotPermittedError where that is not permitted."""
     point.mkdir(parents=True, exist_ok=True)
     _mount(point, *options)
     try:
@@ -483,10 +492,10 @@ def mounted(point: Path, *options: str) -> Iterator[None]:
 def _mount(point: Path, *options: str) -> None:
     program = shutil.which("mount")
     if program is None:
-        raise OSError(errno.ENOENT, "there is no mount")
+        raise NotPermittedError("there is no program `mount`")
     made = subprocess.run([program, *options, str(point)], capture_output=True, text=True, check=False)
     if made.returncode:
-        raise OSError(errno.EPERM, f"mounting is not permitted: {made.stderr.strip()}")
+        raise NotPermittedError(f"mounting is not permitted: {made.stderr.strip()}")
 
 
 @contextmanager
@@ -504,7 +513,8 @@ def read_only(folder: Path) -> Iterator[None]:
         yield
     finally:
         for path, mode in modes.items():
-            path.chmod(mode)
+            with suppress(FileNotFoundError):
+                path.chmod(mode)
 
 
 def disk_full(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
@@ -522,7 +532,7 @@ def disk_full(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
                     kept.append(work(disk / "store"))
                 _mount(disk, "-o", f"remount,size={10 * ground.size}")
                 _finish(ground, disk / "store", folder, kept, verdict)
-        except OSError as error:
+        except NotPermittedError as error:
             verdict.skipped = str(error)
             return verdict
         say(f"disk-full: {number + 1} of {times}, full at {', '.join(f'{size / 1e6:.1f} MB' for size in sizes)}")
@@ -542,8 +552,8 @@ def disk_read_only(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
                 _refused("is not writable", ground, store, folder / "first", verdict, program)
                 before = work(store)
                 _refused("is not writable", ground, store, folder / "second", verdict)
-        except OSError as error:
-            program.wait(ground.limit)
+        except NotPermittedError as error:
+            program.stop()
             verdict.skipped = str(error)
             return verdict
         _finish(ground, store, folder, [before], verdict)
@@ -601,19 +611,14 @@ def run(names: Sequence[str], kills: int, seed: int, folder: Path, say: Say) -> 
 def document(verdicts: dict[str, Verdict], command: str, seconds: float) -> str:
     """Markdown of all verdicts."""
     machine = environment()
-    total = Verdict()
     lines = []
     for name, verdict in verdicts.items():
         what = SCENARIOS[name].what if name in SCENARIOS else DISKS[name][0]
         cells: list[object] = [f"`{name}`: {what}", verdict.runs, verdict.kills, verdict.disk]
         cells += [len(part) for part in (verdict.wrong, verdict.stuck, verdict.lost, verdict.orphans)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
-        total.runs, total.kills, total.disk = (
-            total.runs + verdict.runs,
-            total.kills + verdict.kills,
-            total.disk + verdict.disk,
-        )
     faults = [f"- `{name}`: {fault}" for name, verdict in verdicts.items() for fault in verdict.faults]
+    runs, kills, disk = (sum(getattr(verdict, of) for verdict in verdicts.values()) for of in ("runs", "kills", "disk"))
     skipped = [f"- `{name}`: {verdict.skipped}" for name, verdict in verdicts.items() if verdict.skipped]
     head = f"""\
 # Reliability
@@ -628,7 +633,7 @@ Real runs, disturbed at random moments. After each round the same command runs t
   their last checkpoint.
 - **orphans**: no process outlives its run by {LATE:g} s.
 
-{total.runs} runs, {total.kills} kills, {total.disk} faults of a disk, {len(faults)} faults found.
+{runs} runs, {kills} kills, {disk} faults of a disk, {len(faults)} faults found.
 
 | scenario | runs | kills | disk faults | wrong | stuck | lost | orphans |
 |---|---|---|---|---|---|---|---|
