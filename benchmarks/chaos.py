@@ -267,7 +267,7 @@ class Ground:
         ground.busy, ground.limit = total - ground.startup, max(120.0, 10 * total)
         [ground.expected] = answers(program.output)
         store = folder / "calm" / "store"
-        ground.size = sum(-(-path.stat().st_size // 4096) * 4096 + 4096 for path in store.rglob("*"))
+        ground.size = sum(-(-path.stat().st_size // 4096) * 4096 for path in store.rglob("*") if path.is_file())
         return ground
 
     def start(self, store: Path, output: Path) -> Program:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,9 @@ def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
     except NatfpError:  # says already what is wrong: an attributor may have met a full disk of its own
         raise
     except Exception as error:
-        code = error.errno if isinstance(error, OSError) else None
+        # Libraries written in Rust raise errors of their own, which end in the system's number.
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        code = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
         if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
             raise StoreError(
                 f"the disk of {what} {root} is full; what was finished is kept\n"

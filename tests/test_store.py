@@ -320,6 +320,16 @@ def test_a_full_disk_is_known_however_it_is_said(store: Store, fault: Exception)
         store.make("model", KEY, "", build)
 
 
+def test_a_read_only_disk_is_known_as_safetensors_says_it(store: Store) -> None:
+    def build(folder: Path) -> dict[str, Any]:
+        raise RuntimeError(
+            'Error while serializing: I/O error: Read-only file system (os error 30) at path "/store/.tmp1"'
+        )
+
+    with pytest.raises(StoreError, match="is not writable"):
+        store.make("model", KEY, "", build)
+
+
 def test_the_device_of_no_space_is_a_full_disk(store: Store) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
