@@ -35,6 +35,9 @@ LAYOUT = 1
 KINDS = ("corpus", "model", "sample", "score", "prediction", "study", "parity")
 """Kinds of entries, in the order in which a run makes them."""
 
+FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
+"""A full disk in the words of errors that carry no number; the second are NumPy's."""
+
 Warn = Callable[[str], None]
 
 
@@ -89,7 +92,7 @@ def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
         # Libraries written in Rust raise errors of their own, which end in the system's number.
         told = re.search(r"\(os error (\d+)\)", str(error))
         code = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
-        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+        if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(error)):
             raise StoreError(
                 f"the disk of {what} {root} is full; what was finished is kept\n"
                 "  make room (natfp-bench store gc) and run the same command again"
