@@ -10,7 +10,7 @@ from typing import Any
 
 from . import registry, results
 from .engine import Engine, LocalEngine, Watch
-from .errors import UserError
+from .errors import UserError, unknown
 from .fixed_texts import PRESET, make_fixed_plan
 from .pipeline import run_plan
 from .plan import make_plan
@@ -19,6 +19,9 @@ from .results import Result
 from .spec import Task, find, task_files
 from .spec import load_task as load_task_file
 from .store import Store, default_root
+
+ENGINES = ("local", "ray")
+"""Where jobs can run."""
 
 
 def default_workers() -> int:
@@ -31,6 +34,26 @@ def local_engine(workers: int | None) -> Engine:
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers} is no number of workers\n  take 1 or more")
     return LocalEngine(workers or default_workers())
+
+
+def open_engine(name: str, workers: int | None, ray_address: str | None) -> Engine:
+    """The engine `local` or `ray`; raises UserError for another name, for options that do not fit, and without Ray."""
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if name == "local" and ray_address is not None:
+        raise UserError(f"--ray-address {ray_address} says where Ray runs, and the engine is local\n  add --engine ray")
+    if ray_address is not None and workers is not None:
+        raise UserError("--workers: a cluster that runs has the workers that it has\n  leave it out with --ray-address")
+    local = local_engine(workers)
+    if name == "local":
+        return local
+    try:
+        from .ray_engine import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise UserError("--engine ray: Ray is not installed\n  pip install 'natfp-bench[ray]'") from None
+    return RayEngine(workers or default_workers(), ray_address)
 
 
 def load_task(name: str, *, include: Sequence[Path] = ()) -> Task:
@@ -57,13 +80,17 @@ def run(
     output: Path | str = "results",
     device: str = "auto",
     workers: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     watch: Watch = lambda _: None,
 ) -> Result:
     """Run one task and return its result, which is also written below `output`.
 
     settings: dotted path -> value, as `--set` takes them (`{"corpus.name": "text:notes.txt"}`). fixed_texts: train
-    nothing, and score on the bundled texts. watch: called with each `engine.Event`; a damaged store entry that is found
-    outside of a job is told as a Python warning. Raises UserError for wrong input, JobError for a job that failed.
+    nothing, and score on the bundled texts. engine: `local`, or `ray` (`pip install 'natfp-bench[ray]'`), which starts
+    Ray here until the run is done, or joins the cluster at `ray_address` (`auto`: the one of this machine). watch:
+    called with each `engine.Event`; a damaged store entry that is found outside of a job is told as a Python warning.
+    Raises UserError for wrong input, JobError for a job that failed.
     """
     overrides = {path: canonical_json(value) for path, value in (settings or {}).items()}
     if fixed_texts:
@@ -74,8 +101,10 @@ def run(
         plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
     chosen = registry.find(baselines)
     opened = Store(Path(store) if store else default_root(), lambda text: warnings.warn(text, stacklevel=2))
-    engine = local_engine(workers)
+    opened_engine = open_engine(engine, workers, ray_address)
     try:
-        return run_plan(plan, chosen, store=opened, engine=engine, output=Path(output), device=device, watch=watch)[0]
+        return run_plan(
+            plan, chosen, store=opened, engine=opened_engine, output=Path(output), device=device, watch=watch
+        )[0]
     finally:
-        engine.close()
+        opened_engine.close()

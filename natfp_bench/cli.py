@@ -132,6 +132,10 @@ def run(
     include: Include = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     workers: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
+    engine: Annotated[str, typer.Option(help="where jobs run: local, or ray")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster, or auto (default: Ray is started here)")
+    ] = None,
     store: StoreRoot = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
     fixed: Annotated[bool, typer.Option("--fixed-texts", help="train nothing, take the bundled texts")] = False,
@@ -168,7 +172,7 @@ def run(
         plans = [_plan(name, preset, set_, corpus, seed, limit, include) for name in names]
     named = [name.strip() for name in (parity_tasks or "").split(",") if name.strip()]
     baselines = registry.find(baseline)
-    engine = api.local_engine(workers)
+    where = api.open_engine(engine, workers, ray_address)
     if dry_run:
         found = [overview(plan, store or default_root()) for plan in plans]
         if as_json:
@@ -191,7 +195,7 @@ def run(
                     plan,
                     baselines,
                     store=opened,
-                    engine=engine,
+                    engine=where,
                     output=output,
                     device=device,
                     command=_command(),
@@ -207,7 +211,7 @@ def run(
         errors.print(f"interrupted; what is finished is kept. To go on: {shlex.join(_command())}", markup=False)
         raise typer.Exit(130) from None
     finally:
-        engine.close()
+        where.close()
     if as_json:
         _print_json([json.loads(result.to_json()) for result in results])
     elif len(written) > 1:

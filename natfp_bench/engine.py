@@ -112,6 +112,14 @@ class Engine(Protocol):
         """Stop all workers."""
 
 
+def after_death(job: Job, how: str, started: int, watch: Watch) -> Outcome | None:
+    """Decide on a job whose worker died: None where it goes on in another one, of which the user is told."""
+    if started >= TRIES:
+        return Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
+    watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))
+    return None
+
+
 @dataclass
 class _Attempt:
     """A job, how often it has been started, and when its function was called; that is told where there are limits."""
@@ -236,12 +244,10 @@ class LocalEngine:
             worker.process.join()
 
     def _retry(self, attempt: _Attempt, how: str, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
-        job = attempt.job
-        if attempt.started >= TRIES:
-            return Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
-        watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))
-        queue.appendleft(attempt)
-        return None
+        outcome = after_death(attempt.job, how, attempt.started, watch)
+        if outcome is None:
+            queue.appendleft(attempt)
+        return outcome
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("forkserver")
@@ -249,7 +255,9 @@ class LocalEngine:
         if self._lifeline is None:
             self._lifeline = context.Pipe(duplex=False)
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._lifeline[0], list(sys.path)), daemon=True)
+        # The fork server's path and variables are those of its start; a worker gets those of today.
+        arguments = (theirs, self._lifeline[0], list(sys.path), dict(os.environ))
+        process = context.Process(target=_serve, args=arguments, daemon=True)
         with _HiddenMain():
             process.start()
         theirs.close()
@@ -350,13 +358,14 @@ class _Context:
         self.connection.send(("warning", text))
 
 
-def _serve(connection: Connection, lifeline: Connection, path: list[str]) -> None:
+def _serve(connection: Connection, lifeline: Connection, path: list[str], variables: dict[str, str]) -> None:
     """Work on jobs until the parent is gone."""
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
     sys.path[:] = path
+    os.environ.update(variables)
     context = _Context(connection)
     while True:
         try:
