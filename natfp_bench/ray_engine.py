@@ -35,6 +35,8 @@ OBJECT_STORE = 100 * 2**20
 ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer at its address; Ray itself would ask for minutes."""
 
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+
 
 @dataclass
 class _Attempt:
@@ -129,7 +131,11 @@ class RayEngine:
             return
         if not ray.is_initialized():
             self._ours = True
-            _join(self.address) if self.address else _start(self.workers)
+            _hush(quiet=True)
+            if self.address is None:
+                _start(self.workers)
+            else:
+                _join(self.address)
         # Beside the caller: whoever loses this node has lost the run.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
@@ -146,6 +152,15 @@ class RayEngine:
                 ray.kill(mailbox)
         if ours:
             ray.shutdown()
+            _hush(quiet=False)
+
+
+def _hush(*, quiet: bool) -> None:
+    """Keep Ray from printing to standard output, where `--json` prints, that a worker or a node died: an event says it.
+
+    There is no public switch for it; where a version of Ray lacks this one, it prints.
+    """
+    ray._private.worker._worker_logs_enabled = not quiet
 
 
 def _start(workers: int) -> None:
@@ -167,12 +182,9 @@ def _join(address: str) -> None:
         ray.init(address, **_QUIET)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"no Ray cluster answers at {address} ({_first_line(error)})\n"
+            f"no Ray cluster can be joined at {address} ({_first_line(error)})\n"
             "  ray start --head starts one; without --ray-address, Ray is started here"
         ) from None
-
-
-_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 def _nodes() -> list[dict[str, float]]:
