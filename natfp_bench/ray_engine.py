@@ -99,7 +99,7 @@ class RayEngine:
     def _submit(self, attempt: _Attempt) -> None:
         self._connect()
         attempt.started, attempt.number = attempt.started + 1, next(self._numbers)
-        task = ray.remote(_work).options(name=attempt.job.name, max_retries=0, **_needs(attempt.job, _nodes()))
+        task = _TASK.options(name=attempt.job.name, max_retries=0, **_needs(attempt.job, _nodes()))
         self._running[task.remote(attempt.job, attempt.number, self._mailbox, list(sys.path))] = attempt
 
     def _tell(self, watch: Watch) -> None:
@@ -265,3 +265,6 @@ def _work(job: Job, number: int, mailbox: Any, path: list[str]) -> tuple[Any, Na
         pool.close()  # an idle process would keep memory of a GPU that Ray gives to the next one
     ray.get(said)
     return outcomes[0].value, outcomes[0].error
+
+
+_TASK: Any = ray.remote(_work)
