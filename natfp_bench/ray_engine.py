@@ -205,7 +205,10 @@ def _needs(job: Job, nodes: list[dict[str, float]]) -> dict[str, float]:
         needs["memory"] = min(job.limits.memory_mb * 2**20, most)
     if not any(all(node.get(what, 0.0) >= amount for what, amount in needs.items()) for node in nodes):
         asked = " and ".join(f"{amount:g} {what}" for what, amount in needs.items() if amount and what != "memory")
-        raise UserError(f"{job.name} needs {asked}, and no node of the Ray cluster has that")
+        raise UserError(
+            f"{job.name} needs {asked}, and no node of the Ray cluster has that\n"
+            "  start a node that has it, or ask for less (--device cpu, --set numerics.threads=1, more --workers)"
+        )
     names = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
     return {names[what]: amount for what, amount in needs.items()}
 
