@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from . import registry, results
-from .engine import Engine, LocalEngine, Watch
+from .engine import Engine, Watch
 from .errors import UserError, unknown
 from .fixed_texts import PRESET, make_fixed_plan
+from .local_engine import LocalEngine
 from .pipeline import run_plan
 from .plan import make_plan
 from .records import canonical_json

@@ -24,6 +24,7 @@ from .environment import environment
 from .errors import AttributorError, JobError, UserError
 from .evidence import Evidence
 from .jobs import Make, MakeCorpus, MakeModel, MakeParity, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
+from .needs import Needs, model_needs
 from .plan import Plan, Target
 from .records import digest
 from .registry import Baseline, Limits
@@ -42,6 +43,9 @@ STAGES = {
     "parity": "parity",
 }
 """The stage that makes each kind of entry, as people are told of it."""
+
+MODELS = ("model", "sample", "score", "parity")
+"""Kinds of entry whose making runs a model."""
 
 
 REFITS = 20
@@ -245,7 +249,9 @@ class Run:
         self, make: type[Make], kind: str, key: str, label: str, limits: Limits | None = None, **payload: Any
     ) -> Job:
         order = make(store=str(self.store.root), kind=kind, key=key, label=label, device=self.device, **payload)
-        return Job(name=label, stage=STAGES[kind], call="natfp_bench.stages:make", payload=order, limits=limits)
+        needs = model_needs(payload["settings"], self.device) if kind in MODELS else Needs()
+        call = "natfp_bench.stages:make"
+        return Job(name=label, stage=STAGES[kind], call=call, payload=order, limits=limits, needs=needs)
 
     def _corpus_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
         distinct: dict[str, Settings] = {}

@@ -25,9 +25,9 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from .engine import LOOK_SECONDS, Event, Follow, Job, LocalEngine, Outcome, Watch, after_death
+from .engine import Event, Follow, Job, Outcome, Watch, after_death
 from .errors import JobError, NatfpError, UserError
-from .jobs import MakeModel, MakeParity, MakeSample, MakeScore
+from .local_engine import LOOK_SECONDS, LocalEngine
 
 OBJECT_STORE = 100 * 2**20
 """Bytes that a Ray started here sets aside for what tasks pass on: keys and figures, no models or texts."""
@@ -56,8 +56,8 @@ class RayEngine:
     None starts Ray on this machine, until `close`. Where the caller has called `ray.init` before, that Ray is used, and
     left running.
 
-    A job books CPUs (`numerics.threads`, or one), a GPU where it runs a model and the device asked for is `cuda`, or
-    `auto` in a cluster that has GPUs, and as much memory as its limits allow it, though no more than a node has.
+    A job books what it needs: CPUs, a GPU where it asks for `cuda`, or for `auto` in a cluster that has GPUs, and
+    memory, though no more than a node has.
     Ray counts what is booked and does not hold a job to it. Limits of time and memory are enforced as by the local
     engine, by the process above the job's. A job whose process died starts again on the same node; a job whose node was
     lost, or whose Ray worker was killed (by Ray, where a node runs out of memory), wherever there is room; each up to
@@ -194,15 +194,10 @@ def _nodes() -> list[dict[str, float]]:
 
 def _needs(job: Job, nodes: list[dict[str, float]]) -> dict[str, float]:
     """Say what a job books, as Ray's options; raises UserError where no node has so much, for it would wait forever."""
-    settings = getattr(job.payload, "settings", None)
-    needs: dict[str, float] = {"CPU": settings.numerics.threads if settings else 1}
-    if isinstance(job.payload, MakeModel | MakeSample | MakeScore | MakeParity):
-        device = job.payload.device
-        wanted = device == "cuda" or (device == "auto" and any(node.get("GPU") for node in nodes))
-        needs["GPU"] = int(wanted)
-    if job.limits is not None:
-        most = max(node.get("memory", 0.0) for node in nodes)
-        needs["memory"] = min(job.limits.memory_mb * 2**20, most)
+    device = job.needs.device
+    wanted = device == "cuda" or (device == "auto" and any(node.get("GPU") for node in nodes))
+    most = max(node.get("memory", 0.0) for node in nodes)
+    needs = {"CPU": job.needs.cpus, "GPU": int(wanted), "memory": min(job.needs.memory_mb * 2**20, most)}
     if not any(all(node.get(what, 0.0) >= amount for what, amount in needs.items()) for node in nodes):
         asked = " and ".join(f"{amount:g} {what}" for what, amount in needs.items() if amount and what != "memory")
         raise UserError(

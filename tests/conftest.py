@@ -123,7 +123,7 @@ class Bench:
     """A store, a pool of workers and a corpus that tests share: what one of them trained, others find."""
 
     def __init__(self, root: Path, corpus: Path) -> None:
-        from natfp_bench.engine import LocalEngine
+        from natfp_bench.local_engine import LocalEngine
 
         self.root, self.corpus = root, corpus
         self.store, self.output = root / "store", root / "results"

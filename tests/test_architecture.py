@@ -19,12 +19,13 @@ PACKAGE = Path(natfp_bench.__file__).parent
 ORDER = """
     errors records allocator streams resources environment yaml_source chronicle settings spec source plan split
     text_files texts texts_plan corpus tokens model optimizers loss stacked heldout training_state train
-    checkpoint sample backend parity words transforms byte_ngrams registry attribute text_classifier neural_text
-    metrics planted checks ceiling discrimination identification replication fingerprint study results store keys
-    engine conformance jobs ray_engine stages resolve evidence fixed_texts scoring analysis pipeline given_texts
-    result_texts identify_jobs identify overview boards submission regress_reference regress leaderboard validate
-    api cells sheets markdown regress_formats terminal console progress export lm_eval_export lm_eval_import
-    evaluate_metrics regress_cli identify_cli baseline_cli export_cli store_cli cli __main__
+    checkpoint sample backend parity words transforms byte_ngrams registry needs engine worker local_engine
+    ray_engine attribute text_classifier neural_text metrics planted checks ceiling discrimination identification
+    replication fingerprint study results store keys conformance jobs stages resolve evidence fixed_texts scoring
+    analysis pipeline given_texts result_texts identify_jobs identify overview boards submission regress_reference
+    regress leaderboard validate api cells sheets markdown regress_formats terminal console progress export
+    lm_eval_export lm_eval_import evaluate_metrics regress_cli identify_cli baseline_cli export_cli store_cli cli
+    __main__
 """.split()  # noqa: SIM905  a list of words
 """Reading order: a module imports only what stands before it. A new module takes its place here."""
 

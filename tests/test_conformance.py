@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 
 from natfp_bench import checks, cli, conformance, planted, registry
 from natfp_bench.checks import CHECKS, Subject
-from natfp_bench.engine import LocalEngine
+from natfp_bench.local_engine import LocalEngine
 
 NAMES = [one.name for one in CHECKS]
 ELSEWHERE = ("encoder_finetune",)  # needs weights: test_neural_baselines.py puts some into its folder

@@ -18,8 +18,10 @@ import psutil
 import pytest
 
 from natfp_bench import engine as engines
-from natfp_bench.engine import Event, Job, LocalEngine, Outcome
+from natfp_bench import local_engine
+from natfp_bench.engine import Event, Job, Outcome
 from natfp_bench.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.local_engine import LocalEngine
 from natfp_bench.registry import Limits
 
 ROOT = Path(__file__).parents[1]
@@ -344,7 +346,8 @@ def test_an_engine_reads_like_the_interface() -> None:
 PROGRAM = """
     import sys
     from pathlib import Path
-    from natfp_bench.engine import Job, LocalEngine
+    from natfp_bench.engine import Job
+    from natfp_bench.local_engine import LocalEngine
     sys.path.insert(0, {tests!r})
     with Path({log!r}).open("a") as file:
         file.write("started\\n")
@@ -440,5 +443,5 @@ def test_a_stopped_worker_does_not_keep_close_waiting() -> None:
     os.kill(first["own_id 0"].value, signal.SIGSTOP)
     clock = time.monotonic()
     own.close()
-    assert time.monotonic() - clock < engines.GRACE_SECONDS + 3
+    assert time.monotonic() - clock < local_engine.GRACE_SECONDS + 3
     assert not psutil.pid_exists(first["own_id 0"].value)

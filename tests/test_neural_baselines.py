@@ -14,8 +14,8 @@ from natfp_bench import conformance, neural_text, registry
 from natfp_bench import planted as planted_habits
 from natfp_bench.attribute import attribute
 from natfp_bench.checks import CHECKS
-from natfp_bench.engine import LocalEngine
 from natfp_bench.errors import AttributorError
+from natfp_bench.local_engine import LocalEngine
 
 NAMES = ["transformer", "surrogate_lm"]
 TINY = {

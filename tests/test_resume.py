@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from natfp_bench import results
-from natfp_bench.engine import LocalEngine
 from natfp_bench.errors import StoreError
+from natfp_bench.local_engine import LocalEngine
 from natfp_bench.store import Store
 
 if TYPE_CHECKING:
