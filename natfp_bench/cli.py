@@ -75,7 +75,8 @@ def list_(
             rows = [{"task": t.name, "tags": ", ".join(t.tags), "summary": t.summary} for t in tasks]
         case "presets":
             files = spec.preset_files(include or ())
-            rows = [{"preset": name, "summary": yaml_source.load(path).data["summary"]} for name, path in files.items()]
+            presets = {name: yaml_source.read(path, spec.Preset) for name, path in files.items()}
+            rows = [{"preset": name, "summary": preset.summary} for name, preset in presets.items()]
         case "baselines":
             cards = [found.card for found in [*registry.bundled(), *registry.installed()]]
             rows = [{"baseline": c.name, "version": c.version, "cost": c.cost, "summary": c.summary} for c in cards]

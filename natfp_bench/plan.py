@@ -35,6 +35,10 @@ RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
 """A level's value relative to the preset's: `x0.5` is half of it."""
 
 
+MAX_VARIANTS = 1_000
+"""More models than anybody trains for one task; a plan lists them one by one."""
+
+
 class Variant(Record):
     """One text source: its settings, and the level and replicate that it stands for."""
 
@@ -357,6 +361,9 @@ def _check_promises(task: Task, source: Source, levels: Mapping[str, Preset], ch
             faults.append(
                 source.fault(("factor", "matched"), f"parameters are promised to agree within {share:g}: {shown}")
             )
+    if (n := len(levels) * first.replicates) > MAX_VARIANTS:
+        what = f"{n:,} variants are more than the {MAX_VARIANTS:,} of the largest plan: take fewer replicates or levels"
+        faults.append(chosen.fault(("replicates",), what))
     if first.split.level == "unseen_replicate":
         key = ("split", "level")
         if first.replicates < 2:

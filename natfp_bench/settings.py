@@ -25,6 +25,9 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+MAX_BLOCKS = 1_000
+"""A variant's sample set is kept block by block, an entry of the store each."""
+
 MAX_EPOCHS = 4
 """Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
@@ -252,6 +255,11 @@ class Settings(Record):
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
+        if self.sampling.texts > MAX_BLOCKS * self.sampling.block:
+            raise ValueError(
+                f"sampling.texts {self.sampling.texts} are more than {MAX_BLOCKS:,} blocks of sampling.block "
+                f"{self.sampling.block}"
+            )
         if self.source.kind != "train":
             return self
         step = self.budget.batch * self.model.context

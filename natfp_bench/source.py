@@ -38,7 +38,9 @@ def faults(
     place = ("settings", "source", "kind")
     if kind == "train":
         if spec != SourceSpec():
-            yield chosen.fault(place, "what source says changes nothing while source.kind is 'train'")
+            what = "what source says changes nothing while source.kind is 'train'"
+            # Where no settings speak of the source, it is the levels that do.
+            yield chosen.fault(place, what) if place[:2] in chosen.where else file.fault(("factor", "fields"), what)
         return
     if kind == "texts":
         yield chosen.fault(place, "texts that exist are no task: natfp-bench run --texts FILE")
@@ -56,7 +58,7 @@ def faults(
         yield from (f"{fault} (level {level!r})" for fault in _level(preset.settings, names, chosen))
     if kind == "lm_eval" and not first.sampling.prompt_characters:
         what = "lm-eval's backends take no empty prompt: set sampling.prompt_characters"
-        yield chosen.fault(("settings", "sampling", "prompt_characters"), what)
+        yield chosen.fault(place, what)
 
 
 def _level(settings: Settings, names: list[str], chosen: Source) -> Iterable[str]:

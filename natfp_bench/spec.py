@@ -90,7 +90,7 @@ class Factor(Record):
 
     name: str
     fields: tuple[str, ...] = Field(min_length=1, description="settings, as dotted paths within one section")
-    levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2)
+    levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2, max_length=128)
     ordered: bool = Field(False, description="levels stand in an order, so that a guess can be nearly right")
     matched: Share | None = Field(None, description="promise: parameters of all variants agree within this share")
 

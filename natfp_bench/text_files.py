@@ -99,6 +99,18 @@ def text_of(record: Mapping[str, Any], column: str, place: str) -> str:
     return text
 
 
+def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
+    """Value of a record's column as a word, say a label; numbers and dates are as they print.
+
+    Raises UserError where there is none: what lacks a label is of no label, not of one called None.
+    """
+    value = record[column]
+    word = value if value is None or isinstance(value, str | bytes | list | dict) else str(value)
+    if not text_of({column: word}, column, place).strip():
+        raise UserError(f"{place}: {column!r} is empty")
+    return str(word)
+
+
 def _json_lines(text: str, shown: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

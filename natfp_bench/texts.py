@@ -113,7 +113,10 @@ def read(spec: TextsSpec, test_every: int) -> Given:
             prompts.append(groups.setdefault(row.group, len(groups)))
     if len(set(labels)) < 2:
         found = ", ".join(sorted(set(labels))) or "none"
-        raise UserError(f"two labels at least are needed, found: {found}\n  --label-column names their column")
+        raise UserError(
+            f"{', '.join(spec.paths)}: two labels at least are needed, found: {found}\n"
+            "  --label-column names their column"
+        )
     plain = [" ".join(text.split()) for text in texts]
     tested = [is_test(prompt, test_every) for prompt in prompts]
     known = {text for text, test in zip(plain, tested, strict=True) if not test}
@@ -179,6 +182,10 @@ def _label(named: str) -> tuple[str | None, Path]:
 
 def _rows(spec: TextsSpec) -> Iterator[Row]:
     for given, relative, path in _files(spec):
+        try:
+            f"{given}={relative}".encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{path}: the file's name is not UTF-8\n  rename it") from None
         kind = text_files.ending(path)
         if kind in text_files.TABLES:
             yield from _table(path, given, spec)
@@ -202,5 +209,6 @@ def _plain(path: Path, relative: Path, given: str | None) -> Iterator[Row]:
 def _table(path: Path, given: str | None, spec: TextsSpec) -> Iterator[Row]:
     wanted = [spec.text, *([] if given else [spec.label]), *([spec.group] if spec.group else [])]
     for place, record in text_files.rows(path, wanted, HINT):
-        label = given or str(record[spec.label])
-        yield Row(label, text_files.text_of(record, spec.text, place), str(record[spec.group]) if spec.group else None)
+        label = given or text_files.word_of(record, spec.label, place)
+        group = text_files.word_of(record, spec.group, place) if spec.group else None
+        yield Row(label, text_files.text_of(record, spec.text, place), group)

@@ -39,7 +39,7 @@ def make_texts_plan(
     if used < (need := 2 * every):
         fewest = min(found, key=lambda label: min(found[label][0] // (every - 1), found[label][1]))
         train, test = found[fewest]
-        what = f"label {fewest!r} has {train} texts to train on and {test} to test on"
+        what = f"{', '.join(spec.paths)}: label {fewest!r} has {train} texts to train on and {test} to test on"
         if limit is not None and texts.balanced(found, every) >= need:
             what = f"--limit {limit} is too few to train and test on"
         raise UserError(f"{what}\n  take at least {need} of each label, of {every} prompts or groups and more")

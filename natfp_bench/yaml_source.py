@@ -11,7 +11,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,10 +86,18 @@ def _merge(
             merged[key] = _merge(value, below, path, top_where, where)
             continue
         merged[key] = value
-        for stale in [known for known in where if known[: len(path)] == path]:
-            del where[stale]
-        where.update({known: place for known, place in top_where.items() if known[: len(path)] == path})
+        for stale in _paths(below, path):
+            where.pop(stale, None)
+        where.update({known: top_where[known] for known in _paths(value, path) if known in top_where})
     return merged
+
+
+def _paths(value: Any, at: Key) -> Iterator[Key]:
+    """Paths of a value and of all that lies below it."""
+    yield at
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _paths(item, (*at, key))
 
 
 def show_path(path: Path) -> str:
@@ -340,6 +348,8 @@ def _what(error: Any, model: type[Record]) -> str:
             return f"{dotted}: {_brief(given)} is none of {', '.join(allowed)}{near}"
         case "too_short":
             return f"{dotted} holds {error['ctx']['actual_length']}, and must hold {error['ctx']['min_length']} or more"
+        case "too_long":
+            return f"{dotted} holds {len(given)}, and must hold {error['ctx']['max_length']} or fewer"
         case "value_error":
             message = str(error["ctx"]["error"])
             return f"{dotted}: {message}" if dotted else message

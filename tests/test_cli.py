@@ -121,6 +121,14 @@ def test_validates_what_is_bundled(natfp):
     assert out.count(": ok (") == len(files) + len(list((root / "baselines").iterdir()))
 
 
+def test_a_preset_without_a_summary_is_told_and_not_listed(natfp, tmp_path):
+    (tmp_path / "tasks" / "presets").mkdir(parents=True)
+    (tmp_path / "tasks" / "presets" / "bare.yaml").write_text("replicates: 2\n")
+    code, _, err = natfp("list", "presets", "--include-path", "tasks")
+    assert code == 2
+    assert "tasks/presets/bare.yaml:1: missing key 'summary'" in err
+
+
 def test_prints_schemas(natfp):
     for name in ("task", "preset", "card", "result", "identification"):
         assert "properties" in json.loads(natfp("schema", name)[1])

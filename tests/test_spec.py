@@ -87,6 +87,11 @@ def test_a_sound_task(folder: Path) -> None:
             ["t.yaml:9: settings.optimizer.lr must be a valid number, not \"no\" (level 'high')"],
         ),
         ("    high: 1e-2\n", "", ["t.yaml:7: factor.levels holds 1, and must hold 2 or more"]),
+        (
+            "    high: 1e-2\n",
+            "".join(f"    high{i}: {i + 1}\n" for i in range(128)),
+            ["t.yaml:7: factor.levels holds 129, and must hold 128 or fewer"],
+        ),
         ("high: 1e-2", "high: 0.001", ["t.yaml:9: levels 'low' and 'high' are the same"]),
         ("high: 1e-2", "high: 1e-2\n    more: {}", ["t.yaml:10: level 'more' gives no value to 'optimizer.lr'"]),
         (

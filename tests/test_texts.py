@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -143,6 +144,11 @@ def test_every_label_has_as_many_texts_on_both_sides(tmp_path: Path) -> None:
         ('{"text": "gr\xfcn", "label": "a"}\n'.encode("latin-1"), {}, r"not UTF-8 text \(byte 0xfc at 12\)"),
         (b'{"text": "\\ud800", "label": "a"}\n', {}, "half a surrogate pair"),
         (b'{"text": "one", "label": "a"}\n' * 30, {}, "two labels at least are needed, found: a"),
+        (b'{"text": "a", "label": null}\n', {}, "x.jsonl:1: 'label' is no text but missing"),
+        (b'{"text": "a", "label": {"a": 1}}\n', {}, "x.jsonl:1: 'label' is no text but of the type dict"),
+        (b'{"text": "a", "label": " "}\n', {}, "x.jsonl:1: 'label' is empty"),
+        (b'{"text": "a", "label": "\\ud800"}\n', {}, "x.jsonl:1: .*half a surrogate pair"),
+        (b'{"text": "a", "label": "b", "of": null}\n', {"group": "of"}, "x.jsonl:1: 'of' is no text but missing"),
         (b"", {}, "x.jsonl: the file is empty"),
         (b"\n", {}, "two labels at least are needed, found: none"),
         (b'{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n', {}, r"label 'a' has 1 texts to train on"),
@@ -166,6 +172,22 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
     ]:
         with pytest.raises(UserError, match=said):
             make_texts_plan(TextsSpec(paths=(str(tmp_path / name),)))
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    """It would be a label, and part of a key."""
+    path = os.fsdecode(os.fsencode(tmp_path / "x") + b"\xff.txt")
+    try:
+        Path(path).write_text("one\n\nother\n")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(UserError, match=r"the file's name is not UTF-8"):
+        texts.read(TextsSpec(paths=(str(tmp_path),)), 4)
+
+
+def test_labels_may_be_numbers(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"text": f"t {i}", "label": i % 2}) for i in range(9)))
+    assert set(texts.read(TextsSpec(paths=(str(tmp_path / "x.jsonl"),)), 4).labels) == {"0", "1"}
 
 
 def write_half(path: Path, documents: list[str]) -> None:

@@ -63,6 +63,32 @@ def test_a_task_is_tried_at_every_preset() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("replicates: 1000000000", "x.yaml:5: 2,000,000,000 variants are more than the 1,000 of the largest plan"),
+        (
+            "settings: {sampling: {texts: 4611686018427387904}}",
+            "x.yaml:5: settings: sampling.texts 4611686018427387904",
+        ),
+        (
+            "settings: {sampling: {texts: 8000, block: 1}}",
+            "x.yaml:5: settings: sampling.texts 8000 are more than 1,000",
+        ),
+    ],
+)
+def test_a_plan_that_could_not_even_be_listed_is_refused(line: str, said: str) -> None:
+    text = "task: x\nversion: 1\nsummary: s\nfactor: {name: f, fields: [optimizer.lr], levels: {a: 1, b: 2}}\n"
+    Path("x.yaml").write_text(f"{text}{line}\n")
+    assert faults(Path("x.yaml"))[0].startswith(said)
+
+
+def test_a_source_that_only_levels_speak_of_is_their_fault() -> None:
+    text = "task: x\nversion: 1\nsummary: s\nfactor:\n  name: f\n  fields: [source.model]\n  levels: {a: u/a, b: u/b}\n"
+    Path("x.yaml").write_text(text)
+    assert faults(Path("x.yaml")) == ["x.yaml:6: what source says changes nothing while source.kind is 'train'"]
+
+
 def test_a_task_without_its_factor_is_still_a_task() -> None:
     Path("x.yaml").write_text("task: x\nversion: 1\nsummary: s\nsettings: {model: {heads: 6}}\n")
     assert faults(Path("x.yaml")) == ["x.yaml:1: missing key 'factor'"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,16 @@ def test_faults_of_an_included_file_name_its_lines(folder: Path) -> None:
     ]
     (folder / "base.yaml").write_text("name: x\nname: y\n")
     assert load_faults(folder / "top.yaml") == ("base.yaml:2: duplicate key 'name'",)
+
+
+def test_thousands_of_keys_over_as_many_are_merged_at_once(folder: Path) -> None:
+    text = "".join(f"key{i}: {{a: [1]}}\n" for i in range(4000))
+    (folder / "base.yaml").write_text(text)
+    (folder / "top.yaml").write_text(f"include: base.yaml\n{text.replace('{a: [1]}', '3')}")
+    started = time.process_time()
+    source = yaml_source.load(folder / "top.yaml")
+    assert time.process_time() - started < 20
+    assert source.place(("key3999", "a", 0)) == "top.yaml:4001"
 
 
 def test_includes_that_go_nowhere(folder: Path) -> None:
