@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import metrics, results
@@ -203,9 +204,9 @@ def _credits(path: Path, score: Score) -> tuple[metrics.Floats, metrics.Ints]:
         table = pq.read_table(path, columns=["prompt", "label", "proba"], filters=filters)
         proba = np.array(table["proba"].to_pylist(), dtype=np.float64)
         truth = np.array([score.classes.index(label) for label in table["label"].to_pylist()], dtype=np.int64)
-        if proba.shape != (score.n_test, len(score.classes)):
+        if table["prompt"].null_count or proba.shape != (score.n_test, len(score.classes)):
             raise ValueError(f"answers of shape {proba.shape} by {name}")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise UserError(f"{path}: missing or damaged, so {name} has no rank ({error})") from None
     return metrics.credits(proba, truth), table["prompt"].to_numpy()
 

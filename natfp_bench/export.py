@@ -72,8 +72,8 @@ def read_predictions(path: Path) -> pa.Table:
     """Read the predictions beside a `result.json`; raises UserError where they are missing or damaged."""
     beside = path.parent / "predictions.parquet"
     try:
-        table = pq.read_table(beside)
-    except (OSError, pa.ArrowInvalid):
+        table = pq.read_table(beside, partitioning=None)
+    except (OSError, ValueError, pa.ArrowException):
         reason = "damaged" if beside.exists() else "no such file"
         raise UserError(
             f"{beside}: cannot be read ({reason}), and it says which texts are for testing\n"
@@ -81,6 +81,13 @@ def read_predictions(path: Path) -> pa.Table:
         ) from None
     if table.schema.names != PREDICTIONS.names:
         raise UserError(f"{beside}: no predictions (columns {', '.join(table.schema.names)})")
+    try:
+        table = table.cast(PREDICTIONS)
+        table.validate(full=True)
+    except (ValueError, pa.ArrowException) as error:
+        raise UserError(f"{beside}: no predictions ({' '.join(str(error).split())})") from None
+    if any(column.null_count for column in table.columns):
+        raise UserError(f"{beside}: no predictions (some are missing)")
     return table
 
 

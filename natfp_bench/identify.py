@@ -193,7 +193,13 @@ def _bits(table: pa.Table, score: results.Score, seed: int) -> float:
     about = {"attributor": score.attributor.name, "target": score.target, "split": score.split}
     for column, value in about.items():
         table = table.filter(pc.equal(table[column], value))
-    proba = table["proba"].combine_chunks().flatten().to_numpy().reshape(-1, len(score.classes))
+    lists = table["proba"].combine_chunks()
+    whole = len(table) == score.n_test and not any(table[name].null_count for name in table.column_names)
+    if not whole or not pc.all(pc.equal(lists.value_lengths(), len(score.classes))).as_py():
+        raise ValueError(f"no {score.n_test} answers for {len(score.classes)} classes by {score.attributor.name}")
+    proba = lists.flatten().to_numpy().reshape(-1, len(score.classes))
+    if not (proba >= 0).all():
+        raise ValueError(f"answers by {score.attributor.name} that are no probabilities")
     truth = np.array([score.classes.index(label) for label in table["label"].to_pylist()], dtype=np.int64)
     return float(metrics.bits(proba, truth)[calibrating(table["prompt"].to_numpy(), seed)].mean())
 

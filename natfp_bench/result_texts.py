@@ -73,7 +73,10 @@ def sample_keys(
         installed = {of.variant.name: of.samples for of in fixed_texts.install(plan, store)}
         return [installed[variant.name] for variant in variants]
     texts = result.samples.per_variant if result.samples else 0
-    found = [tuple(keys.sample_keys(settings_of(of), result.seed, texts, of.key)) for of in variants]
+    made = [settings_of(of) for of in variants]
+    if any(of.source.kind != "texts" and not 0 < texts <= of.sampling.texts for of in made):
+        raise UserError(f"the result is damaged: it cannot be of {texts} texts a variant (samples.per_variant)")
+    found = [tuple(keys.sample_keys(own, result.seed, texts, of.key)) for own, of in zip(made, variants, strict=True)]
     lacking = [
         of.name
         for of, wanted in zip(variants, found, strict=True)
