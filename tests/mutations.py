@@ -1,0 +1,189 @@
+"""Files as they should not be: mutations of bytes, of lines, and of trees of values, for the tests that fuzz."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+Node = str | list[Any]
+"""A value as it is written: the text of a scalar, or a list of items, each a node or a pair of a key's text and one."""
+
+NUMBERS = ("0", "-1", "1", "2", "3.5", "1e-320", "1e400", "-0.0", "1000000000", str(2**53 + 1), str(2**62), "9" * 400)
+
+WORDS = (
+    "",
+    " ",
+    "..",
+    "../x",
+    "/dev/zero",
+    "~",
+    "a,b",
+    "a=b",
+    "x" * 3000,
+    "naïve ☃ \U0001f600",
+    "\u202e\u200b\u0301",
+    "[bold]x[/] [/]",
+    "| `x` <b> & $x$",
+    "\ud800",
+    "a\0b",
+    "\x1b[2J\x07\r\n\t\x85\u2028",
+)
+
+JSON_SCALARS = (*NUMBERS, "null", "true", "false", "NaN", "-Infinity", str(2**64), *map(json.dumps, WORDS))
+
+JSON_NESTED = ("[]", "{}", "[[1]]", '{"a": {"b": null}}', "[" * 50 + "]" * 50, "[" * 3000)
+
+YAML_SCALARS = (
+    *NUMBERS,
+    *map(json.dumps, WORDS),
+    *("null", "~", "true", "no", "", ".nan", "-.inf", "0x10", "0o17", "1_000", str(2**63), "2024-99-99", "12:30"),
+    *("x4", "x0", "x0.5", "x" + "9" * 400, "match", "text:../x", "hf:x", "checkpoint", "lm_eval", "texts", "train"),
+    *("{replicate}", "'{replicate}'", "auto", "unseen_replicate", "adafactor", "bfloat16", "seeds.init", "model.width"),
+    *("!!python/object/apply:os.system [exit]", "!!python/name:os.system", "!function f.g", "!!binary aGk=", "!!int x"),
+    *(
+        "!!set {a}",
+        "!x",
+        "!",
+        "*a",
+        "&a x",
+        "&a [*a]",
+        "&a {b: *a}",
+        "<<",
+        "=",
+        "- x",
+        "|",
+        "> x",
+        "'",
+        '"',
+        "%",
+        "@",
+        "?",
+    ),
+    "[&a [x, x, x, x, x, x, x, x], &b [*a, *a, *a, *a, *a, *a, *a, *a], &c [*b, *b, *b, *b, *b, *b, *b, *b], [*c, *c]]",
+)
+
+YAML_NESTED = ("[]", "{}", "[a, [b]]", "{a: {b: 1}}", "[" * 40 + "]" * 40, "[" * 3000 + "]" * 3000, "{a: " * 40)
+
+
+def node(value: Any) -> Node:
+    """Write plain data as a node."""
+    if not value or not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return [(json.dumps(key), node(item)) for key, item in value.items()]
+    return [node(item) for item in value]
+
+
+def written(tree: Node) -> str:
+    """Print a node: JSON, which is YAML as well."""
+    if isinstance(tree, str):
+        return tree
+    items = [f"{item[0]}: {written(item[1])}" if isinstance(item, tuple) else written(item) for item in tree]
+    is_mapping = any(isinstance(item, tuple) for item in tree)
+    return f"{{{', '.join(items)}}}" if is_mapping else f"[{', '.join(items)}]"
+
+
+def as_yaml(tree: Node) -> str:
+    """Print a mapping with a line for each of its keys."""
+    lines = [f"{item[0]}: {written(item[1])}" if isinstance(item, tuple) else written(item) for item in tree]
+    return "\n".join(lines) + "\n"
+
+
+@st.composite
+def bytewise(draw: st.DrawFn, sound: bytes) -> bytes:
+    """Flip bits, cut out, insert, repeat and truncate."""
+    found = bytearray(sound)
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(found)))
+        to = min(len(found), at + draw(st.sampled_from((1, 2, 7, 100))))
+        match draw(st.sampled_from(("flip", "cut", "insert", "repeat", "truncate"))):
+            case "flip" if at < len(found):
+                found[at] ^= 1 << draw(st.integers(0, 7))
+            case "cut":
+                del found[at:to]
+            case "insert":
+                odd = (b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b'"', b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\t")
+                found[at:at] = draw(st.sampled_from(odd) | st.binary(max_size=8))
+            case "repeat":
+                found[at:at] = found[at:to] * draw(st.sampled_from((1, 2, 50)))
+            case "truncate" if draw(st.booleans()):
+                del found[at:]
+    return bytes(found)
+
+
+@st.composite
+def linewise(draw: st.DrawFn, sound: str, odd: Sequence[str]) -> str:
+    """Drop, repeat, swap and indent lines, and end some otherwise."""
+    lines = sound.split("\n")
+    for _ in range(draw(st.integers(1, 3))):
+        if not lines:
+            break
+        at = draw(st.sampled_from(range(len(lines))))
+        match draw(st.sampled_from(("drop", "repeat", "swap", "indent", "value", "insert"))):
+            case "drop":
+                del lines[at]
+            case "repeat":
+                lines.insert(at, lines[at])
+            case "swap":
+                lines[at - 1], lines[at] = lines[at], lines[at - 1]
+            case "indent":
+                lines[at] = draw(st.sampled_from(("  ", " ", "\t", "- ", "? ", "# "))) + lines[at]
+            case "value":
+                key, colon, _ = lines[at].partition(":")
+                lines[at] = f"{key}{colon} {draw(st.sampled_from(NUMBERS) | st.sampled_from(odd))}"
+            case "insert":
+                lines.insert(at, draw(st.sampled_from(odd)))
+    return "\n".join(lines)
+
+
+@st.composite
+def treewise(
+    draw: st.DrawFn, sound: Any, odd: Sequence[str], nested: Sequence[str], write: Callable[[Node], str] = written
+) -> str:
+    """Replace, drop, repeat, move, wrap and insert values and keys anywhere in plain data."""
+    tree = node(sound)
+    values = st.sampled_from(NUMBERS) | st.sampled_from(odd) | st.sampled_from(nested)
+    keys = st.sampled_from([json.dumps(word) for word in WORDS] + [word for word in odd if len(word) < 100])
+    for _ in range(draw(st.integers(1, 3))):
+        at, index = _walk(draw, tree)
+        if not at:
+            continue
+        key, value = at[index] if isinstance(at[index], tuple) else (None, at[index])
+
+        def put(new: Node, key: str | None = key) -> Any:
+            return new if key is None else (key, new)
+
+        match draw(st.sampled_from(("replace", "replace", "drop", "repeat", "move", "wrap", "insert", "key"))):
+            case "replace":
+                at[index] = put(draw(values))
+            case "drop":
+                del at[index]
+            case "repeat":
+                at[index:index] = [at[index]] * draw(st.sampled_from((1, 1, 30)))
+            case "move":
+                other, place = _walk(draw, tree)
+                moved = other[place] if other else "null"
+                # As text, so that no list comes to hold itself.
+                at[index] = put(written(moved[1] if isinstance(moved, tuple) else moved))
+            case "wrap":
+                at[index] = put(draw(st.sampled_from(([value], [("a", value)], [value, value]))))
+            case "insert":
+                at.insert(index, draw(values) if key is None else (draw(keys), draw(values)))
+            case "key" if key is not None:
+                at[index] = (draw(keys), value)
+    return write(tree)
+
+
+def _walk(draw: st.DrawFn, tree: Node) -> tuple[list[Any], int]:
+    """Go down from the top, and stop somewhere; returns a list of a tree, empty if there is none, and a place in it."""
+    at: list[Any] = tree if isinstance(tree, list) else []
+    while at:
+        index = draw(st.sampled_from(range(len(at))))
+        below = at[index][1] if isinstance(at[index], tuple) else at[index]
+        if not isinstance(below, list) or not below or draw(st.sampled_from((True, False, False, False))):
+            return at, index
+        at = below
+    return [], 0
