@@ -282,6 +282,11 @@ def damage(folder: Path, how: str) -> None:
             path.write_bytes(b"PAR1")
         case "other":
             pq.write_table(pa.table({"a": [1]}), path)
+        case "other type" | "gap":
+            table = pq.read_table(path)
+            n = len(table)
+            column = pa.array([{"a": 1}] * n if how == "other type" else [None, *range(1, n)])
+            pq.write_table(table.set_column(table.schema.names.index("row"), "row", column), path)
         case "empty":
             pq.write_table(pq.read_table(path).slice(0, 0), path)
 
@@ -292,6 +297,8 @@ def damage(folder: Path, how: str) -> None:
         ("missing", r"predictions\.parquet: cannot be read \(no such file\), and it says which texts"),
         ("damaged", r"predictions\.parquet: cannot be read \(damaged\)"),
         ("other", r"predictions\.parquet: no predictions \(columns a\)"),
+        ("other type", r"predictions\.parquet: no predictions \(.*cast"),
+        ("gap", r"predictions\.parquet: no predictions \(some are missing\)"),
         ("empty", r"the result of seed_id has no test texts"),
     ],
 )
@@ -299,6 +306,13 @@ def test_damaged_predictions_are_one_message(bench: Any, copied: Path, how: str,
     damage(copied, how)
     with pytest.raises(UserError, match=said):
         export.gather(copied / "result.json", Store(bench.store))
+
+
+@pytest.mark.parametrize("texts", [0, 2**62])
+def test_a_number_of_texts_that_cannot_be_is_told(seed_run: Any, bench: Any, copied: Path, texts: int) -> None:
+    path = changed(copied, samples=seed_run[0].samples.model_copy(update={"per_variant": texts}))
+    with pytest.raises(UserError, match=rf"the result is damaged: it cannot be of {texts} texts a variant"):
+        export.gather(path, Store(bench.store))
 
 
 def test_texts_that_are_gone_name_the_command_that_makes_them(seed_run: Any, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest import BRIEF
 
@@ -247,6 +248,9 @@ def test_predictions_that_are_gone(ask: Any, made: Made, tmp_path: Path) -> None
     assert code == 2
     assert "predictions.parquet: missing or damaged" in err
     assert "--baseline NAME" in err
+    table = pq.read_table(made.folder / "predictions.parquet")
+    pq.write_table(table.slice(0, 0), tmp_path / "predictions.parquet")
+    assert "answers for 3 classes by" in ask("--result", tmp_path, texts=["a text"])[2]
 
 
 def test_texts_that_are_gone_name_the_command_that_makes_them(

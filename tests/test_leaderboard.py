@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.stats
@@ -123,7 +124,7 @@ def test_a_damaged_result_is_skipped_by_name(seed_run: Any, tmp_path: Path) -> N
     assert boards([]) == ([], [])
 
 
-@pytest.mark.parametrize("damage", ["missing", "garbage", "other rows", "other columns"])
+@pytest.mark.parametrize("damage", ["missing", "garbage", "other rows", "other columns", "other type"])
 def test_damaged_predictions_cost_a_rank_and_are_named(apart: dict[str, Path], tmp_path: Path, damage: str) -> None:
     bad = edited(apart["char_ngram"], tmp_path / "bad")
     path = bad.parent / "predictions.parquet"
@@ -136,6 +137,10 @@ def test_damaged_predictions_cost_a_rank_and_are_named(apart: dict[str, Path], t
             pq.write_table(pq.read_table(path).slice(0, 30), path)
         case "other columns":
             pq.write_table(pq.read_table(path).drop(["label"]), path)
+        case "other type":
+            table = pq.read_table(path)
+            place = table.schema.names.index("attributor")
+            pq.write_table(table.set_column(place, "attributor", pa.array(range(len(table)))), path)
     [board], faults = boards([apart["unigram"], bad, apart["majority"]])
     [fault] = faults
     assert str(path) in fault
