@@ -329,8 +329,11 @@ def _plan(
     if corpus is not None:
         overrides["corpus.name"] = json.dumps(corpus)
     plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include or ())
-    for variant in plan.variants:
-        open_corpus(variant.settings.corpus)
+    try:
+        for variant in plan.variants:
+            open_corpus(variant.settings.corpus)
+    except UserError as error:
+        raise UserError(f"{error}\n  it is the corpus.name of {task} at {preset}") from None
     return plan
 
 

@@ -121,6 +121,16 @@ def test_validates_what_is_bundled(natfp):
     assert out.count(": ok (") == len(files) + len(list((root / "baselines").iterdir()))
 
 
+def test_a_corpus_that_is_none_is_told_with_the_preset_that_names_it(natfp, tmp_path):
+    (tmp_path / "tasks" / "presets").mkdir(parents=True)
+    quick = (Path(cli.__file__).resolve().parent.parent / "tasks" / "presets" / "quick.yaml").read_text()
+    (tmp_path / "tasks" / "presets" / "mine.yaml").write_text(quick.replace("name: chronicle", "name: chronicl"))
+    code, _, err = natfp("show", "lr_id", "--preset", "mine", "--include-path", "tasks")
+    assert code == 2
+    assert "unknown corpus 'chronicl' (did you mean 'chronicle'?)" in err
+    assert "it is the corpus.name of lr_id at mine" in err
+
+
 def test_a_preset_without_a_summary_is_told_and_not_listed(natfp, tmp_path):
     (tmp_path / "tasks" / "presets").mkdir(parents=True)
     (tmp_path / "tasks" / "presets" / "bare.yaml").write_text("replicates: 2\n")
