@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .errors import UserError
+
 Loss = Callable[[Callable[..., Any], Tensor], Tensor]
 """Loss of a model, called as transformers' are, on tokens (rows, positions)."""
 
@@ -24,10 +26,32 @@ def next_token_loss(model: Callable[..., Any], tokens: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
 
 
+def compiled(losses: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Make the same with fused kernels, by torch's compiler: some seconds once a shape, then faster steps.
+
+    The first call raises UserError where the machine cannot compile.
+    """
+    made = torch.compile(losses, dynamic=False)
+
+    def call(*arguments: Any) -> Tensor:
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        try:
+            return made(*arguments)
+        except BackendCompilerFailed as error:
+            why = str(error).splitlines()[0]
+            raise UserError(
+                f"numerics.compile: torch's compiler fails ({why})\n"
+                "  install a C++ compiler (g++), or --set numerics.compile=false"
+            ) from None
+
+    return call
+
+
 @functools.cache
 def compiled_loss() -> Loss:
-    """The same with fused kernels, by torch's compiler: some seconds once a shape, then faster steps."""
-    return torch.compile(next_token_loss, dynamic=False)
+    """`next_token_loss`, compiled once for all models of a process."""
+    return compiled(next_token_loss)
 
 
 def gradients(losses: Callable[[Tensor], Tensor], tokens: Tensor, *, micro_batch: int, half: bool) -> Tensor:

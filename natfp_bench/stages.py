@@ -141,6 +141,8 @@ def _trained(
         )
         for job, folder in zip(jobs, folders, strict=True)
     ]
+    if jobs[0].settings.numerics.compile:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(store.compiled)
     metas = train.train(orders, models.pick_device(jobs[0].device), progress=context.progress, warn=context.warn)
     return [meta.model_dump() for meta in metas]
 

@@ -166,6 +166,11 @@ class Store:
         """Folder for the checkpoints of unfinished work."""
         return self.root / "partial" / key
 
+    @property
+    def compiled(self) -> Path:
+        """Folder where torch's compiler keeps what it has made."""
+        return self.root / "compiled"
+
     def open(self, kind: str, key: str) -> Entry | None:
         """Find a finished, undamaged entry; a damaged one is set aside with a warning."""
         entry, wrong = self._read(kind, key)
@@ -313,7 +318,9 @@ class Store:
         Raises StoreError where it cannot be read what a run rests on.
         """
         used: set[str] = set()
-        unused = [path for part in ("partial", "temp", "damaged") for path in sorted((self.root / part).glob("*"))]
+        unused = [
+            path for part in ("partial", "temp", "damaged", "compiled") for path in sorted((self.root / part).glob("*"))
+        ]
         for reference in self._references():
             found = _referred(reference)
             if found is None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from . import model as models
 from . import optimizers, streams
 from .heldout import write_heldout
-from .loss import Loss, compiled_loss, gradients, next_token_loss
+from .loss import compiled, compiled_loss, gradients, next_token_loss
 from .records import Record
 from .settings import ServeSpec, Settings
 from .stacked import Stack
@@ -114,7 +114,10 @@ def train(
     runs = [_Run(order, device, warn) for order in orders]
     if orders[0].settings.stacks:
         stack = Stack([run.state.model for run in runs], orders[0].settings.numerics.stack)
-        reasons = _drive(runs, functools.partial(_stacked_step, stack), progress)
+        losses: Losses = functools.partial(stack.losses, next_token_loss)
+        if orders[0].settings.numerics.compile:
+            losses = compiled(losses)
+        reasons = _drive(runs, functools.partial(_stacked_step, stack, losses), progress)
         stack.dissolve()
     elif len(runs) == 1:
         reasons = _drive(runs, _plain_step, progress)
@@ -228,6 +231,9 @@ class _Run:
         )
 
 
+Losses = Callable[[Tensor], Tensor]
+"""Loss of a batch: a number, or one for each model of a stack."""
+
 Steps = Callable[[Sequence[_Run], Sequence[int]], Sequence[tuple[float, float]]]
 """Takes a step of those of some runs that are told by index; returns loss (nats a token) and gradient norm of each."""
 
@@ -262,24 +268,22 @@ def _plain_step(runs: Sequence[_Run], _: Sequence[int]) -> list[tuple[float, flo
 def _step(state: State, tokens: Tensor, settings: Settings) -> tuple[float, float]:
     """One optimiser step; returns loss (nats a token) and gradient norm before clipping."""
     state.model.zero_grad(set_to_none=True)
-    loss = _gradients(functools.partial(_loss(settings), state.model), tokens, settings)
+    loss_of = compiled_loss() if settings.numerics.compile else next_token_loss
+    loss = _gradients(functools.partial(loss_of, state.model), tokens, settings)
     return loss.item(), _update(state, settings).item()
 
 
-def _stacked_step(stack: Stack, runs: Sequence[_Run], active: Sequence[int]) -> list[tuple[float, float]]:
-    settings = runs[0].settings
+def _stacked_step(
+    stack: Stack, losses: Losses, runs: Sequence[_Run], active: Sequence[int]
+) -> list[tuple[float, float]]:
     tokens = stack.batch({i: runs[i].tokens() for i in active})
-    losses = _gradients(functools.partial(stack.losses, _loss(settings)), tokens, settings)
+    found = _gradients(losses, tokens, runs[0].settings)
     stack.share_gradients()
     norms = torch.stack([_update(runs[i].state, runs[i].settings) for i in active])
-    return [*zip(losses[list(active)].tolist(), norms.tolist(), strict=True)]
+    return [*zip(found[list(active)].tolist(), norms.tolist(), strict=True)]
 
 
-def _loss(settings: Settings) -> Loss:
-    return compiled_loss() if settings.numerics.compile else next_token_loss
-
-
-def _gradients(losses: Callable[[Tensor], Tensor], tokens: Tensor, settings: Settings) -> Tensor:
+def _gradients(losses: Losses, tokens: Tensor, settings: Settings) -> Tensor:
     numerics = settings.numerics
     return gradients(losses, tokens, micro_batch=numerics.micro_batch, half=numerics.dtype == "bfloat16")
 
