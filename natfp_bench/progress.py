@@ -7,8 +7,12 @@ import time
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from .engine import Event, Job
+
+NAME = 36
+"""Columns of a job's name beside its bar: more would leave no room for the bar on a terminal of eighty."""
 
 
 class Watcher:
@@ -20,10 +24,10 @@ class Watcher:
         self.started: dict[str, float] = {}
         self.bars: dict[str, TaskID] = {}
         self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            TextColumn("{task.description}", table_column=Column(max_width=NAME, no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", justify="right"),
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
@@ -58,7 +62,7 @@ class Watcher:
         if not self.live:
             return
         seconds = max(time.monotonic() - self.started[job.name], 1e-3)
-        rate = f"{event.done / seconds:,.0f} {event.text}/s"
+        rate = f"{_short(event.done / seconds)} {event.text}/s"
         self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
 
     def _finish(self, job: Job) -> None:
@@ -68,3 +72,11 @@ class Watcher:
         # Hundreds of jobs of a blink each would bury what matters.
         if job.stage not in ("score", "sample") or seconds >= 5.0:
             self.console.print(f"{escape(job.name)}: {seconds:.1f} s")
+
+
+def _short(number: float) -> str:
+    """Print a number in three or four characters: 87, 3.2k, 45k, 1.1M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= 0.9995 * size:
+            return f"{number / size:.{1 if number < 9.95 * size else 0}f}{unit}"
+    return f"{number:.0f}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from natfp_bench import cells, console, progress, sheets, terminal
 from natfp_bench.boards import Setting
@@ -285,3 +287,28 @@ def test_a_study_that_found_nothing_prints_nothing_of_it(result):
     study = result.study.model_copy(update={**bare, "detectable": Detectable(instance=None, factor=None)})
     seen = printed(80, result.model_copy(update={"study": study}), [], Path("out"), show=console.print_result)
     assert seen.split("the factor: peak [i]rate[/i]")[1].split() == ["took", "1.0", "s", "written", "to", "out"]
+
+
+def test_eight_jobs_are_readable_on_eighty_columns() -> None:
+    """Each on one line, with its bar, its rate and the time that is left."""
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    watch = progress.Watcher(screen)
+    jobs = [Job(f"attribute level by stylometry (without replicate {n})", "train", "a:b", None) for n in range(8)]
+    for job in jobs:
+        watch(Event("start", job))
+        watch(Event("progress", job, 1_234_567, 2_000_000, "tokens"))
+    with screen.capture() as shown:
+        screen.print(watch.progress.get_renderable())
+    lines = Text.from_ansi(shown.get()).plain.splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        assert len(line) <= 80
+        assert re.fullmatch(r"attribute level by stylometry .*… [━╸╺]{8,} +62% +\S+[MGk]? tokens/s +\S+ *", line)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0.4, "0"), (87, "87"), (999.4, "999"), (999.6, "1.0k"), (3210, "3.2k"), (45_200, "45k"), (1_050_000, "1.1M")],
+)
+def test_rates_are_short(number: float, shown: str) -> None:
+    assert progress._short(number) == shown
