@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
@@ -406,5 +407,13 @@ def main() -> None:
         hint = "\n  natfp-bench --debug ...   shows the traceback" if isinstance(error, JobError) else ""
         terminal.error(terminal.stderr(), str(error) + hint)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG or "--debug" in sys.argv:
+            raise
+        from . import terminal
+
+        shown = f"{str(error.filename)[:60]}..."
+        terminal.error(terminal.stderr(), f"{shown} is longer than a path may be here\n  take another folder or file")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

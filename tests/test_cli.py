@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -199,3 +200,11 @@ def test_ctrl_c_ends_within_seconds_and_the_next_run_goes_on(tmp_path, prose):
     assert not alive
     ran = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("command", ["validate", "leaderboard", "run --texts", "show seed_id --include-path"])
+def test_a_path_that_is_too_long_is_one_message(natfp: Any, command: str) -> None:
+    code, _, err = natfp(*command.split(), "a" * 5000)
+    assert code == 2
+    assert err.startswith("error: aaaa")
+    assert len(err) < 300

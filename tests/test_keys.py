@@ -77,12 +77,12 @@ def test_golden(settings: Settings, plan: Plan) -> None:
     found = all_keys(settings, plan, IDENTITY)
     assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
         "corpus": "1e43cff35526ad61",
-        "model": "42f175e5570c5b6a",
-        "sample": "f51ae81f4e221109",
-        "transfer": "8596199d1dba4865",
-        "score": "4a1595d30f9984ee",
-        "prediction": "c369ddadaa2ce12c",
-        "study": "c6eeb05353b97732",
+        "model": "b76611bee941e600",
+        "sample": "a0ce82cfd34f1bc8",
+        "transfer": "fc541206e61db33f",
+        "score": "6da4a7975e83982a",
+        "prediction": "b6881bafd2a69c99",
+        "study": "52ab548305bc84a0",
     }
 
 

@@ -25,6 +25,7 @@ from natfp_bench import api, results
 from natfp_bench.engine import Engine, Event, Job, Outcome
 from natfp_bench.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
 from natfp_bench.jobs import MakeModel
+from natfp_bench.needs import WORKER_MB, Needs, model_needs
 from natfp_bench.registry import Limits
 from natfp_bench.store import Store
 
@@ -182,21 +183,26 @@ def on_device(device: str, threads: int, settings: Settings) -> Job:
     made = MakeModel(
         store="", kind="model", key="", label="", device=device, settings=changed, seed=0, corpus="", start=None
     )
-    return replace(job(see, None, "train"), payload=made)
+    return replace(job(see, None, "train"), payload=made, needs=model_needs(changed, device))
 
 
 def test_what_a_job_books(tiny: Settings) -> None:
     from natfp_bench.ray_engine import _needs
 
     plain, gpu = {"CPU": 4.0, "memory": 8e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 8e9}
-    assert _needs(job(double, 1), [plain]) == {"num_cpus": 1}
-    assert _needs(on_device("cpu", 2, tiny), [gpu]) == {"num_cpus": 2, "num_gpus": 0}
-    assert _needs(on_device("auto", 1, tiny), [plain]) == {"num_cpus": 1, "num_gpus": 0}
-    assert _needs(on_device("auto", 1, tiny), [plain, gpu]) == {"num_cpus": 1, "num_gpus": 1}
-    limited = replace(job(double, 1), limits=Limits(memory_mb=1000))
-    assert _needs(limited, [plain]) == {"num_cpus": 1, "memory": 1000 * 2**20}
-    endless = replace(job(double, 1), limits=Limits(memory_mb=1 << 20))
-    assert _needs(endless, [plain]) == {"num_cpus": 1, "memory": 8e9}
+    small = WORKER_MB * 2**20
+    assert _needs(job(double, 1), [plain]) == {"num_cpus": 1, "num_gpus": 0, "memory": small}
+
+    def booked(device: str, threads: int, nodes: list[dict[str, float]]) -> tuple[float, float]:
+        needs = _needs(on_device(device, threads, tiny), nodes)
+        assert small < needs["memory"] < 2 * small
+        return needs["num_cpus"], needs["num_gpus"]
+
+    assert booked("cpu", 2, [gpu]) == (2, 0)
+    assert booked("auto", 1, [plain]) == (1, 0)
+    assert booked("auto", 1, [plain, gpu]) == (1, 1)
+    endless = replace(job(double, 1), needs=Needs(memory_mb=1 << 20))
+    assert _needs(endless, [plain])["memory"] == 8e9
     with pytest.raises(UserError, match=r"train needs 1 CPU and 1 GPU, and no node"):
         _needs(on_device("cuda", 1, tiny), [plain])
     with pytest.raises(UserError, match=r"train needs 4 CPU and 1 GPU, and no node"):
