@@ -1,0 +1,333 @@
+"""What `performance.py` measures, each in a process of its own.
+
+python benchmarks/workloads.py NAME FOLDER OPTIONS
+
+FOLDER is what the workload `prepare` made, OPTIONS a JSON object. The last line printed is a JSON object. Start-up is
+in no figure: processes wait for each other once they are warm, and a rate is what all of them did between the
+first start and the last end.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import Any, NamedTuple
+
+PRESET = "quick"
+PATIENCE = 900.0
+"""Seconds that a process waits for the others."""
+
+barrier: Barrier | None = None
+
+
+class Span(NamedTuple):
+    """So many tokens between two readings of the clock; first: seconds until the first step was done."""
+
+    tokens: int
+    start: float
+    end: float
+    first: float = 0.0
+
+
+def _join(shared: Barrier) -> None:
+    global barrier
+    barrier = shared
+
+
+def meet() -> float:
+    """Wait for the other processes; returns the time."""
+    if barrier is not None:
+        barrier.wait(PATIENCE)
+    return time.monotonic()
+
+
+def crew(count: int, work: Callable[[int], Span]) -> dict[str, float]:
+    """Do work in so many fresh processes at once; returns their common rate, tokens a second."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, _join, (context.Barrier(count),)) as pool:
+        spans = list(pool.map(work, range(count)))
+    rate = sum(span.tokens for span in spans) / (max(s.end for s in spans) - min(s.start for s in spans))
+    return {"rate": rate, "first": max(span.first for span in spans)}
+
+
+class Clock:
+    """Progress of a training: it reads the time when the training is warm, and at its end."""
+
+    def __init__(self, warm: int) -> None:
+        self.warm, self.begun = warm, time.monotonic()
+        self.first, self.start, self.counted, self.end, self.done = 0.0, 0.0, 0, 0.0, 0
+
+    def __call__(self, done: int, total: int, _: str = "") -> None:
+        self.first = self.first or time.monotonic() - self.begun
+        if not self.start and done >= self.warm:
+            self.counted, self.start = done, meet()
+        if done == total:
+            self.done, self.end = done, time.monotonic()
+
+    @property
+    def span(self) -> Span:
+        """What was done between the two readings."""
+        return Span(self.done - self.counted, self.start, self.end, self.first)
+
+
+def _settings(index: int, **numerics: Any) -> Any:
+    """Recipe of a model: the preset's, with seeds of its own."""
+    from natfp_bench.plan import make_plan
+    from natfp_bench.settings import SeedsSpec
+
+    settings = make_plan("seed_id", PRESET).variants[0].settings
+    seeds = SeedsSpec(init=index, data_order=index, dropout=index)
+    return settings.model_copy(
+        update={"seeds": seeds, "numerics": settings.numerics.model_copy(update=numerics)}, deep=True
+    )
+
+
+def _ended(settings: Any, **budget: Any) -> Any:
+    return settings.model_copy(update={"budget": settings.budget.model_copy(update=budget)})
+
+
+def _step_tokens(settings: Any) -> int:
+    return int(settings.budget.batch * settings.model.context)
+
+
+# Ours: the package's own stages, set up as its workers are.
+
+
+def _train(
+    first: int, folder: Path, *, steps: int, warm: int, stack: int = 0, compiled: bool = False, device: str = "cpu"
+) -> Span:
+    import torch
+
+    import natfp_bench.stages  # noqa: F401  # what workers import; it sets how they hold memory
+    from natfp_bench import train
+
+    orders, size = [], max(1, stack)
+    with tempfile.TemporaryDirectory() as out:
+        for index in range(first * size, (first + 1) * size):
+            settings = _settings(index, stack=stack, compile=compiled)
+            # Stopped early, so that checkpoints are as rare as in the whole run; a stack does not stop early.
+            short = {"tokens": steps * _step_tokens(settings)} if stack else {"stop": steps / settings.steps}
+            place = Path(out, str(index))
+            (place / "model").mkdir(parents=True)
+            orders.append(train.Order(_ended(settings, **short), 0, folder / "corpus", place / "model", place / "part"))
+        clock = Clock(warm * _step_tokens(orders[0].settings) * size)
+        train.train(orders, torch.device(device), progress=clock)
+    return clock.span
+
+
+def train_ours(folder: Path, *, processes: int, **how: Any) -> dict[str, float]:
+    """Train one model (or stack) in each process, one thread each."""
+    return crew(processes, partial(_train, folder=folder, **how))
+
+
+def _model(folder: Path, index: int) -> Any:
+    import torch
+
+    from natfp_bench import model
+    from natfp_bench.settings import ServeSpec
+
+    return model.load(folder / f"model-{index % 4}", ServeSpec(), torch.device("cpu"))
+
+
+def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
+    """Sampler, tokenizer, end token, and the one empty prompt."""
+    from natfp_bench import sample, tokens
+
+    settings = _settings(0)
+    reader = tokens.reader(folder / "corpus", {})
+    prompts = sample.encode_prompts(
+        reader.tokenizer, [""], reader.begin, settings.sampling, settings.model.context
+    )
+    return settings.sampling, reader.tokenizer, reader.end, prompts
+
+
+def _one_thread() -> None:
+    import torch
+
+    import natfp_bench.stages  # noqa: F401
+    from natfp_bench import model
+
+    model.set_numerics(_settings(0).numerics, torch.device("cpu"))
+
+
+def _sample(index: int, folder: Path, *, blocks: int) -> Span:
+    from natfp_bench import sample
+
+    _one_thread()
+    spec, tokenizer, end, prompts = _begun(folder)
+    trained, drawn = _model(folder, index), 0
+    sample.sample_rows(trained, spec, range(spec.block), prompts, tokenizer, end, 0, "warm")
+    start = meet()
+    for block in range(blocks):
+        rows = range(block * spec.block, (block + 1) * spec.block)
+        drawn += int(sample.sample_rows(trained, spec, rows, prompts, tokenizer, end, 0, index).lengths.sum())
+    return Span(drawn, start, time.monotonic())
+
+
+def sample_ours(folder: Path, *, processes: int, blocks: int) -> dict[str, float]:
+    """Sample blocks of the preset's size in each process, one thread each."""
+    return crew(processes, partial(_sample, folder=folder, blocks=blocks))
+
+
+def _texts(folder: Path) -> Any:
+    from natfp_bench.sample import SampleSet
+
+    return SampleSet.join([SampleSet.read(folder / f"texts-{index}.parquet") for index in range(4)])
+
+
+def _score(index: int, folder: Path) -> Span:
+    import numpy as np
+
+    from natfp_bench import sample, stages
+
+    _one_thread()
+    spec, _, _, prompts = _begun(folder)
+    trained, texts = _model(folder, index), _texts(folder)
+    sample.token_log_likelihood(trained, spec, texts.take(np.arange(128)), prompts, rows=stages.SCORE_ROWS)
+    start = meet()
+    sample.token_log_likelihood(trained, spec, texts, prompts, rows=stages.SCORE_ROWS)
+    return Span(int(texts.lengths.sum()), start, time.monotonic())
+
+
+def score_ours(folder: Path, *, processes: int) -> dict[str, float]:
+    """Score all texts under one model in each process, one thread each."""
+    return crew(processes, partial(_score, folder=folder))
+
+
+# Theirs: transformers as it comes, all cores.
+
+
+def train_theirs(folder: Path, *, steps: int, warm: int) -> dict[str, float]:
+    """Train one model by transformers' Trainer; also its own figure, `train_runtime`, as a rate."""
+    import straight
+    from transformers import TrainerCallback
+
+    from natfp_bench import tokens
+
+    settings = _settings(0)
+    size = _step_tokens(settings)
+    clock = Clock(warm * size)
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+            clock(state.global_step * size, steps * size)
+
+    blocks = tokens.read_blocks(folder / "corpus", settings.model.context)
+    untrained = straight.fresh(settings, tokens.reader(folder / "corpus", {}).end)
+    with tempfile.TemporaryDirectory() as out:
+        straight.train(untrained, settings, blocks, Path(out), steps=steps, callbacks=[Watch()])
+    span = clock.span
+    return {"rate": span.tokens / (span.end - span.start)}
+
+
+def sample_theirs(folder: Path, *, texts: int, batches: Sequence[int], keep: bool = False) -> dict[str, float]:
+    """Sample by `generate`, at each batch size in turn; with the workers' way to hold memory if asked to."""
+    import straight
+
+    from natfp_bench import allocator
+
+    if keep:
+        allocator.keep()
+    spec, _, end, _ = _begun(folder)
+    trained, rates = _model(folder, 0), {}
+    for batch in batches:
+        straight.generate(trained, batch, max_tokens=8, end=end, batch=batch)
+        start = time.monotonic()
+        drawn = straight.generate(trained, max(texts, batch), max_tokens=spec.max_tokens, end=end, batch=batch)
+        rates[str(batch)] = sum(map(len, drawn)) / (time.monotonic() - start)
+    return rates
+
+
+def score_theirs(folder: Path, *, models: int, batches: Sequence[int], share: int = 1) -> dict[str, float]:
+    """Score texts (one in `share`) under some models by plain forward passes, at each batch size in turn."""
+    import straight
+
+    _, _, end, _ = _begun(folder)
+    ids, trained, rates = _texts(folder).ids[::share], [_model(folder, index) for index in range(models)], {}
+    for batch in batches:
+        straight.score(trained[0], ids[: 2 * batch], end=end, batch=batch)
+        start = time.monotonic()
+        for one in trained:
+            straight.score(one, ids, end=end, batch=batch)
+        rates[str(batch)] = len(trained) * sum(map(len, ids)) / (time.monotonic() - start)
+    return rates
+
+
+# What both need.
+
+
+def peak(_: Path, *, seconds: float) -> dict[str, float]:
+    """Measure the products of 1024 x 1024 matrices on one thread: operations a second, at best."""
+    import torch
+
+    torch.set_num_threads(1)
+    size, best, until = 1024, 0.0, time.monotonic() + seconds
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    while time.monotonic() < until:
+        start = time.perf_counter()
+        a @ b
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return {"rate": best}
+
+
+def model_facts(folder: Path) -> dict[str, float]:
+    """Parameters of the model, and operations of a token's training: 6 a parameter, and attention's."""
+    parameters = sum(parameter.numel() for parameter in _model(folder, 0).parameters())
+    spec = _settings(0).model
+    return {"parameters": parameters, "operations": 6 * parameters + 12 * spec.layers * spec.context * spec.width}
+
+
+def _variant(index: int, folder: Path, *, steps: int, texts: int) -> None:
+    import torch
+
+    from natfp_bench import sample, train
+
+    _one_thread()
+    settings, out = _settings(index), folder / f"model-{index}"
+    out.mkdir()
+    # At least the warm-up, and a schedule that is whole: a model that writes as a trained one does.
+    settings = _ended(settings, tokens=steps * _step_tokens(settings))
+    order = train.Order(settings, 0, folder / "corpus", out, folder / f"part-{index}")
+    train.train([order], torch.device("cpu"))
+    spec, tokenizer, end, prompts = _begun(folder)
+    trained = _model(folder, index)
+    parts = [
+        sample.sample_rows(
+            trained, spec, range(start, min(start + spec.block, texts)), prompts, tokenizer, end, 0, "text", index
+        )
+        for start in range(0, texts, spec.block)
+    ]
+    sample.SampleSet.join(parts).write(folder / f"texts-{index}.parquet")
+
+
+def prepare(folder: Path, *, processes: int, steps: int, texts: int) -> dict[str, float]:
+    """Prepare the corpus, four trained models, and texts of each."""
+    import straight
+
+    start = time.monotonic()
+    (folder / "corpus").mkdir(parents=True)
+    straight.prepare(_settings(0), folder / "corpus")
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(partial(_variant, folder=folder, steps=steps, texts=texts), range(4)))
+    return {"seconds": time.monotonic() - start}
+
+
+WORKLOADS: dict[str, Callable[..., dict[str, float]]] = {
+    work.__name__: work
+    for work in (
+        *(train_ours, sample_ours, score_ours, train_theirs, sample_theirs, score_theirs),
+        *(peak, model_facts, prepare),
+    )
+}
+
+if __name__ == "__main__":
+    _, name, where, options = sys.argv
+    print(json.dumps(WORKLOADS[name](Path(where), **json.loads(options))))
