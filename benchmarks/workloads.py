@@ -66,6 +66,7 @@ class Clock:
         self.first, self.start, self.counted, self.end, self.done = 0.0, 0.0, 0, 0.0, 0
 
     def __call__(self, done: int, total: int, _: str = "") -> None:
+        """Take note of so many tokens of a total."""
         self.first = self.first or time.monotonic() - self.begun
         if not self.start and done >= self.warm:
             self.counted, self.start = done, meet()
@@ -143,9 +144,7 @@ def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
 
     settings = _settings(0)
     reader = tokens.reader(folder / "corpus", {})
-    prompts = sample.encode_prompts(
-        reader.tokenizer, [""], reader.begin, settings.sampling, settings.model.context
-    )
+    prompts = sample.encode_prompts(reader.tokenizer, [""], reader.begin, settings.sampling, settings.model.context)
     return settings.sampling, reader.tokenizer, reader.end, prompts
 
 
@@ -282,7 +281,8 @@ def model_facts(folder: Path) -> dict[str, float]:
     """Parameters of the model, and operations of a token's training: 6 a parameter, and attention's."""
     parameters = sum(parameter.numel() for parameter in _model(folder, 0).parameters())
     spec = _settings(0).model
-    return {"parameters": parameters, "operations": 6 * parameters + 12 * spec.layers * spec.context * spec.width}
+    operations = 6 * parameters + 12 * spec.layers * spec.context * spec.width
+    return {"parameters": parameters, "operations": operations, "budget": _settings(0).budget.tokens}
 
 
 def _variant(index: int, folder: Path, *, steps: int, texts: int) -> None:
