@@ -216,7 +216,7 @@ BOUNDS = {
         "one thread each spares waiting. Texts are sampled ones, a quarter of each of four models."
     ),
     "run": (
-        "once each, by the wall clock, start-up included; bounded by training. Ours also draws texts in other ways, and "
+        "once each, by the wall clock, start-up included; bounded by training. Ours also draws texts in other ways and "
         "studies lengths, texts needed, transforms and wording; the script does nothing of that, which counts against "
         "ours. The accuracies are of other draws, and agree within noise."
     ),
