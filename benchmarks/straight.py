@@ -28,6 +28,7 @@ from natfp_bench import keys, model, registry, tokens
 from natfp_bench.corpus import open_corpus
 from natfp_bench.plan import make_plan
 from natfp_bench.settings import Settings
+from natfp_bench.train import data_order
 
 BASELINES = "naive_bayes,unigram,char_ngram"
 
@@ -72,8 +73,12 @@ def train(
     steps: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> torch.nn.Module:
-    """Train by transformers' Trainer: same optimiser, schedule, batch and steps; it reports and saves nothing."""
-    spec = settings.optimizer
+    """Train by transformers' Trainer: same optimiser, schedule, batches and steps; it reports and saves nothing.
+
+    Blocks come in the recipe's order, so that the models are those of a run, but for the last digits of float sums.
+    """
+    spec, needed = settings.optimizer, settings.steps * settings.budget.batch
+    order = data_order(len(blocks), needed, 0, "data_order", settings.seeds.data_order)
     arguments = TrainingArguments(
         output_dir=str(folder),
         use_cpu=True,
@@ -91,9 +96,10 @@ def train(
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
+        train_sampling_strategy="sequential",
         seed=settings.seeds.data_order,
     )
-    Trainer(untrained, arguments, train_dataset=Blocks(blocks), callbacks=[*callbacks]).train()
+    Trainer(untrained, arguments, train_dataset=Blocks(blocks[order]), callbacks=[*callbacks]).train()
     return untrained.eval()
 
 

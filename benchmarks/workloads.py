@@ -205,7 +205,7 @@ def score_ours(folder: Path, *, processes: int) -> dict[str, float]:
 
 
 def train_theirs(folder: Path, *, steps: int, warm: int) -> dict[str, float]:
-    """Train one model by transformers' Trainer; also its own figure, `train_runtime`, as a rate."""
+    """Train one model by transformers' Trainer, timed from a warm step to the last."""
     import straight
     from transformers import TrainerCallback
 
