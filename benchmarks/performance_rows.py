@@ -218,8 +218,8 @@ BOUNDS = {
     "run": (
         "once each, by the wall clock, start-up included; bounded by training. Ours also draws texts in other ways and "
         "studies lengths, texts needed, transforms and wording; the script does nothing of that, which counts against "
-        "ours. Both train the same models on the same blocks in the same order; the texts are other draws of theirs, so that "
-        "accuracies agree within noise."
+        "ours. Both train the same models on the same blocks in the same order; texts are other draws: accuracies "
+        "agree within noise."
     ),
     "again": "nothing is left to train, sample or fit: bounded by imports and by reading the store's entries.",
     "start": (
