@@ -67,7 +67,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what there is."""
-    from . import registry, spec, terminal, yaml_source
+    from . import spec, terminal
 
     rows: list[dict[str, Any]]
     match what:
@@ -75,10 +75,14 @@ def list_(
             tasks = [spec.load_task(path)[0] for path in spec.task_files(include or ()).values()]
             rows = [{"task": t.name, "tags": ", ".join(t.tags), "summary": t.summary} for t in tasks]
         case "presets":
+            from . import yaml_source
+
             files = spec.preset_files(include or ())
             presets = {name: yaml_source.read(path, spec.Preset) for name, path in files.items()}
             rows = [{"preset": name, "summary": preset.summary} for name, preset in presets.items()]
         case "baselines":
+            from . import registry
+
             cards = [found.card for found in [*registry.bundled(), *registry.installed()]]
             rows = [{"baseline": c.name, "version": c.version, "cost": c.cost, "summary": c.summary} for c in cards]
         case "corpora":
