@@ -23,7 +23,44 @@ def next_token_loss(model: Callable[..., Any], tokens: Tensor) -> Tensor:
     logits = model(input_ids=tokens, use_cache=False).logits
     # The last position has nothing to predict: to ignore it costs less than to copy all others.
     targets = torch.nn.functional.pad(tokens[:, 1:], (0, 1), value=IGNORED)
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+    logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+    if torch.compiler.is_compiling():  # which makes its own of it
+        return torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED)
+    loss: Tensor = _CrossEntropy.apply(logits, targets)[0]  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy, targets `IGNORED` left out: torch's, in half the time on a CPU.
+
+    logits: (rows, vocabulary) float32; targets: (rows,). What the backward pass needs comes along as a second value.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        kept, largest = targets != IGNORED, logits.amax(-1, keepdim=True)
+        taken = logits.gather(-1, targets.clamp_min(0)[:, None])
+        odds = (logits - largest).exp_()
+        total = odds.sum(-1, keepdim=True)
+        loss = ((total.log() + largest - taken).squeeze(-1) * kept).sum() / kept.sum()
+        # Derivative: probabilities less what was the case, each row by its share of the mean.
+        share = (kept / kept.sum())[:, None]
+        odds.mul_(share / total)
+        odds.scatter_add_(-1, targets.clamp_min(0)[:, None], -share)
+        return loss, odds
+
+    @staticmethod
+    def setup_context(ctx: Any, _: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor, None]:
+        (derivative,) = ctx.saved_tensors
+        return derivative * gradient, None
 
 
 def compiled(losses: Callable[..., Tensor]) -> Callable[..., Tensor]:

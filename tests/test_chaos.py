@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -19,21 +19,24 @@ import safetensors.numpy
 
 from natfp_bench.store import Store
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "chaos.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 KEY = "ab" * 32
 
 
 @pytest.fixture(scope="module")
 def chaos() -> Iterator[ModuleType]:
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("chaos", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["chaos"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["chaos"]
+    """The script as a module, and with it those beside it."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        yield importlib.import_module("chaos")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def judge(chaos: ModuleType) -> ModuleType:
+    """What the script judges by."""
+    return importlib.import_module("chaos_judge")
 
 
 def make(store: Path, speed: float = 1.0) -> Path:
@@ -55,56 +58,56 @@ def checkpoint(store: Path, *speeds: float) -> None:
     safetensors.numpy.save_file({"x": np.zeros(1)}, path, metadata={"counters": json.dumps({"log": log})})
 
 
-def test_an_entry_that_is_gone_or_made_again_is_lost_work(chaos: ModuleType, tmp_path: Path) -> None:
+def test_an_entry_that_is_gone_or_made_again_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
     folder = make(tmp_path)
-    before = chaos.work(tmp_path)
-    assert chaos.lost_work(before, tmp_path) == []
+    before = judge.work(tmp_path)
+    assert judge.lost_work(before, tmp_path) == []
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["made"]["seconds"] += 0.001
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert chaos.lost_work(before, tmp_path) == [f"model/{KEY} was made again"]
+    assert judge.lost_work(before, tmp_path) == [f"model/{KEY} was made again"]
     shutil.rmtree(folder)
-    assert chaos.lost_work(before, tmp_path) == [f"model/{KEY} was lost"]
-    assert chaos.lost_work(chaos.work(tmp_path), tmp_path) == []
+    assert judge.lost_work(before, tmp_path) == [f"model/{KEY} was lost"]
+    assert judge.lost_work(judge.work(tmp_path), tmp_path) == []
 
 
-def test_a_training_that_starts_over_is_lost_work(chaos: ModuleType, tmp_path: Path) -> None:
+def test_a_training_that_starts_over_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
     checkpoint(tmp_path, 1.0)
-    before = chaos.work(tmp_path)
+    before = judge.work(tmp_path)
     said = [f"training {KEY[:12]} did not go on from its checkpoint"]
     checkpoint(tmp_path, 1.0, 5.0)
-    assert chaos.lost_work(before, tmp_path) == []
+    assert judge.lost_work(before, tmp_path) == []
     checkpoint(tmp_path, 1.1, 5.0)
-    assert chaos.lost_work(before, tmp_path) == said
+    assert judge.lost_work(before, tmp_path) == said
     make(tmp_path)
-    assert chaos.lost_work(before, tmp_path) == []
+    assert judge.lost_work(before, tmp_path) == []
     shutil.rmtree(tmp_path / "model")
-    assert chaos.lost_work(before, tmp_path) == said, "neither finished nor begun"
+    assert judge.lost_work(before, tmp_path) == said, "neither finished nor begun"
     make(tmp_path, speed=2.0)
-    assert chaos.lost_work(before, tmp_path) == said
+    assert judge.lost_work(before, tmp_path) == said
 
 
-def test_damage_is_what_verify_finds(chaos: ModuleType, tmp_path: Path) -> None:
-    assert chaos.damage(tmp_path, final=False) == []
-    assert chaos.damage(tmp_path, final=True) == ["there is no store"]
+def test_damage_is_what_verify_finds(judge: ModuleType, tmp_path: Path) -> None:
+    assert judge.damage(tmp_path, final=False) == []
+    assert judge.damage(tmp_path, final=True) == ["there is no store"]
     folder = make(tmp_path)
-    assert chaos.damage(tmp_path, final=True) == []
+    assert judge.damage(tmp_path, final=True) == []
     (tmp_path / "temp" / "half").mkdir()
-    assert chaos.damage(tmp_path, final=False) == []
-    assert chaos.damage(tmp_path, final=True) == ["temp/half: half-written"]
+    assert judge.damage(tmp_path, final=False) == []
+    assert judge.damage(tmp_path, final=True) == ["temp/half: half-written"]
     os.truncate(folder / "train_log.jsonl", 3)
-    assert chaos.damage(tmp_path, final=False) == [f"model/ab/{KEY}: train_log.jsonl has changed"]
+    assert judge.damage(tmp_path, final=False) == [f"model/ab/{KEY}: train_log.jsonl has changed"]
 
 
-def test_answers_are_compared_in_both_parts(chaos: ModuleType) -> None:
-    right, wrong, other = chaos.Answer("a", b"a"), chaos.Answer("b", b"a"), chaos.Answer("a", b"b")
-    assert chaos.wrong_answers(right, [right], done=True) == []
-    assert chaos.wrong_answers(right, [right], done=False) == [], "killed after it had written its result"
-    assert chaos.wrong_answers(right, [], done=False) == []
-    assert chaos.wrong_answers(right, [], done=True) == ["0 results"]
-    assert chaos.wrong_answers(right, [right, right], done=True) == ["2 results"]
-    assert chaos.wrong_answers(right, [wrong], done=False) == ["result.json differs"]
-    assert chaos.wrong_answers(right, [other], done=True) == ["predictions.parquet differs"]
+def test_answers_are_compared_in_both_parts(judge: ModuleType) -> None:
+    right, wrong, other = judge.Answer("a", b"a"), judge.Answer("b", b"a"), judge.Answer("a", b"b")
+    assert judge.wrong_answers(right, [right], done=True) == []
+    assert judge.wrong_answers(right, [right], done=False) == [], "killed after it had written its result"
+    assert judge.wrong_answers(right, [], done=False) == []
+    assert judge.wrong_answers(right, [], done=True) == ["0 results"]
+    assert judge.wrong_answers(right, [right, right], done=True) == ["2 results"]
+    assert judge.wrong_answers(right, [wrong], done=False) == ["result.json differs"]
+    assert judge.wrong_answers(right, [other], done=True) == ["predictions.parquet differs"]
 
 
 def test_a_process_that_outlives_its_run_is_named_and_killed(chaos: ModuleType, tmp_path: Path) -> None:

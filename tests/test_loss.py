@@ -12,7 +12,7 @@ from torch._inductor import config as inductor
 from natfp_bench import model as models
 from natfp_bench import train
 from natfp_bench.errors import UserError
-from natfp_bench.loss import compiled, next_token_loss
+from natfp_bench.loss import _CrossEntropy, compiled, next_token_loss
 from natfp_bench.settings import Settings
 from natfp_bench.train import Order
 
@@ -53,3 +53,16 @@ def test_compiled_training_is_plain_training(
     ours, theirs = ([line["loss"] for line in log(tmp_path / name)] for name in ("first", "plain"))
     assert len(ours) == 20
     assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_the_cross_entropy_and_its_derivative_are_torchs() -> None:
+    logits = 5 * torch.randn(6, 300, generator=torch.Generator().manual_seed(1))
+    logits[0, 0], targets = 80.0, torch.tensor([7, 299, -100, 0, 5, -100])  # one that was all but impossible
+    found = []
+    for cross_entropy in (torch.nn.functional.cross_entropy, lambda *given: _CrossEntropy.apply(*given)[0]):
+        given = logits.clone().requires_grad_()
+        loss = cross_entropy(given, targets)
+        (3 * loss).backward()
+        found.append((loss.item(), given.grad))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-6)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-5, atol=1e-7)

@@ -1,0 +1,238 @@
+"""Real runs in processes of their own, and the ways to disturb them at random moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+from chaos_judge import Answer, answers
+
+from natfp_bench import streams
+
+ROOT = Path(__file__).parents[1]
+
+TASK = """\
+task: pair
+version: 1
+summary: Two initialisations, one run each.
+replicates: 1
+factor: {name: initialisation seed, fields: [seeds.init], levels: {a: 0, b: 1}}
+"""
+CHANGED = ("sampling.block=20", "analysis.transfer=false")
+"""Overrides of the preset `smoke`: many small entries, no texts drawn in other ways."""
+
+LATE = 20.0
+"""Seconds in which a run that was told to end must have ended, and its workers after it."""
+
+EARLY = 0.25
+"""Share of kills that come before there are workers; a run that finds all its work done never has any."""
+
+
+@dataclass
+class Program:
+    """One `natfp-bench run`, in a session of its own, by which its whole family is known for certain."""
+
+    output: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, command: Sequence[str], output: Path) -> Program:
+        """Start a command whose words go to `log.txt` in its output folder."""
+        output.mkdir(parents=True, exist_ok=True)
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        with (output / "log.txt").open("wb") as log:
+            return cls(output, subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run's first process has ended."""
+        return self.process.poll() is not None
+
+    def family(self) -> list[psutil.Process]:
+        """List the living processes of the session, the first one too."""
+        found = []
+        for pid in psutil.pids():
+            with suppress(psutil.Error, ProcessLookupError, PermissionError):
+                if os.getsid(pid) == self.process.pid and (one := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
+                    found.append(one)
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        """List the workers: grandchildren of the first process, whose child is the server that they are forked from."""
+        with suppress(psutil.Error):
+            children = psutil.Process(self.process.pid).children()
+            return [worker for child in children for worker in child.children()]
+        return []
+
+    def servers(self) -> list[psutil.Process]:
+        """List the processes that workers are forked from."""
+        with suppress(psutil.Error):
+            return [child for child in psutil.Process(self.process.pid).children() if child.children()]
+        return []
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the run's end; False, and all its processes are killed, if it does not come in time."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Kill whatever is left of the run."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def left(self, seconds: float) -> list[str]:
+        """Say which processes still live so long after the run's end, and kill them."""
+        deadline = time.monotonic() + seconds
+        while (alive := self.family()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        said = []
+        for one in alive:
+            with suppress(psutil.Error):
+                said.append(f"process {one.name()} outlived its run by {seconds:g} s")
+                one.kill()
+        return said
+
+    def said(self) -> str:
+        """Last words of the run."""
+        return " | ".join((self.output / "log.txt").read_text(errors="replace").splitlines()[-6:])
+
+
+@dataclass
+class Ground:
+    """A folder for stores and results, what an undisturbed run makes there, and how long it takes."""
+
+    folder: Path
+    expected: Answer
+    startup: float  # seconds until there are workers
+    busy: float  # seconds after that
+    size: int  # of the store, in bytes of whole pages
+    limit: float  # seconds within which a run ends, however the machine is loaded
+
+    @classmethod
+    def prepare(cls, folder: Path) -> Ground:
+        """Let a run go through undisturbed; raises RuntimeError where it does not."""
+        (folder / "tasks").mkdir()
+        (folder / "tasks" / "pair.yaml").write_text(TASK)
+        ground = cls(folder, Answer("", b""), 0.0, 0.0, 0, 600.0)
+        clock = time.monotonic()
+        program = ground.start(folder / "calm" / "store", folder / "calm" / "results")
+        while not program.workers() and not program.ended:
+            time.sleep(0.02)
+        ground.startup = time.monotonic() - clock
+        if not program.wait(ground.limit) or program.process.returncode:
+            raise RuntimeError(f"the undisturbed run failed: {program.said()}")
+        total = time.monotonic() - clock
+        ground.busy, ground.limit = total - ground.startup, max(120.0, 10 * total)
+        [ground.expected] = answers(program.output)
+        store = folder / "calm" / "store"
+        ground.size = sum(-(-path.stat().st_size // 4096) * 4096 for path in store.rglob("*") if path.is_file())
+        return ground
+
+    def start(self, store: Path, output: Path) -> Program:
+        """Start the run that all is about."""
+        command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair"]
+        command += ["--include-path", str(self.folder / "tasks"), "--preset", "smoke"]
+        command += ["--baseline", "majority,naive_bayes", "--device", "cpu", "--workers", "2"]
+        command += ["--store", str(store), "-o", str(output)]
+        command += [part for setting in CHANGED for part in ("--set", setting)]
+        return Program.start(command, output)
+
+
+# Disturbing: each takes a running program and random numbers, and returns how many kills hit it.
+
+Draws = Iterator[float]
+Disturb = Callable[[Program, Ground, Draws], int]
+
+
+def draws(*name: str | int) -> Draws:
+    """Yield the uniform numbers of a named stream."""
+    yield from streams.uniforms([0], 4096, "chaos", *name)[0].tolist()
+
+
+def await_moment(program: Program, ground: Ground, drawn: Draws, *, working: bool) -> bool:
+    """Wait for a random moment of a run; False if it ended before.
+
+    working: once it has workers. Otherwise the moment may come at any time since the start.
+    """
+    early, share = next(drawn), next(drawn)
+    clock = time.monotonic()
+    if not working and early < EARLY:
+        until = share * ground.startup
+    else:
+        while not program.workers() and not program.ended:
+            if not working and time.monotonic() - clock > 2 * ground.startup:
+                break
+            time.sleep(0.03)
+        # Several runs at once share the cores; a third of the work is done before the last moment comes.
+        until = time.monotonic() - clock + share * ground.busy / 3
+    while time.monotonic() - clock < until and not program.ended:
+        time.sleep(0.01)
+    return not program.ended
+
+
+def signalled(which: signal.Signals, whole: bool, program: Program, ground: Ground, drawn: Draws) -> int:
+    """Send a signal to a run's first process, or to its whole group, at any moment."""
+    if not await_moment(program, ground, drawn, working=False):
+        return 0
+    (os.killpg if whole else os.kill)(program.process.pid, which)
+    return 1
+
+
+def workers_killed(program: Program, ground: Ground, drawn: Draws) -> int:
+    """Kill one worker, or all, at two moments: no job is given up for its worker's death before the third."""
+    kills = 0
+    for _ in range(2):
+        if not await_moment(program, ground, drawn, working=True):
+            break
+        workers = program.workers()
+        if next(drawn) < 0.5:
+            workers = workers[:1]
+        kills += sum(_kill(worker) for worker in workers)
+    return kills
+
+
+def server_killed(program: Program, ground: Ground, drawn: Draws) -> int:
+    """Kill the server that workers are forked from, and the first of them."""
+    if not await_moment(program, ground, drawn, working=True):
+        return 0
+    return sum(_kill(one) for one in [*program.servers(), *program.workers()[:1]])
+
+
+def _kill(one: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        one.kill()
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to disturb a run, and the exit codes that it may then end with; 0 where it had all but ended."""
+
+    disturb: Disturb
+    codes: tuple[int, ...]
+
+
+WAYS = {
+    "worker": Way(workers_killed, (0,)),
+    "server": Way(server_killed, (0,)),
+    "run": Way(partial(signalled, signal.SIGKILL, False), (0, -signal.SIGKILL)),
+    "all": Way(partial(signalled, signal.SIGKILL, True), (0, -signal.SIGKILL)),
+    # Before the command line is up, Python ends of the signal itself.
+    "ctrl-c": Way(partial(signalled, signal.SIGINT, True), (0, 130, -signal.SIGINT)),
+    "sigterm": Way(partial(signalled, signal.SIGTERM, False), (0, -signal.SIGTERM)),
+}
