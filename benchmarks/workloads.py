@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -110,6 +111,7 @@ def _train(
     import natfp_bench.stages  # noqa: F401  # what workers import; it sets how they hold memory
     from natfp_bench import train
 
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     orders, size = [], max(1, stack)
     with tempfile.TemporaryDirectory() as out:
         for index in range(first * size, (first + 1) * size):

@@ -26,6 +26,9 @@ from .errors import UserError
 from .settings import SamplingSpec
 from .tokens import Progress, first_bytes, no_progress
 
+PART = 32
+"""Tokens that are drawn from together."""
+
 BOUNDARY = 1e-5
 """A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
 
@@ -168,11 +171,23 @@ def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
 
     log_probabilities: (rows, vocabulary); uniforms: (rows,) float64 in [0, 1). Returns (rows,) int64.
     """
-    cumulative = log_probabilities.double().exp().cumsum(-1)
-    # The first token whose cumulative mass exceeds the target has mass of its own, so nothing impossible is drawn.
+    mass = log_probabilities.exp()
+    # First a part of the vocabulary, then a token of it: to add up all of it in double precision would cost more than
+    # the model's own products.
+    parts = torch.nn.functional.pad(mass, (0, -mass.shape[-1] % PART)).reshape(len(mass), -1, PART)
+    part, left = _invert(parts.sum(-1), uniforms)
+    token, _ = _invert(parts[torch.arange(len(parts), device=parts.device), part], left)
+    return part * PART + token
+
+
+def _invert(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Find whose cumulative mass, (rows, n), first exceeds a share of all; also which share of its own lies below."""
+    cumulative = mass.double().cumsum(-1)
+    # It has mass of its own, so that nothing impossible is drawn; u < 1 in 53 bits stays below 1 after rounding, too.
     target = uniforms[:, None] * cumulative[:, -1:]
-    # u < 1 in 53 bits keeps it below the whole mass after rounding, too.
-    return torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    found = torch.searchsorted(cumulative, target, right=True)
+    left = 1 - (cumulative.gather(-1, found) - target) / mass.gather(-1, found).double()
+    return found.squeeze(-1), left.clamp(0, 1 - 2**-53).squeeze(-1)
 
 
 def sample_rows(

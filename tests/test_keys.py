@@ -78,11 +78,11 @@ def test_golden(settings: Settings, plan: Plan) -> None:
     assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
         "corpus": "1e43cff35526ad61",
         "model": "b76611bee941e600",
-        "sample": "a0ce82cfd34f1bc8",
-        "transfer": "fc541206e61db33f",
-        "score": "6da4a7975e83982a",
-        "prediction": "b6881bafd2a69c99",
-        "study": "52ab548305bc84a0",
+        "sample": "94d61b29a49c129b",
+        "transfer": "211da940c86fc428",
+        "score": "3734ea76d526411e",
+        "prediction": "17e5dc84b9aab5ac",
+        "study": "4200d7415de46b75",
     }
 
 

@@ -354,7 +354,7 @@ def test_draw_by_hand() -> None:
         assert draw(chances.log(), torch.tensor([uniform], dtype=torch.float64)).tolist() == [token], uniform
 
 
-@given(st.lists(st.floats(-30, 30) | st.just(-math.inf), min_size=1, max_size=40), st.floats(0, 1, exclude_max=True))
+@given(st.lists(st.floats(-30, 30) | st.just(-math.inf), min_size=1, max_size=100), st.floats(0, 1, exclude_max=True))
 def test_nothing_impossible_is_ever_drawn(logits: list[float], uniform: float) -> None:
     if max(logits) == -math.inf:
         return
@@ -364,8 +364,9 @@ def test_nothing_impossible_is_ever_drawn(logits: list[float], uniform: float) -
         assert 0 <= token < len(logits)
         assert logits[token] > -math.inf
         cumulative = np.cumsum(log_probabilities.double().exp()[0].numpy())
-        assert cumulative[token] >= u * cumulative[-1] - 1e-12
-        assert token == 0 or cumulative[token - 1] <= u * cumulative[-1] + 1e-12
+        # Single precision decides which of two neighbours a number right between them means.
+        assert cumulative[token] >= u * cumulative[-1] - 1e-6
+        assert token == 0 or cumulative[token - 1] <= u * cumulative[-1] + 1e-6
 
 
 # Records and prompts.
