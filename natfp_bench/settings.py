@@ -163,12 +163,6 @@ class NumericsSpec(Record):
     compile: bool = Field(False, description="train with fused kernels (torch.compile): pays where a run takes minutes")
     stack: Natural = Field(0, description="models of one shape that train as one, for a GPU; 0: each alone")
 
-    @model_serializer(mode="wrap")
-    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A plain path is what it was before there were others: same settings, same recipe.
-        told: dict[str, Any] = serialize(self)
-        return {name: value for name, value in told.items() if name not in ("compile", "stack") or value}
-
 
 class ServeSpec(Record):
     """How a trained model is served: what is done to its weights before they are sampled from."""

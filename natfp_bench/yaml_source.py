@@ -7,6 +7,7 @@ so nothing in a file can be code.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import json
 import math
@@ -118,8 +119,7 @@ def load(path: Path, _parents: tuple[Path, ...] = ()) -> Source:
     source = parse(_text(path), show_path(path))
     if "include" not in source.data:
         return source
-    key, include = ("include",), source.data["include"]
-    source = Source({key: value for key, value in source.data.items() if key != "include"}, source.where)
+    key, include = ("include",), source.data.pop("include")
     if not isinstance(include, str):
         raise SpecError([source.fault(key, "'include' names one file")])
     target, chain = path.parent / include, (*_parents, path.resolve())
@@ -147,9 +147,15 @@ def _text(path: Path) -> str:
         raise SpecError([f"{show_path(path)}: cannot be read ({error.strerror})"]) from None
 
 
-@functools.lru_cache(maxsize=64)
 def parse(text: str, shown: str) -> Source:
-    """Parse YAML text whose top is a mapping, once where many include it; `shown` names the file in faults."""
+    """Parse YAML text whose top is a mapping; `shown` names the file in places and faults."""
+    known = _parsed(text, shown)
+    return Source(copy.deepcopy(known.data), known.where)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str, shown: str) -> Source:
+    """Parse once what many files include."""
     plain = _Plain(lambda line: f"{shown}:{line}")
     data = plain.document(text)
     if not plain.faults and not isinstance(data, dict):

@@ -77,12 +77,12 @@ def test_golden(settings: Settings, plan: Plan) -> None:
     found = all_keys(settings, plan, IDENTITY)
     assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
         "corpus": "1e43cff35526ad61",
-        "model": "b76611bee941e600",
-        "sample": "94d61b29a49c129b",
-        "transfer": "211da940c86fc428",
-        "score": "3734ea76d526411e",
-        "prediction": "17e5dc84b9aab5ac",
-        "study": "4200d7415de46b75",
+        "model": "42f175e5570c5b6a",
+        "sample": "9273485a52ed75f4",
+        "transfer": "184c02c526918de3",
+        "score": "2d1c719dfa3127e0",
+        "prediction": "b8935c9b6bb0b0e3",
+        "study": "8dfefce68ea67754",
     }
 
 
