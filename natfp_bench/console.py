@@ -15,9 +15,8 @@ from .cells import printable
 from .fingerprint import TellingWord
 from .leaderboard import Leaderboards
 from .overview import Overview
-from .replication import Test
 from .results import FactorStudy, Result
-from .sheets import board_sheet, interval, number, setting_title, sheets, spread, told_at, value
+from .sheets import board_sheet, findings, interval, number, setting_title, sheets, spread, value, variants_sheet
 from .terminal import print_sheet, table
 
 TELLING = 10
@@ -33,26 +32,6 @@ def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = Fals
             print_sheet(out, sheet)
     for board in found.boards if boards else ():
         print_sheet(out, board_sheet(board))
-
-
-def variants_table(result: Result) -> Table:
-    """Make the table of a result's variants: are they equally good?"""
-    columns = ["variant", "parameters", "tokens", "epochs", "bits per byte, 95%"]
-
-    def number(value: float | None, form: str) -> str:
-        return "" if value is None else format(value, form)
-
-    excess = any(variant.excess_bits_per_byte for variant in result.variants)
-    scored = sorted({name for variant in result.variants for name in variant.parity})
-    rows = []
-    for variant in result.variants:
-        name = variant.name if variant.status == "ok" else f"{variant.name} ({variant.status})"
-        cells = [name, number(variant.parameters, ","), number(variant.tokens_trained, ",")]
-        cells += [number(variant.epochs, ".2f"), interval(variant.heldout_bits_per_byte)]
-        cells += [interval(variant.excess_bits_per_byte)] if excess else []
-        rows.append([*cells, *(number(variant.parity.get(name), ".4f") for name in scored)])
-    right = ("parameters", "tokens", "epochs")
-    return table("held-out text", [*columns, *(["over true entropy"] if excess else []), *scored], rows, right=right)
 
 
 def _count(value: int | None) -> str:
@@ -86,8 +65,7 @@ def print_result(out: Console, result: Result, boards: Sequence[Board], folder: 
     """Print what a run found: the models' quality, the leaderboards, what the likelihoods say, and of the factor."""
     out.print()
     if any(variant.heldout_bits_per_byte for variant in result.variants):
-        out.print(variants_table(result))
-        out.print()
+        print_sheet(out, variants_sheet(result))
     for board in boards:
         print_sheet(out, board_sheet(board))
     for found in result.likelihood:
@@ -109,7 +87,7 @@ def print_result(out: Console, result: Result, boards: Sequence[Board], folder: 
 
 def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType]:
     """All that a result says of its factor."""
-    facts = table(f"the factor: {result.factor.name}", ("", ""), [*_findings(study)])
+    facts = table(f"the factor: {result.factor.name}", ("", ""), [*findings(study)])
     facts.show_header = False
     yield facts
     beside = Table.grid(padding=(0, 3))
@@ -118,40 +96,6 @@ def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType
         yield beside
     yield from _robustness_table(study)
     yield from _words_table(study)
-
-
-def _findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
-    """What a study says of the factor in a sentence each."""
-    who = study.reference
-    if study.gaps:
-        gaps = ", ".join(f"{gap.attributor} {spread(gap.gap, 3)}" for gap in study.gaps)
-        yield "replicate gap", f"accuracy on seen runs less that on unseen ones: {gaps}"
-    if study.permutation:
-        test = study.permutation.test
-        drawn = f"{test.permutations} relabelings" + (", all there are" if test.exhaustive else "")
-        yield "permutation", f"{_p_of(test)}; accuracy of {who} {study.permutation.observed:.3f}, {drawn}"
-    if permanova := study.permanova:
-        f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
-        yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)}; of mean KL between models"
-    if parity := study.parity:
-        worse, better = parity.worst_pair
-        verdict = "equally good models" if parity.equivalent else "not shown to be equally good models"
-        ratio = f"{worse} spends {parity.worst_ratio:.3f} times the bits of {better} on held-out text"
-        yield "parity", f"{verdict}: {ratio}, margin {parity.margin:.0%}, p = {parity.p:.2g}"
-    detectable = [
-        *([f"accuracy {study.detectable.instance:.3f} in telling single runs"] if study.detectable.instance else []),
-        *([f"identifiability {study.detectable.factor:.3f} on unseen ones"] if study.detectable.factor else []),
-    ]
-    if detectable:
-        yield "detectable", f"{', '.join(detectable)} (power 0.8)"
-    if study.length:
-        yield "95% told at", f"{told_at(study.length)} {study.length.unit} (reference / ceiling / predicted)"
-
-
-def _p_of(test: Test) -> str:
-    if test.testable:
-        return f"p = {test.p:.3f}"
-    return f"not testable at this preset (no p below {test.smallest:.2f})"
 
 
 def _length_table(study: FactorStudy) -> Iterator[Table]:

@@ -133,8 +133,13 @@ class Leaderboards(Record):
 
 def leaderboards(paths: Sequence[Path]) -> Leaderboards:
     """Build every leaderboard of result files; a file that cannot be read is skipped and named."""
-    protocols, faults = read_protocols(paths)
-    made = make_boards(protocols, faults)
+    return leaderboards_of(*read_protocols(paths))
+
+
+def leaderboards_of(protocols: Sequence[Protocol], faults: Sequence[str] = ()) -> Leaderboards:
+    """Build every leaderboard of results that have been read; `faults`: what could not be."""
+    found = list(faults)
+    made = make_boards(protocols, found)
     origins = [
         Origin(
             task=result.task.name,
@@ -150,7 +155,7 @@ def leaderboards(paths: Sequence[Path]) -> Leaderboards:
         standings=tuple(_standings(protocols)),
         boards=tuple(made),
         origins=tuple(sorted(origins, key=lambda of: (of.preset, of.corpus, of.task, of.run.started, of.run.id))),
-        faults=tuple(faults),
+        faults=tuple(found),
     )
 
 

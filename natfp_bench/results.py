@@ -6,6 +6,7 @@ Everything volatile stands under `run`; two runs of one protocol from two empty 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,9 @@ from .replication import Equivalence, Permanova
 from .study import Curve, Permuted, Robustness, Wording
 
 SCHEMA = 1
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""What makes of a result of one schema version one of the next; there is none older than the first yet."""
 
 
 class TaskId(Record):
@@ -281,7 +285,7 @@ def schema() -> dict[str, Any]:
 
 
 def read(path: Path) -> Result:
-    """Read a `result.json`; raises UserError where it is none, or of another schema version."""
+    """Read a `result.json`, of an older schema too; raises UserError where it is none, or of a newer one."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -289,13 +293,31 @@ def read(path: Path) -> Result:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged, no JSON ({error})") from None
     version = data.get("schema") if isinstance(data, dict) else None
-    if version != SCHEMA:
-        raise UserError(f"{path}: no result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
     try:
-        return Result.model_validate_json(json.dumps(data))
+        return Result.model_validate_json(json.dumps(_migrated(data, version, path)))
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _migrated(data: Any, version: Any, path: Path) -> Any:
+    """Bring a result to the schema of now, version by version."""
+    if type(version) is int and version > SCHEMA:
+        raise UserError(
+            f"{path}: no result of schema {SCHEMA} (found {version}, which is newer)\n"
+            "  pip install --upgrade natfp_bench, or use the version that wrote it"
+        )
+    known = type(version) is int and (version == SCHEMA or version in MIGRATIONS)
+    if not known:
+        raise UserError(f"{path}: no result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
+    while version < SCHEMA:
+        try:
+            data = MIGRATIONS[version](data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{path}: damaged, no result of schema {version} ({error!r})") from None
+        version += 1
+        data = {**data, "schema": version}
+    return data
 
 
 def find(paths: list[Path]) -> list[Path]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .boards import Board, Row, Setting
 from .cells import Sheet
 from .leaderboard import FactorRow, Standing
 from .metrics import Interval
 from .replication import Test
-from .results import Length
+from .results import FactorStudy, Length, Result
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -198,3 +198,57 @@ def told_at(length: Length | None) -> str:
     if any(point.ceiling is not None for point in length.points):
         found += [at(length.ceiling_to_95), at(length.predicted_to_95)]
     return " / ".join(found)
+
+
+def variants_sheet(result: Result) -> Sheet:
+    """Make the table of a result's variants: are they equally good?"""
+    columns = ["variant", "parameters", "tokens", "epochs", "bits per byte, 95%"]
+
+    def form(value: float | None, how: str) -> str:
+        return "" if value is None else format(value, how)
+
+    excess = any(variant.excess_bits_per_byte for variant in result.variants)
+    scored = sorted({name for variant in result.variants for name in variant.parity})
+    rows = []
+    for variant in result.variants:
+        name = variant.name if variant.status == "ok" else f"{variant.name} ({variant.status})"
+        cells = [name, form(variant.parameters, ","), form(variant.tokens_trained, ",")]
+        cells += [form(variant.epochs, ".2f"), interval(variant.heldout_bits_per_byte)]
+        cells += [interval(variant.excess_bits_per_byte)] if excess else []
+        rows.append([*cells, *(form(variant.parity.get(name), ".4f") for name in scored)])
+    right = ("parameters", "tokens", "epochs")
+    return Sheet("held-out text", [*columns, *(["over true entropy"] if excess else []), *scored], rows, right)
+
+
+def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
+    """What a study says of the factor in a sentence each."""
+    who = study.reference
+    if study.gaps:
+        gaps = ", ".join(f"{gap.attributor} {spread(gap.gap, 3)}" for gap in study.gaps)
+        yield "replicate gap", f"accuracy on seen runs less that on unseen ones: {gaps}"
+    if study.permutation:
+        test = study.permutation.test
+        drawn = f"{test.permutations} relabelings" + (", all there are" if test.exhaustive else "")
+        yield "permutation", f"{_p_of(test)}; accuracy of {who} {study.permutation.observed:.3f}, {drawn}"
+    if permanova := study.permanova:
+        f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
+        yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)}; of mean KL between models"
+    if parity := study.parity:
+        worse, better = parity.worst_pair
+        verdict = "equally good models" if parity.equivalent else "not shown to be equally good models"
+        ratio = f"{worse} spends {parity.worst_ratio:.3f} times the bits of {better} on held-out text"
+        yield "parity", f"{verdict}: {ratio}, margin {parity.margin:.0%}, p = {parity.p:.2g}"
+    detectable = [
+        *([f"accuracy {study.detectable.instance:.3f} in telling single runs"] if study.detectable.instance else []),
+        *([f"identifiability {study.detectable.factor:.3f} on unseen ones"] if study.detectable.factor else []),
+    ]
+    if detectable:
+        yield "detectable", f"{', '.join(detectable)} (power 0.8)"
+    if study.length:
+        yield "95% told at", f"{told_at(study.length)} {study.length.unit} (reference / ceiling / predicted)"
+
+
+def _p_of(test: Test) -> str:
+    if test.testable:
+        return f"p = {test.p:.3f}"
+    return f"not testable at this preset (no p below {test.smallest:.2f})"

@@ -76,7 +76,7 @@ def test_a_result_cannot_be_changed(seed_run: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda data: data | {"schema": 2}, "no result of schema 1 (found 2)"),
+        (lambda data: data | {"schema": 2}, "no result of schema 1 (found 2, which is newer)"),
         (lambda data: {name: data[name] for name in data if name != "schema"}, "found None"),
         (lambda data: [data], "found None"),
         (lambda data: data | {"seed": "zero"}, "damaged at seed"),
