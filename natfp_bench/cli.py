@@ -16,6 +16,7 @@ from . import __version__, baseline_cli, export_cli, store_cli
 from .errors import JobError, NatfpError, UserError, unknown
 from .identify_cli import identify
 from .regress_cli import regress
+from .report_cli import report
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -263,6 +264,7 @@ def leaderboard(
 
 app.command()(regress)
 app.command()(identify)
+app.command()(report)
 app.command()(export_cli.export)
 app.command("import-lm-eval")(export_cli.import_lm_eval)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,19 @@ from .fingerprint import TellingWord
 from .leaderboard import Leaderboards
 from .overview import Overview
 from .results import FactorStudy, Result
-from .sheets import board_sheet, findings, interval, number, setting_title, sheets, spread, value, variants_sheet
+from .sheets import (
+    attributor_sheet,
+    board_sheet,
+    factor_sheet,
+    findings,
+    interval,
+    number,
+    setting_title,
+    sheets,
+    spread,
+    value,
+    variants_sheet,
+)
 from .terminal import print_sheet, table
 
 TELLING = 10
@@ -32,6 +45,15 @@ def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = Fals
             print_sheet(out, sheet)
     for board in found.boards if boards else ():
         print_sheet(out, board_sheet(board))
+
+
+def print_summary(out: Console, found: Leaderboards) -> None:
+    """Print the two leaderboards of each setting alone, without how to read them."""
+    for standing in found.standings:
+        out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
+        out.print()
+        for sheet in (factor_sheet(standing), *([attributor_sheet(standing)] if standing.attributors else [])):
+            print_sheet(out, replace(sheet, caption=""))
 
 
 def _count(value: int | None) -> str:

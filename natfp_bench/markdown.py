@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .cells import Sheet, printable
 from .leaderboard import Leaderboards, Origin
-from .sheets import board_sheet, setting_title, sheets
+from .sheets import attributor_sheet, board_sheet, factor_sheet, setting_title, sheets
 
 MARKUP = re.compile(r"[\\`*\[\]<|~&$#]|(?<![^\W_])_|_(?![^\W_])")
 """What GitHub may read as markup, mathematics or an entity inside of a line; an underscore within a word is safe."""
@@ -28,6 +28,16 @@ def render(found: Leaderboards, *, boards: bool = False) -> str:
     return "\n\n".join([*parts, *_origins(found.origins)]) + "\n"
 
 
+def summary(found: Leaderboards) -> str:
+    """Write the two leaderboards of each setting alone, for a README: no headings above the third level."""
+    parts = []
+    for standing in found.standings:
+        made = [factor_sheet(standing), *([attributor_sheet(standing)] if standing.attributors else [])]
+        title = escape(setting_title(standing.setting))
+        parts += [f"**{title}: {escape(sheet.title)}**\n\n{grid_of(sheet)}" for sheet in made]
+    return "\n\n".join(parts) + "\n"
+
+
 def escape(text: str) -> str:
     """Make text stand for itself, on one line, in prose and in cells alike."""
     return MARKUP.sub(r"\\\g<0>", " ".join(printable(text).split()))
@@ -44,9 +54,13 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     return "\n".join(f"| {' | '.join(cells)} |" for cells in ([*map(escape, columns)], rule, *rows))
 
 
+def grid_of(sheet: Sheet) -> str:
+    """Lay out a sheet's cells as a table."""
+    return grid(sheet.columns, [[escape(cell) for cell in row] for row in sheet.rows], sheet.right)
+
+
 def _section(sheet: Sheet) -> str:
-    rows = [[escape(cell) for cell in row] for row in sheet.rows]
-    parts = [f"### {escape(sheet.title)}", grid(sheet.columns, rows, sheet.right), escape(sheet.caption)]
+    parts = [f"### {escape(sheet.title)}", grid_of(sheet), escape(sheet.caption)]
     return "\n\n".join(filter(None, parts))
 
 

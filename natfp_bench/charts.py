@@ -1,0 +1,294 @@
+"""Charts: plain rows to Altair charts, one look for all of them.
+
+A chart is a pure function of its rows: mappings of plain names (no dots or brackets, for Vega reads those) to numbers
+and strings, which stand for themselves whatever they hold. One chart serves the page, SVG, PNG and PDF. Altair is
+imported when a chart is made, for it is slow to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import altair as alt
+
+Rows = Sequence[Mapping[str, Any]]
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6a00")
+"""Okabe and Ito's, which the colour-blind tell apart, yellow darkened for white paper; beyond these many: viridis."""
+
+WIDTH = 520
+"""Pixels of a saved figure; on a page a chart is as wide as its place."""
+
+FONT = "Helvetica, Arial, sans-serif"
+
+FEW_CELLS = 12
+"""Columns up to which the cells of a heat map are labelled."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: its chart, the data that it shows, and how to read it.
+
+    name: a plain word, unique on its page. columns: heading of each field of the rows, in the order of a table.
+    caption: how to read it; description: what a reader who cannot see it is told.
+    """
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    columns: Mapping[str, str]
+    rows: Rows
+    spec: Mapping[str, Any] = field(repr=False)
+
+
+def figure(
+    name: str, title: str, caption: str, columns: Mapping[str, str], rows: Rows, chart: alt.Chart | alt.LayerChart
+) -> Figure:
+    """Make a figure; its description is its title and how many rows the data below it has."""
+    description = f"{title}. {len(rows)} rows of data, which the table below the figure holds."
+    return Figure(name, title, caption, description, columns, rows, specification(chart, description))
+
+
+def specification(chart: alt.Chart | alt.LayerChart, description: str) -> dict[str, Any]:
+    """Turn a chart into a Vega-Lite specification in the common look."""
+    quiet = {
+        "grid": True,
+        "gridColor": "#e4e4e4",
+        "domainColor": "#888888",
+        "tickColor": "#888888",
+        "titleFontWeight": 500,
+    }
+    styled = chart.properties(description=description).configure(
+        font=FONT,
+        background="white",
+        padding=8,
+        axis={**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
+        legend={"orient": "top", "labelFontSize": 12, "labelLimit": 220, "titleFontSize": 12, "columns": 4},
+        view={"stroke": None},
+        # The description speaks for the marks: a thousand of them would be a thousand stops for a screen reader.
+        mark={"aria": False},
+    )
+    # The tests validate against the schema; here it takes longer than all the rest.
+    found: dict[str, Any] = styled.to_dict(validate=False)
+    return found
+
+
+def dots(
+    rows: Rows,
+    *,
+    y: str,
+    order: Sequence[str],
+    series: str,
+    names: Sequence[str],
+    x_title: str,
+    lines: Mapping[str, float] | None = None,
+    format_: str = ".3f",
+) -> alt.LayerChart:
+    """Estimates as dots and intervals as bars: a line for each `y`, a colour and a shape for each of a series' names.
+
+    Rows have `value`, `low` and `high` (None without an interval). lines: what to compare with, by its name.
+    """
+    import altair as alt
+
+    tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip(f"{series}:N")]
+    tooltip += [alt.Tooltip(f"{name}:Q", format=format_) for name in ("value", "low", "high")]
+    several = len(names) > 1
+    base = alt.Chart(_data(rows)).encode(
+        y=alt.Y(f"{y}:N", sort=list(order), title=None, axis=alt.Axis(grid=False)),
+        color=_colour(series, names, legend=several),
+        tooltip=tooltip,
+    )
+    if several:
+        base = base.encode(yOffset=alt.YOffset(f"{series}:N", sort=list(names)))
+    x = alt.X("value:Q", title=x_title, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6))
+    bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.4)
+    points = base.mark_point(filled=True, opacity=1, size=55)
+    shapes = points.encode(x=x, shape=alt.Shape(f"{series}:N", sort=list(names), legend=None))
+    layers = [bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"), shapes]
+    if lines:
+        layers.insert(0, _rules(lines, "x"))
+    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(16 if several else 22))
+
+
+def curve(
+    rows: Rows,
+    *,
+    x: str,
+    series: str,
+    names: Sequence[str],
+    x_title: str,
+    y_title: str,
+    logarithmic: bool = False,
+    detail: str | None = None,
+    points: bool = True,
+    lines: Mapping[str, float] | None = None,
+) -> alt.LayerChart:
+    """Lines of `value` against `x`, with the band from `low` to `high` where there is one; dashed ones are references.
+
+    detail: what further parts lines of one colour. Rows with a true `dashed` are references.
+    """
+    import altair as alt
+
+    dashed = sorted({str(row[series]) for row in rows if row.get("dashed")})
+    several = len(names) > 1
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X(
+            f"{x}:Q",
+            title=x_title,
+            scale=alt.Scale(type="log", base=2, nice=False) if logarithmic else alt.Scale(nice=False, zero=False),
+            axis=alt.Axis(tickCount=6, format="~s"),
+        ),
+        color=_colour(series, names, legend=several),
+        **({"detail": alt.Detail(f"{detail}:N")} if detail else {}),
+    )
+    dash = alt.StrokeDash(
+        f"{series}:N",
+        scale=alt.Scale(domain=list(names), range=[[5, 4] if name in dashed else [1, 0] for name in names]),
+        legend=None,
+    )
+    known = [name for name in (series, detail, x, "value", "low", "high") if name and any(name in row for row in rows)]
+    tooltip = [f"{name}:N" if name in (series, detail) else alt.Tooltip(f"{name}:Q", format=".4~g") for name in known]
+    y = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False))
+    line = base.mark_line(point={"size": 40} if points else False, strokeWidth=2 if points else 1.3)
+    layers = [line.encode(y=y, strokeDash=dash, tooltip=tooltip)]
+    if any(row.get("low") is not None for row in rows):
+        band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.18)
+        layers.insert(0, band.encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
+    if lines:
+        layers.insert(0, _rules(lines, "y"))
+    return alt.layer(*layers).properties(width=WIDTH, height=260)
+
+
+def heat(
+    rows: Rows,
+    *,
+    x: str,
+    y: str,
+    order: Sequence[str],
+    x_title: str,
+    y_title: str,
+    scale_title: str,
+    pick: str | None = None,
+    picked: Sequence[str] = (),
+) -> alt.LayerChart:
+    """Cells of `value`, labelled by `label` where there are few. pick: the field that a menu chooses a part by."""
+    import altair as alt
+
+    base = alt.Chart(_data(rows))
+    if pick:
+        base = _picked(base, pick, picked)
+    found = [row["value"] for row in rows if row["value"] is not None]
+    top = max([*found, 1e-9])
+    few = len(order) <= FEW_CELLS
+    base = base.encode(
+        x=alt.X(f"{x}:N", sort=list(order), title=x_title, axis=alt.Axis(labelAngle=-40, grid=False)),
+        y=alt.Y(f"{y}:N", sort=list(order), title=y_title, axis=alt.Axis(grid=False)),
+    )
+    colour = alt.Color("value:Q", title=scale_title, scale=alt.Scale(scheme="blues", domain=[min([*found, 0.0]), top]))
+    cells = base.mark_rect().encode(color=colour, tooltip=[f"{y}:N", f"{x}:N", "label:N"])
+    layers = [cells]
+    if few:
+        ink = alt.condition(f"datum.value > {0.6 * top}", alt.value("white"), alt.value("#222222"))
+        layers.append(base.mark_text(fontSize=12).encode(text="label:N", color=ink))
+    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(30 if few else max(8, 360 // len(order))))
+
+
+def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> alt.LayerChart:
+    """Points at `x` and `y`, on one scale both ways, so that distances are what they seem."""
+    import altair as alt
+
+    reach = 1.15 * max([*(abs(row[axis]) for row in rows for axis in ("x", "y")), 1e-9])
+    scale = alt.Scale(domain=[-reach, reach], nice=False)
+    axis = alt.Axis(tickCount=5, format=".2~g")
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("x:Q", title=None, scale=scale, axis=axis),
+        y=alt.Y("y:Q", title=None, scale=scale, axis=axis),
+        color=_colour(series, names, legend=True),
+        tooltip=[f"{label}:N", f"{series}:N"],
+    )
+    dots_ = base.mark_point(filled=True, opacity=1, size=90).encode(
+        shape=alt.Shape(f"{series}:N", sort=list(names), legend=None)
+    )
+    layers = [dots_]
+    if len(rows) <= FEW_CELLS:
+        layers.append(base.mark_text(dx=9, align="left", fontSize=11).encode(text=f"{label}:N"))
+    # No fluid width: stretched, it would lie about distances.
+    return alt.layer(*layers).properties(width=340, height=340, usermeta={"fixed": True})
+
+
+def bars(
+    rows: Rows,
+    *,
+    y: str,
+    order: Sequence[str],
+    x_title: str,
+    pick: str | None = None,
+    picked: Sequence[str] = (),
+    colour: str | None = None,
+    names: Sequence[str] = (),
+) -> alt.LayerChart:
+    """Bars of `value`, a thin line from `low` to `high` on each where there is one."""
+    import altair as alt
+
+    base = alt.Chart(_data(rows))
+    if pick:
+        base = _picked(base, pick, picked)
+    # Sorted by value where a menu changes what is shown, else as they come.
+    sort: Any = alt.SortField("value", order="descending") if pick else list(order)
+    base = base.encode(y=alt.Y(f"{y}:N", sort=sort, title=None, axis=alt.Axis(grid=False)))
+    x = alt.X("value:Q", title=x_title)
+    shade: Any = _colour(colour, names, legend=True) if colour else alt.value(COLOURS[0])
+    tooltip = [f"{y}:N", alt.Tooltip("value:Q", format=".3f")]
+    drawn = base.mark_bar(height={"band": 0.7}).encode(x=x, color=shade, tooltip=tooltip)
+    layers = [drawn]
+    if any(row.get("low") is not None for row in rows):
+        spread = base.transform_filter("isValid(datum.low)").mark_rule(color="#555555", strokeWidth=1.5)
+        layers.append(spread.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
+    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(20))
+
+
+def _data(rows: Rows) -> alt.InlineData:
+    import altair as alt
+
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def _colour(series: str, names: Sequence[str], *, legend: bool) -> alt.Color:
+    """One colour a name, in a given order."""
+    import altair as alt
+
+    domain = list(names)
+    scale = alt.Scale(domain=domain, range=list(COLOURS[: len(domain)]))
+    if len(domain) > len(COLOURS):
+        scale = alt.Scale(domain=domain, scheme="viridis")
+    return alt.Color(f"{series}:N", sort=domain, scale=scale, title=None, legend=alt.Legend() if legend else None)
+
+
+def _rules(lines: Mapping[str, float], axis: str) -> alt.Chart:
+    """Dashed lines across the chart, named in the legend."""
+    import altair as alt
+
+    names = list(lines)
+    data = alt.InlineData(values=[{"line": name, "at": at} for name, at in lines.items()])
+    dashes = [[2, 2], [7, 3], [1, 0], [7, 3, 2, 3]]
+    dash = alt.StrokeDash(
+        "line:N",
+        sort=names,
+        title=None,
+        scale=alt.Scale(domain=names, range=[dashes[i % 4] for i in range(len(names))]),
+    )
+    where = {axis: alt.X("at:Q") if axis == "x" else alt.Y("at:Q")}
+    rules = alt.Chart(data).mark_rule(color="#767676", strokeWidth=1.5)
+    return rules.encode(strokeDash=dash, tooltip=["line:N", alt.Tooltip("at:Q", format=".3f")], **where)
+
+
+def _picked(base: alt.Chart, pick: str, picked: Sequence[str]) -> alt.Chart:
+    """Show the part of the rows that a menu names, the first to begin with."""
+    import altair as alt
+
+    menu = alt.param(name="picked", value=picked[0], bind=alt.binding_select(options=list(picked), name=f"{pick}: "))
+    return base.add_params(menu).transform_filter(f"datum.{pick} === picked")

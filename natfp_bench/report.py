@@ -1,0 +1,231 @@
+"""The report as a site: pages laid out, and written to a folder that opens from a file system or any static host.
+
+Results are material from anywhere: templates escape whatever they are given, data for scripts holds no `<`, and names
+of files are made of digests and plain letters.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from . import __version__, report_tables
+from .boards import read_protocols
+from .cells import printable
+from .charts import Figure
+from .environment import commit
+from .errors import UserError
+from .leaderboard import leaderboards_of
+from .report_pages import Page, Pages
+from .store import storage_faults
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+MANIFEST = "natfp-report.json"
+"""Names the files of a report in its folder, so that the next one knows which are its own."""
+
+MOST_ROWS = 300
+"""Rows of a figure's data that its page holds; the CSV has all."""
+
+ASSETS = ("report.css", "report.js")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A whole site: the content of each file by its path."""
+
+    files: Mapping[str, str]
+
+    @property
+    def bytes(self) -> int:
+        """Size of it all."""
+        return sum(len(content.encode()) for content in self.files.values())
+
+
+def read(paths: Sequence[Path], store: Path) -> Pages:
+    """Read results for a report; those that cannot be used are named among its faults.
+
+    Raises UserError where none can.
+    """
+    protocols, faults = read_protocols(paths)
+    if not protocols:
+        found = "\n  ".join(["no results found", *faults])
+        raise UserError(f"{found}\n  natfp-bench run --task seed_id   makes some")
+    protocols.sort(key=lambda of: (of.newest.task.name, of.newest.preset, of.newest.protocol_digest))
+    return Pages(protocols, leaderboards_of(protocols, faults), store)
+
+
+def render(pages: Sequence[Page], written: str) -> Site:
+    """Lay out pages, with the data of their figures and what they need to be drawn."""
+    environment = _environment(written)
+    files: dict[str, str] = {}
+    for page in pages:
+        files[page.path] = environment.get_template(page.template).render(page=page, **page.shown)
+        for figure in page.figures:
+            files[data_path(page, figure)] = table(figure)
+    for name in ASSETS:
+        files[f"assets/{name}"] = (TEMPLATES / name).read_text(encoding="utf-8")
+    if any(page.figures for page in pages):
+        files["assets/vega.js"] = vega_bundle()
+    return Site(files)
+
+
+def written_by(command: str) -> str:
+    """Say by what a report was written."""
+    made_at = commit()
+    return f"Written by natfp_bench {__version__}{f', commit {made_at}' if made_at else ''}: {command}"
+
+
+def stem(page: Page) -> str:
+    """Begin the names of a page's files."""
+    return page.path.removesuffix(".html").replace("/", "-")
+
+
+def data_path(page: Page, figure: Figure) -> str:
+    """Where the data of a figure lies."""
+    return f"data/{stem(page)}-{figure.name}.csv"
+
+
+def table(figure: Figure) -> str:
+    """Write the data of a figure as CSV, in full."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(figure.columns.values())
+    rows.writerows([["" if row.get(name) is None else row[name] for name in figure.columns] for row in figure.rows])
+    return out.getvalue()
+
+
+def embedded(value: Any) -> Markup:
+    """Write JSON into a page: without a `<` nothing in it can end its element, or begin a comment."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704  safe by the line above
+
+
+@cache
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one classic script: modules do not load from a file system."""
+    import vl_convert
+
+    # Wrapped, so that its names stay its own.
+    return f"(function () {{\n{vl_convert.javascript_bundle()}\n}})();\n"
+
+
+def _environment(written: str) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    made.filters |= {
+        "embedded": embedded,
+        "cell": lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value),
+        "share": lambda value: f"{value:.0%}",
+        "stem": stem,
+        "data": data_path,
+        "height": lambda figure: _height(figure.spec),
+    }
+    made.globals |= {"scale": report_tables.BAR, "most": MOST_ROWS, "written": written, "version": __version__}
+    return made
+
+
+def _shown(value: Any) -> Any:
+    """Spell out control characters and those that turn the direction of text."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _height(spec: Mapping[str, Any]) -> int:
+    """About how high a chart will be, so that a page does not jump when it is drawn."""
+    height = spec.get("height", 200)
+    return int(height) if isinstance(height, int) else 120
+
+
+def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
+    """Write a site; what an earlier report left there goes, and nothing else.
+
+    Raises UserError for a folder that holds other files, unless they are to be written over (they stay, but for those
+    of the same name).
+    """
+    root = folder.absolute()
+    with storage_faults(root, "output folder"):
+        if root.exists() and not root.is_dir():
+            raise UserError(f"{folder} is a file\n  take a folder for -o")
+        old = _own_files(root)
+        present = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
+        foreign = sorted(present - old - {MANIFEST})
+        if foreign and not overwrite:
+            named = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+            raise UserError(
+                f"{folder} holds files that are no report's: {named}\n  take another folder, or add --overwrite"
+            )
+        root.mkdir(parents=True, exist_ok=True)
+        # Named first: whatever a kill leaves here, the next report knows it for its own.
+        _write_manifest(root, old | site.files.keys())
+        for name in sorted(old - site.files.keys()):
+            (root / name).unlink(missing_ok=True)
+        for name, content in site.files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                path.unlink()
+            path.write_text(content, encoding="utf-8", newline="")
+        _write_manifest(root, set(site.files))
+        _remove_empty(root)
+
+
+def _own_files(root: Path) -> set[str]:
+    """Files of an earlier report, as its manifest names them: plain paths within the folder."""
+    try:
+        names = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
+        paths = [PurePosixPath(name) for name in names]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    found = {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}
+    return {name for name in found if not any((root / parent).is_symlink() for parent in PurePosixPath(name).parents)}
+
+
+def _write_manifest(root: Path, names: set[str]) -> None:
+    text = json.dumps({"natfp_bench": __version__, "files": sorted(names)}, indent=1)
+    (root / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _remove_empty(root: Path) -> None:
+    for name in ("tasks", "attributors", "data", "assets"):
+        if (root / name).is_dir() and not any((root / name).iterdir()):
+            (root / name).rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file and the folders above it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_figures(pages: Sequence[Page], folder: Path) -> Iterator[Path]:
+    """Write every figure as SVG and as PDF, for papers; yields their paths."""
+    import vl_convert
+
+    root = folder.absolute()
+    with storage_faults(root, "folder for figures"):
+        root.mkdir(parents=True, exist_ok=True)
+        for page in pages:
+            for figure in page.figures:
+                svg = vl_convert.vegalite_to_svg(figure.spec)
+                path = root / f"{stem(page)}-{figure.name}.svg"
+                path.write_text(svg, encoding="utf-8")
+                path.with_suffix(".pdf").write_bytes(vl_convert.svg_to_pdf(svg))
+                yield path

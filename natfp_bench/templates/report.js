@@ -1,0 +1,145 @@
+// Sorts and filters the tables, draws and saves the figures. Without it the pages are whole, but for the charts.
+"use strict";
+(() => {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  // Sorting: within each part of a table, for only rows of one part compare.
+  function key(row, column) {
+    const cell = row.children[column];
+    const given = cell.dataset.sort;
+    return given === undefined ? cell.textContent.trim() : Number(given);
+  }
+
+  function compare(a, b) {
+    const empty = (Number(a === "") - Number(b === ""));
+    if (empty) return { always: empty };
+    if (typeof a === "number" && typeof b === "number") return { plain: a - b };
+    return { plain: String(a).localeCompare(String(b), "en", { numeric: true }) };
+  }
+
+  function sort(table, header, column) {
+    const descending = header.getAttribute("aria-sort") === "ascending";
+    for (const other of table.querySelectorAll("thead th")) other.removeAttribute("aria-sort");
+    header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    for (const body of table.tBodies) {
+      const rows = [...body.rows].filter((row) => !row.classList.contains("part"));
+      rows.sort((one, other) => {
+        const found = compare(key(one, column), key(other, column));
+        return found.always ?? (descending ? -found.plain : found.plain);
+      });
+      body.append(...rows);
+    }
+  }
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...header.childNodes);
+      header.append(button);
+      button.addEventListener("click", () => sort(table, header, column));
+    });
+  }
+
+  // Filtering: settings as a whole by preset and corpus, rows by tag and words.
+  const form = document.getElementById("filters");
+  function filter() {
+    const wanted = Object.fromEntries(new FormData(form));
+    const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0, all = 0;
+    for (const section of document.querySelectorAll("section.setting")) {
+      const fits = ["preset", "corpus"].every((name) => !wanted[name] || section.dataset[name] === wanted[name]);
+      let rows = 0;
+      for (const body of section.querySelectorAll("table.grid tbody")) {
+        let inPart = 0;
+        for (const row of body.rows) {
+          if (row.classList.contains("part")) continue;
+          const tags = row.dataset.tags ? row.dataset.tags.split("|") : [];
+          const text = row.textContent.toLowerCase();
+          // Attributors have no tags: a tag chooses tasks.
+          const tagged = !wanted.tag || !tags.length || tags.includes(wanted.tag);
+          const found = tagged && words.every((word) => text.includes(word) || tags.includes(word));
+          row.hidden = !found;
+          all += 1;
+          if (found && (!wanted.tag || tags.length)) inPart += 1;
+        }
+        const part = body.querySelector("tr.part");
+        if (part) part.hidden = !inPart;
+        rows += inPart;
+      }
+      section.hidden = !fits || !rows;
+      if (!section.hidden) shown += rows;
+    }
+    form.elements.count.textContent = shown === all ? "" : `${shown} of ${all} rows`;
+  }
+  if (form) {
+    form.hidden = false;
+    form.addEventListener("input", filter);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    filter();
+  }
+
+  // Figures: drawn when they come near, in the colours of the page; saved in those of paper.
+  const drawn = new Map();
+  const specification = (figure) => JSON.parse(figure.querySelector("script").textContent);
+
+  function themed(spec, width) {
+    const style = getComputedStyle(document.documentElement);
+    const ink = style.getPropertyValue("--ink").trim();
+    spec.config.background = "transparent";
+    spec.config.text = { ...spec.config.text, color: ink };
+    Object.assign(spec.config.axis, { labelColor: ink, titleColor: ink, gridColor: style.getPropertyValue("--rule").trim() });
+    Object.assign(spec.config.legend, { labelColor: ink, titleColor: ink, columns: Math.max(1, Math.floor(width / 175)) });
+    if (width < 500) {
+      spec.config.axis.labelLimit = 110;
+      spec.config.axis.titleLimit = width - 60;
+    }
+    if (!spec.usermeta?.fixed) {
+      spec.width = "container";
+      spec.autosize = { type: "fit-x", contains: "padding" };
+    }
+    return spec;
+  }
+
+  async function draw(figure) {
+    const place = figure.querySelector(".chart");
+    if (drawn.has(figure)) drawn.get(figure)?.finalize();
+    drawn.set(figure, null);
+    const options = { actions: false, renderer: "svg", tooltip: { theme: dark.matches ? "dark" : "light" } };
+    drawn.set(figure, await window.vegaEmbed(place, themed(specification(figure), place.clientWidth), options));
+    for (const button of figure.querySelectorAll("[data-save]")) button.hidden = false;
+  }
+
+  async function save(figure, kind) {
+    const { vega, vegaLite } = window;
+    const view = new vega.View(vega.parse(vegaLite.compile(specification(figure)).spec), { renderer: "none" });
+    const state = drawn.get(figure)?.view.getState({ data: () => false, signals: (name) => name === "picked" });
+    if (state && "picked" in state.signals) view.signal("picked", state.signals.picked);
+    await view.runAsync();
+    const link = document.createElement("a");
+    const svg = async () => URL.createObjectURL(new Blob([await view.toSVG()], { type: "image/svg+xml" }));
+    link.href = kind === "svg" ? await svg() : await view.toImageURL("png", 2);
+    link.download = `${figure.dataset.name}.${kind}`;
+    link.click();
+    view.finalize();
+  }
+
+  const figures = document.querySelectorAll("figure.figure");
+  if (figures.length && window.vegaEmbed) {
+    const near = new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        near.unobserve(entry.target);
+        draw(entry.target);
+      }
+    }, { rootMargin: "600px" });
+    for (const figure of figures) {
+      near.observe(figure);
+      for (const button of figure.querySelectorAll("[data-save]")) {
+        button.addEventListener("click", () => save(figure, button.dataset.save));
+      }
+    }
+    dark.addEventListener("change", () => [...drawn.keys()].forEach(draw));
+    window.addEventListener("beforeprint", () => [...figures].filter((figure) => !drawn.has(figure)).forEach(draw));
+  }
+})();
