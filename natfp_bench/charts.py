@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .cells import printable
+
 if TYPE_CHECKING:
     import altair as alt
 
@@ -67,14 +69,23 @@ def specification(chart: alt.Chart | alt.LayerChart, description: str) -> dict[s
         background="white",
         padding=8,
         axis={**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
-        legend={"orient": "top", "labelFontSize": 12, "labelLimit": 220, "titleFontSize": 12, "columns": 4},
+        legend={"orient": "top", "labelFontSize": 12, "labelLimit": 420, "titleFontSize": 12},
         view={"stroke": None},
         # The description speaks for the marks: a thousand of them would be a thousand stops for a screen reader.
         mark={"aria": False},
     )
     # The tests validate against the schema; here it takes longer than all the rest.
-    found: dict[str, Any] = styled.to_dict(validate=False)
+    found: dict[str, Any] = _printable(styled.to_dict(validate=False))
     return found
+
+
+def _printable(value: Any) -> Any:
+    """Spell out control characters: SVG cannot hold them, and vl-convert ends the whole process at one."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_printable(name): _printable(one) for name, one in value.items()}
+    return [_printable(one) for one in value] if isinstance(value, list) else value
 
 
 def dots(
@@ -97,21 +108,22 @@ def dots(
     tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip(f"{series}:N")]
     tooltip += [alt.Tooltip(f"{name}:Q", format=format_) for name in ("value", "low", "high")]
     several = len(names) > 1
+    shared = len({row[y] for row in rows}) < len(rows)
     base = alt.Chart(_data(rows)).encode(
         y=alt.Y(f"{y}:N", sort=list(order), title=None, axis=alt.Axis(grid=False)),
         color=_colour(series, names, legend=several),
         tooltip=tooltip,
     )
-    if several:
+    if shared:
         base = base.encode(yOffset=alt.YOffset(f"{series}:N", sort=list(names)))
     x = alt.X("value:Q", title=x_title, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6))
     bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.4)
     points = base.mark_point(filled=True, opacity=1, size=55)
-    shapes = points.encode(x=x, shape=alt.Shape(f"{series}:N", sort=list(names), legend=None))
+    shapes = points.encode(x=x, shape=_shape(series, names, legend=several))
     layers = [bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"), shapes]
     if lines:
         layers.insert(0, _rules(lines, "x"))
-    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(16 if several else 22))
+    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(16 if shared else 22))
 
 
 def curve(
@@ -160,7 +172,9 @@ def curve(
         layers.insert(0, band.encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
     if lines:
         layers.insert(0, _rules(lines, "y"))
-    return alt.layer(*layers).properties(width=WIDTH, height=260)
+    made = alt.layer(*layers).properties(width=WIDTH, height=260)
+    # Else the dashes of the lines and those of what they are compared with would be one scale.
+    return made.resolve_scale(strokeDash="independent")
 
 
 def heat(
@@ -210,9 +224,7 @@ def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> alt.L
         color=_colour(series, names, legend=True),
         tooltip=[f"{label}:N", f"{series}:N"],
     )
-    dots_ = base.mark_point(filled=True, opacity=1, size=90).encode(
-        shape=alt.Shape(f"{series}:N", sort=list(names), legend=None)
-    )
+    dots_ = base.mark_point(filled=True, opacity=1, size=90).encode(shape=_shape(series, names, legend=True))
     layers = [dots_]
     if len(rows) <= FEW_CELLS:
         layers.append(base.mark_text(dx=9, align="left", fontSize=11).encode(text=f"{label}:N"))
@@ -228,10 +240,13 @@ def bars(
     x_title: str,
     pick: str | None = None,
     picked: Sequence[str] = (),
-    colour: str | None = None,
+    sure: str | None = None,
     names: Sequence[str] = (),
 ) -> alt.LayerChart:
-    """Bars of `value`, a thin line from `low` to `high` on each where there is one."""
+    """Bars of `value`, a thin line from `low` to `high` on each where there is one.
+
+    sure: field by which bars are in colour (the first of its names) or grey (the second).
+    """
     import altair as alt
 
     base = alt.Chart(_data(rows))
@@ -240,8 +255,9 @@ def bars(
     # Sorted by value where a menu changes what is shown, else as they come.
     sort: Any = alt.SortField("value", order="descending") if pick else list(order)
     base = base.encode(y=alt.Y(f"{y}:N", sort=sort, title=None, axis=alt.Axis(grid=False)))
-    x = alt.X("value:Q", title=x_title)
-    shade: Any = _colour(colour, names, legend=True) if colour else alt.value(COLOURS[0])
+    x = alt.X("value:Q", title=x_title, axis=alt.Axis(tickCount=6))
+    scale = alt.Scale(domain=list(names), range=[COLOURS[0], "#a8a8a8"])
+    shade: Any = alt.Color(f"{sure}:N", scale=scale, title=None) if sure else alt.value(COLOURS[0])
     tooltip = [f"{y}:N", alt.Tooltip("value:Q", format=".3f")]
     drawn = base.mark_bar(height={"band": 0.7}).encode(x=x, color=shade, tooltip=tooltip)
     layers = [drawn]
@@ -265,7 +281,29 @@ def _colour(series: str, names: Sequence[str], *, legend: bool) -> alt.Color:
     scale = alt.Scale(domain=domain, range=list(COLOURS[: len(domain)]))
     if len(domain) > len(COLOURS):
         scale = alt.Scale(domain=domain, scheme="viridis")
-    return alt.Color(f"{series}:N", sort=domain, scale=scale, title=None, legend=alt.Legend() if legend else None)
+    return alt.Color(f"{series}:N", sort=domain, scale=scale, title=None, legend=_legend(domain, shown=legend))
+
+
+def _shape(series: str, names: Sequence[str], *, legend: bool) -> alt.Shape:
+    """A shape for each name; its legend is that of the colours."""
+    import altair as alt
+
+    domain = list(names)
+    return alt.Shape(
+        f"{series}:N", sort=domain, scale=alt.Scale(domain=domain), title=None, legend=_legend(domain, shown=legend)
+    )
+
+
+def _legend(names: Sequence[str], *, shown: bool) -> alt.Legend | None:
+    """A legend as wide as the chart at most, its symbols not as faint as a band may be."""
+    import altair as alt
+
+    return alt.Legend(symbolOpacity=1, columns=_columns(names)) if shown else None
+
+
+def _columns(names: Sequence[str]) -> int:
+    """How many of these names stand beside each other."""
+    return max(1, WIDTH // (6 * max([len(name) for name in names], default=1) + 30))
 
 
 def _rules(lines: Mapping[str, float], axis: str) -> alt.Chart:
@@ -279,6 +317,7 @@ def _rules(lines: Mapping[str, float], axis: str) -> alt.Chart:
         "line:N",
         sort=names,
         title=None,
+        legend=alt.Legend(orient="bottom", columns=_columns(names)),
         scale=alt.Scale(domain=names, range=[dashes[i % 4] for i in range(len(names))]),
     )
     where = {axis: alt.X("at:Q") if axis == "x" else alt.Y("at:Q")}

@@ -174,6 +174,9 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     if (found := result.mean_kl) is None:
         return
     rows = []
+    # Level by level, so that a factor shows as blocks.
+    levels = {variant.name: variant.level for variant in result.variants}
+    order = sorted(found.variants, key=lambda name: _places(result.factor.levels, levels.get(name)))
     for row, divergences in zip(found.variants, found.divergence, strict=True):
         for column, one in zip(found.variants, divergences, strict=True):
             label = "∞" if one.value is None else number(one.value, 2)
@@ -181,9 +184,7 @@ def mean_kl(result: Result) -> Iterator[Figure]:
             rows.append({**cell, "impossible": one.impossible})
     columns = {"source": "texts of", "other": "under", "value": f"bits a {found.unit}", "error": "standard error"}
     unit = f"bits a {found.unit}"
-    chart = charts.heat(
-        rows, x="other", y="source", order=found.variants, x_title="under", y_title="texts of", scale_title=unit
-    )
+    chart = charts.heat(rows, x="other", y="source", order=order, x_title="under", y_title="texts of", scale_title=unit)
     yield charts.figure(
         "kl",
         "Mean KL between the models",
@@ -196,7 +197,6 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     places = layout(found)
     if places is None:
         return
-    levels = {variant.name: variant.level for variant in result.variants}
     spots = [
         {"variant": name, "level": levels.get(name, name), "x": x, "y": y}
         for name, (x, y) in zip(found.variants, places.tolist(), strict=True)
@@ -254,7 +254,7 @@ def wording(result: Result) -> Figure | None:
         x_title="log-odds, nats: said more often (right) or less often (left) than by the other levels",
         pick="level",
         picked=levels,
-        colour="confirmed",
+        sure="confirmed",
         names=("confirmed", "not confirmed"),
     )
     columns = {"level": "level", "word": "word", "value": "log-odds", "q": "q", "confirmed": "on test texts"}
@@ -417,21 +417,22 @@ def calibration(rows: Rows, name: str) -> Figure | None:
     """How often guesses of a confidence are right."""
     if not rows:
         return None
-    names = list(dict.fromkeys(str(row["task"]) for row in rows))
+    names = list(dict.fromkeys(str(row["part"]) for row in rows))
     lowest = min(row["confidence"] for row in rows)
-    ideal = [{"task": "perfect", "confidence": at, "value": at, "dashed": True} for at in (lowest, 1.0)]
+    ideal = [{"part": "perfect", "confidence": at, "value": at, "dashed": True} for at in (lowest, 1.0)]
     chart = charts.curve(
         [*rows, *ideal],
         x="confidence",
-        series="task",
+        series="part",
         names=[*names, "perfect"],
         x_title="confidence of a guess",
         y_title="share of guesses that are right",
     )
     caption = (
-        "Guesses sorted into ten equal parts by confidence; above the dashed line it is too modest, below too sure."
+        "Guesses of levels on all tasks but controls, in ten equal parts by confidence. Above the dashed line it is "
+        "too modest, below too sure."
     )
-    columns = {"task": "task", "confidence": "mean confidence", "value": "share right", "texts": "texts"}
+    columns = {"part": "setting", "confidence": "mean confidence", "value": "share right", "texts": "texts"}
     return charts.figure("calibration", f"Calibration of {name}", caption, columns, rows, chart)
 
 

@@ -295,7 +295,7 @@ def attributor(of: Pages, name: str) -> Page:
     columns += [report_tables.Column(title, right=True) for title in right]
     groups: dict[str, list[report_tables.TableRow]] = {}
     per_task: list[dict[str, Any]] = []
-    calibrated: list[dict[str, Any]] = []
+    guesses: dict[str, list[Any]] = {}
     known: dict[str, str] = {}
     several = len(of.found.standings) > 1
     for protocol in of.protocols:
@@ -335,14 +335,14 @@ def attributor(of: Pages, name: str) -> Page:
         if found is None:
             continue
         per_task.append({"task": result.task.name, "part": title, **report_figures.estimate(found)})
-        label = f"{result.task.name} ({title})" if several else result.task.name
-        bins = report_texts.calibration(of.answers(path, protocol.newest), score)
-        calibrated += [{"task": label, **one} for one in bins]
+        if result.task.control is None:
+            guesses.setdefault(title, []).append(report_texts.guesses(of.answers(path, result), score))
     made = [report_tables.Group(rows, title if several else "") for title, rows in groups.items()]
     caption = (
         "Levels, on the split that a task is about. Rank among the attributors of that task; seconds and memory are "
         "those of telling levels, as measured where they ran."
     )
+    calibrated = [{"part": title, **one} for title, own in guesses.items() for one in report_texts.calibration(own)]
     figures = [report_figures.over_tasks(per_task, name), report_figures.calibration(calibrated, name)]
     drawn = [figure for figure in figures if figure]
     shown = {

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from . import metrics
 from .errors import UserError
@@ -112,19 +114,26 @@ class Answers:
         return cls(table.filter(wanted))
 
 
-def calibration(answers: Answers, score: Score) -> list[dict[str, float]]:
-    """Guesses of one attributor in ten equal parts by confidence: mean confidence, and the share that is right."""
+def guesses(answers: Answers, score: Score) -> NDArray[np.float64]:
+    """Confidence and credit of each guess of one attributor: (2, n); none where its answers are missing or damaged."""
     if answers.rows is None:
-        return []
+        return np.empty((2, 0))
     own = answers.rows.filter(pa.compute.equal(answers.rows["attributor"], score.attributor.name))
     try:
         proba = np.array(own["proba"].to_pylist(), dtype=np.float64)
         truth = np.array([score.classes.index(label) for label in own["label"].to_pylist()], dtype=np.int64)
     except ValueError:
-        return []
+        return np.empty((2, 0))
     if proba.shape != (len(truth), len(score.classes)) or not len(truth):
+        return np.empty((2, 0))
+    return np.array([proba.max(axis=1), metrics.credits(proba, truth)])
+
+
+def calibration(found: Sequence[NDArray[np.float64]]) -> list[dict[str, float]]:
+    """Guesses in ten equal parts by confidence: mean confidence, and the share that is right."""
+    confidence, credit = np.concatenate([np.empty((2, 0)), *found], axis=1)
+    if not len(confidence):
         return []
-    confidence, credit = proba.max(axis=1), metrics.credits(proba, truth)
     # Stable: of equals, the first; a constant answer is one part, for it has one confidence.
     order = np.argsort(confidence, kind="stable")
     parts = np.array_split(order, BINS) if np.ptp(confidence) > 0 else [order]
