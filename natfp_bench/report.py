@@ -25,7 +25,11 @@ from .charts import Figure
 from .environment import commit
 from .errors import UserError
 from .leaderboard import leaderboards_of
+from .report_attributor_page import attributor
+from .report_home_page import home
 from .report_pages import Page, Pages
+from .report_task_page import task
+from .report_validity_page import validity
 from .store import storage_faults
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -62,6 +66,16 @@ def read(paths: Sequence[Path], store: Path) -> Pages:
         raise UserError(f"{found}\n  natfp-bench run --task seed_id   makes some")
     protocols.sort(key=lambda of: (of.newest.task.name, of.newest.preset, of.newest.protocol_digest))
     return Pages(protocols, leaderboards_of(protocols, faults), store)
+
+
+def pages(of: Pages) -> Iterator[Page]:
+    """Make every page of a site, the first page first."""
+    yield home(of)
+    for protocol in of.protocols:
+        yield task(of, protocol)
+    for name in of.attributors:
+        yield attributor(of, name)
+    yield validity(of)
 
 
 def render(pages: Sequence[Page], written: str) -> Site:

@@ -29,7 +29,6 @@ def report(
     """Make a site of results: leaderboards, and a page for each task and attributor (default: of results/)."""
     from . import console, markdown, terminal
     from . import report as reports
-    from .report_pages import pages
     from .results import find
     from .store import default_root
 
@@ -43,7 +42,7 @@ def report(
     errors, out = terminal.stderr(), terminal.stdout()
     for fault in found.found.faults:
         terminal.error(errors, f"skipped: {fault}")
-    made = list(pages(found)) if figures or format_ == "html" else []
+    made = list(reports.pages(found)) if figures or format_ == "html" else []
     if format_ == "md":
         text = markdown.summary(found.found)
         if output is None:

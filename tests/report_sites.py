@@ -9,7 +9,7 @@ from typing import Any
 
 from natfp_bench import registry, report
 from natfp_bench.pipeline import run_plan
-from natfp_bench.report_pages import Page, pages
+from natfp_bench.report_pages import Page
 from natfp_bench.results import find
 from natfp_bench.settings import TextsSpec
 from natfp_bench.store import Store
@@ -21,7 +21,7 @@ HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window
 
 def make(results: list[Path], store: Path, folder: Path) -> list[Page]:
     """Write the site of some results; returns its pages."""
-    made = list(pages(report.read(find(results), store)))
+    made = list(report.pages(report.read(find(results), store)))
     report.write(report.render(made, report.written_by("natfp-bench report -o site")), folder)
     return made
 

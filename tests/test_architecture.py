@@ -24,8 +24,9 @@ ORDER = """
     replication fingerprint study results store keys conformance jobs stages resolve evidence fixed_texts scoring
     analysis pipeline given_texts result_texts identify_jobs identify overview boards submission regress_reference
     regress leaderboard validate api cells sheets markdown regress_formats terminal console progress export
-    lm_eval_export lm_eval_import evaluate_metrics charts report_figures report_texts report_tables report_pages
-    report regress_cli identify_cli baseline_cli export_cli store_cli report_cli cli __main__
+    lm_eval_export lm_eval_import evaluate_metrics charts report_study_figures report_figures report_texts
+    report_tables report_pages report_home_page report_task_page report_attributor_page report_validity_page report
+    regress_cli identify_cli baseline_cli export_cli store_cli report_cli cli __main__
 """.split()  # noqa: SIM905  a list of words
 """Reading order: a module imports only what stands before it. A new module takes its place here."""
 

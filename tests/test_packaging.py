@@ -50,6 +50,8 @@ def test_a_wheel_installs_one_top_level_package(wheel: Path) -> None:
         "py.typed",
     ]
     bundled += [f"templates/{name}.txt" for name in ("baseline.py", "card.yaml", "README.md")]
+    site = ("base.html", "home.html", "task.html", "attributor.html", "validity.html", "report.css", "report.js")
+    bundled += [f"templates/{name}" for name in site]
     assert {f"natfp_bench/{name}" for name in bundled} <= set(names)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from report_sites import HOSTILE, hostile, make, ordinary
 
-from natfp_bench import charts, report, report_figures, report_pages, report_texts, results
+from natfp_bench import charts, report, report_home_page, report_pages, report_study_figures, report_texts, results
 from natfp_bench.boards import Setting
 from natfp_bench.ceiling import Divergence
 from natfp_bench.errors import UserError
@@ -129,7 +129,7 @@ def test_figures_say_what_the_result_says(site: Any, rate_run: Any) -> None:
     result = rate_run[0]
     figures = {figure.name: figure for figure in page(site[1], "task.html", "rate").figures}
     scores = {(score.attributor.name, score.split): score for score in result.scores if score.target == "level"}
-    shown = {report_figures.SPLITS[split]: split for split in ("unseen_replicate", "seen_replicate")}
+    shown = {report_study_figures.SPLITS[split]: split for split in ("unseen_replicate", "seen_replicate")}
     for row in figures["accuracy"].rows:
         accuracy = scores[row["attributor"], shown[row["split"]]].metrics["accuracy"]
         assert (row["value"], row["low"], row["high"]) == (accuracy.value, accuracy.low, accuracy.high)
@@ -186,8 +186,8 @@ def test_settings_that_do_not_compare_stand_apart_with_the_reason(site: Any) -> 
     assert any("sampling.temperature=0.9" in one for one in [first.title, *(one.title for one in others)])
     plain = Setting(preset="quick", corpus="chronicle", overrides={}, seed=0, texts=100)
     other = plain.model_copy(update={"preset": "smoke", "texts": 50})
-    assert report_pages.apart(plain, plain) == ""
-    assert report_pages.apart(plain, other).endswith("Here differ: preset (smoke), texts (50).")
+    assert report_home_page.apart(plain, plain) == ""
+    assert report_home_page.apart(plain, other).endswith("Here differ: preset (smoke), texts (50).")
 
 
 def test_tables_are_whole_without_a_script(site: Any) -> None:
@@ -279,14 +279,14 @@ def test_the_map_keeps_distances() -> None:
     places = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
     squared = ((places[:, None] - places[None]) ** 2).sum(-1)
     cells = [[Divergence(value=float(value), standard_error=None, impossible=0.0) for value in row] for row in squared]
-    found = report_figures.layout(
+    found = report_study_figures.layout(
         MeanKL(unit="token", variants=("a", "b", "c"), divergence=tuple(tuple(row) for row in cells))
     )
     assert found is not None
     np.testing.assert_allclose(((found[:, None] - found[None]) ** 2).sum(-1), squared, atol=1e-9)
     cells[0][1] = Divergence(value=None, standard_error=None, impossible=0.5)
     infinite = MeanKL(unit="token", variants=("a", "b", "c"), divergence=tuple(tuple(row) for row in cells))
-    assert report_figures.layout(infinite) is None
+    assert report_study_figures.layout(infinite) is None
 
 
 def test_calibration_counts_every_guess() -> None:

@@ -1,0 +1,74 @@
+"""The first page of a report: both leaderboards of each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import report_figures, report_tables
+from .boards import Setting
+from .charts import Figure
+from .report_pages import Page, Pages, all_provenance, attributor_path, task_path
+from .report_tables import Grid
+from .sheets import setting_title
+
+
+@dataclass(frozen=True)
+class Section:
+    """Both leaderboards of one setting; apart: why it is a table of its own."""
+
+    title: str
+    apart: str
+    setting: Setting
+    factors: Grid
+    attributors: Grid
+    figure: Figure | None
+
+
+def home(of: Pages) -> Page:
+    """The first page: both leaderboards of each setting."""
+    tags = {protocol.newest.protocol_digest: protocol.newest.task.tags for protocol in of.protocols}
+    paths = {protocol.newest.protocol_digest: task_path(protocol.newest) for protocol in of.protocols}
+    first = of.found.standings[0].setting
+    sections = []
+    for place, standing in enumerate(of.found.standings):
+        title = setting_title(standing.setting)
+        name = "factors" if len(of.found.standings) == 1 else f"factors-{place + 1}"
+        sections.append(
+            Section(
+                title,
+                apart(first, standing.setting),
+                standing.setting,
+                report_tables.factor_grid(standing, dict(tags), lambda protocol: paths.get(protocol, "")),
+                report_tables.attributor_grid(standing, attributor_path),
+                report_figures.factors(standing.factors, name, f"Identifiability of each factor ({title})"),
+            )
+        )
+    shown = {
+        "sections": sections,
+        "presets": sorted({one.setting.preset for one in of.found.standings}),
+        "corpora": sorted({one.setting.corpus for one in of.found.standings}),
+        "tags": sorted({tag for own in tags.values() for tag in own}),
+        "results": sum(len(protocol.results) for protocol in of.protocols),
+        "faults": of.found.faults,
+    }
+    figures = [section.figure for section in sections if section.figure]
+    return Page("index.html", "Natural fingerprints", "home.html", shown, figures, all_provenance(of))
+
+
+def apart(first: Setting, other: Setting) -> str:
+    """Say why figures of two settings must not stand in one table; nothing for one and the same."""
+    differ = [name for name in Setting.model_fields if getattr(first, name) != getattr(other, name)]
+    if not differ:
+        return ""
+    said = ", ".join(f"{name.replace('_', ' ')} ({_said(getattr(other, name))})" for name in differ)
+    return (
+        f"A table of its own, for figures of other settings do not compare with the first table's. Here differ: {said}."
+    )
+
+
+def _said(value_: Any) -> str:
+    if isinstance(value_, Mapping):
+        return ", ".join(f"{name}={one}" for name, one in value_.items()) or "none"
+    return "none" if value_ is None else str(value_)

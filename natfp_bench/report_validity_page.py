@@ -1,0 +1,67 @@
+"""The page of what makes figures trustworthy: controls, coverage and size under the null, and every run's checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import report_figures, report_study_figures, report_tables
+from .report_pages import Page, Pages, all_provenance, task_path
+from .report_tables import Grid
+from .sheets import setting_title
+
+
+def validity(of: Pages) -> Page:
+    """The page of what makes the figures trustworthy: controls, coverage and size under the null, checks."""
+    rows: list[dict[str, Any]] = []
+    covered = below = tested = told = 0
+    for protocol in of.protocols:
+        control = protocol.newest.task.control
+        if control is None:
+            continue
+        for name, score in protocol.main.items():
+            found = score.metrics.get("accuracy")
+            if found is None:
+                continue
+            part = {"negative": "must be at chance", "positive": "must be above it"}[control]
+            place = {"task": protocol.newest.task.name, "setting": setting_title(protocol.setting), "attributor": name}
+            rows.append({**place, "part": part, **report_study_figures.estimate(score.metrics["identifiability"])})
+            # A floor answers chance whatever it is asked: it would only make the counts look better.
+            if control == "negative" and not score.attributor.floor:
+                if found.low is not None and found.high is not None:
+                    told += 1
+                    covered += found.low <= score.chance <= found.high
+                if score.log10_p is not None:
+                    tested += 1
+                    below += 10**score.log10_p < 0.05
+    checks = [
+        (protocol.newest.task.name, setting_title(protocol.setting), task_path(protocol.newest), protocol.newest)
+        for protocol in of.protocols
+    ]
+    columns = [report_tables.Column(name) for name in ("task", "setting", "checks that hold", "what does not")]
+    lines = [
+        report_tables.TableRow(
+            [
+                report_tables.Cell(name, path),
+                report_tables.Cell(setting),
+                report_tables.Cell(f"{sum(check.ok for check in result.checks)} of {len(result.checks)}"),
+                report_tables.Cell("; ".join(result.failures)),
+            ]
+        )
+        for name, setting, path, result in checks
+    ]
+    figure = report_figures.controls(rows)
+    shown = {
+        "figure": figure,
+        "coverage": (covered, told),
+        "size": (below, tested),
+        "checks": Grid("Checks of every run", columns, [report_tables.Group(lines)], CHECKS),
+        "faults": of.found.faults,
+    }
+    figures = [figure] if figure else []
+    return Page("validity.html", "Validity", "validity.html", shown, figures, all_provenance(of))
+
+
+CHECKS = (
+    "Every run checks that its models read the same training data, that likelihoods and sampler agree, and that no "
+    "attributor is significantly above the ceiling."
+)
