@@ -24,6 +24,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7
 WIDTH = 520
 """Pixels of a saved figure; on a page a chart is as wide as its place."""
 
+TALL = 1200
+"""Pixels beyond which a chart is drawn tighter rather than higher."""
+
 FONT = "Helvetica, Arial, sans-serif"
 
 FEW_CELLS = 12
@@ -123,7 +126,9 @@ def dots(
     layers = [bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"), shapes]
     if lines:
         layers.insert(0, _rules(lines, "x"))
-    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(16 if shared else 22))
+    lines_drawn = len({(row[y], row[series]) for row in rows}) if shared else len(rows)
+    step = max(6, min(16 if shared else 22, TALL // max(1, lines_drawn)))
+    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(step))
 
 
 def curve(

@@ -176,7 +176,7 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
         if root.exists() and not root.is_dir():
             raise UserError(f"{folder} is a file\n  take a folder for -o")
         old = _own_files(root)
-        present = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
+        present = {path.relative_to(root).as_posix() for path in root.rglob("*") if _is_file(path)}
         foreign = sorted(present - old - {MANIFEST})
         if foreign and not overwrite:
             named = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
@@ -196,6 +196,11 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
             path.write_text(content, encoding="utf-8", newline="")
         _write_manifest(root, set(site.files))
         _remove_empty(root)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether something is no folder; a link to one is none of ours."""
+    return path.is_symlink() or not path.is_dir()
 
 
 def _own_files(root: Path) -> set[str]:

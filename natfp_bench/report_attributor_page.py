@@ -27,7 +27,6 @@ def attributor(of: Pages, name: str) -> Page:
         score, result = protocol.main[name], protocol.newest
         title = setting_title(protocol.setting)
         known[score.attributor.version] = score.attributor.digest or ""
-        path = protocol.scores[score.target, score.split][name][0]
         rank = next(
             row.rank
             for board in boards_of(of, protocol)
@@ -59,7 +58,7 @@ def attributor(of: Pages, name: str) -> Page:
             continue
         per_task.append({"task": result.task.name, "part": title, **report_study_figures.estimate(found)})
         if result.task.control is None:
-            guesses.setdefault(title, []).append(report_texts.guesses(of.answers(path, result), score))
+            guesses.setdefault(title, []).append(report_texts.guesses(of.answers(protocol), score))
     made = [report_tables.Group(rows, title if several else "") for title, rows in groups.items()]
     caption = (
         "Levels, on the split that a task is about. Rank among the attributors of that task; seconds and memory are "

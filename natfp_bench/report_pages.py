@@ -44,13 +44,14 @@ class Pages:
     protocols: Sequence[Protocol]
     found: Leaderboards
     store: Path
-    read: dict[Path, Answers] = field(default_factory=dict)
+    read: dict[str, Answers] = field(default_factory=dict)
 
-    def answers(self, path: Path, result: Result) -> Answers:
-        """Predictions beside a result, read once."""
-        if path not in self.read:
-            self.read[path] = Answers.of(path, result)
-        return self.read[path]
+    def answers(self, protocol: Protocol) -> Answers:
+        """Predictions of a protocol, read once."""
+        digest_ = protocol.newest.protocol_digest
+        if digest_ not in self.read:
+            self.read[digest_] = Answers.of(protocol)
+        return self.read[digest_]
 
     def standing(self, protocol: Protocol) -> Standing:
         """The table that a protocol stands in."""

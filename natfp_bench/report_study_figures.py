@@ -31,6 +31,12 @@ def estimate(found: Interval | None) -> dict[str, float | None]:
     return {name: None if found is None else getattr(found, name) for name in ("value", "low", "high")}
 
 
+def chance_of(result: Result) -> dict[str, float]:
+    """What guessing a level at random hits: a line for a chart."""
+    found = next((score.chance for score in result.scores if score.target == "level"), None)
+    return {} if found is None else {"chance": found}
+
+
 def places_in(order: Sequence[str], *names: Any) -> list[int]:
     """Places of names in an order, what it lacks last."""
     return [order.index(name) if name in order else len(order) for name in names]
@@ -96,7 +102,7 @@ def curves(result: Result) -> Iterator[Figure]:
     if (study := result.study) is None:
         return
     who = study.reference
-    chance = {"chance": 1 / len(result.factor.levels)}
+    chance = chance_of(result)
     if study.length:
         rows: list[dict[str, Any]] = []
         for point in study.length.points:
@@ -291,7 +297,7 @@ def robustness(result: Result) -> Figure | None:
         series="trained",
         names=[*names.values()],
         x_title="accuracy",
-        lines={"chance": 1 / len(result.factor.levels)},
+        lines=chance_of(result),
     )
     caption = f"What is left to {study.reference} where test texts are changed, or drawn or prompted in another way."
     columns = {"condition": "test texts", "trained": "fit", **ESTIMATE}

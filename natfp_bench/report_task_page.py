@@ -15,13 +15,12 @@ from .sheets import findings, interval, number, setting_title, significance, spr
 
 def task(of: Pages, protocol: Protocol) -> Page:
     """The page of one task in one protocol."""
-    path, result = protocol.results[-1]
+    result = protocol.newest
     logs, log_note = report_texts.training_logs(result, of.store)
-    by_curve = list(report_study_figures.curves(result))
     parts: dict[str, list[Figure | None]] = {
         "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
         "models": [report_study_figures.training(result, logs), report_study_figures.parity(result)],
-        "curves": list(by_curve),
+        "curves": list(report_study_figures.curves(result)),
         "apart": list(report_study_figures.mean_kl(result)),
         "evidence": [report_study_figures.wording(result), *report_study_figures.evidence(result)],
         "robustness": [report_study_figures.robustness(result)],
@@ -45,7 +44,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "boards": [report_tables.board_grid(board, link) for board in boards_of(of, protocol)],
         "figures": drawn,
         "log_note": log_note,
-        "texts": report_texts.sample_texts(result, of.answers(path, result), of.store),
+        "texts": report_texts.sample_texts(protocol, of.answers(protocol), of.store),
         "checks": result.checks,
         "others": others,
     }

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from . import metrics
+from .boards import Protocol
 from .errors import UserError
 from .export import main_split, read_predictions
 from .plan import cut_to
@@ -40,13 +41,16 @@ Segment = tuple[str, str]
 
 @dataclass(frozen=True)
 class Answer:
-    """What one attributor said of one text: its guess with that probability, and the probability of the truth."""
+    """What one attributor said of one text: its guess with that probability, and the probability of the truth.
+
+    right: None where several classes are as likely.
+    """
 
     attributor: str
     guess: str
     of_guess: float
     of_truth: float
-    right: bool
+    right: bool | None
 
 
 @dataclass(frozen=True)
@@ -96,22 +100,34 @@ def _log(folder: Path) -> list[dict[str, float]]:
 
 @dataclass(frozen=True)
 class Answers:
-    """Predictions of one result on the split that the task is about, for levels; empty where they cannot be read."""
+    """Predictions of one protocol on the split that the task is about, for levels; None where none can be read."""
 
     rows: pa.Table | None
     note: str = ""
 
     @classmethod
-    def of(cls, path: Path, result: Result) -> Answers:
-        """Read those beside a `result.json`."""
-        try:
-            table = read_predictions(path)
-        except UserError as error:
-            return cls(None, str(error).splitlines()[0])
-        wanted = pa.compute.and_(
-            pa.compute.equal(table["target"], "level"), pa.compute.equal(table["split"], main_split(result))
-        )
-        return cls(table.filter(wanted))
+    def of(cls, protocol: Protocol) -> Answers:
+        """Read those beside each result; of two answers of one attributor the newer counts."""
+        found: list[pa.Table] = []
+        known: set[str] = set()
+        note = ""
+        for path, result in reversed(protocol.results):
+            try:
+                table = read_predictions(path)
+            except UserError as error:
+                note = str(error).splitlines()[0]
+                continue
+            wanted = pa.compute.and_(
+                pa.compute.equal(table["target"], "level"), pa.compute.equal(table["split"], main_split(result))
+            )
+            table = table.filter(wanted)
+            found.append(
+                table.filter(
+                    pa.compute.invert(pa.compute.is_in(table["attributor"], pa.array(sorted(known), pa.string())))
+                )
+            )
+            known |= set(table["attributor"].unique().to_pylist())
+        return cls(pa.concat_tables(found) if found else None, note)
 
 
 def guesses(answers: Answers, score: Score) -> NDArray[np.float64]:
@@ -144,8 +160,9 @@ def calibration(found: Sequence[NDArray[np.float64]]) -> list[dict[str, float]]:
     ]
 
 
-def sample_texts(result: Result, answers: Answers, root: Path) -> Texts:
+def sample_texts(protocol: Protocol, answers: Answers, root: Path) -> Texts:
     """Some test texts of each level side by side, their telling words marked, with each attributor's answer."""
+    result = protocol.newest
     again = f"To make them again: {remake(result)}"
     if result.subset is not None:
         return Texts((), "This result is of a part of a run's texts; the run's own page shows some.")
@@ -160,19 +177,18 @@ def sample_texts(result: Result, answers: Answers, root: Path) -> Texts:
         size = cut_to(result.factor.fields, settings_of(chosen[0]))
     except UserError as error:
         return Texts((), f"The texts cannot be shown: {str(error).splitlines()[0]}. {again}")
-    told = {variant.name: _by_row(answers.rows, variant.name) for variant in chosen}
-    tested = set.intersection(
-        *({answer["prompt"] for rows in own.values() for answer in rows} for own in told.values())
-    )
-    groups: list[list[Text]] = []
-    for prompt in sorted(tested):
-        group = [
-            _text(result, of, table, told[of.name], prompt, size) for of, table in zip(chosen, tables, strict=True)
-        ]
-        if all(group):
-            groups.append([text for text in group if text])
-        if len(groups) == GROUPS:
-            break
+    told = [_by_row(answers.rows, variant.name) for variant in chosen]
+    first = [_first_texts(table, own) for table, own in zip(tables, told, strict=True)]
+    shared = sorted(set.intersection(*map(set, first)))[:GROUPS]
+    classes = {name: score.classes for name, score in protocol.level(main_split(result)).items()}
+
+    def shown(place: int, prompt: int) -> Text:
+        variant, (row, text) = chosen[place], first[place][prompt]
+        said = [_answer(one, classes[one["attributor"]]) for one in told[place][row] if one["attributor"] in classes]
+        cut = text if size is None else first_bytes(text, size)
+        return Text(variant.level, variant.name, [*marked(cut, variant.level, result)], said)
+
+    groups = [[shown(place, prompt) for place in range(len(chosen))] for prompt in shared]
     return Texts(groups, "" if groups else "No prompt has a test text of every level that is not empty.")
 
 
@@ -194,30 +210,22 @@ def _by_row(rows: pa.Table, variant: str) -> dict[int, list[dict[str, Any]]]:
     return found
 
 
-def _text(
-    result: Result,
-    variant: VariantResult,
-    table: pa.Table,
-    told: Mapping[int, Sequence[Mapping[str, Any]]],
-    prompt: int,
-    size: int | None,
-) -> Text | None:
-    """The first text of a variant for a prompt that is not empty, with its answers."""
-    classes = {score.attributor.name: score.classes for score in result.scores if score.target == "level"}
-    rows, prompts, texts = (table[name].to_pylist() for name in ("row", "prompt", "text"))
-    for row, own, text in zip(rows, prompts, texts, strict=True):
-        if own == prompt and row in told and text.strip():
-            shown = text if size is None else first_bytes(text, size)
-            answers = [_answer(one, classes[one["attributor"]]) for one in told[row] if one["attributor"] in classes]
-            return Text(variant.level, variant.name, [*marked(shown, variant.level, result)], answers)
-    return None
+def _first_texts(table: pa.Table, told: Mapping[int, Any]) -> dict[int, tuple[int, str]]:
+    """The first test text of each prompt that is not empty, with its row."""
+    found: dict[int, tuple[int, str]] = {}
+    for row, prompt, text in zip(*(table[name].to_pylist() for name in ("row", "prompt", "text")), strict=True):
+        if row in told and text.strip():
+            found.setdefault(prompt, (row, text))
+    return found
 
 
 def _answer(one: Mapping[str, Any], classes: Sequence[str]) -> Answer:
     proba, truth = one["proba"], one["label"]
-    best = max(range(len(proba)), key=proba.__getitem__)
+    top = max(proba)
+    best = [label for label, of in zip(classes, proba, strict=True) if of == top]
     of_truth = proba[classes.index(truth)] if truth in classes else 0.0
-    return Answer(one["attributor"], classes[best], proba[best], of_truth, classes[best] == truth)
+    guess = best[0] if len(best) == 1 else f"any of {len(best)}"
+    return Answer(one["attributor"], guess, top, of_truth, None if len(best) > 1 else best == [truth])
 
 
 def marked(text: str, level: str, result: Result) -> Iterator[Segment]:
