@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import report_figures, report_tables
 from .boards import Setting
 from .charts import Figure
+from .leaderboard import Standing
 from .report_pages import Page, Pages, all_provenance, attributor_path, task_path
 from .report_tables import Grid
 from .sheets import setting_title
@@ -30,18 +31,23 @@ def home(of: Pages) -> Page:
     """The first page: both leaderboards of each setting."""
     tags = {protocol.newest.protocol_digest: protocol.newest.task.tags for protocol in of.protocols}
     paths = {protocol.newest.protocol_digest: task_path(protocol.newest) for protocol in of.protocols}
-    first = of.found.standings[0].setting
+    standings = sorted(of.found.standings, key=_place)
+    first = standings[0].setting
     sections = []
-    for place, standing in enumerate(of.found.standings):
+    for place, standing in enumerate(standings):
         title = setting_title(standing.setting)
+        factors = report_tables.factor_grid(standing, dict(tags), lambda protocol: paths.get(protocol, ""))
+        attributors = report_tables.attributor_grid(standing, attributor_path)
+        if place:  # how to read them is said once
+            factors, attributors = replace(factors, caption=""), replace(attributors, caption="")
         name = "factors" if len(of.found.standings) == 1 else f"factors-{place + 1}"
         sections.append(
             Section(
                 title,
                 apart(first, standing.setting),
                 standing.setting,
-                report_tables.factor_grid(standing, dict(tags), lambda protocol: paths.get(protocol, "")),
-                report_tables.attributor_grid(standing, attributor_path),
+                factors,
+                attributors,
                 report_figures.factors(standing.factors, name, f"Identifiability of each factor ({title})"),
             )
         )
@@ -55,6 +61,12 @@ def home(of: Pages) -> Page:
     }
     figures = [section.figure for section in sections if section.figure]
     return Page("index.html", "Natural fingerprints", "home.html", shown, figures, all_provenance(of))
+
+
+def _place(standing: Standing) -> tuple[bool, bool, bool, int]:
+    """What most people look for comes first: whole results, of trained models, as the presets have them, and many."""
+    of = standing.setting
+    return of.subset is not None, of.fixed_texts, bool(of.overrides), -len(standing.factors)
 
 
 def apart(first: Setting, other: Setting) -> str:

@@ -120,23 +120,22 @@ def factor_grid(standing: Standing, tags: dict[str, Sequence[str]], link: Link) 
         Column("factor"),
         Column("identifiability, 95%"),
         Column("reference", right=True),
-        Column("best", right=True),
+        Column("best"),
         Column("ceiling", right=True),
         Column("bits", right=True),
         Column("p", right=True),
         Column("95% told at", right=True),
-        Column("best attributor"),
     ]
     groups: dict[Section, list[TableRow]] = {}
     for row in standing.factors:
         made = TableRow(_factor_cells(row, link), tags.get(row.protocol_digest, ()))
         groups.setdefault(row.section, []).append(made)
-    made_groups = [Group(rows, f"{section}. {ABOUT[section]}") for section, rows in groups.items()]
+    made_groups = [Group(rows, f"{section.capitalize()}. {ABOUT[section]}") for section, rows in groups.items()]
     caption = (
         "The bar is the reference attributor's identifiability, the tick on it the best attributor's (chosen on other "
         "texts than it is judged by). The ceiling is what the models' own likelihoods reach on seen runs; bits are "
         "what the reference reads off a text there, of those that the ceiling reads. p is of the factor, by permuting "
-        "levels within replicates, or, where no runs are held out, of these runs alone. The last but one column is the "
+        "levels within replicates, or, where no runs are held out, of these runs alone. The last column is the "
         "length at which accuracy reaches 0.95: reference, ceiling, predicted."
     )
     return Grid("Factors: how identifiable?", columns, made_groups, caption)
@@ -153,12 +152,11 @@ def _factor_cells(row: FactorRow, link: Link) -> list[Cell]:
         Cell(row.factor),
         Cell(sort=reference.value if reference else None, bar=bar(reference, best.value if best else None)),
         _number(reference, spread(reference)),
-        _number(best, value(best, 2)),
+        _number(best, f"{value(best, 2)} {', '.join(main.best_attributors) if main else ''}"),
         _number(ceiling, value(ceiling, 2)),
         _number(seen.bits if seen else None, bits),
         Cell(significance(row), sort=p),
         Cell(told_at(row.length)),
-        Cell(", ".join(main.best_attributors) if main else ""),
     ]
 
 
