@@ -71,7 +71,7 @@ class Pages:
 def slug(name: str) -> str:
     """Make a name of a file of any name: what is left of it, and a digest where something was lost."""
     plain = re.sub(r"[^a-z0-9_]+", "-", name.lower())[:60].strip("-")
-    return plain if plain == name else f"{plain}-{digest(name)[:8]}"
+    return plain if plain and plain == name else f"{plain}-{digest(name)[:8]}".strip("-")
 
 
 def task_path(result: Result) -> str:
