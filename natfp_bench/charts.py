@@ -7,6 +7,7 @@ imported when a chart is made, for it is slow to import.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -123,12 +124,13 @@ def dots(
     bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.4)
     points = base.mark_point(filled=True, opacity=1, size=55)
     shapes = points.encode(x=x, shape=_shape(series, names, legend=several))
-    layers = [bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"), shapes]
+    layers = [shapes]
+    if any(row.get("low") is not None for row in rows):
+        layers.insert(0, bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
     if lines:
         layers.insert(0, _rules(lines, "x"))
-    lines_drawn = len({(row[y], row[series]) for row in rows}) if shared else len(rows)
-    step = max(6, min(16 if shared else 22, TALL // max(1, lines_drawn)))
-    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(step))
+    height = _height(len({row[y] for row in rows}), 18 * len(names) + 6 if shared else 22)
+    return alt.layer(*layers).properties(width=WIDTH, height=height)
 
 
 def curve(
@@ -213,7 +215,7 @@ def heat(
     if few:
         ink = alt.condition(f"datum.value > {0.6 * top}", alt.value("white"), alt.value("#222222"))
         layers.append(base.mark_text(fontSize=12).encode(text="label:N", color=ink))
-    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(30 if few else max(8, 360 // len(order))))
+    return alt.layer(*layers).properties(width=WIDTH, height=_height(len(order), 30 if few else 14))
 
 
 def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> alt.LayerChart:
@@ -269,7 +271,13 @@ def bars(
     if any(row.get("low") is not None for row in rows):
         spread = base.transform_filter("isValid(datum.low)").mark_rule(color="#555555", strokeWidth=1.5)
         layers.append(spread.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
-    return alt.layer(*layers).properties(width=WIDTH, height=alt.Step(20))
+    shown = max(Counter(str(row[pick]) if pick else "" for row in rows).values(), default=1)
+    return alt.layer(*layers).properties(width=WIDTH, height=_height(shown, 20))
+
+
+def _height(lines: int, each: int) -> int:
+    """Pixels for so many lines: a number, for Vega-Lite warns of steps where a chart is as wide as its place."""
+    return max(40, min(lines * each, max(TALL, lines * 7)))
 
 
 def _data(rows: Rows) -> alt.InlineData:

@@ -161,8 +161,7 @@ def _shown(value: Any) -> Any:
 
 def _height(spec: Mapping[str, Any]) -> int:
     """About how high a chart will be, so that a page does not jump when it is drawn."""
-    height = spec.get("height", 200)
-    return int(height) if isinstance(height, int) else 120
+    return int(spec["height"]) + 80
 
 
 def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:

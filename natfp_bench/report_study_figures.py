@@ -126,7 +126,7 @@ def curves(result: Result) -> Iterator[Figure]:
             ]
         lines = {} if curve.name == "classes" else chance
         split = SPLITS.get(curve.split, curve.split)
-        caption = f"Which {curve.target} wrote it? {who}, on {split}, in {curve.unit}."
+        caption = f"Which {curve.target} wrote it? {who}, on {split}."
         yield _curve(curve.name, title, caption, x_title, rows, lines)
 
 

@@ -64,7 +64,8 @@ def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
     if row.seen:
         found.append(("ceiling", value(row.seen.ceiling, 2), "the likelihoods, seen runs"))
     if row.mutual_information:
-        found.append(("bits in a text", interval(row.mutual_information, 2), "mutual information with the level"))
+        shared = row.mutual_information
+        found.append(("bits in a text", value(shared, 2), f"shared with the level: {interval(shared, 2)}"))
     found.append(("p", significance(row), "of the factor" if row.permutation else "of these runs alone"))
     if row.detectable is not None:
         found.append(("would be found", number(row.detectable, 2), "identifiability, power 0.8"))
