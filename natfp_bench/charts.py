@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .cells import printable
 
@@ -162,8 +162,9 @@ def curve(
             axis=alt.Axis(tickCount=6, format="~s"),
         ),
         color=_colour(series, names, legend=several),
-        **({"detail": alt.Detail(f"{detail}:N")} if detail else {}),
     )
+    if detail:
+        base = base.encode(detail=alt.Detail(f"{detail}:N"))
     dash = alt.StrokeDash(
         f"{series}:N",
         scale=alt.Scale(domain=list(names), range=[[5, 4] if name in dashed else [1, 0] for name in names]),
@@ -319,7 +320,7 @@ def _columns(names: Sequence[str]) -> int:
     return max(1, WIDTH // (6 * max([len(name) for name in names], default=1) + 30))
 
 
-def _rules(lines: Mapping[str, float], axis: str) -> alt.Chart:
+def _rules(lines: Mapping[str, float], axis: Literal["x", "y"]) -> alt.Chart:
     """Dashed lines across the chart, named in the legend."""
     import altair as alt
 
@@ -333,9 +334,9 @@ def _rules(lines: Mapping[str, float], axis: str) -> alt.Chart:
         legend=alt.Legend(orient="bottom", columns=_columns(names)),
         scale=alt.Scale(domain=names, range=[dashes[i % 4] for i in range(len(names))]),
     )
-    where = {axis: alt.X("at:Q") if axis == "x" else alt.Y("at:Q")}
     rules = alt.Chart(data).mark_rule(color="#767676", strokeWidth=1.5)
-    return rules.encode(strokeDash=dash, tooltip=["line:N", alt.Tooltip("at:Q", format=".3f")], **where)
+    rules = rules.encode(strokeDash=dash, tooltip=["line:N", alt.Tooltip("at:Q", format=".3f")])
+    return rules.encode(x="at:Q") if axis == "x" else rules.encode(y="at:Q")
 
 
 def _picked(base: alt.Chart, pick: str, picked: Sequence[str]) -> alt.Chart:

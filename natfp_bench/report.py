@@ -242,7 +242,7 @@ def write_figures(pages: Sequence[Page], folder: Path) -> Iterator[Path]:
         root.mkdir(parents=True, exist_ok=True)
         for page in pages:
             for figure in page.figures:
-                svg = vl_convert.vegalite_to_svg(figure.spec)
+                svg = vl_convert.vegalite_to_svg(dict(figure.spec))
                 path = root / f"{stem(page)}-{figure.name}.svg"
                 path.write_text(svg, encoding="utf-8")
                 path.with_suffix(".pdf").write_bytes(vl_convert.svg_to_pdf(svg))

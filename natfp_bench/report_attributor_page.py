@@ -39,7 +39,7 @@ def attributor(of: Pages, name: str) -> Page:
         memory = next(
             (m for _, one in reversed(protocol.results) if (m := one.run.memory_mb.get(f"level/{name}"))), None
         )
-        numbers = [
+        numbers: list[tuple[str, float | None]] = [
             ("" if rank is None else str(rank), rank),
             (interval(score.metrics.get("accuracy")), _of(score.metrics.get("accuracy"))),
             (value(found), _of(found)),

@@ -179,7 +179,7 @@ def sample_texts(protocol: Protocol, answers: Answers, root: Path) -> Texts:
         return Texts((), f"The texts cannot be shown: {str(error).splitlines()[0]}. {again}")
     told = [_by_row(answers.rows, variant.name) for variant in chosen]
     first = [_first_texts(table, own) for table, own in zip(tables, told, strict=True)]
-    shared = sorted(set.intersection(*map(set, first)))[:GROUPS]
+    shared = sorted(set.intersection(*(set(texts) for texts in first)))[:GROUPS]
     classes = {name: score.classes for name, score in protocol.level(main_split(result)).items()}
 
     def shown(place: int, prompt: int) -> Text:
