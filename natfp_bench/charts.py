@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 
+Chart = Any
+"""An Altair chart of layers; its types say less than they cost."""
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6a00")
 """Okabe and Ito's, which the colour-blind tell apart, yellow darkened for white paper; beyond these many: viridis."""
 
@@ -51,15 +54,13 @@ class Figure:
     spec: Mapping[str, Any] = field(repr=False)
 
 
-def figure(
-    name: str, title: str, caption: str, columns: Mapping[str, str], rows: Rows, chart: alt.Chart | alt.LayerChart
-) -> Figure:
+def figure(name: str, title: str, caption: str, columns: Mapping[str, str], rows: Rows, chart: Chart) -> Figure:
     """Make a figure; its description is its title and how many rows the data below it has."""
     description = f"{title}. {len(rows)} rows of data, which the table below the figure holds."
     return Figure(name, title, caption, description, columns, rows, specification(chart, description))
 
 
-def specification(chart: alt.Chart | alt.LayerChart, description: str) -> dict[str, Any]:
+def specification(chart: Chart, description: str) -> dict[str, Any]:
     """Turn a chart into a Vega-Lite specification in the common look."""
     quiet = {
         "grid": True,
@@ -102,7 +103,7 @@ def dots(
     x_title: str,
     lines: Mapping[str, float] | None = None,
     format_: str = ".3f",
-) -> alt.LayerChart:
+) -> Chart:
     """Estimates as dots and intervals as bars: a line for each `y`, a colour and a shape for each of a series' names.
 
     Rows have `value`, `low` and `high` (None without an interval). lines: what to compare with, by its name.
@@ -145,7 +146,7 @@ def curve(
     detail: str | None = None,
     points: bool = True,
     lines: Mapping[str, float] | None = None,
-) -> alt.LayerChart:
+) -> Chart:
     """Lines of `value` against `x`, with the band from `low` to `high` where there is one; dashed ones are references.
 
     detail: what further parts lines of one colour. Rows with a true `dashed` are references.
@@ -196,7 +197,7 @@ def heat(
     scale_title: str,
     pick: str | None = None,
     picked: Sequence[str] = (),
-) -> alt.LayerChart:
+) -> Chart:
     """Cells of `value`, labelled by `label` where there are few. pick: the field that a menu chooses a part by."""
     import altair as alt
 
@@ -219,7 +220,7 @@ def heat(
     return alt.layer(*layers).properties(width=WIDTH, height=_height(len(order), 30 if few else 14))
 
 
-def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> alt.LayerChart:
+def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> Chart:
     """Points at `x` and `y`, on one scale both ways, so that distances are what they seem."""
     import altair as alt
 
@@ -250,7 +251,7 @@ def bars(
     picked: Sequence[str] = (),
     sure: str | None = None,
     names: Sequence[str] = (),
-) -> alt.LayerChart:
+) -> Chart:
     """Bars of `value`, a thin line from `low` to `high` on each where there is one.
 
     sure: field by which bars are in colour (the first of its names) or grey (the second).
@@ -320,7 +321,7 @@ def _columns(names: Sequence[str]) -> int:
     return max(1, WIDTH // (6 * max([len(name) for name in names], default=1) + 30))
 
 
-def _rules(lines: Mapping[str, float], axis: Literal["x", "y"]) -> alt.Chart:
+def _rules(lines: Mapping[str, float], axis: Literal["x", "y"]) -> Chart:
     """Dashed lines across the chart, named in the legend."""
     import altair as alt
 
@@ -339,7 +340,7 @@ def _rules(lines: Mapping[str, float], axis: Literal["x", "y"]) -> alt.Chart:
     return rules.encode(x="at:Q") if axis == "x" else rules.encode(y="at:Q")
 
 
-def _picked(base: alt.Chart, pick: str, picked: Sequence[str]) -> alt.Chart:
+def _picked(base: alt.Chart, pick: str, picked: Sequence[str]) -> Chart:
     """Show the part of the rows that a menu names, the first to begin with."""
     import altair as alt
 

@@ -40,6 +40,9 @@ MANIFEST = "natfp-report.json"
 MOST_ROWS = 300
 """Rows of a figure's data that its page holds; the CSV has all."""
 
+BUNDLED = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
+"""What the bundle of Vega offers to other scripts."""
+
 ASSETS = ("report.css", "report.js")
 
 
@@ -130,7 +133,7 @@ def vega_bundle() -> str:
     import vl_convert
 
     # Wrapped, so that its names stay its own.
-    return f"(function () {{\n{vl_convert.javascript_bundle()}\n}})();\n"
+    return f"(function () {{\n{vl_convert.javascript_bundle(BUNDLED)}\n}})();\n"
 
 
 def _environment(written: str) -> Environment:

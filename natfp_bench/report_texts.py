@@ -231,7 +231,8 @@ def _answer(one: Mapping[str, Any], classes: Sequence[str]) -> Answer:
 def marked(text: str, level: str, result: Result) -> Iterator[Segment]:
     """Cut a text into segments at its telling words: those that are confirmed, and on which all replicates agree."""
     study = result.study
-    own, other = set(), set()
+    own: set[str] = set()
+    other: set[str] = set()
     for word in study.wording.telling_words if study and study.wording else ():
         if word.confirmed and word.agrees is not False and word.log_odds > 0:
             (own if word.label == level else other).add(word.word)
