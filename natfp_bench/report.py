@@ -40,8 +40,8 @@ MANIFEST = "natfp-report.json"
 MOST_ROWS = 300
 """Rows of a figure's data that its page holds; the CSV has all."""
 
-BUNDLED = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
-"""What the bundle of Vega offers to other scripts."""
+BUNDLED = "window.vegaEmbed = vegaEmbed;"
+"""What the bundle offers to other scripts: not Vega itself, which is null in it."""
 
 ASSETS = ("report.css", "report.js")
 

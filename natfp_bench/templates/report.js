@@ -122,8 +122,8 @@
   }
 
   async function save(figure, kind) {
-    const { vega, vegaLite } = window;
-    const view = new vega.View(vega.parse(vegaLite.compile(specification(figure)).spec), { renderer: "none" });
+    const paper = document.createElement("div");
+    const { view, finalize } = await window.vegaEmbed(paper, specification(figure), { actions: false, renderer: "svg" });
     const state = drawn.get(figure)?.view.getState({ data: () => false, signals: (name) => name === "picked" });
     if (state && "picked" in state.signals) view.signal("picked", state.signals.picked);
     await view.runAsync();
@@ -132,7 +132,7 @@
     link.href = kind === "svg" ? await svg() : await view.toImageURL("png", 2);
     link.download = `${figure.dataset.name}.${kind}`;
     link.click();
-    view.finalize();
+    finalize();
   }
 
   const figures = document.querySelectorAll("figure.figure");
