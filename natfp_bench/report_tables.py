@@ -152,7 +152,7 @@ def _factor_cells(row: FactorRow, link: Link) -> list[Cell]:
         Cell(row.factor),
         Cell(sort=reference.value if reference else None, bar=bar(reference, best.value if best else None)),
         _number(reference, spread(reference)),
-        _number(best, f"{value(best, 2)} {', '.join(main.best_attributors) if main else ''}"),
+        _number(best, f"{value(best, 2)}\u00a0{', '.join(main.best_attributors) if main else ''}"),
         _number(ceiling, value(ceiling, 2)),
         _number(seen.bits if seen else None, bits),
         Cell(significance(row), sort=p),
