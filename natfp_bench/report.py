@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -158,8 +159,10 @@ def _environment(written: str) -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Spell out control characters and those that turn the direction of text."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Spell out control characters and those that turn the direction of text; spaces and joiners are text."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "".join(c if c in "\t\u200c\u200d" or unicodedata.category(c) == "Zs" else printable(c) for c in value)
 
 
 def _height(spec: Mapping[str, Any]) -> int:

@@ -265,6 +265,13 @@ def test_hostile_names_and_texts_are_text(attacked: Any) -> None:
     assert "&lt;/script&gt;&lt;script&gt;window.hacked = 1&lt;/script&gt;" in text
 
 
+def test_spaces_are_text_and_controls_are_spelled_out() -> None:
+    shown = report._shown
+    assert shown("a\u00a0b\u3000c\td\ne\u200df") == "a\u00a0b\u3000c\td\ne\u200df"
+    assert shown("\x00\u202e\u2066") == "\\x00\\u202e\\u2066"
+    assert shown(3) == 3
+
+
 def test_control_characters_do_not_reach_a_drawing() -> None:
     """vl-convert ends the whole process at one."""
     import vl_convert
