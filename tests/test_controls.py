@@ -84,7 +84,12 @@ def test_nobody_tells_a_null_apart(results, task):
         assert ceiling.metrics["accuracy"].value == ceiling.chance == 0.25
         assert ceiling.metrics["bits"].value == 0.0
         assert result.likelihood[0].mutual_information.value == 0.0
-        assert result.failures == []
+        assert all(failure.startswith("check ") for failure in result.failures)
+    # A check of one attributor in one run fails by luck one time in a thousand, and there are 25 of them.
+    failed = {
+        (result.seed, check.name.split()[0]) for result in results[task] for check in result.checks if not check.ok
+    }
+    assert len(failed) <= 1, failed
 
 
 def test_the_same_check_fails_when_one_variant_is_sampled_at_another_temperature(results):

@@ -140,5 +140,5 @@ def test_a_program_that_fails_is_told(ground: ModuleType, tmp_path: Path) -> Non
 def test_the_quick_form_runs_through(modules: dict[str, ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
     assert modules["performance"].main(["--quick", "--only", "train,score,start"]) == 0
     printed = capsys.readouterr().out
-    for what in ("training, tokens/s", "likelihood of texts, tokens/s", "`natfp-bench list`, processor time"):
+    for what in ("training, plain, tokens/s", "likelihood of texts, tokens/s", "`natfp-bench list`, processor time"):
         assert f"| {what} |" in printed
