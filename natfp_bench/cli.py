@@ -253,9 +253,9 @@ def leaderboard(
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
     boards = boards or len({board.task for board in found.boards}) == 1
     if as_json:
-        _write(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output)
+        terminal.write(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output)
     elif format_ == "md":
-        _write(markdown.render(found, boards=boards), output)
+        terminal.write(markdown.render(found, boards=boards), output)
     else:
         console.print_leaderboards(terminal.stdout(), found, boards=boards)
     if found.faults:
@@ -387,18 +387,6 @@ def _command() -> list[str]:
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _write(text: str, output: Path | None) -> None:
-    """Print, or write to a file and the folders above it."""
-    if output is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror})") from None
 
 
 def main() -> None:

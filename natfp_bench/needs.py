@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from .plan import parameters
 from .settings import Settings
@@ -13,8 +12,6 @@ WORKER_MB = 1024
 
 UNKNOWN_MB = 4096
 """Memory for a model whose size only its files tell."""
-
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,6 @@ def _model_mb(settings: Settings) -> int:
     kept = 3 * vocabulary + model.layers * (16 * model.width + 4 * model.feed_forward + 2 * model.heads * model.context)
     # Weights, gradients and two moments.
     training = together * (4 * weights + rows * model.context * kept)
-    # Keys and values of all positions; logits in double precision and their sums.
+    # Keys and values of all positions; logits, their probabilities and what is left of them.
     sampling = weights + settings.sampling.block * (2 * model.layers * model.width * model.context + 8 * vocabulary)
     return max(training, sampling) * 4 // 2**20

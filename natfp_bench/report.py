@@ -230,15 +230,6 @@ def _remove_empty(root: Path) -> None:
             (root / name).rmdir()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file and the folders above it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-
-
 def write_figures(pages: Sequence[Page], folder: Path) -> Iterator[Path]:
     """Write every figure as SVG and as PDF, for papers; yields their paths."""
     import vl_convert

@@ -45,10 +45,7 @@ def report(
     made = list(reports.pages(found)) if figures or format_ == "html" else []
     if format_ == "md":
         text = markdown.summary(found.found)
-        if output is None:
-            typer.echo(text, nl=False)
-        else:
-            reports.write_text(output, text)
+        terminal.write(text, output)
     else:
         console.print_summary(out, found.found)
     if format_ == "html" and output is not None:

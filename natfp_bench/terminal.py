@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cells import Sheet, printable
+from .errors import UserError
 
 WIDE = 200
 """Columns of piped output: nobody's terminal should decide where a log breaks its lines."""
@@ -64,3 +66,15 @@ def table(
 def error(console: Console, message: str) -> None:
     """Print a fault: one message, the first line marked."""
     console.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)
+
+
+def write(text: str, output: Path | None) -> None:
+    """Print as it is, or write to a file and the folders above it; raises UserError where that cannot be."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror})") from None
