@@ -192,9 +192,9 @@ def _score(index: int, folder: Path) -> Span:
     _one_thread()
     spec, _, _, prompts = _begun(folder)
     trained, texts = _model(folder, index), _texts(folder)
-    sample.token_log_likelihood(trained, spec, texts.take(np.arange(128)), prompts, rows=stages.SCORE_ROWS)
+    sample.token_log_likelihood(trained, spec, texts.take(np.arange(128)), prompts, rows=stages.SCORE_ROWS["cpu"])
     start = meet()
-    sample.token_log_likelihood(trained, spec, texts, prompts, rows=stages.SCORE_ROWS)
+    sample.token_log_likelihood(trained, spec, texts, prompts, rows=stages.SCORE_ROWS["cpu"])
     return Span(int(texts.lengths.sum()), start, time.monotonic())
 
 

@@ -13,7 +13,7 @@ from .plan import Plan, recipe
 from .records import digest
 from .settings import Settings
 
-VERSIONS = {"corpus": 1, "model": 2, "sample": 2, "score": 2, "prediction": 2, "study": 2, "parity": 1}
+VERSIONS = {"corpus": 1, "model": 2, "sample": 2, "score": 3, "prediction": 2, "study": 2, "parity": 1}
 
 DISTRIBUTION = ("temperature", "top_k", "top_p")
 """The sampling settings that shape a text's distribution given its prompt."""

@@ -143,7 +143,9 @@ def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: f
     Tokens within `boundary` of being kept (in logits over temperature, or in probability mass for top-p) are scored
     as if they were, and the others as if they were not.
     """
-    scaled = logits.float() / spec.temperature
+    scaled = logits.float()
+    if spec.temperature != 1:
+        scaled = scaled / spec.temperature
     if not 0 < spec.top_k < scaled.shape[-1] and spec.top_p == 1:
         return scaled.log_softmax(-1)
     least = _least_kept(scaled, spec, 0.0)
@@ -305,37 +307,24 @@ def token_log_likelihood(
     order = np.argsort(widths, kind="stable")
     for start in range(0, len(order), rows):
         batch = order[start : start + rows]
-        longest = max(1, int(samples.lengths[batch].max()))
-        inputs = np.zeros((rows, max(len(begun[text]) for text in batch) + longest - 1), dtype=np.int64)
-        targets = np.zeros((rows, longest), dtype=np.int64)
-        first = np.zeros(rows, dtype=np.int64)
+        # Each token read, and the token to come after it where that is scored.
+        read = np.zeros((rows, max(1, int(widths[batch].max()) - 1)), dtype=np.int64)
+        then = np.zeros_like(read)
         for i, text in enumerate(batch):
-            prompt, ids = begun[text], samples.ids[text]
-            read = [*prompt, *ids[:-1]]
-            inputs[i, : len(read)] = read
-            targets[i, : len(ids)] = ids
-            first[i] = len(prompt) - 1
-        scored = _score(model, spec, inputs, targets, first, device)
+            row = [*begun[text], *samples.ids[text]]
+            read[i, : len(row) - 1], then[i, : len(row) - 1] = row[:-1], row[1:]
+        scored = _score(model, spec, torch.from_numpy(read).to(device), torch.from_numpy(then).to(device))
         for i, text in enumerate(batch):
-            length = len(samples.ids[text])
-            scores[text, :length] = scored[i, :length]
+            first, length = len(begun[text]) - 1, len(samples.ids[text])
+            scores[text, :length] = scored[i, first : first + length]
         progress(start + len(batch), len(order), "texts")
     return scores
 
 
 @torch.inference_mode()
-def _score(
-    model: torch.nn.Module,
-    spec: SamplingSpec,
-    inputs: NDArray[np.int64],
-    targets: NDArray[np.int64],
-    first: NDArray[np.int64],
-    device: torch.device,
-) -> NDArray[np.float32]:
-    logits = model(input_ids=torch.from_numpy(inputs).to(device), use_cache=False).logits
-    at = torch.from_numpy(first[:, None] + np.arange(targets.shape[1])).to(device)
-    # Prompts differ in length, so that completions begin at other columns: gather their rows of logits.
-    logits = logits.gather(1, at[..., None].expand(-1, -1, logits.shape[-1]))
+def _score(model: torch.nn.Module, spec: SamplingSpec, read: Tensor, then: Tensor) -> NDArray[np.float32]:
+    # Log-probabilities of prompts go to waste, which costs less than to copy those of the texts.
+    logits = model(input_ids=read, use_cache=False).logits
     log_probabilities = sampler_log_probabilities(logits, spec, boundary=BOUNDARY)
-    scored = log_probabilities.gather(-1, torch.from_numpy(targets).to(device)[..., None]).squeeze(-1)
+    scored = log_probabilities.gather(-1, then[..., None]).squeeze(-1)
     return np.asarray(scored.cpu().numpy(), dtype=np.float32)

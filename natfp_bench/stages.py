@@ -44,8 +44,11 @@ allocator.keep()
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 transformers.utils.logging.disable_progress_bar()
 
-SCORE_ROWS = 64
-"""Texts that go through a model at once when they are scored: part of a score's numbers, so never a setting."""
+SCORE_ROWS = {"cpu": 32, "cuda": 256}
+"""Texts that go through a model at once when they are scored: part of a score's numbers, so never a setting.
+
+On a CPU as many as stay near its cores, on a GPU enough to keep it busy.
+"""
 
 SCORE_LOGITS = 2**28
 """Logits at a time, at most."""
@@ -216,7 +219,8 @@ def _score(job: MakeScore, store: Store, folder: Path, context: Context) -> dict
     model, reader, prompts = _load(job, store)
     # Where a vocabulary is large, the logits of fewer rows fit into memory.
     width = max(map(len, prompts)) + job.settings.sampling.max_tokens
-    rows = max(1, min(SCORE_ROWS, SCORE_LOGITS // (width * reader.tokenizer.get_vocab_size())))
+    most = SCORE_ROWS[models.pick_device(job.device).type]
+    rows = max(1, min(most, SCORE_LOGITS // (width * reader.tokenizer.get_vocab_size())))
     drawn = [read_samples(store, keys, job.texts, job.cut) for keys in job.samples]
     asked = SampleSet.join([part.take(split.test_rows(part.prompts, job.split)) for part in drawn])
     if job.cut is not None:

@@ -80,7 +80,7 @@ def test_golden(settings: Settings, plan: Plan) -> None:
         "model": "42f175e5570c5b6a",
         "sample": "9273485a52ed75f4",
         "transfer": "184c02c526918de3",
-        "score": "2d1c719dfa3127e0",
+        "score": "f47b544f76a872b5",
         "prediction": "b8935c9b6bb0b0e3",
         "study": "8dfefce68ea67754",
     }
