@@ -7,6 +7,7 @@ of files are made of digests and plain letters.
 from __future__ import annotations
 
 import csv
+import fnmatch
 import io
 import json
 import unicodedata
@@ -24,7 +25,7 @@ from .boards import read_protocols
 from .cells import printable
 from .charts import Figure
 from .environment import commit
-from .errors import UserError
+from .errors import UserError, unknown
 from .leaderboard import leaderboards_of
 from .report_attributor_page import attributor
 from .report_home_page import home
@@ -230,17 +231,23 @@ def _remove_empty(root: Path) -> None:
             (root / name).rmdir()
 
 
-def write_figures(pages: Sequence[Page], folder: Path) -> Iterator[Path]:
-    """Write every figure as SVG and as PDF, for papers; yields their paths."""
+def chosen_figures(pages: Sequence[Page], only: Sequence[str] = ()) -> dict[str, Figure]:
+    """Figures by their file's name, all or those that one of some patterns fits; raises UserError for an idle one."""
+    every = {f"{stem(page)}-{figure.name}": figure for page in pages for figure in page.figures}
+    for pattern in only:
+        if not fnmatch.filter(every, pattern):
+            raise unknown("figure", pattern, every)
+    return {name: figure for name, figure in every.items() if not only or any(fnmatch.fnmatch(name, p) for p in only)}
+
+
+def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures as SVG and as PDF, for papers."""
     import vl_convert
 
     root = folder.absolute()
     with storage_faults(root, "folder for figures"):
         root.mkdir(parents=True, exist_ok=True)
-        for page in pages:
-            for figure in page.figures:
-                svg = vl_convert.vegalite_to_svg(dict(figure.spec))
-                path = root / f"{stem(page)}-{figure.name}.svg"
-                path.write_text(svg, encoding="utf-8")
-                path.with_suffix(".pdf").write_bytes(vl_convert.svg_to_pdf(svg))
-                yield path
+        for name, figure in figures.items():
+            svg = vl_convert.vegalite_to_svg(dict(figure.spec))
+            (root / f"{name}.svg").write_text(svg, encoding="utf-8")
+            (root / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(svg))

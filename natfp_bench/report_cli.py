@@ -23,6 +23,7 @@ def report(
         str, typer.Option("--format", help="html, md (tables for a README), or text (in the terminal)")
     ] = "html",
     figures: Annotated[Path | None, typer.Option(help="folder for every figure as SVG and PDF, for papers")] = None,
+    only: Annotated[str | None, typer.Option(help="of --figures those of these names (a,b; * is anything)")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="write into a folder that holds other files")] = False,
     store: Annotated[Path | None, typer.Option("--store", help="default: as of run")] = None,
 ) -> None:
@@ -38,11 +39,14 @@ def report(
         raise UserError("report: where to?\n  add -o site, --figures figures, --format md or --format text")
     if format_ == "text" and output is not None:
         raise UserError(f"-o {output} takes a site or Markdown, and --format text is for the terminal\n  leave one out")
+    if only and figures is None:
+        raise UserError("--only chooses among figures\n  add --figures FOLDER")
     found = reports.read(find(results or [Path("results")]), store or default_root())
     errors, out = terminal.stderr(), terminal.stdout()
     for fault in found.found.faults:
         terminal.error(errors, f"skipped: {fault}")
     made = list(reports.pages(found)) if figures or format_ == "html" else []
+    drawn = reports.chosen_figures(made, only.split(",") if only else ())
     if format_ == "md":
         text = markdown.summary(found.found)
         terminal.write(text, output)
@@ -56,10 +60,10 @@ def report(
             f"{len(made)} pages, {site.bytes / 1e6:,.1f} MB: {output / 'index.html'}", markup=False, soft_wrap=True
         )
     if figures is not None:
-        drawn = sum(1 for _ in reports.write_figures(made, figures))
+        reports.write_figures(drawn, figures)
         # With Markdown on standard output, it is the Markdown's alone.
         (errors if format_ == "md" else out).print(
-            f"{drawn} figures, as SVG and PDF: {figures}", markup=False, soft_wrap=True
+            f"{len(drawn)} figures, as SVG and PDF: {figures}", markup=False, soft_wrap=True
         )
     if found.found.faults:
         raise typer.Exit(1)

@@ -311,7 +311,7 @@ def token_log_likelihood(
         read = np.zeros((rows, max(1, int(widths[batch].max()) - 1)), dtype=np.int64)
         then = np.zeros_like(read)
         for i, text in enumerate(batch):
-            row = [*begun[text], *samples.ids[text]]
+            row = np.array([*begun[text], *samples.ids[text]])
             read[i, : len(row) - 1], then[i, : len(row) - 1] = row[:-1], row[1:]
         scored = _score(model, spec, torch.from_numpy(read).to(device), torch.from_numpy(then).to(device))
         for i, text in enumerate(batch):

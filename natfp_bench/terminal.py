@@ -23,12 +23,12 @@ ROOMY = 110
 
 def stdout() -> Console:
     """Console for what a command was asked for."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def stderr() -> Console:
     """Console for progress, warnings and errors, so that standard output can be piped."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+    return Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
 def print_sheet(out: Console, sheet: Sheet) -> None:

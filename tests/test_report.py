@@ -421,6 +421,22 @@ def test_the_command_writes_figures_for_papers(natfp: Natfp, seed_run: Any, benc
         assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
 
 
+def test_the_command_writes_chosen_figures(natfp: Natfp, seed_run: Any, bench: Any, tmp_path: Path) -> None:
+    few = ("report", seed_run[1], "--figures", "figures", "--store", bench.store, "--only")
+    code, out, _ = natfp(*few, "index-factors,*-length")
+    assert code == 0
+    assert "2 figures" in out
+    names = {path.stem.rsplit("-", 1)[1] for path in (tmp_path / "figures").glob("*.svg")}
+    assert names == {"factors", "length"}
+    code, _, err = natfp(*few, "index-factor")
+    assert code == 2
+    assert "unknown figure 'index-factor'" in err
+    assert "did you mean: index-factors" in err
+    code, _, err = natfp("report", seed_run[1], "-o", "site", "--only", "index-factors")
+    assert code == 2
+    assert "add --figures FOLDER" in err
+
+
 def test_bad_input_is_told(natfp: Natfp, seed_run: Any, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     bad = tmp_path / "bad" / "result.json"
