@@ -3,9 +3,10 @@
 python benchmarks/straight.py [--preset quick] [--batch 500]
 
 Four seeds, four models: trained one after another by transformers' Trainer, sampled by `generate`, told apart by three
-classifiers and by the models' own likelihoods. Each step uses all cores, as torch does by default. Text, tokens and
-the recipe's numbers are the package's, and so are the classifiers; all else is what a researcher would write in an
-afternoon. It prints the figures as one line of JSON.
+classifiers and by the models' own likelihoods; then the reference attributor on texts that are shorter, fewer, pooled,
+transformed or drawn in another way, and the words that tell. Each step uses all cores, as torch does by default. Text,
+tokens and the recipe's numbers are the package's, and so are classifiers and studies; all else is what a researcher
+would write in an afternoon. It prints accuracies and seconds as one line of JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import straight_studies
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -103,16 +105,27 @@ def train(
     return untrained.eval()
 
 
-def generate(trained: Any, count: int, *, max_tokens: int, end: int, batch: int) -> list[list[int]]:
-    """Sample texts from the begin token: token ids, the end token included where it was drawn."""
+def generate(
+    trained: Any,
+    count: int,
+    *,
+    max_tokens: int,
+    end: int,
+    batch: int,
+    temperature: float = 1.0,
+    prompts: Sequence[Sequence[int]] = ((),),
+) -> list[list[int]]:
+    """Sample texts behind the begin token and prompts in turn: token ids, the end token included where it was drawn."""
     drawn: list[list[int]] = []
+    longest = 1 + max(map(len, prompts))
     while len(drawn) < count:
-        begin = torch.full((min(batch, count - len(drawn)), 1), end)
+        numbers = range(len(drawn), min(count, len(drawn) + batch))
+        begun = [[end, *prompts[number % len(prompts)]] for number in numbers]
         rows = trained.generate(
-            input_ids=begin,
-            attention_mask=torch.ones_like(begin),
+            input_ids=torch.tensor([[end] * (longest - len(row)) + row for row in begun]),
+            attention_mask=torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in begun]),
             do_sample=True,
-            temperature=1.0,
+            temperature=temperature,
             top_k=0,
             top_p=1.0,
             max_new_tokens=max_tokens,
@@ -120,7 +133,7 @@ def generate(trained: Any, count: int, *, max_tokens: int, end: int, batch: int)
             pad_token_id=end,
             use_cache=True,
         )
-        for row in rows[:, 1:].tolist():
+        for row in rows[:, longest:].tolist():
             drawn.append(row[: row.index(end) + 1] if end in row else row)
     return drawn
 
@@ -154,11 +167,13 @@ def run(preset: str, batch: int, score_batch: int, folder: Path) -> dict[str, An
     end, max_tokens = tokenizer.token_to_id(tokens.END), settings[0].sampling.max_tokens
     lap("corpus")
     trained = [train(fresh(one, end), one, blocks, folder) for one in settings]
+    straight_studies.write_heldout(trained, folder, settings[0].model.context)
     lap("train")
     ids = [generate(one, plan.texts, max_tokens=max_tokens, end=end, batch=batch) for one in trained]
+    every = plan.split.test_every
+    others = straight_studies.other_texts(plan, trained, tokenizer, folder, batch=batch)
     texts = [tokenizer.decode_batch(rows, skip_special_tokens=True) for rows in ids]
     lap("sample")
-    every = plan.split.test_every
     test = [row for rows in ids for row in rows[every - 1 :: every]]
     truth = np.repeat(np.arange(len(ids)), [len(rows[every - 1 :: every]) for rows in ids])
     likelihood = np.column_stack([score(one, test, end=end, batch=score_batch) for one in trained])
@@ -171,6 +186,8 @@ def run(preset: str, batch: int, score_batch: int, folder: Path) -> dict[str, An
         guess = attributor.predict_proba(asked).argmax(1)
         found[baseline.name] = float((guess == truth).mean())
     lap("attribute")
+    straight_studies.study_texts(plan, ids, others, tokenizer)
+    lap("study")
     return {"accuracy": found, "seconds": seconds}
 
 

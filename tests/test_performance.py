@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-MODULES = ("performance", "performance_ground", "performance_rows", "straight", "workloads")
+MODULES = ("performance", "performance_ground", "performance_rows", "straight", "straight_studies", "workloads")
 
 
 @pytest.fixture
