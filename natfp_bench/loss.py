@@ -17,6 +17,8 @@ Loss = Callable[[Callable[..., Any], Tensor], Tensor]
 IGNORED = -100
 """Target of positions that predict nothing."""
 
+MANY_SHAPES = 2**16
+
 
 def next_token_loss(model: Callable[..., Any], tokens: Tensor) -> Tensor:
     """Mean cross-entropy of each token given those before it, in nats; tokens: (rows, positions) int64."""
@@ -68,7 +70,11 @@ def compiled(losses: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     The first call raises UserError where the machine cannot compile.
     """
-    made = torch.compile(losses, dynamic=False)
+    from torch._dynamo import config
+
+    # Beyond a few shapes torch would go on without kernels, and a model's numbers depend on what was trained before it.
+    config.recompile_limit = config.accumulated_recompile_limit = MANY_SHAPES
+    made = torch.compile(losses, dynamic=False, fullgraph=True)
 
     def call(*arguments: Any) -> Tensor:
         from torch._dynamo.exc import BackendCompilerFailed

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_train import changed, log
+from torch._dynamo.utils import counters
 from torch._inductor import config as inductor
 
 from natfp_bench import model as models
@@ -31,6 +32,18 @@ def test_what_cannot_be_compiled_is_told(tiny: Settings, monkeypatch: pytest.Mon
     without = inductor.patch({"cpp.cxx": (None, str(tmp_path / "no-compiler"))})
     with without, pytest.raises(UserError, match=r"--set numerics\.compile=false"):
         compiled(next_token_loss)(models.build(tiny.model, 300, 0, "a"), ROWS)
+
+
+@pytest.mark.slow
+def test_every_shape_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However many a worker has seen before: torch itself gives up after eight."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.compiler.reset()
+    counters["stats"].clear()
+    doubled = compiled(lambda values: 2 * values)
+    for size in range(2, 14):
+        assert doubled(torch.ones(size)).tolist() == [2.0] * size
+    assert counters["stats"]["unique_graphs"] == 12
 
 
 @pytest.mark.slow
