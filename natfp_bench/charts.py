@@ -160,7 +160,7 @@ def curve(
             f"{x}:Q",
             title=x_title,
             scale=alt.Scale(type="log", base=2, nice=False) if logarithmic else alt.Scale(nice=False, zero=False),
-            axis=alt.Axis(tickCount=6, format="~s"),
+            axis=alt.Axis(tickCount=6, format="," if logarithmic else "~s"),
         ),
         color=_colour(series, names, legend=several),
     )
@@ -217,7 +217,7 @@ def heat(
     if few:
         ink = alt.condition(f"datum.value > {0.6 * top}", alt.value("white"), alt.value("#222222"))
         layers.append(base.mark_text(fontSize=12).encode(text="label:N", color=ink))
-    return alt.layer(*layers).properties(width=WIDTH, height=_height(len(order), 30 if few else 14))
+    return alt.layer(*layers).properties(width=WIDTH, height=_height(len(order), 40 if few else 14))
 
 
 def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> Chart:

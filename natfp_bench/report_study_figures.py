@@ -301,4 +301,4 @@ def robustness(result: Result) -> Figure | None:
     )
     caption = f"What is left to {study.reference} where test texts are changed, or drawn or prompted in another way."
     columns = {"condition": "test texts", "trained": "fit", **ESTIMATE}
-    return charts.figure("robustness", "Transforms and transfer", caption, columns, rows, chart)
+    return charts.figure("robustness", "Accuracy on changed texts", caption, columns, rows, chart)

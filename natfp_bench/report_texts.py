@@ -180,16 +180,25 @@ def sample_texts(protocol: Protocol, answers: Answers, root: Path) -> Texts:
     told = [_by_row(answers.rows, variant.name) for variant in chosen]
     first = [_first_texts(table, own) for table, own in zip(tables, told, strict=True)]
     shared = sorted(set.intersection(*(set(texts) for texts in first)))[:GROUPS]
-    classes = {name: score.classes for name, score in protocol.level(main_split(result)).items()}
+    scores = protocol.level(main_split(result))
+    order = {name: place for place, name in enumerate(sorted(scores, key=lambda name: _standing(scores[name])))}
 
     def shown(place: int, prompt: int) -> Text:
         variant, (row, text) = chosen[place], first[place][prompt]
-        said = [_answer(one, classes[one["attributor"]]) for one in told[place][row] if one["attributor"] in classes]
+        known = [one for one in told[place][row] if one["attributor"] in order]
+        known.sort(key=lambda one: order[one["attributor"]])
+        said = [_answer(one, scores[one["attributor"]].classes) for one in known]
         cut = text if size is None else first_bytes(text, size)
         return Text(variant.level, variant.name, [*marked(cut, variant.level, result)], said)
 
     groups = [[shown(place, prompt) for place in range(len(chosen))] for prompt in shared]
     return Texts(groups, "" if groups else "No prompt has a test text of every level that is not empty.")
+
+
+def _standing(score: Score) -> tuple[bool, float, str]:
+    """Place of an attributor among others: the best first, likelihoods last."""
+    found = score.metrics.get("accuracy")
+    return score.attributor.access == "likelihood", -found.value if found else 0.0, score.attributor.name
 
 
 def _first_of_each_level(result: Result) -> list[VariantResult]:

@@ -93,8 +93,22 @@
     }
   }
 
+  // Colours of paper that are too dark for a dark page; texts among the data are nobody's colours.
+  const LIGHTER = {
+    "#0072b2": "#4fa9de", "#d55e00": "#f0894a", "#009e73": "#3dc49a", "#cc79a7": "#dd9cc1", "#e69f00": "#f0b740",
+    "#7f6a00": "#c5b04a", "#555555": "#b5b5b5", "#767676": "#a0a0a0",
+  };
+  function lighter(node) {
+    for (const [name, value] of Object.entries(node ?? {})) {
+      if (name === "data" || name === "datasets" || name === "domain") continue;
+      if (typeof value === "object") lighter(value);
+      else if (Object.hasOwn(LIGHTER, value)) node[name] = LIGHTER[value];
+    }
+  }
+
   function themed(spec, width) {
     const style = getComputedStyle(document.documentElement);
+    if (dark.matches) lighter(spec);
     const ink = style.getPropertyValue("--ink").trim();
     spec.config.background = "transparent";
     spec.config.text = { ...spec.config.text, color: ink };
