@@ -1,19 +1,21 @@
 """Do the statistics say what is true? Planted sources, coverage of intervals, size of tests.
 
-python benchmarks/validity.py [--quick] [-o docs/validity.md]
+python benchmarks/validity.py [--quick] [-o docs/validity.md] [--data natfp_bench/simulations.json]
 
-Exit code 1 if a row does not hold. `--quick` runs fewer experiments, prints its table, and writes only what -o names.
+Exit code 1 if a row does not hold. `--quick` runs fewer experiments, prints its table, and writes only what -o and
+--data name. The data are what reports show of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +27,8 @@ from sklearn.naive_bayes import MultinomialNB
 from natfp_bench import attribute, ceiling, metrics, registry, replication, streams
 from natfp_bench.metrics import Floats, Interval, Ints
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "validity.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENT, DATA = ROOT / "docs" / "validity.md", ROOT / "natfp_bench" / "simulations.json"
 WORDS = np.array(["ka", "lomi", "tu"])
 LENGTH, LENGTHS = 8, (2, 4, 8, 12)
 TOLERANCE = {2: 0.1, 4: 0.03, 8: 0.03, 12: 0.03}
@@ -413,19 +416,30 @@ def document(sections: dict[str, list[Row]], amount: Amount) -> str:
     return "\n".join(lines) + "\n"
 
 
+def data(sections: dict[str, list[Row]]) -> str:
+    """JSON of all rows."""
+    said = [
+        {"title": title, "about": SECTIONS[title][0], "rows": [asdict(row) for row in rows]}
+        for title, rows in sections.items()
+    ]
+    return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all checks; 1 if a row does not hold."""
     parser = argparse.ArgumentParser(description="Check every statistic against a known truth.")
     parser.add_argument("--quick", action="store_true", help="fewer experiments, one process")
     parser.add_argument("-o", "--output", type=Path, help="the document to write (docs/validity.md unless --quick)")
+    parser.add_argument("--data", type=Path, help="its rows as JSON (natfp_bench/simulations.json unless --quick)")
     options = parser.parse_args(arguments)
     amount = QUICK if options.quick else FULL
     sections = run(amount, workers=1 if options.quick else os.cpu_count() or 1)
     text = document(sections, amount)
     print(text)
-    if output := options.output or (None if options.quick else DOCUMENT):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+    for output, content, usual in ((options.output, text, DOCUMENT), (options.data, data(sections), DATA)):
+        if path := output or (None if options.quick else usual):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
     return 0 if all(row.holds for rows in sections.values() for row in rows) else 1
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from . import report_figures, report_study_figures, report_tables
 from .report_pages import Page, Pages, all_provenance, task_path
 from .report_tables import Grid
 from .sheets import setting_title
+
+SIMULATIONS = Path(__file__).with_name("simulations.json")
 
 
 def validity(of: Pages) -> Page:
@@ -54,11 +58,29 @@ def validity(of: Pages) -> Page:
         "figure": figure,
         "coverage": (covered, told),
         "size": (below, tested),
+        "simulations": simulations(),
         "checks": Grid("Checks of every run", columns, [report_tables.Group(lines)], CHECKS),
         "faults": of.found.faults,
     }
     figures = [figure] if figure else []
     return Page("validity.html", "Validity", "validity.html", shown, figures, all_provenance(of))
+
+
+def simulations() -> list[Grid]:
+    """What the package's statistics make of simulated experiments of known truth, as `benchmarks/validity.py` saw it.
+
+    They say of the statistics what controls say of a run, and are the same on every page of one version.
+    """
+    names = ("what", "expected", "seen", "band", "holds")
+    columns = [report_tables.Column(name) for name in names]
+    grids = []
+    for section in json.loads(SIMULATIONS.read_text(encoding="utf-8")):
+        rows = [{**row, "holds": "yes" if row["holds"] else "no"} for row in section["rows"]]
+        lines = [report_tables.TableRow([report_tables.Cell(row[name]) for name in names]) for row in rows]
+        held = sum(row["holds"] for row in section["rows"])
+        title = f"{section['title']}: {held} of {len(rows)} hold"
+        grids.append(Grid(title, columns, [report_tables.Group(lines)], section["about"]))
+    return grids
 
 
 CHECKS = (

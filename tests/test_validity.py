@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import math
 import re
 import sys
@@ -100,6 +101,16 @@ def test_a_row_that_does_not_hold_fails_the_script(
     text = (tmp_path / "new" / "validity.md").read_text()
     assert "1 of 2 rows hold" in text
     assert "| other sum | 4 | 5 | exact | **no** |" in text
+
+
+def test_document_and_data_are_of_one_run(validity: ModuleType) -> None:
+    """Reports show the data, the repository the document."""
+    sections = {
+        section["title"]: [validity.Row(**row) for row in section["rows"]]
+        for section in json.loads(validity.DATA.read_text())
+    }
+    assert validity.data(sections) == validity.DATA.read_text()
+    assert validity.document(sections, validity.FULL) == validity.DOCUMENT.read_text()
 
 
 def test_size_counts_what_is_no_p_value_as_a_failure(validity: ModuleType) -> None:
