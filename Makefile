@@ -1,6 +1,7 @@
 # make run   makes .venv, installs, runs the main job        make test   the same set-up, then the fast tests
 # make lint  formatting, lint, types                         make check  what is too long for test
 # make regress   has a classifier got worse on the fixed texts?   make reference   what it does now is what is meant
+# make figures   the two of the README, of what is in results/ (RESULTS=folder)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$fol
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
 
-.PHONY: run test lint check regress reference format .venv clean
+.PHONY: run test lint check regress reference figures format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -34,6 +35,13 @@ regress: .venv
 reference: .venv
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FIXED) && \
 	$(BIN)/natfp-bench regress --reference $(REFERENCE) --results "$$folder/results" --update
+
+RESULTS ?= results
+figures: .venv
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && mkdir -p docs/figures && \
+	$(BIN)/natfp-bench report $(RESULTS) --figures "$$folder" --only 'index-factors*,tasks-seed_id-quick-*-length' && \
+	cp "$$(ls "$$folder"/index-factors*.svg | head -n 1)" docs/figures/factors.svg && \
+	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
 
 lint: .venv
 	$(BIN)/ruff format --check .

@@ -26,6 +26,7 @@ class Stack:
         if not 0 < len(models) <= size:
             raise ValueError(f"{len(models)} models do not fit a stack of {size}")
         self.size, self.first = size, models[0]
+        self.attention = str(self.first.config._attn_implementation)  # type: ignore[union-attr]
         if next(self.first.parameters()).device.type == "cpu":
             # torch knows how to batch the fused attention of a GPU, and not that of a CPU.
             self.first.set_attn_implementation("eager")  # type: ignore[operator]
@@ -65,4 +66,4 @@ class Stack:
         """Give each model memory of its own again."""
         for name, stacked in self.parameters.items():
             self._lay(name, [row.clone() for row in stacked.detach()])
-        self.first.set_attn_implementation("sdpa")  # type: ignore[operator]
+        self.first.set_attn_implementation(self.attention)  # type: ignore[operator]
