@@ -1,4 +1,4 @@
-"""From a plan to a result: which jobs there are, what follows from what, and what the finished entries say.
+"""From a plan to a result: jobs are done in their order, and what the finished entries say is put together.
 
 This side never trains or samples: it hands jobs to an engine, reads what they left in the store, and does the
 statistics. What the store already holds costs no job, and a run that finds everything there starts no worker.
@@ -18,47 +18,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import analysis, fixed_texts, keys, registry, scoring, source, split
+from . import analysis, fixed_texts, keys, registry, source
 from .engine import Engine, Event, Job, Outcome, Watch
 from .environment import environment
 from .errors import AttributorError, JobError, UserError
 from .evidence import Evidence
-from .jobs import Make, MakeCorpus, MakeModel, MakeParity, MakePrediction, MakeSample, MakeScore, MakeStudy, MakeTexts
-from .needs import Needs, model_needs
 from .plan import Plan, Target
 from .records import digest
-from .registry import Baseline, Limits
-from .resolve import VariantKeys, resolve_keys, transfers
+from .registry import Baseline
+from .resolve import VariantKeys, resolve_keys
 from .results import Result, RunInfo
-from .settings import Settings
+from .steps import Step, Steps
 from .store import Store, storage_faults
-
-STAGES = {
-    "corpus": "corpus",
-    "model": "train",
-    "sample": "sample",
-    "score": "score",
-    "prediction": "attribute",
-    "study": "study",
-    "parity": "parity",
-}
-"""The stage that makes each kind of entry, as people are told of it."""
-
-MODELS = ("model", "sample", "score", "parity")
-"""Kinds of entry whose making runs a model."""
-
-
-REFITS = 20
-"""Fits of a fold that a study takes at most, permutations apart: robustness takes most, one for each condition."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A job, and the keys of the entries that must be there first; `sound`: of a model that must not have diverged."""
-
-    job: Job
-    needs: frozenset[str] = frozenset()
-    sound: str | None = None
 
 
 @dataclass
@@ -80,6 +51,11 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> Steps:
+        """The jobs that the plan takes."""
+        return Steps(self.plan, self.baselines, self.store, self.device)
 
     def execute(self) -> tuple[Result, pa.Table]:
         """Do all jobs and build the result and the table of predictions."""
@@ -120,7 +96,8 @@ class Run:
         variants = fixed_texts.install(self.plan, self.store) if self.plan.fixed_texts else resolve_keys(self.plan)
         if self.plan.source.kind == "checkpoint":
             source.require(of.variant.settings.source for of in variants)
-        self._drive([*self._corpus_steps(variants), *self._model_steps(variants), *self._sample_steps(variants)])
+        steps = self.steps
+        self._drive([*steps.corpora(variants), *steps.models(variants), *steps.samples(variants)])
         self._heed(variants)
         kept = analysis.without_diverged(
             [of.variant for of in variants], {of.variant.name: self.metas[of.model]["status"] for of in variants}
@@ -144,7 +121,7 @@ class Run:
         """Look at what sources turned out to be; raises UserError where their figures would mean something else."""
         if self.plan.given and (copies := self.metas[variants[0].corpus]["copies"]):
             what = f"{copies} test texts stood in training too, word for word, and were removed"
-            self.watch(Event("warning", self._corpus_steps(variants)[0].job, text=what))
+            self.watch(Event("warning", self.steps.corpora(variants)[0].job, text=what))
         if self.plan.source.kind == "checkpoint" and self.plan.shared_tokenizer:
             readers = {self.metas[of.model]["tokenizer"] for of in variants}
             if len(readers) > 1:
@@ -155,7 +132,7 @@ class Run:
 
     def score(self, evidence: Evidence) -> Evidence:
         """Score the texts under every model, and do nothing else with them; nothing at all without likelihoods."""
-        jobs = self._scores(evidence)
+        jobs = self.steps.scores(evidence)
         self._drive(list({job.payload.key: Step(job) for job in jobs.values()}.values()))
         return replace(evidence, scores={name: job.payload.key for name, job in jobs.items()})
 
@@ -163,19 +140,14 @@ class Run:
         """Score the models by lm-eval; raises UserError where there are none."""
         if not self.plan.source.has_likelihood or self.plan.fixed_texts:
             raise UserError("--parity scores models, and here there are only texts\n  leave it out")
-        jobs = {}
-        for of in evidence.kept:
-            key = keys.parity_key(of.model, of.variant.settings, tasks)
-            payload: dict[str, Any] = {"settings": of.variant.settings, "model": of.model}
-            payload |= {"corpus": of.corpus, "tasks": tasks}
-            jobs[of.variant.name] = self._job(MakeParity, "parity", key, f"parity of {of.variant.name}", **payload)
+        jobs = self.steps.parity(evidence, tasks)
         self._drive(list({job.payload.key: Step(job) for job in jobs.values()}.values()))
         return replace(evidence, parity={name: self.metas[job.payload.key]["scores"] for name, job in jobs.items()})
 
     def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Do the jobs on finished sample sets: scores, predictions, studies."""
-        scores, predictions = self._scores(evidence), self._predictions(evidence)
-        studies = self._studies(evidence, reference)
+        scores, predictions = self.steps.scores(evidence), self.steps.predictions(evidence)
+        studies = self.steps.studies(evidence, reference)
         steps = [Step(job) for job in (*studies.values(), *predictions.values(), *scores.values())]
         # Two variants may ask for one score, as those of one model do.
         self._drive(list({step.job.payload.key: step for step in steps}.values()))
@@ -245,163 +217,12 @@ class Run:
         else:
             raise outcome.error
 
-    def _job(
-        self, make: type[Make], kind: str, key: str, label: str, limits: Limits | None = None, **payload: Any
-    ) -> Job:
-        order = make(store=str(self.store.root), kind=kind, key=key, label=label, device=self.device, **payload)
-        needs = model_needs(payload["settings"], self.device) if kind in MODELS else Needs()
-        call = "natfp_bench.stages:make"
-        return Job(name=label, stage=STAGES[kind], call=call, payload=order, limits=limits, needs=needs)
-
-    def _corpus_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
-        distinct: dict[str, Settings] = {}
-        for of in variants:
-            distinct.setdefault(of.corpus, of.variant.settings)
-            if of.base:
-                distinct.setdefault(of.base.corpus, of.base.settings)
-        steps = []
-        for number, (key, settings) in enumerate(distinct.items()):
-            # Where the factor shapes the blocks, one corpus is prepared in several ways: names must differ.
-            which = f" ({number + 1} of {len(distinct)})" if len(distinct) > 1 else ""
-            if given := self.plan.given:
-                label, every = f"read {', '.join(given.paths)}", self.plan.split.test_every
-                steps.append(Step(self._job(MakeTexts, "corpus", key, label, texts=given, test_every=every)))
-                continue
-            label = f"prepare {settings.corpus.name}{which}"
-            steps.append(Step(self._job(MakeCorpus, "corpus", key, label, settings=settings)))
-        return steps
-
-    def _model_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
-        models: dict[str, Step] = {}
-        for of in variants:
-            doing = {"train": "train", "checkpoint": "measure"}.get(self.plan.source.kind, "find")
-            wanted = [(f"{doing} {of.variant.name}", of.model, of.start, of.corpus, of.variant.settings)]
-            if of.base:
-                wanted.append(
-                    (f"train base of {of.variant.name}", of.base.model, None, of.base.corpus, of.base.settings)
-                )
-            for label, key, start, corpus, settings in wanted:
-                payload: dict[str, Any] = {"settings": settings, "seed": self.plan.seed}
-                payload |= {"corpus": corpus, "start": start}
-                job = self._job(MakeModel, "model", key, label, **payload)
-                models.setdefault(key, Step(job, frozenset({corpus, *([start] if start else [])})))
-        return self._stacked(list(models.values()))
-
-    def _stacked(self, steps: Sequence[Step]) -> list[Step]:
-        """Let models of one shape that are still to be made train together, as many as their stacks take."""
-        alone, shapes = [], dict[str, list[Step]]()
-        for step in steps:
-            settings, key = step.job.payload.settings, step.job.payload.key
-            if settings.source.kind == "train" and settings.stacks and not self.store.open("model", key):
-                shape = [settings.model, settings.tokenizer.vocabulary, settings.budget, settings.numerics]
-                shapes.setdefault(digest(shape), []).append(step)
-            else:
-                alone.append(step)
-        stacks = []
-        for same in shapes.values():
-            # By key, so that two runs take the locks of their stacks in one order.
-            same.sort(key=lambda step: str(step.job.payload.key))
-            size = same[0].job.payload.settings.numerics.stack
-            stacks += [same[start : start + size] for start in range(0, len(same), size)]
-        for first, *others in stacks:
-            beside = tuple(step.job.payload for step in others)
-            name = f"{first.job.name} and {len(others)} beside it" if others else first.job.name
-            job = replace(first.job, name=name, payload=first.job.payload.model_copy(update={"beside": beside}))
-            alone.append(Step(job, frozenset().union(first.needs, *(step.needs for step in others))))
-            # The first makes them all, so that they are found.
-            alone += [replace(step, needs=step.needs | {first.job.payload.key}) for step in others]
-        return alone
-
-    def _sample_steps(self, variants: Sequence[VariantKeys]) -> list[Step]:
-        steps: dict[str, Step] = {}
-        for of in variants:
-            settings, name = of.variant.settings, of.variant.name
-            blocks = [
-                (f"sample {name} {index + 1}/{len(of.samples)}", key, settings, index)
-                for index, key in enumerate(of.samples)
-            ]
-            conditions = transfers(self.plan, settings)
-            others = [(f"sample {name} {how}", key, conditions[how], None) for how, key in of.transfer.items()]
-            for label, key, drawn, index in [*blocks, *others]:
-                payload: dict[str, Any] = {"settings": drawn, "seed": self.plan.seed}
-                payload |= {
-                    "model": of.model,
-                    "corpus": of.corpus,
-                    "index": index,
-                    "texts": self.plan.texts,
-                    "split": self.plan.split,
-                }
-                job = self._job(MakeSample, "sample", key, label, **payload)
-                steps.setdefault(key, Step(job, frozenset({of.corpus, of.model}), sound=of.model))
-        return list(steps.values())
-
     def _reference(self) -> Baseline:
         """Find the baseline that studies refit; raises UserError where the plan does not name exactly one."""
         name = self.plan.analysis.reference
         if len(found := registry.find(name)) > 1:
             raise UserError(f"analysis.reference {name!r} names {len(found)} baselines, and takes one")
         return found[0]
-
-    def _texts(self) -> dict[str, Any]:
-        return {"texts": self.plan.texts, "split": self.plan.split, "cut": self.plan.cut}
-
-    def _scores(self, evidence: Evidence) -> dict[str, Job]:
-        """Jobs by variant: each scores all test texts."""
-        samples = tuple(of.samples for of in evidence.kept)
-        jobs: dict[str, Job] = {}
-        for of in evidence.kept if self.plan.source.has_likelihood else ():
-            settings, name = of.variant.settings, of.variant.name
-            key = keys.score_key(of.model, settings, samples, self.plan)
-            payload = {
-                "settings": settings,
-                "model": of.model,
-                "corpus": of.corpus,
-                "samples": samples,
-                **self._texts(),
-            }
-            jobs[name] = self._job(MakeScore, "score", key, f"score under {name}", **payload)
-        return jobs
-
-    def _predictions(self, evidence: Evidence) -> dict[tuple[str, Target, int], Job]:
-        """Jobs by baseline, target and fold."""
-        samples = tuple(of.samples for of in evidence.kept)
-        jobs = {}
-        for target in self.plan.targets:
-            labels = tuple(scoring.label(of.variant, target) for of in evidence.kept)
-            folds = split.folds(evidence.splits(target)[0], evidence.replicates)
-            for baseline in self.baselines:
-                for fold in folds:
-                    known = tuple(fold.known.tolist())
-                    key = keys.prediction_key(baseline.digest, labels, samples, known, self.plan)
-                    which = f" (without replicate {fold.number})" if len(folds) > 1 else ""
-                    label = f"attribute {target} by {baseline.name}{which}"
-                    payload = {"baseline": baseline, "seed": self.plan.seed, "labels": labels, "samples": samples}
-                    payload |= {"known": known, **self._texts()}
-                    job = self._job(MakePrediction, "prediction", key, label, baseline.card.limits, **payload)
-                    jobs[baseline.name, target, fold.number] = job
-        return jobs
-
-    def _studies(self, evidence: Evidence, reference: Baseline) -> dict[str, Job]:
-        """Jobs by study."""
-        samples = tuple(of.samples for of in evidence.kept)
-        labels, fold = tuple(evidence.levels), evidence.splits("level")[0]
-        jobs = {}
-        ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in evidence.kept[0].transfer}
-        transfer = {how: drawn for how, drawn in ways.items() if self.metas.keys() >= set(drawn)}
-        # A card speaks of one fit, and a study makes many.
-        fits = (REFITS + self.plan.analysis.permutations) * len(split.folds(fold, evidence.replicates))
-        card = reference.card.limits
-        limits = card.model_copy(update={"seconds": card.seconds * fits})
-        for study in analysis.studies(evidence):
-            used = {"analysis": self.plan.analysis, "replicates": evidence.replicates.tolist(), "fold": fold}
-            used |= {"transfer": transfer if study == "robustness" else {}}
-            key = keys.study_key(study, reference.digest, labels, samples, self.plan, **used)
-            payload = {"baseline": reference, "seed": self.plan.seed, "labels": labels, "samples": samples, **used}
-            reader = evidence.kept[0].model if self.plan.source.has_likelihood else None
-            payload |= {"study": study, "model": reader, **self._texts()}
-            payload["replicates"] = tuple(used["replicates"])
-            jobs[study] = self._job(MakeStudy, "study", key, f"study {study}", limits, **payload)
-        return jobs
 
 
 def protocol_digest(plan: Plan, variants: Sequence[VariantKeys], metas: dict[str, dict[str, Any]]) -> str:

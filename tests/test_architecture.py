@@ -22,7 +22,7 @@ ORDER = """
     checkpoint sample backend parity words transforms byte_ngrams registry needs engine worker local_engine
     ray_engine attribute text_classifier neural_text metrics planted checks ceiling discrimination identification
     replication fingerprint study results store keys conformance jobs stages resolve evidence fixed_texts scoring
-    analysis pipeline given_texts result_texts identify_jobs identify overview boards submission regress_reference
+    analysis steps pipeline given_texts result_texts identify_jobs identify overview boards submission regress_reference
     regress leaderboard validate api cells sheets markdown regress_formats terminal console progress export
     lm_eval_export lm_eval_import evaluate_metrics charts report_study_figures report_figures report_texts
     report_tables report_pages report_home_page report_task_page report_attributor_page report_validity_page report

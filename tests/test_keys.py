@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from natfp_bench import keys, store
-from natfp_bench.pipeline import STAGES, protocol_digest
+from natfp_bench.pipeline import protocol_digest
 from natfp_bench.plan import Plan, make_plan, plan_file
 from natfp_bench.resolve import resolve_keys
 from natfp_bench.settings import (
@@ -23,6 +23,7 @@ from natfp_bench.settings import (
     TokenizerSpec,
 )
 from natfp_bench.spec import AnalysisSpec, SplitSpec
+from natfp_bench.steps import STAGES
 
 
 @pytest.fixture

@@ -297,7 +297,7 @@ def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, 
     text = "factor:\n  name: context\n  fields: [model.context]\n  levels: {short: 32, long: 48}\n"
     plan = bench.plan("context", include=[task_file(tmp_path / "tasks", "context", text)])
     run = Run(plan, [], Store(bench.store), bench.engine, "cpu", lambda _: None)
-    steps = run._corpus_steps(resolve_keys(plan))
+    steps = run.steps.corpora(resolve_keys(plan))
     assert len({step.job.name for step in steps}) == 2
 
 
