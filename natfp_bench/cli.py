@@ -130,7 +130,7 @@ def run(
     task: Annotated[
         list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b), or all that are trained here")
     ] = None,
-    tag: Annotated[str | None, typer.Option(help="all tasks with this tag")] = None,
+    tag: Annotated[str | None, typer.Option(help="all tasks with this tag (of the Hub only by --tag hub)")] = None,
     preset: Preset = "quick",
     baseline: Annotated[str, typer.Option(help="names, folders (a,b), fast or all")] = "fast",
     set_: Set = None,
@@ -315,7 +315,14 @@ def _task_names(given: list[str], tag: str | None, include: list[Path] | None) -
         tagged = [name for name, has in tags.items() if tag in has]
         if not tagged:
             raise unknown("tag", tag, {one for has in tags.values() for one in has})
-        names += tagged
+        # Nothing reaches for the network that was not asked for by its name.
+        here = [name for name in tagged if tag == "hub" or "hub" not in tags[name]]
+        if left := [name for name in tagged if name not in here]:
+            said = f"left out, for their models are the Hub's: {', '.join(left)} (--task NAME, or --tag hub)"
+            if not here:
+                raise UserError(f"tag {tag!r}: all are {said}")
+            typer.echo(said, err=True)
+        names += here
     if not names:
         raise UserError("no task is named\n  natfp-bench run --task seed_id\n  natfp-bench list tasks   shows all")
     return list(dict.fromkeys(names))

@@ -60,6 +60,7 @@ def test_every_command_has_help(natfp):
     [
         (["run", "--task", "sed_id"], ["unknown task 'sed_id'", "did you mean: seed_id", "natfp-bench list tasks"]),
         (["run"], ["no task is named"]),
+        (["run", "--tag", "data"], ["tag 'data': all are left out", "datadecide_data_id", "--tag hub"]),
         (["run", "--tag", "sedes"], ["unknown tag 'sedes'", "did you mean: seeds"]),
         (["run", "--task", "seed_id", "--preset", "qick"], ["unknown preset 'qick'", "did you mean: quick"]),
         (["run", "--task", "seed_id", "--baseline", "unigrm"], ["unknown baseline 'unigrm'", "unigram"]),
@@ -150,6 +151,18 @@ def test_a_dry_run_does_nothing(natfp, tmp_path):
     assert code == 0
     assert "to train: 1 models" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tag_takes_no_model_of_the_hub_unasked(natfp):
+    code, out, err = natfp("run", "--tag", "seeds", "--preset", "smoke", "--dry-run", "--store", "store")
+    assert code == 0
+    assert "seed_id at smoke" in out
+    assert "pythia" not in out
+    assert "pythia_seed_id" in err
+    code, out, err = natfp("run", "--tag", "hub", "--preset", "smoke", "--dry-run", "--store", "store")
+    assert code == 0
+    assert "pythia_seed_id at smoke" in out
+    assert err == ""
 
 
 def _command(tmp_path: Path, prose: Path, *more: str) -> list[str]:
