@@ -33,6 +33,9 @@ GRACE_SECONDS = 3.0
 LOOK_SECONDS = 0.2
 """How often a job with limits is looked at; a peak of memory between two looks is not seen."""
 
+STARTS = 5
+"""Tries to start one worker, where the server that forks them is killed in the middle of it."""
+
 WARM = ("natfp_bench.stages",)
 """What the fork server imports before the first worker."""
 
@@ -214,9 +217,17 @@ class LocalEngine:
         # The fork server's path and variables are those of its start; a worker gets those of today.
         variables = dict(os.environ) if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
         arguments = (theirs, self._lifeline[0], list(sys.path), variables)
-        process = context.Process(target=serve, args=arguments, daemon=True)
-        with _HiddenMain():
-            process.start()
+        for left in reversed(range(STARTS)):
+            process = context.Process(target=serve, args=arguments, daemon=True)
+            try:
+                with _HiddenMain():
+                    process.start()
+                break
+            except (EOFError, ConnectionError):
+                # The fork server was killed while it was asked; the next try starts another one.
+                if not left:
+                    raise JobError("no worker process can be started: the server of processes dies") from None
+                time.sleep(LOOK_SECONDS)
         theirs.close()
         worker = _Worker(process, ours, gpu)
         self._pool.append(worker)

@@ -429,6 +429,44 @@ def test_ctrl_c_ends_within_seconds_and_leaves_no_process(script: Callable[[str,
     assert gone(descendants, 5)
 
 
+LOST_SERVER = """
+    import os, signal, sys
+    from multiprocessing import forkserver
+    from natfp_bench.engine import Job
+    from natfp_bench.local_engine import LocalEngine
+    sys.path.insert(0, {tests!r})
+    connect, left = forkserver.connect_to_new_process, [{times}]
+
+    def connect_and_kill(fds):
+        if not left[0]:
+            return connect(fds)
+        left[0] -= 1
+        forkserver.ensure_running()
+        server = forkserver._forkserver._forkserver_pid
+        os.kill(server, signal.SIGSTOP)
+        try:
+            return connect(fds)
+        finally:
+            os.kill(server, signal.SIGKILL)
+
+    forkserver.connect_to_new_process = connect_and_kill
+    engine = LocalEngine(1)
+    engine.run([Job("it", "", "test_engine:double", 21)], lambda _: None, lambda outcome: print(outcome.value) or ())
+    engine.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "said"), [(2, "42"), (100, "no worker process can be started")])
+def test_a_server_that_is_killed_while_it_starts_a_worker_is_replaced(times: int, said: str) -> None:
+    text = textwrap.dedent(LOST_SERVER.format(tests=str(Path(__file__).parent), times=times))
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert said in (done.stderr if times > 2 else done.stdout)
+    assert (done.returncode == 0) == (times == 2)
+
+
 @pytest.mark.slow
 def test_workers_die_with_a_killed_parent(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
     process = script("test_engine:nap", 120.0)
