@@ -519,7 +519,8 @@ def machine() -> Iterator[LocalEngine]:
 
 def test_cores_are_booked(machine: LocalEngine) -> None:
     jobs = [needing("one", cpus=2), needing("two", cpus=2), needing("three", cpus=1)]
-    found, _ = run(machine, jobs)
+    # Long enough that a worker is there for the other one, however busy the machine.
+    found, _ = run(machine, [jobs[0], *(replace(one, payload=3.0) for one in jobs[1:])])
     assert frozenset(("one", "two")) not in together(found)
     assert frozenset(("two", "three")) in together(found)
 
