@@ -18,6 +18,7 @@ IGNORED = -100
 """Target of positions that predict nothing."""
 
 MANY_SHAPES = 2**16
+"""Shapes that one process may compile for: more than it will ever see."""
 
 
 def next_token_loss(model: Callable[..., Any], tokens: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ def compiled(losses: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
     from torch._dynamo import config
 
-    # Beyond a few shapes torch would go on without kernels, and a model's numbers depend on what was trained before it.
+    # Beyond a few shapes torch would go on without kernels, so that a model's numbers hung on those before it.
     config.recompile_limit = config.accumulated_recompile_limit = MANY_SHAPES
     made = torch.compile(losses, dynamic=False, fullgraph=True)
 
