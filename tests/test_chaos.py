@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import safetensors.numpy
+from patience import AGES, PATIENCE
 
 from natfp_bench.store import Store
 
@@ -111,22 +112,23 @@ def test_answers_are_compared_in_both_parts(judge: ModuleType) -> None:
 
 
 def test_a_process_that_outlives_its_run_is_named_and_killed(chaos: ModuleType, tmp_path: Path) -> None:
-    code = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid)"
+    sleep = f"import time; time.sleep({AGES})"
+    code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleep!r}]).pid)"
     program = chaos.Program.start([sys.executable, "-c", code], tmp_path)
-    assert program.wait(20)
+    assert program.wait(PATIENCE)
     child = psutil.Process(int((tmp_path / "log.txt").read_text()))
     [said] = program.left(0.2)
     assert "outlived its run" in said
-    assert psutil.wait_procs([child], timeout=10)[1] == []
+    assert psutil.wait_procs([child], timeout=PATIENCE)[1] == []
     assert program.left(0.2) == []
 
 
 def test_a_run_that_does_not_end_is_killed(chaos: ModuleType, tmp_path: Path) -> None:
-    program = chaos.Program.start([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
+    program = chaos.Program.start([sys.executable, "-c", f"import time; time.sleep({AGES})"], tmp_path)
     clock = time.monotonic()
     assert not program.wait(0.2)
     assert program.ended
-    assert time.monotonic() - clock < 20
+    assert time.monotonic() - clock < AGES
 
 
 def test_any_fault_fails_the_script(

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from patience import AGES, PATIENCE
 
 from natfp_bench import engine as engines
 from natfp_bench import local_engine, needs
@@ -79,7 +80,7 @@ def warn_and_nap(payload: float, context: Any) -> str:
 def eat(payload: tuple[int, bool], context: Any) -> str:
     """Take so many MB, here or in a process of its own, and sit on them."""
     size, elsewhere = payload
-    code = f"held = bytearray(b'x') * ({size} * 2**20); import time; time.sleep(60)"
+    code = f"held = bytearray(b'x') * ({size} * 2**20); import time; time.sleep({AGES})"
     if elsewhere:
         subprocess.run([sys.executable, "-c", code], check=True)
     else:
@@ -153,9 +154,8 @@ def test_one_worker_keeps_the_order(one: LocalEngine) -> None:
 
 def test_jobs_run_side_by_side(engine: LocalEngine) -> None:
     run(engine, [job(nap, 0.0, "warm"), job(nap, 0.3, "both")])
-    clock = time.monotonic()
-    run(engine, [job(nap, 1.0, "a"), job(nap, 1.0, "b")])
-    assert time.monotonic() - clock < 1.8
+    outcomes, _ = run(engine, [job(sees, 3.0, "a"), job(sees, 3.0, "b")])
+    assert together(outcomes) == {frozenset("ab")}
 
 
 def test_jobs_follow_behind_those_that_wait(one: LocalEngine) -> None:
@@ -256,17 +256,15 @@ def test_a_worker_that_dies_idle_while_another_works(engine: LocalEngine) -> Non
     assert killed[0] not in {worker.process.pid for worker in engine._pool}
 
 
-def limited(function: Callable[..., Any], payload: Any, seconds: float = 60.0, memory_mb: int = 1 << 20) -> Job:
+def limited(function: Callable[..., Any], payload: Any, seconds: float = AGES, memory_mb: int = 1 << 20) -> Job:
     return replace(job(function, payload, "greedy"), limits=Limits(seconds=seconds, memory_mb=memory_mb))
 
 
 def test_a_job_beyond_its_time_is_stopped_and_not_tried_again(engine: LocalEngine) -> None:
     first, _ = run(engine, [job(own_id, n) for n in range(4)])
-    clock = time.monotonic()
-    outcomes, events = run(engine, [limited(nap, 60.0, seconds=1.0), job(double, 1, "good"), job(nap, 2.0, "beside")])
-    assert time.monotonic() - clock < 10
+    outcomes, events = run(engine, [limited(nap, AGES, seconds=1.0), job(double, 1, "good"), job(nap, 2.0, "beside")])
     assert type(outcomes["greedy"].error) is AttributorError
-    assert re.fullmatch(r"greedy: stopped after [12]\.\d s: its card allows 1 s", str(outcomes["greedy"].error))
+    assert re.fullmatch(r"greedy: stopped after \d+\.\d s: its card allows 1 s", str(outcomes["greedy"].error))
     assert outcomes["good"].value == 2
     assert outcomes["beside"].error is None, "a job without limits takes its time"
     assert [event.kind for event in events if event.job.name == "greedy"] == ["start", "end"]
@@ -278,15 +276,13 @@ def test_a_job_beyond_its_time_is_stopped_and_not_tried_again(engine: LocalEngin
 def test_a_job_beyond_its_memory_is_stopped_with_all_that_it_started(one: LocalEngine, *, elsewhere: bool) -> None:
     base = run(one, [job(resident, 0)])[0]["resident 0"].value
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    clock = time.monotonic()
     outcomes, _ = run(one, [limited(eat, (300, elsewhere), memory_mb=base + 200)])
-    assert time.monotonic() - clock < 20
     assert type(outcomes["greedy"].error) is AttributorError
     said = re.fullmatch(r"greedy: stopped at (\d+) MB: its card allows (\d+) MB", str(outcomes["greedy"].error))
     assert said
     assert int(said[1]) > int(said[2]) == base + 200
     started = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
-    assert gone(started, 5)
+    assert gone(started)
     assert run(one, [job(double, 3)])[0]["double 3"].value == 6
 
 
@@ -300,10 +296,10 @@ def test_the_clock_starts_with_the_call_and_a_value_that_waits_counts(one: Local
 
     def watch(event: Event) -> None:
         if event.kind == "warning":
-            time.sleep(1.0)  # the parent looks elsewhere until long after the value has come
+            time.sleep(4.0)  # the parent looks elsewhere until long after the value has come
 
     outcomes: list[Outcome] = []
-    one.run([limited(warn_and_nap, 0.2, seconds=0.6)], watch, lambda outcome: outcomes.append(outcome) or ())
+    one.run([limited(warn_and_nap, 0.2, seconds=3.0)], watch, lambda outcome: outcomes.append(outcome) or ())
     assert [(outcome.value, outcome.error) for outcome in outcomes] == [("done", None)]
 
 
@@ -328,12 +324,12 @@ def test_an_exception_of_the_caller_stops_all(where: str) -> None:
     def stop(_: Any) -> Any:
         raise KeyboardInterrupt
 
-    jobs = [job(double, 1), job(nap, 60.0)]
+    jobs = [job(double, 1), job(nap, AGES)]
     clock = time.monotonic()
     watch, follow = (stop, lambda _: ()) if where == "watch" else (lambda _: None, stop)
     with pytest.raises(KeyboardInterrupt):
         engine.run(jobs, watch, follow)
-    assert time.monotonic() - clock < 10
+    assert time.monotonic() - clock < AGES
     assert engine._pool == []
     assert run(engine, [job(double, 4)])[0]["double 4"].value == 8, "it can be used again"
     engine.close()
@@ -400,8 +396,8 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def gone(processes: list[psutil.Process], seconds: float) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
+def gone(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
     return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -410,23 +406,21 @@ def test_a_script_without_a_guard_starts_once(
     script: Callable[[str, Any], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = script("test_engine:double", 21)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert sorted(output.split()) == sorted(["start", "end", "42"] * 2)
     assert (tmp_path / "log").read_text() == "started\n"
     assert process.returncode == 0
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_within_seconds_and_leaves_no_process(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
-    process = script("test_engine:nap", 120.0)
+def test_ctrl_c_waits_for_no_job_and_leaves_no_process(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
+    process = script("test_engine:nap", AGES)
     descendants = family(process)
     assert len(descendants) >= 3, "a fork server and two workers"
-    clock = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group gets it
-    output, _ = process.communicate(timeout=20)
-    assert time.monotonic() - clock < 8
+    output, _ = process.communicate(timeout=PATIENCE)
     assert output.split() == ["interrupted"]
-    assert gone(descendants, 5)
+    assert gone(descendants)
 
 
 LOST_SERVER = """
@@ -469,12 +463,12 @@ def test_a_server_that_is_killed_while_it_starts_a_worker_is_replaced(times: int
 
 @pytest.mark.slow
 def test_workers_die_with_a_killed_parent(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
-    process = script("test_engine:nap", 120.0)
+    process = script("test_engine:nap", AGES)
     descendants = family(process)
     assert len(descendants) >= 3
     process.kill()
     process.wait()
-    assert gone(descendants, 8)
+    assert gone(descendants)
 
 
 @pytest.mark.slow
@@ -484,7 +478,7 @@ def test_a_stopped_worker_does_not_keep_close_waiting() -> None:
     os.kill(first["own_id 0"].value, signal.SIGSTOP)
     clock = time.monotonic()
     own.close()
-    assert time.monotonic() - clock < local_engine.GRACE_SECONDS + 3
+    assert time.monotonic() - clock < local_engine.GRACE_SECONDS + PATIENCE
     assert not psutil.pid_exists(first["own_id 0"].value)
 
 

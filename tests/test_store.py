@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import AGES, PATIENCE
 
 from natfp_bench import store as stores
 from natfp_bench.errors import AttributorError, StoreError
@@ -125,7 +126,7 @@ assert (entry.folder / "text.txt").read_text() == "hello"
 def test_processes_that_ask_for_one_key_build_once(store: Store, tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(store.root), str(tmp_path / "log")]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(30) for process in processes] == [0, 0, 0]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0, 0]
     assert (tmp_path / "log").read_text() == "built\n"
     assert store.verify() == []
 
@@ -135,7 +136,7 @@ def test_processes_that_find_one_entry_damaged_remake_it_once(store: Store, tmp_
     (entry.folder / "text.txt").write_text("jello")
     command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(store.root), str(tmp_path / "log")]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(30) for process in processes] == [0, 0, 0]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0, 0]
     assert (tmp_path / "log").read_text() == "built\n"
     assert len(list((store.root / "damaged").iterdir())) == 1
 
@@ -156,9 +157,9 @@ def test_an_entry_that_another_process_sets_aside_while_it_is_read(
 
 
 def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
-    script = BUILDER.replace("time.sleep(0.5)", "time.sleep(60)")
+    script = BUILDER.replace("time.sleep(0.5)", f"time.sleep({AGES})")
     process = subprocess.Popen([sys.executable, "-c", script, str(store.root), str(tmp_path / "log")])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not (tmp_path / "log").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()
@@ -168,7 +169,7 @@ def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
     assert half.path.parent == store.root / "temp"
     clock = time.monotonic()
     store.make("model", KEY, "", write())
-    assert time.monotonic() - clock < 5
+    assert time.monotonic() - clock < PATIENCE
     assert store.verify() == [], "who holds the lock sweeps away what the dead one left"
 
 
