@@ -16,6 +16,38 @@ SIMULATIONS = Path(__file__).with_name("simulations.json")
 
 def validity(of: Pages) -> Page:
     """The page of what makes the figures trustworthy: controls, coverage and size under the null, checks."""
+    rows, coverage, size = controls(of)
+    checks = [
+        (protocol.newest.task.name, setting_title(protocol.setting), task_path(protocol.newest), protocol.newest)
+        for protocol in of.protocols
+    ]
+    columns = [report_tables.Column(name) for name in ("task", "setting", "checks that hold", "what does not")]
+    lines = [
+        report_tables.TableRow(
+            [
+                report_tables.Cell(name, path),
+                report_tables.Cell(setting),
+                report_tables.Cell(f"{sum(check.ok for check in result.checks)} of {len(result.checks)}"),
+                report_tables.Cell("; ".join(result.failures)),
+            ]
+        )
+        for name, setting, path, result in checks
+    ]
+    figure = report_figures.controls(rows)
+    shown = {
+        "figure": figure,
+        "coverage": coverage,
+        "size": size,
+        "simulations": simulations(),
+        "checks": Grid("Checks of every run", columns, [report_tables.Group(lines)], CHECKS),
+        "faults": of.found.faults,
+    }
+    figures = [figure] if figure else []
+    return Page("validity.html", "Validity", "validity.html", shown, figures, all_provenance(of))
+
+
+def controls(of: Pages) -> tuple[list[dict[str, Any]], tuple[int, int], tuple[int, int]]:
+    """Every attributor's score on every control; of negative ones, how many intervals hold chance, and p below 0.05."""
     rows: list[dict[str, Any]] = []
     covered = below = tested = told = 0
     for protocol in of.protocols:
@@ -37,33 +69,7 @@ def validity(of: Pages) -> Page:
                 if score.log10_p is not None:
                     tested += 1
                     below += 10**score.log10_p < 0.05
-    checks = [
-        (protocol.newest.task.name, setting_title(protocol.setting), task_path(protocol.newest), protocol.newest)
-        for protocol in of.protocols
-    ]
-    columns = [report_tables.Column(name) for name in ("task", "setting", "checks that hold", "what does not")]
-    lines = [
-        report_tables.TableRow(
-            [
-                report_tables.Cell(name, path),
-                report_tables.Cell(setting),
-                report_tables.Cell(f"{sum(check.ok for check in result.checks)} of {len(result.checks)}"),
-                report_tables.Cell("; ".join(result.failures)),
-            ]
-        )
-        for name, setting, path, result in checks
-    ]
-    figure = report_figures.controls(rows)
-    shown = {
-        "figure": figure,
-        "coverage": (covered, told),
-        "size": (below, tested),
-        "simulations": simulations(),
-        "checks": Grid("Checks of every run", columns, [report_tables.Group(lines)], CHECKS),
-        "faults": of.found.faults,
-    }
-    figures = [figure] if figure else []
-    return Page("validity.html", "Validity", "validity.html", shown, figures, all_provenance(of))
+    return rows, (covered, told), (below, tested)
 
 
 def simulations() -> list[Grid]:
