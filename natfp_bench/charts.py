@@ -7,6 +7,7 @@ imported when a chart is made, for it is slow to import.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,16 +107,24 @@ def dots(
 ) -> Chart:
     """Estimates as dots and intervals as bars: a line for each `y`, a colour and a shape for each of a series' names.
 
-    Rows have `value`, `low` and `high` (None without an interval). lines: what to compare with, by its name.
+    Rows have `value`, `low` and `high` (None without an interval). order: the lines; one that no row has is a heading
+    of those after it. lines: what to compare with, by its name.
     """
     import altair as alt
 
+    headings = [line for line in order if all(row[y] != line for row in rows)]
+    bold = {"test": f"indexof({json.dumps(headings)}, datum.value) >= 0", "value": "bold"}
     tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip(f"{series}:N")]
     tooltip += [alt.Tooltip(f"{name}:Q", format=format_) for name in ("value", "low", "high")]
     several = len(names) > 1
     shared = len({row[y] for row in rows}) < len(rows)
     base = alt.Chart(_data(rows)).encode(
-        y=alt.Y(f"{y}:N", sort=list(order), title=None, axis=alt.Axis(grid=False)),
+        y=alt.Y(
+            f"{y}:N",
+            scale=alt.Scale(domain=list(order)),
+            title=None,
+            axis=alt.Axis(grid=False, labelFontWeight={"condition": bold, "value": "normal"}),
+        ),
         color=_colour(series, names, legend=several),
         tooltip=tooltip,
     )
@@ -130,7 +139,7 @@ def dots(
         layers.insert(0, bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
     if lines:
         layers.insert(0, _rules(lines, "x"))
-    height = _height(len({row[y] for row in rows}), 18 * len(names) + 6 if shared else 22)
+    height = _height(len(order), 13 * len(names) + 5 if shared else 22)
     return alt.layer(*layers).properties(width=WIDTH, height=height)
 
 
@@ -220,7 +229,7 @@ def heat(
     return alt.layer(*layers).properties(width=WIDTH, height=_height(len(order), 40 if few else 14))
 
 
-def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> Chart:
+def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip: Sequence[str]) -> Chart:
     """Points at `x` and `y`, on one scale both ways, so that distances are what they seem."""
     import altair as alt
 
@@ -231,7 +240,7 @@ def plane(rows: Rows, *, series: str, names: Sequence[str], label: str) -> Chart
         x=alt.X("x:Q", title=None, scale=scale, axis=axis),
         y=alt.Y("y:Q", title=None, scale=scale, axis=axis),
         color=_colour(series, names, legend=True),
-        tooltip=[f"{label}:N", f"{series}:N"],
+        tooltip=[f"{name}:N" for name in tooltip],
     )
     dots_ = base.mark_point(filled=True, opacity=1, size=90).encode(shape=_shape(series, names, legend=True))
     layers = [dots_]
@@ -280,6 +289,21 @@ def bars(
 def _height(lines: int, each: int) -> int:
     """Pixels for so many lines: a number, for Vega-Lite warns of steps where a chart is as wide as its place."""
     return max(40, min(lines * each, max(TALL, lines * 7)))
+
+
+def room(spec: Mapping[str, Any]) -> int:
+    """Pixels in height that a drawn chart takes with its axis, legends and menu: what a page keeps free for it."""
+    encodings = [layer["encoding"] for layer in spec.get("layer", [spec])]
+    legends: dict[str, int] = {}
+    for encoding in encodings:
+        for channel in ("color", "strokeDash"):  # shapes share the legend of the colours
+            shown = encoding.get(channel, {})
+            if shown.get("type") == "nominal" and shown.get("legend", {}) is not None:
+                rows = -(-len(shown["scale"]["domain"]) // (shown.get("legend", {}).get("columns") or WIDTH))
+                legends[channel] = 18 + 15 * rows
+            elif shown.get("type") == "quantitative":
+                legends[channel] = 96  # a ramp, and slanted names of the columns below
+    return int(spec["height"]) + 68 + sum(legends.values()) + (36 if "params" in spec else 0)
 
 
 def _data(rows: Rows) -> alt.InlineData:

@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from . import __version__, report_tables
+from . import __version__, charts, report_tables
 from .boards import read_protocols
 from .cells import printable
 from .charts import Figure
@@ -153,7 +153,7 @@ def _environment(written: str) -> Environment:
         "share": lambda value: f"{value:.0%}",
         "stem": stem,
         "data": data_path,
-        "height": lambda figure: _height(figure.spec),
+        "room": lambda figure: charts.room(figure.spec),
     }
     made.globals |= {"scale": report_tables.BAR, "most": MOST_ROWS, "written": written, "version": __version__}
     return made
@@ -164,11 +164,6 @@ def _shown(value: Any) -> Any:
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     return "".join(c if c in "\t\u200c\u200d" or unicodedata.category(c) == "Zs" else printable(c) for c in value)
-
-
-def _height(spec: Mapping[str, Any]) -> int:
-    """About how high a chart will be, so that a page does not jump when it is drawn."""
-    return int(spec["height"]) + 80
 
 
 def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:

@@ -103,7 +103,11 @@ def factors(rows: Sequence[FactorRow], name: str, title: str) -> Figure | None:
                 found.append({"task": row.task, "part": row.section, "who": label, **estimate(of)})
     if not found:
         return None
-    order = list(dict.fromkeys(row["task"] for row in found))
+    sections: dict[str, list[str]] = {}
+    for line in found:
+        sections.setdefault(line["part"], []).append(line["task"])
+    # Figures of different sections do not compare: each has its heading.
+    order = list(dict.fromkeys(name for part, tasks in sections.items() for name in (f"{part}:", *tasks)))
     shown = [label for label in series if any(row["who"] == label for row in found)]
     chart = charts.dots(
         found, y="task", order=order, series="who", names=shown, x_title="identifiability", lines={"chance": 0.0}

@@ -97,7 +97,8 @@ def provenance(result: Result) -> Facts:
     }
     stages = ", ".join(f"{stage} {spent:,.1f} s" for stage, spent in run.work.items())
     return [
-        ("run", f"{run.id} of {result.task.name} (version {result.task.version}), {run.started}"),
+        ("run", f"{result.task.name} (version {result.task.version}), run {run.id}"),
+        ("started", run.started),
         ("command", shlex.join(run.command) or "called from Python"),
         ("natfp_bench", package),
         ("packages", ", ".join(versions)),

@@ -175,8 +175,11 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     places = layout(found)
     if places is None:
         return
+    # A legend tells the levels, so that runs need no more than their numbers: clusters have no room for names.
+    replicates = {variant.name: f"r{variant.replicate}" for variant in result.variants}
+    short = replicates if len(set(replicates.values())) > 1 else levels
     spots = [
-        {"variant": name, "level": levels.get(name, name), "x": x, "y": y}
+        {"variant": name, "level": levels.get(name, name), "x": x, "y": y, "label": short.get(name, name)}
         for name, (x, y) in zip(found.variants, places.tolist(), strict=True)
     ]
     yield charts.figure(
@@ -186,7 +189,7 @@ def mean_kl(result: Result) -> Iterator[Figure]:
         "Where a level is a cluster, the factor moves models more than the seeds of a replicate do.",
         {"variant": "variant", "level": "level", "x": "x", "y": "y"},
         spots,
-        charts.plane(spots, series="level", names=result.factor.levels, label="variant"),
+        charts.plane(spots, series="level", names=result.factor.levels, label="label", tooltip=["variant", "level"]),
     )
 
 

@@ -47,7 +47,7 @@ def validity(of: Pages) -> Page:
 
 
 def controls(of: Pages) -> tuple[list[dict[str, Any]], tuple[int, int], tuple[int, int]]:
-    """Every attributor's score on every control; of negative ones, how many intervals hold chance, and p below 0.05."""
+    """Scores of all but floors on controls; of negative ones, how many intervals hold chance and p are below 0.05."""
     rows: list[dict[str, Any]] = []
     covered = below = tested = told = 0
     for protocol in of.protocols:
@@ -56,13 +56,13 @@ def controls(of: Pages) -> tuple[list[dict[str, Any]], tuple[int, int], tuple[in
             continue
         for name, score in protocol.main.items():
             found = score.metrics.get("accuracy")
-            if found is None:
+            # A floor answers chance whatever it is asked: it would only make all of this look better, or worse.
+            if found is None or score.attributor.floor:
                 continue
             part = {"negative": "must be at chance", "positive": "must be above it"}[control]
             place = {"task": protocol.newest.task.name, "setting": setting_title(protocol.setting), "attributor": name}
             rows.append({**place, "part": part, **report_study_figures.estimate(score.metrics["identifiability"])})
-            # A floor answers chance whatever it is asked: it would only make the counts look better.
-            if control == "negative" and not score.attributor.floor:
+            if control == "negative":
                 if found.low is not None and found.high is not None:
                     told += 1
                     covered += found.low <= score.chance <= found.high

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from report_sites import HOSTILE, hostile, make, ordinary
 
-from natfp_bench import charts, report, report_home_page, report_pages, report_study_figures, report_texts, results
+from natfp_bench import (
+    charts,
+    report,
+    report_figures,
+    report_home_page,
+    report_pages,
+    report_study_figures,
+    report_texts,
+    report_validity_page,
+    results,
+)
 from natfp_bench.boards import Protocol, Setting
 from natfp_bench.ceiling import Divergence
 from natfp_bench.errors import UserError
@@ -141,6 +152,37 @@ def test_figures_say_what_the_result_says(site: Any, rate_run: Any) -> None:
     names = result.mean_kl.variants[:2]
     cell = next(row for row in figures["kl"].rows if (row["source"], row["other"]) == names)
     assert cell["value"] == divergence.value
+
+
+def test_sections_of_a_figure_have_headings(site: Any) -> None:
+    """Figures on held-out runs and on seen ones do not compare."""
+    folder, _ = site
+    standings = report.read(find([folder / "results"]), folder).found.standings
+    rows = sorted((row for one in standings for row in one.factors), key=lambda row: row.section)
+    figure = report_figures.factors(rows, "factors", "Factors")
+    assert figure is not None
+    scales = [layer["encoding"].get("y", {}).get("scale") for layer in figure.spec["layer"]]
+    assert {"domain": ["held-out runs:", "rate", "seen runs only:", "seed_id"]} in scales
+
+
+def test_controls_are_counted_without_floors(seed_run: Any) -> None:
+    result, path = seed_run
+    negative = result.model_copy(update={"task": result.task.model_copy(update={"control": "negative"})})
+    floors = {score.attributor.name for score in result.scores if score.attributor.floor}
+    protocol = Protocol([(path, negative)])
+    rows, coverage, size = report_validity_page.controls(report_pages.Pages([protocol], cast("Any", None), path))
+    assert floors
+    assert {row["attributor"] for row in rows} == set(protocol.main) - floors
+    assert {row["part"] for row in rows} == {"must be at chance"}
+    found = [protocol.main[row["attributor"]] for row in rows]
+    above = sum(score.log10_p < math.log10(0.05) for score in found)
+    inside = sum(score.metrics["accuracy"].low <= score.chance <= score.metrics["accuracy"].high for score in found)
+    assert (coverage, size) == ((inside, len(rows)), (above, len(rows)))
+    assert report_validity_page.controls(report_pages.Pages([Protocol([(path, result)])], cast("Any", None), path)) == (
+        [],
+        (0, 0),
+        (0, 0),
+    )
 
 
 def test_data_is_saved_in_full(site: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from report_sites import HOSTILE, hostile, ordinary
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -64,6 +65,7 @@ class Watched:
     def __init__(self, browser: Any, **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda said: said.type in ("error", "warning") and self.errors.append(said.text))
@@ -109,6 +111,8 @@ def test_every_page_opens_without_an_error_or_a_request(site: Path, tab: Watched
         for place in range(count):
             figure = page.locator("figure.figure").nth(place)
             assert figure.locator(MARKS).count() > 0, (path, figure.get_attribute("data-name"))
+            kept, taken = figure.locator(".chart").evaluate("it => [parseFloat(it.style.minHeight), it.offsetHeight]")
+            assert taken <= kept + 10, "what lies below does not move when a chart is drawn"
             assert figure.locator(".chart").get_attribute("aria-label") or figure.locator("svg[aria-label]").count()
     assert drawn > 30
     assert tab.errors == []
@@ -118,6 +122,7 @@ def test_every_page_opens_without_an_error_or_a_request(site: Path, tab: Watched
 def test_tables_sort_within_their_parts(site: Path, tab: Watched) -> None:
     page = tab.open(site / "index.html")
     page.goto((site / page.locator("tbody th a", has_text="rate").first.get_attribute("href")).as_uri())
+    tab.draw()
     table = page.locator("table.sortable", has=page.locator("th", has_text="attributor")).first
     header = table.locator("thead th", has_text="attributor")
 
