@@ -186,6 +186,14 @@ def more(ground: Ground) -> Part:
     )
     what, against = f"{sizes.stacked} models stacked on a GPU, tokens/s", f"{rate(single)} (in turn)"
     rows.append(Row(what, rate(stacked), against, stacked / single))
+    drawn = {"processes": 1, "blocks": sizes.blocks, "device": "cuda"}
+    fused, plain = alternate(
+        lambda: ground.work("sample_ours", fused=True, **drawn)["rate"],
+        lambda: ground.work("sample_ours", **drawn)["rate"],
+        sizes.repeats,
+    )
+    what = "sampling on a GPU, `numerics.compile=true`, tokens/s"
+    rows.append(Row(what, rate(fused), f"{rate(plain)} (plain)", fused / plain))
     together, alone = (3600 * one / ground.work("model_facts")["budget"] for one in (stacked, single))
     name = torch.cuda.get_device_name()
     notes.append(f"On the GPU ({name}) that makes {together:,.0f} models an hour; in turn, {alone:,.0f}.")

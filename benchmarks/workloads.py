@@ -131,13 +131,13 @@ def train_ours(folder: Path, *, processes: int, **how: Any) -> dict[str, float]:
     return crew(processes, partial(_train, folder=folder, **how))
 
 
-def _model(folder: Path, index: int) -> Any:
+def _model(folder: Path, index: int, device: str = "cpu") -> Any:
     import torch
 
     from natfp_bench import model
     from natfp_bench.settings import ServeSpec
 
-    return model.load(folder / f"model-{index % 4}", ServeSpec(), torch.device("cpu"))
+    return model.load(folder / f"model-{index % 4}", ServeSpec(), torch.device(device))
 
 
 def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
@@ -159,23 +159,27 @@ def _one_thread() -> None:
     model.set_numerics(_settings(0).numerics, torch.device("cpu"))
 
 
-def _sample(index: int, folder: Path, *, blocks: int) -> Span:
+def _sample(index: int, folder: Path, *, blocks: int, fused: bool, device: str) -> Span:
     from natfp_bench import sample
 
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     _one_thread()
     spec, tokenizer, end, prompts = _begun(folder)
-    trained, drawn = _model(folder, index), 0
-    sample.sample_rows(trained, spec, range(spec.block), prompts, tokenizer, end, 0, "warm")
+    trained, drawn = _model(folder, index, device), 0
+    sample.sample_rows(trained, spec, range(spec.block), prompts, tokenizer, end, 0, "warm", fused=fused)
     start = meet()
     for block in range(blocks):
         rows = range(block * spec.block, (block + 1) * spec.block)
-        drawn += int(sample.sample_rows(trained, spec, rows, prompts, tokenizer, end, 0, index).lengths.sum())
+        texts = sample.sample_rows(trained, spec, rows, prompts, tokenizer, end, 0, index, fused=fused)
+        drawn += int(texts.lengths.sum())
     return Span(drawn, start, time.monotonic())
 
 
-def sample_ours(folder: Path, *, processes: int, blocks: int) -> dict[str, float]:
+def sample_ours(
+    folder: Path, *, processes: int, blocks: int, fused: bool = False, device: str = "cpu"
+) -> dict[str, float]:
     """Sample blocks of the preset's size in each process, one thread each."""
-    return crew(processes, partial(_sample, folder=folder, blocks=blocks))
+    return crew(processes, partial(_sample, folder=folder, blocks=blocks, fused=fused, device=device))
 
 
 def _texts(folder: Path) -> Any:

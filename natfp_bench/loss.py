@@ -9,16 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import UserError
+from .fused import compiled
 
 Loss = Callable[[Callable[..., Any], Tensor], Tensor]
 """Loss of a model, called as transformers' are, on tokens (rows, positions)."""
 
 IGNORED = -100
 """Target of positions that predict nothing."""
-
-MANY_SHAPES = 2**16
-"""Shapes that one process may compile for: more than it will ever see."""
 
 
 def next_token_loss(model: Callable[..., Any], tokens: Tensor) -> Tensor:
@@ -64,32 +61,6 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor, None]:
         (derivative,) = ctx.saved_tensors
         return derivative * gradient, None
-
-
-def compiled(losses: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Make the same with fused kernels, by torch's compiler: some seconds once a shape, then faster steps.
-
-    The first call raises UserError where the machine cannot compile.
-    """
-    from torch._dynamo import config
-
-    # Beyond a few shapes torch would go on without kernels, so that a model's numbers hung on those before it.
-    config.recompile_limit = config.accumulated_recompile_limit = MANY_SHAPES
-    made = torch.compile(losses, dynamic=False, fullgraph=True)
-
-    def call(*arguments: Any) -> Tensor:
-        from torch._dynamo.exc import BackendCompilerFailed
-
-        try:
-            return made(*arguments)
-        except BackendCompilerFailed as error:
-            why = str(error).splitlines()[0]
-            raise UserError(
-                f"numerics.compile: torch's compiler fails ({why})\n"
-                "  install a C++ compiler (g++), or --set numerics.compile=false"
-            ) from None
-
-    return call
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Ancestral sampling from a causal language model, and the likelihood of texts under the same sampler.
+"""Texts of a causal language model, drawn in blocks, and the likelihood of texts under the same sampler.
 
 Rows are sampled in blocks of a fixed number, padded where fewer are wanted, and each row has its own uniform numbers:
 workers, restarts and limits never change a text.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,12 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
 
 from . import streams
 from .errors import UserError
+from .sampler import generate, sampler_log_probabilities
 from .settings import SamplingSpec
 from .tokens import Progress, first_bytes, no_progress
-
-PART = 32
-"""Tokens that are drawn from together."""
 
 BOUNDARY = 1e-5
 """A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
@@ -136,62 +132,6 @@ def prompt_of(row: int, prompts: int) -> int:
     return row if prompts == 1 else row % prompts
 
 
-def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: float = 0.0) -> Tensor:
-    """Log-probabilities of the actual sampler: temperature, then top-k, then top-p, renormalised.
-
-    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties with the last token kept are kept.
-    Tokens within `boundary` of being kept (in logits over temperature, or in probability mass for top-p) are scored
-    as if they were, and the others as if they were not.
-    """
-    scaled = logits.float()
-    if spec.temperature != 1:
-        scaled = scaled / spec.temperature
-    if not 0 < spec.top_k < scaled.shape[-1] and spec.top_p == 1:
-        return scaled.log_softmax(-1)
-    least = _least_kept(scaled, spec, 0.0)
-    total = scaled.masked_fill(scaled < least, -torch.inf).logsumexp(-1, keepdim=True)
-    if boundary:
-        least = _least_kept(scaled, spec, boundary) - boundary
-    return (scaled - total).masked_fill(scaled < least, -torch.inf)
-
-
-def _least_kept(scaled: Tensor, spec: SamplingSpec, boundary: float) -> Tensor:
-    """Least logit that truncation keeps, with so much probability mass to spare: (..., 1)."""
-    least = scaled.amin(-1, keepdim=True)
-    if 0 < spec.top_k < scaled.shape[-1]:
-        least = scaled.topk(spec.top_k).values[..., -1:]
-    if spec.top_p < 1:
-        ordered = scaled.masked_fill(scaled < least, -torch.inf).sort(dim=-1, descending=True).values
-        mass = ordered.softmax(-1)
-        kept = mass.cumsum(-1) - mass < spec.top_p + boundary
-        least = torch.maximum(least, ordered.masked_fill(~kept, torch.inf).amin(-1, keepdim=True))
-    return least
-
-
-def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
-    """Draw one token a row by inverting the cumulative distribution.
-
-    log_probabilities: (rows, vocabulary); uniforms: (rows,) float64 in [0, 1). Returns (rows,) int64.
-    """
-    mass = log_probabilities.exp()
-    # First a part of the vocabulary, then a token of it: to add up all of it in double precision would cost more than
-    # the model's own products.
-    parts = torch.nn.functional.pad(mass, (0, -mass.shape[-1] % PART)).reshape(len(mass), -1, PART)
-    part, left = _invert(parts.sum(-1), uniforms)
-    token, _ = _invert(parts[torch.arange(len(parts), device=parts.device), part], left)
-    return part * PART + token
-
-
-def _invert(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Find whose cumulative mass, (rows, n), first exceeds a share of all; also which share of its own lies below."""
-    cumulative = mass.double().cumsum(-1)
-    # It has mass of its own, so that nothing impossible is drawn; u < 1 in 53 bits stays below 1 after rounding, too.
-    target = uniforms[:, None] * cumulative[:, -1:]
-    found = torch.searchsorted(cumulative, target, right=True)
-    left = 1 - (cumulative.gather(-1, found) - target) / mass.gather(-1, found).double()
-    return found.squeeze(-1), left.clamp(0, 1 - 2**-53).squeeze(-1)
-
-
 def sample_rows(
     model: torch.nn.Module,
     spec: SamplingSpec,
@@ -200,11 +140,12 @@ def sample_rows(
     tokenizer: Tokenizer,
     end: int,
     *stream: streams.Name,
+    fused: bool = False,
 ) -> SampleSet:
     """Sample one block of rows.
 
     rows: at most `spec.block` row numbers. prompts: token ids of all prompts, begin token first (`encode_prompts`).
-    stream: name of the random stream, of which each row has its own part.
+    stream: name of the random stream, of which each row has its own part. fused: see `sampler.generate`.
     """
     device = next(model.parameters()).device
     padded = [*rows, *[rows[0]] * (spec.block - len(rows))]
@@ -216,60 +157,8 @@ def sample_rows(
     if any(len(prompt) < width for prompt in prompts):
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in started], device=device)
 
-    ids, logs = _generate(model, spec, tokens, mask, uniforms, end)
+    ids, logs = generate(model, spec, tokens, mask, uniforms, end, fused=fused)
     return _collect(rows, [prompt_of(row, len(prompts)) for row in rows], ids, logs, tokenizer, end)
-
-
-class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
-    """Keys and values of one layer, in memory that is taken once: what grows by copying costs most of the sampling."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size, self.filled = size, 0
-        self.is_initialized = False
-
-    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Put new positions (rows, heads, positions, width) behind those that are there; returns all of them."""
-        if not self.is_initialized:
-            self.rooms = [part.new_empty(*part.shape[:2], self.size, part.shape[3]) for part in (keys, values)]
-            self.is_initialized = True
-        start, self.filled = self.filled, self.filled + keys.shape[2]
-        for room, part in zip(self.rooms, (keys, values), strict=True):
-            room[:, :, start : self.filled] = part
-        self.keys, self.values = (room[:, :, : self.filled] for room in self.rooms)
-        return self.keys, self.values
-
-    def get_seq_length(self) -> int:
-        """Positions that are there."""
-        return self.filled
-
-
-@torch.inference_mode()
-def _generate(
-    model: torch.nn.Module, spec: SamplingSpec, tokens: Tensor, mask: Tensor | None, uniforms: Tensor, end: int
-) -> tuple[Tensor, Tensor]:
-    """Draw token after token with a key-value cache; returns ids and log-probabilities, both (rows, max_tokens)."""
-    cache = Cache(layer_class_to_replicate=partial(_Layer, tokens.shape[1] + spec.max_tokens - 1))
-    positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
-    drawn: list[Tensor] = []
-    logs: list[Tensor] = []
-    alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
-    for i in range(spec.max_tokens):
-        output = model(
-            input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        log_probabilities = sampler_log_probabilities(output.logits[:, -1], spec)
-        token = draw(log_probabilities, uniforms[:, i])
-        drawn.append(token)
-        logs.append(log_probabilities.gather(-1, token[:, None]).squeeze(-1))
-        alive &= token != end
-        if not alive.any():
-            break
-        tokens = token[:, None]
-        if mask is not None and positions is not None:
-            mask = torch.cat([mask, torch.ones_like(tokens)], dim=-1)
-            positions = positions[:, -1:] + 1
-    return torch.stack(drawn, dim=1), torch.stack(logs, dim=1)
 
 
 def _collect(

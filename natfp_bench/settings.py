@@ -160,7 +160,7 @@ class NumericsSpec(Record):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="of the products of matrices in training")
     threads: Count = Field(1, description="CPU threads of one job")
     micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
-    compile: bool = Field(False, description="train with fused kernels (torch.compile): pays where a run takes minutes")
+    compile: bool = Field(False, description="train (on a GPU: and sample) with fused kernels: pays in long runs")
     stack: Natural = Field(0, description="models of one shape that train as one, for a GPU; 0: each alone")
 
 

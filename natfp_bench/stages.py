@@ -144,10 +144,14 @@ def _trained(
         )
         for job, folder in zip(jobs, folders, strict=True)
     ]
-    if jobs[0].settings.numerics.compile:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(store.compiled)
+    _keep_kernels(store)
     metas = train.train(orders, models.pick_device(jobs[0].device), progress=context.progress, warn=context.warn)
     return [meta.model_dump() for meta in metas]
+
+
+def _keep_kernels(store: Store) -> None:
+    """Have what torch's compiler makes kept in the store, for other processes and later runs."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(store.compiled)
 
 
 def _load(job: MakeSample | MakeScore, store: Store) -> tuple[Any, Reader, list[list[int]]]:
@@ -162,6 +166,16 @@ def _load(job: MakeSample | MakeScore, store: Store) -> tuple[Any, Reader, list[
     if source.kind == "train":
         return models.load(entry.folder, job.settings.serve, device), reader, prompts
     return checkpoint.load(source, job.settings.serve, device), reader, prompts
+
+
+def _fused(job: MakeSample) -> bool:
+    """Whether to sample with fused kernels.
+
+    Small models leave a GPU waiting for each of their kernels; a CPU is as fast without. Of foreign checkpoints nobody
+    knows whether they compile.
+    """
+    fused = job.settings.numerics.compile and job.settings.source.kind == "train"
+    return fused and models.pick_device(job.device).type == "cuda"
 
 
 def _given(job: MakeSample, store: Store, folder: Path) -> dict[str, Any]:
@@ -204,15 +218,17 @@ def _sample(job: MakeSample, store: Store, folder: Path, context: Context) -> di
         rows = all_rows[split.test_rows(asked, job.split)].tolist()
     else:
         rows = list(range(job.index * spec.block, (job.index + 1) * spec.block))
-    stream = stream_name(job.model, job.settings, job.seed)
+    stream, fused = stream_name(job.model, job.settings, job.seed), _fused(job)
+    _keep_kernels(store)
     parts = []
     for start in range(0, len(rows), spec.block):
         block = rows[start : start + spec.block]
-        parts.append(sample.sample_rows(model, spec, block, prompts, reader.tokenizer, reader.end, *stream))
+        drawn = sample.sample_rows(model, spec, block, prompts, reader.tokenizer, reader.end, *stream, fused=fused)
+        parts.append(drawn)
         context.progress(start + len(block), len(rows), "texts")
-    drawn = SampleSet.join(parts)
-    drawn.write(folder / "samples.parquet")
-    return {"texts": len(drawn.texts), "tokens": int(drawn.lengths.sum())}
+    samples = SampleSet.join(parts)
+    samples.write(folder / "samples.parquet")
+    return {"texts": len(samples.texts), "tokens": int(samples.lengths.sum())}
 
 
 def _score(job: MakeScore, store: Store, folder: Path, context: Context) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from . import model as models
 from . import optimizers, streams
+from .fused import compiled
 from .heldout import write_heldout
-from .loss import compiled, compiled_loss, gradients, next_token_loss
+from .loss import compiled_loss, gradients, next_token_loss
 from .records import Record
 from .settings import ServeSpec, Settings
 from .stacked import Stack

@@ -18,8 +18,8 @@ PACKAGE = Path(natfp_bench.__file__).parent
 
 ORDER = """
     errors records allocator streams resources environment yaml_source chronicle settings spec source plan split
-    text_files texts texts_plan corpus tokens model optimizers loss stacked heldout training_state train
-    checkpoint sample backend parity words transforms byte_ngrams registry needs engine worker local_engine
+    text_files texts texts_plan corpus tokens model optimizers fused loss stacked heldout training_state train
+    checkpoint sampler sample backend parity words transforms byte_ngrams registry needs engine worker local_engine
     ray_engine attribute text_classifier neural_text metrics planted checks ceiling discrimination identification
     replication fingerprint study results store keys conformance jobs stages resolve evidence fixed_texts scoring
     analysis steps pipeline given_texts result_texts identify_jobs identify overview boards submission regress_reference

@@ -13,7 +13,8 @@ from torch._inductor import config as inductor
 from natfp_bench import model as models
 from natfp_bench import train
 from natfp_bench.errors import UserError
-from natfp_bench.loss import _CrossEntropy, compiled, next_token_loss
+from natfp_bench.fused import compiled
+from natfp_bench.loss import _CrossEntropy, next_token_loss
 from natfp_bench.settings import Settings
 from natfp_bench.train import Order
 

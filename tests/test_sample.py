@@ -19,7 +19,8 @@ from transformers.generation.logits_process import TemperatureLogitsWarper, TopK
 from natfp_bench import model as models
 from natfp_bench import sample, tokens
 from natfp_bench.errors import UserError
-from natfp_bench.sample import SampleSet, draw, sampler_log_probabilities
+from natfp_bench.sample import SampleSet
+from natfp_bench.sampler import draw, sampler_log_probabilities
 from natfp_bench.settings import ModelSpec, SamplingSpec
 
 ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
@@ -44,10 +45,10 @@ def trained(tiny_model: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(tiny_model).eval()
 
 
-def untrained(architecture: str, end: int) -> Any:
+def untrained(architecture: str, end: int, seed: int = 0) -> Any:
     """A model of nearly uniform predictions: it writes invalid UTF-8 and hardly ever ends."""
     small = ModelSpec(architecture=architecture, width=32, layers=2, heads=2, feed_forward=64, context=32)
-    return models.build(small, 300, end, "test", architecture).eval()
+    return models.build(small, 300, end, "test", architecture, seed).eval()
 
 
 def constant(logits: torch.Tensor, end: int) -> Any:
