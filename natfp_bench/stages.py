@@ -6,6 +6,7 @@ Each job makes one entry. It is told what it needs by key, reads that from the s
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.numpy
 import transformers
+from tqdm import tqdm
 
 from . import allocator, backend, checkpoint, parity, registry, sample, split, study, texts, tokens, train
 from . import model as models
@@ -43,6 +45,8 @@ from .tokens import Reader
 allocator.keep()
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 transformers.utils.logging.disable_progress_bar()
+# A lock between processes outlives a worker that is ended, with a warning; here nobody else draws bars.
+tqdm.set_lock(threading.RLock())
 
 SCORE_ROWS = {"cpu": 32, "cuda": 256}
 """Texts that go through a model at once when they are scored: part of a score's numbers, so never a setting.

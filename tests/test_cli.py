@@ -196,6 +196,17 @@ def test_a_run_from_the_shell(tmp_path, prose, natfp):
 
 
 @pytest.mark.slow
+def test_a_compiled_run_ends_in_silence(tmp_path, prose):
+    """What the compiler leaves behind in workers is nobody's business: Python would warn of it at the very end."""
+    command = _command(tmp_path, prose, "--set", "numerics.compile=true", "--workers", "2")
+    ran = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "leaked" not in ran.stderr
+    assert "Warning" not in ran.stderr
+    assert list((tmp_path / "store" / "compiled").iterdir())
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_all_and_the_next_run_goes_on(tmp_path, prose):
     command = _command(tmp_path, prose, "--set", "budget.tokens=600000")
     process = subprocess.Popen(command, cwd=tmp_path, env=_environment(), stderr=subprocess.PIPE, text=True)
