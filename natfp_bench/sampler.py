@@ -117,7 +117,8 @@ def generate(
     width = tokens.shape[1]
     size = width + spec.max_tokens - 1
     whole = None if mask is None else torch.nn.functional.pad(mask, (0, spec.max_tokens - 1), value=1)
-    positions = torch.arange(width, device=tokens.device)[None] if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
+    # Without padding each model knows best where its positions begin.
+    positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
     if fused:
         cache = StaticCache(config=model.config, max_cache_len=size)
     else:
@@ -135,11 +136,13 @@ def generate(
         alive &= token != end
         if not alive.any():
             break
-        tokens, positions = token[:, None], positions[:, -1:] + 1
+        tokens, positions = token[:, None], None if positions is None else positions[:, -1:] + 1
     return torch.stack(drawn, dim=1), torch.stack(logs, dim=1)
 
 
-def _step(model: Callable[..., Any], tokens: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache) -> Tensor:
+def _step(
+    model: Callable[..., Any], tokens: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Cache
+) -> Tensor:
     """Logits of the next token, (rows, vocabulary), from tokens (rows, n); the cache takes their keys and values."""
     output = model(input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
     logits: Tensor = output.logits[:, -1]
