@@ -301,11 +301,21 @@ def _accuracy(proba: Floats, truth: metrics.Ints) -> float:
 
 
 def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
-    """Bits of each position for the level; none where variants read texts as other tokens, or tokens are not known."""
+    """Bits of each position for the level, against models of the same replicate, that differ in nothing but the level.
+
+    None where variants read texts as other tokens, or tokens are not known.
+    """
     if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
-    return tuple(fingerprint.ratio_by_position(evidence.token_scores, texts.source, texts.lengths, class_of))
+    found = fingerprint.ratio_by_position(
+        evidence.token_scores, texts.source, texts.lengths, class_of, _replicates(evidence)
+    )
+    return tuple(found)
+
+
+def _replicates(evidence: Evidence) -> metrics.Ints:
+    return np.array([of.variant.replicate for of in evidence.kept], dtype=np.int64)
 
 
 def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
@@ -321,7 +331,10 @@ def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
     )
     pieces[end] = ""
     types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
-    return tuple(fingerprint.ratio_by_type(evidence.token_scores, texts.source, texts.lengths, types, class_of))
+    found = fingerprint.ratio_by_type(
+        evidence.token_scores, texts.source, texts.lengths, types, class_of, _replicates(evidence)
+    )
+    return tuple(found)
 
 
 def _self_check(target: Target, found: ceiling.SelfCheck) -> Check:
@@ -362,7 +375,7 @@ def _same_data(evidence: Evidence) -> list[Check]:
         "finetune.share",
     )
     free = any(path.startswith(other) for path in fields)
-    detail = f"{len(distinct)} distinct digests of the training multiset"
+    detail = f"{len(distinct)} distinct digests of the training multiset" + (", which the factor is about" * free)
     return [Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)]
 
 

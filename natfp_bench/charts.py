@@ -214,7 +214,7 @@ def heat(
     if pick:
         base = _picked(base, pick, picked)
     found = [row["value"] for row in rows if row["value"] is not None]
-    top = max([*found, 1e-9])
+    top = max([*found, 0.0]) or 1.0
     few = len(order) <= FEW_CELLS
     base = base.encode(
         x=alt.X(f"{x}:N", sort=list(order), title=x_title, axis=alt.Axis(labelAngle=-40, grid=False)),
@@ -226,14 +226,15 @@ def heat(
     if few:
         ink = alt.condition(f"datum.value > {0.6 * top}", alt.value("white"), alt.value("#222222"))
         layers.append(base.mark_text(fontSize=12).encode(text="label:N", color=ink))
-    return alt.layer(*layers).properties(width=WIDTH, height=_height(len(order), 40 if few else 14))
+    height = _height(len(order), 40 if few else 14)
+    return alt.layer(*layers).properties(width=WIDTH, height=height, usermeta={"columns": len(order)})
 
 
 def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip: Sequence[str]) -> Chart:
     """Points at `x` and `y`, on one scale both ways, so that distances are what they seem."""
     import altair as alt
 
-    reach = 1.15 * max([*(abs(row[axis]) for row in rows for axis in ("x", "y")), 1e-9])
+    reach = 1.15 * (max(abs(row[axis]) for row in rows for axis in ("x", "y")) or 1.0)
     scale = alt.Scale(domain=[-reach, reach], nice=False)
     axis = alt.Axis(tickCount=5, format=".2~g")
     base = alt.Chart(_data(rows)).encode(
@@ -272,7 +273,10 @@ def bars(
         base = _picked(base, pick, picked)
     # Sorted by value where a menu changes what is shown, else as they come.
     sort: Any = alt.SortField("value", order="descending") if pick else list(order)
-    base = base.encode(y=alt.Y(f"{y}:N", sort=sort, title=None, axis=alt.Axis(grid=False)))
+    # What a menu shows later may have longer names than what is there at first.
+    extent = 7 * max(len(str(row[y])) for row in rows) if pick else 0
+    axis = alt.Axis(grid=False, minExtent=min(extent, 220))
+    base = base.encode(y=alt.Y(f"{y}:N", sort=sort, title=None, axis=axis))
     x = alt.X("value:Q", title=x_title, axis=alt.Axis(tickCount=6))
     scale = alt.Scale(domain=list(names), range=[COLOURS[0], "#a8a8a8"])
     shade: Any = alt.Color(f"{sure}:N", scale=scale, title=None) if sure else alt.value(COLOURS[0])

@@ -204,16 +204,21 @@ def jensen_shannon(
 
 
 def ratio_by_position(
-    token_log_likelihood: Sequence[NDArray[Any]], source: Ints, lengths: Ints, class_of: Ints | None = None
+    token_log_likelihood: Sequence[NDArray[Any]],
+    source: Ints,
+    lengths: Ints,
+    class_of: Ints | None = None,
+    group_of: Ints | None = None,
 ) -> list[PositionRatio]:
     """Bits per token for the source against its rivals, position by position up to the longest text.
 
     The mean over texts of the mean over rivals of log2 p_source(token) - log2 p_rival(token): an estimate of the KL
     divergence at that position, averaged over rivals; the standard error is over texts. Rivals are the variants
-    of other classes, all others without `class_of`. A rival that could not write the token is left out and counted.
-    Raises ValueError where a text has no rival or is impossible for its own source, and on NaN and +inf.
+    of other classes, all others without `class_of`, and of the same group where there are groups: texts that have
+    none there are left out. A rival that could not write the token is left out and counted.
+    Raises ValueError where no class but a text's own is there or it is impossible for its own source, and on NaN, +inf.
     """
-    bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of)
+    bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of, group_of)
     found = []
     for i in range(int(np.max(lengths, initial=0))):
         known = bits[~np.isnan(bits[:, i]), i]
@@ -236,6 +241,7 @@ def ratio_by_type(
     lengths: Ints,
     types: Sequence[Sequence[str]],
     class_of: Ints | None = None,
+    group_of: Ints | None = None,
 ) -> list[TypeRatio]:
     """Bits per token for the source against its rivals, by type of token, in the order of WORD_TYPES.
 
@@ -243,7 +249,7 @@ def ratio_by_type(
     standard error of a ratio over texts (Cochran 1977, chapter 6); shares of bits sum to one, and noise may make some
     negative. Raises ValueError as `ratio_by_position` does, on no tokens, and on types that do not fit the lengths.
     """
-    bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of)
+    bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of, group_of)
     if [len(row) for row in types] != np.asarray(lengths).tolist():
         raise ValueError("every token needs a type: the types of some text do not fit its length")
     if not (n_tokens := sum(map(len, types))):
@@ -396,14 +402,20 @@ def _within(width: int, lengths: Ints) -> NDArray[np.bool_]:
 
 
 def _token_bits(
-    token_log_likelihood: Sequence[NDArray[Any]], source: Ints, lengths: Ints, class_of: Ints | None
+    token_log_likelihood: Sequence[NDArray[Any]],
+    source: Ints,
+    lengths: Ints,
+    class_of: Ints | None,
+    group_of: Ints | None,
 ) -> tuple[Floats, Ints]:
     """Mean over rivals of each token's log-likelihood ratio, in bits, and the number of rivals that cannot write it.
 
     Both (n, L); the ratio is NaN beyond a text's end and where no rival can write the token.
     """
     source = np.asarray(source)
-    variant_class = np.arange(len(token_log_likelihood)) if class_of is None else np.asarray(class_of)
+    variants = len(token_log_likelihood)
+    variant_class = np.arange(variants) if class_of is None else np.asarray(class_of)
+    group = np.zeros(variants, dtype=np.int64) if group_of is None else np.asarray(group_of)
     shape = np.shape(token_log_likelihood[0])
     within = _within(shape[1], lengths)
     total, possible, rivals = np.zeros(shape), np.zeros(shape, dtype=np.int64), np.zeros(shape[0], dtype=np.int64)
@@ -412,9 +424,10 @@ def _token_bits(
         own = np.where(within[rows], token_log_likelihood[variant][rows], 0.0)
         if not np.isfinite(own).all():
             raise ValueError(f"variant {variant} wrote a token that is impossible under its own likelihood")
-        others = np.flatnonzero(variant_class != variant_class[variant])
-        if not len(others):
+        others = variant_class != variant_class[variant]
+        if not others.any():
             raise ValueError(f"variant {variant} has no rival")
+        others = np.flatnonzero(others & (group == group[variant]))
         rivals[rows] = len(others)
         for other in others.tolist():
             rival = np.where(within[rows], token_log_likelihood[other][rows], 0.0)

@@ -28,6 +28,8 @@ FEWEST_UNITS = 3
 Section = Literal["held-out runs", "seen runs only", "positive control", "negative control", "older protocol"]
 """Parts of the table of factors, in their order."""
 
+SECTIONS: tuple[Section, ...] = get_args(Section)
+
 
 class Identified(Record):
     """How well the level was told on one split: identifiability by the reference attributor, the best, the ceiling.

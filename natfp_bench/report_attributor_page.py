@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import registry, report_figures, report_study_figures, report_tables, report_texts
+from .leaderboard import SECTIONS
 from .report_pages import Facts, Page, Pages, all_provenance, attributor_path, boards_of, task_path
 from .report_tables import Grid
 from .sheets import interval, setting_title, value
@@ -16,14 +17,15 @@ def attributor(of: Pages, name: str) -> Page:
     columns = [report_tables.Column("task"), report_tables.Column("identifiability, 95%")]
     right = ("rank", "accuracy", "identifiability", "bits", "fit, s", "predict, s", "memory, MB")
     columns += [report_tables.Column(title, right=True) for title in right]
-    groups: dict[str, list[report_tables.TableRow]] = {}
+    groups: dict[tuple[str, str], list[report_tables.TableRow]] = {}
     per_task: list[dict[str, Any]] = []
     guesses: dict[str, list[Any]] = {}
     known: dict[str, str] = {}
     several = len(of.found.standings) > 1
-    for protocol in of.protocols:
+    for protocol in sorted(of.protocols, key=lambda protocol: SECTIONS.index(of.row(protocol).section)):
         if name not in protocol.main:
             continue
+        section = of.row(protocol).section
         score, result = protocol.main[name], protocol.newest
         title = setting_title(protocol.setting)
         known[score.attributor.version] = score.attributor.digest or ""
@@ -53,16 +55,20 @@ def attributor(of: Pages, name: str) -> Page:
             report_tables.Cell(sort=_of(found), bar=report_tables.bar(found)),
         ]
         cells += [report_tables.Cell(text, sort=sort) for text, sort in numbers]
-        groups.setdefault(title, []).append(report_tables.TableRow(cells))
+        groups.setdefault((section, title), []).append(report_tables.TableRow(cells))
         if found is None:
             continue
-        per_task.append({"task": result.task.name, "part": title, **report_study_figures.estimate(found)})
+        place = {"task": result.task.name, "section": section, "part": title}
+        per_task.append({**place, **report_study_figures.estimate(found)})
         if result.task.control is None:
             guesses.setdefault(title, []).append(report_texts.guesses(of.answers(protocol), score))
-    made = [report_tables.Group(rows, title if several else "") for title, rows in groups.items()]
+    made = [
+        report_tables.Group(rows, f"{section.capitalize()}: {title}" if several else section.capitalize())
+        for (section, title), rows in groups.items()
+    ]
     caption = (
-        "Levels, on the split that a task is about. Rank among the attributors of that task; seconds and memory are "
-        "those of telling levels, as measured where they ran."
+        "Levels, on unseen runs where a task holds some out, else on seen ones, which do not compare. Rank among the "
+        "attributors of that task; seconds and memory are those of telling levels, as measured where they ran."
     )
     calibrated = [{"part": title, **one} for title, own in guesses.items() for one in report_texts.calibration(own)]
     figures = [report_figures.over_tasks(per_task, name), report_figures.calibration(calibrated, name)]

@@ -103,11 +103,7 @@ def factors(rows: Sequence[FactorRow], name: str, title: str) -> Figure | None:
                 found.append({"task": row.task, "part": row.section, "who": label, **estimate(of)})
     if not found:
         return None
-    sections: dict[str, list[str]] = {}
-    for line in found:
-        sections.setdefault(line["part"], []).append(line["task"])
-    # Figures of different sections do not compare: each has its heading.
-    order = list(dict.fromkeys(name for part, tasks in sections.items() for name in (f"{part}:", *tasks)))
+    order = in_sections(found, "part")
     shown = [label for label in series if any(row["who"] == label for row in found)]
     chart = charts.dots(
         found, y="task", order=order, series="who", names=shown, x_title="identifiability", lines={"chance": 0.0}
@@ -119,17 +115,25 @@ def factors(rows: Sequence[FactorRow], name: str, title: str) -> Figure | None:
     return charts.figure(name, title, caption, columns, found, chart)
 
 
+def in_sections(rows: Rows, field: str) -> list[str]:
+    """Tasks with the headings of their sections: figures of different ones do not compare."""
+    sections: dict[str, list[str]] = {}
+    for row in rows:
+        sections.setdefault(str(row[field]), []).append(str(row["task"]))
+    return list(dict.fromkeys(name for section, tasks in sections.items() for name in (f"{section}:", *tasks)))
+
+
 def over_tasks(rows: Rows, name: str) -> Figure | None:
     """Identifiability that one attributor reaches on each task."""
     if not rows:
         return None
     parts = list(dict.fromkeys(str(row["part"]) for row in rows))
-    order = list(dict.fromkeys(str(row["task"]) for row in rows))
+    order = in_sections(rows, "section")
     chart = charts.dots(
         rows, y="task", order=order, series="part", names=parts, x_title="identifiability", lines={"chance": 0.0}
     )
     caption = "Each task on its main split, with the 95% interval where there are units enough. 0 is chance."
-    columns = {"task": "task", "part": "setting", **ESTIMATE}
+    columns = {"task": "task", "section": "figures about", "part": "setting", **ESTIMATE}
     return charts.figure("tasks", f"{name} on every task", caption, columns, rows, chart)
 
 

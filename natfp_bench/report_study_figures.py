@@ -179,14 +179,21 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     replicates = {variant.name: f"r{variant.replicate}" for variant in result.variants}
     short = replicates if len(set(replicates.values())) > 1 else levels
     spots = [
-        {"variant": name, "level": levels.get(name, name), "x": x, "y": y, "label": short.get(name, name)}
-        for name, (x, y) in zip(found.variants, places.tolist(), strict=True)
+        {
+            "variant": name,
+            "level": levels.get(name, name),
+            "x": x,
+            "y": y,
+            "label": short.get(name, name) if free else "",
+        }
+        for name, (x, y), free in zip(found.variants, places.tolist(), uncrowded(places), strict=True)
     ]
     yield charts.figure(
         "map",
         "Map of the models",
         "Squared distances come as near to the mean KL (of both ways) as two dimensions allow: classical scaling. "
-        "Where a level is a cluster, the factor moves models more than the seeds of a replicate do.",
+        "Where a level is a cluster, the factor moves models more than the seeds of a replicate do. Names stand "
+        "where there is room.",
         {"variant": "variant", "level": "level", "x": "x", "y": "y"},
         spots,
         charts.plane(spots, series="level", names=result.factor.levels, label="label", tooltip=["variant", "level"]),
@@ -212,6 +219,16 @@ def layout(found: MeanKL) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     largest = np.argmax(np.abs(places), axis=0)
     signs = np.where(places[largest, [0, 1]] < 0, -1.0, 1.0)
     return np.asarray(places * signs + 0.0)
+
+
+def uncrowded(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[bool]:
+    """Which of the places, (V, 2), have room for a label to their right, the first ones first."""
+    reach = max(float(np.abs(places).max()), 1e-9)
+    taken: list[Any] = []
+    for at in places / reach:
+        near = [abs(at - other) for other in taken]
+        taken.append(at if not any(across < 0.3 and along < 0.08 for across, along in near) else np.full(2, np.inf))
+    return [bool(np.isfinite(at[0])) for at in taken]
 
 
 def wording(result: Result) -> Figure | None:
@@ -266,7 +283,10 @@ def evidence(result: Result) -> Iterator[Figure]:
             y_title="bits for its source",
             points=len(rows) <= 64,
         )
-        caption = "Mean log-likelihood ratio of a token for the model that wrote it against its rivals, with 95% bands."
+        caption = (
+            "Mean log-likelihood ratio of a token for the model that wrote it against those of the other levels in the "
+            "same replicate, with 95% bands."
+        )
         columns = {"position": "position", **ESTIMATE, "texts": "texts"}
         yield charts.figure("positions", "Log-likelihood ratio by position", caption, columns, rows, chart)
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from .boards import Board, Row
 from .cells import Sheet
 from .leaderboard import AttributorRow, FactorRow, Section, Standing
 from .metrics import Interval
+from .results import Length
 from .sheets import interval, number, p_value, significance, spread, told_at, value
 from .split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 
@@ -130,10 +132,13 @@ def factor_grid(standing: Standing, tags: dict[str, Sequence[str]], link: Link) 
     for row in standing.factors:
         made = TableRow(_factor_cells(row, link), tags.get(row.protocol_digest, ()))
         groups.setdefault(row.section, []).append(made)
+    references = sorted({row.reference for row in standing.factors if row.reference}) or ["none"]
     made_groups = [Group(rows, f"{section.capitalize()}. {ABOUT[section]}") for section, rows in groups.items()]
     caption = (
-        "The bar is the reference attributor's identifiability, the tick on it the best attributor's (chosen on other "
-        "texts than it is judged by). The ceiling is what the models' own likelihoods reach on seen runs; bits are "
+        f"The bar is the identifiability of the reference attributor ({', '.join(references)}), the tick on it that of "
+        "the best one: for each part of the texts the one that is best on the others, so that no text is judged by an "
+        "attributor that it helped to choose; where parts choose several, it may lie below each. "
+        "The ceiling is what the models' own likelihoods reach on seen runs; bits are "
         "what the reference reads off a text there, of those that the ceiling reads. p is of the factor, by permuting "
         "levels within replicates, or, where no runs are held out, of these runs alone. The last column is the "
         "length at which accuracy reaches 0.95: reference, ceiling, predicted."
@@ -146,7 +151,7 @@ def _factor_cells(row: FactorRow, link: Link) -> list[Cell]:
     reference, best = (main.reference, main.best) if main else (None, None)
     ceiling = seen.ceiling if seen else None
     bits = " of ".join(filter(None, [value(seen.bits, 2), value(seen.ceiling_bits, 2)])) if seen else ""
-    p = row.permutation.p if row.permutation else None if row.log10_p is None else 10**row.log10_p
+    p = math.log10(row.permutation.p) if row.permutation else row.log10_p
     return [
         Cell(row.task, link(row.protocol_digest)),
         Cell(row.factor),
@@ -156,8 +161,17 @@ def _factor_cells(row: FactorRow, link: Link) -> list[Cell]:
         _number(ceiling, value(ceiling, 2)),
         _number(seen.bits if seen else None, bits),
         Cell(significance(row), sort=p),
-        Cell(told_at(row.length)),
+        Cell(told_at(row.length), sort=_told_order(row.length)),
     ]
+
+
+def _told_order(length: Length | None) -> float | None:
+    """A number that sorts lengths by the reference attributor's, then the ceiling's, then the prediction."""
+    if length is None:
+        return None
+    beyond = 10.0 * length.points[-1].at
+    reached = (length.to_95, length.ceiling_to_95, length.predicted_to_95)
+    return sum((beyond if at is None else at) * beyond**-place for place, at in enumerate(reached))
 
 
 def attributor_grid(standing: Standing, link: Link) -> Grid:
@@ -166,7 +180,8 @@ def attributor_grid(standing: Standing, link: Link) -> Grid:
     columns += [Column(name, right=True) for name in ("mean", "tasks", "failed", "fit, s", "predict, s")]
     rows = [TableRow(_attributor_cells(row, standing.tasks, link)) for row in standing.attributors]
     caption = (
-        "Mean identifiability over tasks, controls left out, with Student's 95% interval over tasks. Rank: 1 + the "
+        "Mean identifiability over tasks, on unseen runs where a task holds some out, else on seen ones, controls left "
+        "out, with Student's 95% interval over tasks. Rank: 1 + the "
         "attributors that are significantly better, paired over tasks; none for who did not do every task in one "
         "version, nor where the tasks are too few for any difference to be significant. Seconds are of all fits and "
         "answers."
@@ -202,6 +217,11 @@ def board_grid(board: Board, link: Link) -> Grid:
     rows = [TableRow(_board_cells(row, board.chance, link)) for row in board.rows]
     title = f"Which {board.target} of {board.classes}, {SPLITS.get(board.split, board.split)}?"
     caption = f"{board.n_test or 0:,} test texts; the tick on each bar is chance, {number(board.chance)}."
+    if any(row.attributor == "likelihood_reference" for row in board.rows):
+        caption += (
+            " likelihood_reference knows the likelihoods of the models on the other runs, and not of those that wrote "
+            "the test: no ceiling, so that others may be above it."
+        )
     return Grid(title, columns, [Group(rows)], caption)
 
 

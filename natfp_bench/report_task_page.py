@@ -68,7 +68,8 @@ def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
         found.append(("bits in a text", value(shared, 2), f"shared with the level: {interval(shared, 2)}"))
     found.append(("p", significance(row), "of the factor" if row.permutation else "of these runs alone"))
     if row.detectable is not None:
-        found.append(("would be found", number(row.detectable, 2), "identifiability, power 0.8"))
+        single = "" if row.unseen or row.replicates == 1 else " of single runs"
+        found.append(("would be found", number(row.detectable, 2), f"identifiability{single}, power 0.8"))
     return [tile for tile in found if tile[1]]
 
 

@@ -229,7 +229,8 @@ def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
     if study.permutation:
         test = study.permutation.test
         drawn = f"{test.permutations} relabelings" + (", all there are" if test.exhaustive else "")
-        yield "permutation", f"{_p_of(test)}; accuracy of {who} {study.permutation.observed:.3f}, {drawn}"
+        accuracy = f"accuracy of {who} {study.permutation.observed:.3f} on the part of the texts that it takes"
+        yield "permutation", f"{_p_of(test)}; {accuracy}, {drawn}"
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
         yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)}; of mean KL between models"

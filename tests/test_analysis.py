@@ -43,7 +43,8 @@ def test_other_data_fail_the_check_unless_they_are_the_factor(
 ) -> None:
     (check,) = analysis._same_data(with_other_data(evidence, fields))
     assert check.ok == ok
-    assert check.detail == "2 distinct digests of the training multiset"
+    said = "2 distinct digests of the training multiset"
+    assert check.detail == (f"{said}, which the factor is about" if ok else said)
 
 
 def test_which_studies_there_are(evidence: Evidence) -> None:
@@ -74,9 +75,10 @@ def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, r
 def test_bits_by_position_and_type_add_up_to_one_whole(evidence: Evidence, result: Result) -> None:
     assert result.study is not None
     texts, levels = evidence.texts, np.array(evidence.levels)
+    runs = [of.variant.replicate for of in evidence.kept]
     found = evidence.log_likelihood()
     rivals = [
-        np.mean([found[i, own] - found[i, v] for v in range(9) if levels[v] != levels[own]])
+        np.mean([found[i, own] - found[i, v] for v in range(9) if levels[v] != levels[own] and runs[v] == runs[own]])
         for i, own in enumerate(texts.source)
     ]
     whole = sum(rivals) / np.log(2)

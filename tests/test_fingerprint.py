@@ -291,6 +291,23 @@ def test_ratios_by_position_are_the_divergences_of_the_chains(class_of: list[int
     json.loads(canonical_json(found))
 
 
+def test_rivals_are_of_the_same_group() -> None:
+    """A third model that is far from both others says nothing of two that are of another replicate."""
+    _, scores, source = markov(4000, 6)
+    lengths = np.full(len(source), 6)
+    classes, groups = np.array([0, 1, 1]), np.array([0, 0, 1])
+    types = [["name"] * 6 for _ in source]
+    together = [scores[0], scores[1]]
+    two = source < 2
+    expected = fingerprint.ratio_by_position([own[two] for own in together], source[two], lengths[two])
+    found = fingerprint.ratio_by_position(scores, source, lengths, classes, groups)
+    assert [one.bits for one in found] == pytest.approx([one.bits for one in expected])
+    assert {one.texts for one in found} == {int(two.sum())}, "texts without a rival in their group are left out"
+    [names] = [one for one in fingerprint.ratio_by_type(scores, source, lengths, types, classes, groups) if one.bits]
+    assert names.bits == pytest.approx(np.mean([one.bits for one in expected if one.bits is not None]))
+    assert fingerprint.ratio_by_position(scores, source, lengths, classes, np.zeros(3)) != found
+
+
 def test_ratios_by_type_are_the_divergences_of_the_tokens() -> None:
     """Independent tokens, each of a type: bits of a type are its part of the divergence over its probability."""
     rng, shares = np.random.default_rng(0), np.array([[0.5, 0.3, 0.2], [0.3, 0.3, 0.4]])

@@ -24,6 +24,7 @@ from natfp_bench import (
     report_home_page,
     report_pages,
     report_study_figures,
+    report_tables,
     report_texts,
     report_validity_page,
     results,
@@ -31,6 +32,7 @@ from natfp_bench import (
 from natfp_bench.boards import Protocol, Setting
 from natfp_bench.ceiling import Divergence
 from natfp_bench.errors import UserError
+from natfp_bench.metrics import Interval
 from natfp_bench.results import MeanKL, find
 
 Natfp = Callable[..., tuple[int, str, str]]
@@ -48,6 +50,10 @@ def attacked(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Folder and pages of a site whose names and texts are markup."""
     folder = tmp_path_factory.mktemp("hostile")
     return folder, hostile(bench, folder)
+
+
+def plain(value: float) -> Interval:
+    return Interval(value=value, low=None, high=None, method="none", units="texts", n_units=1)
 
 
 class Outline(HTMLParser):
@@ -338,6 +344,24 @@ def test_the_map_keeps_distances() -> None:
     cells[0][1] = Divergence(value=None, standard_error=None, impossible=0.5)
     infinite = MeanKL(unit="token", variants=("a", "b", "c"), divergence=tuple(tuple(row) for row in cells))
     assert report_study_figures.layout(infinite) is None
+
+
+def test_labels_of_a_map_leave_each_other_room() -> None:
+    places = np.array([[0.0, 0.0], [0.01, 0.0], [0.5, 0.0], [0.0, 0.5], [-1.0, 1.0], [0.0, 0.51]])
+    assert report_study_figures.uncrowded(places) == [True, False, True, True, True, False]
+    assert report_study_figures.uncrowded(np.zeros((3, 2))) == [True, False, False]
+
+
+def test_lengths_sort_by_who_reaches_them() -> None:
+    points = [results.LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9, predicted=0.9) for at in (4, 64)]
+    given = [(None, None, None), (None, 30.0, 60.0), (None, 30.0, None), (None, 21.0, None), (50.0, 8.0, 9.0)]
+    lengths = [
+        results.Length(unit="tokens", points=points, to_95=own, ceiling_to_95=limit, predicted_to_95=predicted)
+        for own, limit, predicted in given
+    ]
+    ordered = sorted(lengths, key=report_tables._told_order)
+    assert [given[lengths.index(one)] for one in ordered] == [given[i] for i in (4, 3, 1, 2, 0)]
+    assert report_tables._told_order(None) is None
 
 
 def test_calibration_counts_every_guess() -> None:

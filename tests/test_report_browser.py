@@ -225,7 +225,7 @@ def test_figures_are_saved(site: Path, tab: Watched) -> None:
     with page.expect_download() as svg:
         figure.get_by_role("button", name="SVG").click()
     text = svg.value.path().read_text()
-    assert svg.value.suggested_filename.endswith("confusion.svg")
+    assert svg.value.suggested_filename.endswith("confusion-majority.svg")
     assert text.startswith("<svg")
     # What is saved is what is shown: everybody is guessed alike by one who reads nothing.
     assert "0.33" in text

@@ -89,6 +89,8 @@
       if (name === "legend" && value?.columns) {
         value.columns = Math.max(1, Math.floor((value.columns * width) / 620));
         value.labelLimit = width - 40;
+      } else if (name === "minExtent") {
+        node[name] = Math.min(value, 110);
       } else if (typeof value === "object" && name !== "datasets") narrow(value, width);
     }
   }
@@ -116,6 +118,8 @@
     Object.assign(spec.config.legend, { labelColor: ink, titleColor: ink });
     if (width < 500) {
       narrow(spec, width);
+      // Figures in the cells of a large table would run together.
+      if (spec.usermeta?.columns > 8) spec.layer = spec.layer.filter((layer) => layer.mark.type !== "text");
       spec.config.axis.labelLimit = 110;
       spec.config.axis.titleLimit = width - 60;
     }
@@ -144,7 +148,8 @@
     const link = document.createElement("a");
     const svg = async () => URL.createObjectURL(new Blob([await view.toSVG()], { type: "image/svg+xml" }));
     link.href = kind === "svg" ? await svg() : await view.toImageURL("png", 2);
-    link.download = `${figure.dataset.name}.${kind}`;
+    const picked = state?.signals.picked === undefined ? "" : `-${state.signals.picked.replace(/[^\w.]+/g, "-")}`;
+    link.download = `${figure.dataset.name}${picked}.${kind}`;
     link.click();
     finalize();
   }
