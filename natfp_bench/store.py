@@ -213,7 +213,10 @@ class Store:
             return None, "unreadable manifest"
         if key in self._sound:
             return entry, ""
-        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        try:
+            present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        except FileNotFoundError:  # another process sets the entry aside just now
+            return entry, "the folder is gone"
         for name, expected in files.items():
             try:
                 if file_digest(folder / name) != expected:

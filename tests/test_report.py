@@ -353,7 +353,7 @@ def test_labels_of_a_map_leave_each_other_room() -> None:
 
 
 def test_lengths_sort_by_who_reaches_them() -> None:
-    points = [results.LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9, predicted=0.9) for at in (4, 64)]
+    points = tuple(results.LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9, predicted=0.9) for at in (4, 64))
     given = [(None, None, None), (None, 30.0, 60.0), (None, 30.0, None), (None, 21.0, None), (50.0, 8.0, 9.0)]
     lengths = [
         results.Length(unit="tokens", points=points, to_95=own, ceiling_to_95=limit, predicted_to_95=predicted)

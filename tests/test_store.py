@@ -156,6 +156,21 @@ def test_an_entry_that_another_process_sets_aside_while_it_is_read(
     assert other.open("model", KEY) is None
 
 
+def test_an_entry_that_another_process_sets_aside_while_its_files_are_listed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.make("model", KEY, "", write()).folder
+    scan = os.scandir
+
+    def gone_meanwhile(path: Any) -> Any:
+        if folder.exists():
+            folder.rename(tmp_path / "aside")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", gone_meanwhile)
+    assert Store(store.root, store.warn).open("model", KEY) is None
+
+
 def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
     script = BUILDER.replace("time.sleep(0.5)", f"time.sleep({AGES})")
     process = subprocess.Popen([sys.executable, "-c", script, str(store.root), str(tmp_path / "log")])
