@@ -309,13 +309,9 @@ def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
     found = fingerprint.ratio_by_position(
-        evidence.token_scores, texts.source, texts.lengths, class_of, _replicates(evidence)
+        evidence.token_scores, texts.source, texts.lengths, class_of, evidence.replicates
     )
     return tuple(found)
-
-
-def _replicates(evidence: Evidence) -> metrics.Ints:
-    return np.array([of.variant.replicate for of in evidence.kept], dtype=np.int64)
 
 
 def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
@@ -332,7 +328,7 @@ def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
     pieces[end] = ""
     types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
     found = fingerprint.ratio_by_type(
-        evidence.token_scores, texts.source, texts.lengths, types, class_of, _replicates(evidence)
+        evidence.token_scores, texts.source, texts.lengths, types, class_of, evidence.replicates
     )
     return tuple(found)
 
