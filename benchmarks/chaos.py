@@ -28,7 +28,7 @@ from pathlib import Path
 from chaos_judge import Verdict, Work, answers, damage, lost_work, work, wrong_answers
 from chaos_program import LATE, ROOT, WAYS, Draws, Ground, Program, await_moment, draws
 
-from natfp_bench.environment import environment
+from natfp_bench.base.environment import environment
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 

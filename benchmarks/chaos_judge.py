@@ -11,8 +11,8 @@ from typing import Any
 
 from safetensors import safe_open
 
-from natfp_bench import results
-from natfp_bench.store import KINDS, Store
+from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline.store import KINDS, Store
 
 
 @dataclass

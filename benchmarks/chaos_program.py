@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from chaos_judge import Answer, answers
 
-from natfp_bench import streams
+from natfp_bench.base import streams
 
 ROOT = Path(__file__).parents[1]
 

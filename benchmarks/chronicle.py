@@ -9,7 +9,7 @@ import math
 import sys
 import time
 
-from natfp_bench import chronicle
+from natfp_bench.corpus import chronicle
 
 
 def main() -> None:

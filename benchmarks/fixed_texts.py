@@ -12,11 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from natfp_bench import api, fixed_texts, resources, spec
-from natfp_bench.engine import Event
-from natfp_bench.environment import environment
-from natfp_bench.pipeline import Run
-from natfp_bench.store import Store, default_root
+from natfp_bench import api
+from natfp_bench.base import resources
+from natfp_bench.base.environment import environment
+from natfp_bench.pipeline import bundled_texts as fixed_texts
+from natfp_bench.pipeline.engine import Event
+from natfp_bench.pipeline.run import Run
+from natfp_bench.pipeline.store import Store, default_root
+from natfp_bench.plan import task_files as spec
 
 
 def told(event: Event) -> None:

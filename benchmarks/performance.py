@@ -20,7 +20,7 @@ import psutil
 from performance_ground import FULL, QUICK, ROOT, Ground, Part
 from performance_rows import BOUNDS, ROWS
 
-from natfp_bench.environment import environment
+from natfp_bench.base.environment import environment
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 

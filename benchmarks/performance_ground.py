@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from natfp_bench import chronicle
+from natfp_bench.corpus import chronicle
 
 ROOT = Path(__file__).parents[1]
 BASELINES = "naive_bayes,unigram,char_ngram"

@@ -26,11 +26,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from natfp_bench import keys, model, registry, tokens
-from natfp_bench.corpus import open_corpus
-from natfp_bench.plan import make_plan
-from natfp_bench.settings import Settings
-from natfp_bench.train import data_order
+from natfp_bench.attributors import registry
+from natfp_bench.corpus import tokens
+from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.models import model
+from natfp_bench.models.train import data_order
+from natfp_bench.pipeline import keys
+from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.settings import Settings
 
 BASELINES = "naive_bayes,unigram,char_ngram"
 

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from natfp_bench import heldout, registry, study, tokens
-from natfp_bench.plan import Plan
-from natfp_bench.resolve import transfers
-from natfp_bench.split import UNSEEN_PROMPT
+from natfp_bench.attributors import registry, study
+from natfp_bench.corpus import tokens
+from natfp_bench.models import heldout
+from natfp_bench.pipeline.resolve import transfers
+from natfp_bench.plan.plan import Plan
+from natfp_bench.plan.split import UNSEEN_PROMPT
 
 Ids = Sequence[Sequence[Sequence[int]]]
 """Token ids of the texts of each model."""

@@ -1,6 +1,6 @@
 """Do the statistics say what is true? Planted sources, coverage of intervals, size of tests.
 
-python benchmarks/validity.py [--quick] [-o docs/validity.md] [--data natfp_bench/simulations.json]
+python benchmarks/validity.py [--quick] [-o docs/validity.md] [--data natfp_bench/report/simulations.json]
 
 Exit code 1 if a row does not hold. `--quick` runs fewer experiments, prints its table, and writes only what -o and
 --data name. The data are what reports show of it.
@@ -24,11 +24,13 @@ from scipy.special import ndtri
 from scipy.stats import binom
 from sklearn.naive_bayes import MultinomialNB
 
-from natfp_bench import attribute, ceiling, metrics, registry, replication, streams
-from natfp_bench.metrics import Floats, Interval, Ints
+from natfp_bench.attributors import attribute, registry
+from natfp_bench.base import streams
+from natfp_bench.statistics import ceiling, metrics, replication
+from natfp_bench.statistics.metrics import Floats, Interval, Ints
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT, DATA = ROOT / "docs" / "validity.md", ROOT / "natfp_bench" / "simulations.json"
+DOCUMENT, DATA = ROOT / "docs" / "validity.md", ROOT / "natfp_bench" / "report" / "simulations.json"
 WORDS = np.array(["ka", "lomi", "tu"])
 LENGTH, LENGTHS = 8, (2, 4, 8, 12)
 TOLERANCE = {2: 0.1, 4: 0.03, 8: 0.03, 12: 0.03}
@@ -430,7 +432,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Check every statistic against a known truth.")
     parser.add_argument("--quick", action="store_true", help="fewer experiments, one process")
     parser.add_argument("-o", "--output", type=Path, help="the document to write (docs/validity.md unless --quick)")
-    parser.add_argument("--data", type=Path, help="its rows as JSON (natfp_bench/simulations.json unless --quick)")
+    parser.add_argument("--data", type=Path, help="its rows as JSON (simulations.json of the report unless --quick)")
     options = parser.parse_args(arguments)
     amount = QUICK if options.quick else FULL
     sections = run(amount, workers=1 if options.quick else os.cpu_count() or 1)

@@ -82,8 +82,8 @@ class Clock:
 
 def _settings(index: int, **numerics: Any) -> Any:
     """Recipe of a model: the preset's, with seeds of its own."""
-    from natfp_bench.plan import make_plan
-    from natfp_bench.settings import SeedsSpec
+    from natfp_bench.plan.plan import make_plan
+    from natfp_bench.plan.settings import SeedsSpec
 
     settings = make_plan("seed_id", PRESET).variants[0].settings
     seeds = SeedsSpec(init=index, data_order=index, dropout=index)
@@ -108,8 +108,8 @@ def _train(
 ) -> Span:
     import torch
 
-    import natfp_bench.stages  # noqa: F401  # what workers import; it sets how they hold memory
-    from natfp_bench import train
+    import natfp_bench.pipeline.stages  # noqa: F401  # what workers import; it sets how they hold memory
+    from natfp_bench.models import train
 
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     orders, size = [], max(1, stack)
@@ -134,15 +134,16 @@ def train_ours(folder: Path, *, processes: int, **how: Any) -> dict[str, float]:
 def _model(folder: Path, index: int, device: str = "cpu") -> Any:
     import torch
 
-    from natfp_bench import model
-    from natfp_bench.settings import ServeSpec
+    from natfp_bench.models import model
+    from natfp_bench.plan.settings import ServeSpec
 
     return model.load(folder / f"model-{index % 4}", ServeSpec(), torch.device(device))
 
 
 def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
     """Sampler, tokenizer, end token, and the one empty prompt."""
-    from natfp_bench import sample, tokens
+    from natfp_bench.corpus import tokens
+    from natfp_bench.models import sample
 
     settings = _settings(0)
     reader = tokens.reader(folder / "corpus", {})
@@ -153,14 +154,14 @@ def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
 def _one_thread() -> None:
     import torch
 
-    import natfp_bench.stages  # noqa: F401
-    from natfp_bench import model
+    import natfp_bench.pipeline.stages  # noqa: F401
+    from natfp_bench.models import model
 
     model.set_numerics(_settings(0).numerics, torch.device("cpu"))
 
 
 def _sample(index: int, folder: Path, *, blocks: int, fused: bool, device: str) -> Span:
-    from natfp_bench import sample
+    from natfp_bench.models import sample
 
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     _one_thread()
@@ -183,7 +184,7 @@ def sample_ours(
 
 
 def _texts(folder: Path) -> Any:
-    from natfp_bench.sample import SampleSet
+    from natfp_bench.models.sample import SampleSet
 
     return SampleSet.join([SampleSet.read(folder / f"texts-{index}.parquet") for index in range(4)])
 
@@ -191,7 +192,8 @@ def _texts(folder: Path) -> Any:
 def _score(index: int, folder: Path) -> Span:
     import numpy as np
 
-    from natfp_bench import sample, stages
+    from natfp_bench.models import sample
+    from natfp_bench.pipeline import stages
 
     _one_thread()
     spec, _, _, prompts = _begun(folder)
@@ -215,7 +217,7 @@ def train_theirs(folder: Path, *, steps: int, warm: int) -> dict[str, float]:
     import straight
     from transformers import TrainerCallback
 
-    from natfp_bench import tokens
+    from natfp_bench.corpus import tokens
 
     settings = _settings(0)
     size = _step_tokens(settings)
@@ -237,7 +239,7 @@ def sample_theirs(folder: Path, *, texts: int, batches: Sequence[int], keep: boo
     """Sample by `generate`, at each batch size in turn; with the workers' way to hold memory if asked to."""
     import straight
 
-    from natfp_bench import allocator
+    from natfp_bench.pipeline import allocator
 
     if keep:
         allocator.keep()
@@ -294,7 +296,7 @@ def model_facts(folder: Path) -> dict[str, float]:
 def _variant(index: int, folder: Path, *, steps: int, texts: int) -> None:
     import torch
 
-    from natfp_bench import sample, train
+    from natfp_bench.models import sample, train
 
     _one_thread()
     settings, out = _settings(index), folder / f"model-{index}"

@@ -1,5 +1,5 @@
 """`python -m natfp_bench` is `natfp-bench`."""
 
-from .cli import main
+from .cli.main import main
 
 main()

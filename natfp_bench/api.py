@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import registry, results
-from .engine import Engine, Watch
-from .errors import UserError, unknown
-from .fixed_texts import PRESET, make_fixed_plan
-from .local_engine import LocalEngine
-from .pipeline import run_plan
-from .plan import make_plan
-from .records import canonical_json
-from .results import Result
-from .spec import Task, find, task_files
-from .spec import load_task as load_task_file
-from .store import Store, default_root
+from .attributors import registry
+from .base.errors import UserError, unknown
+from .base.records import canonical_json
+from .pipeline import result as results
+from .pipeline.bundled_texts import PRESET, make_fixed_plan
+from .pipeline.engine import Engine, Watch
+from .pipeline.local_engine import LocalEngine
+from .pipeline.result import Result
+from .pipeline.run import run_plan
+from .pipeline.store import Store, default_root
+from .plan.plan import make_plan
+from .plan.task_files import Task, find, task_files
+from .plan.task_files import load_task as load_task_file
 
 ENGINES = ("local", "ray")
 """Where jobs can run."""
@@ -49,7 +50,7 @@ def open_engine(name: str, workers: int | None, ray_address: str | None) -> Engi
     if name == "local":
         return local
     try:
-        from .ray_engine import RayEngine
+        from .pipeline.ray_engine import RayEngine
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise

@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
-    from natfp_bench.settings import Settings
+    from natfp_bench.plan.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text file of a few hundred kilobytes of word salad with structure, the same on every machine."""
-    from natfp_bench import streams
+    from natfp_bench.base import streams
 
     parts = [
         "the miller|a sailor|her brother|the old judge|every child|a tall stranger|the baker|our neighbour",
@@ -58,7 +58,7 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(prose: Path) -> Settings:
     """Settings of a model that trains in about a second: width 32, two layers, 40 steps."""
-    from natfp_bench.settings import Settings
+    from natfp_bench.plan.settings import Settings
 
     return Settings.model_validate(
         {
@@ -76,8 +76,8 @@ def tiny(prose: Path) -> Settings:
 @pytest.fixture(scope="session")
 def tiny_corpus(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `tokens.prepare` makes of `prose` for `tiny`."""
-    from natfp_bench import tokens
-    from natfp_bench.corpus import open_corpus
+    from natfp_bench.corpus import tokens
+    from natfp_bench.corpus.documents import open_corpus
 
     folder = tmp_path_factory.mktemp("tiny-corpus")
     blocks, heldout = tiny.steps * tiny.budget.batch, tiny.corpus.heldout_documents
@@ -91,7 +91,7 @@ def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempP
     """Checkpoint folder of `tiny`, trained."""
     import torch
 
-    from natfp_bench import train
+    from natfp_bench.models import train
 
     folder = tmp_path_factory.mktemp("tiny-model")
     train.train([train.Order(tiny, 0, tiny_corpus, folder, folder / "partial")], torch.device("cpu"))
@@ -101,7 +101,7 @@ def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def natfp(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
     """Call the command line in this process, in tmp_path: returns (exit code, standard output, standard error)."""
-    from natfp_bench import cli
+    from natfp_bench.cli import main as cli
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
@@ -123,7 +123,7 @@ class Bench:
     """A store, a pool of workers and a corpus that tests share: what one of them trained, others find."""
 
     def __init__(self, root: Path, corpus: Path) -> None:
-        from natfp_bench.local_engine import LocalEngine
+        from natfp_bench.pipeline.local_engine import LocalEngine
 
         self.root, self.corpus = root, corpus
         self.store, self.output = root / "store", root / "results"
@@ -133,16 +133,16 @@ class Bench:
 
     def plan(self, task: str, **options: Any) -> Any:
         """Plan a task at the preset `smoke` on the shared corpus."""
-        from natfp_bench.plan import make_plan
+        from natfp_bench.plan.plan import make_plan
 
         overrides = {"corpus.name": f"text:{self.corpus}", **options.pop("overrides", {})}
         return make_plan(task, "smoke", overrides=overrides, **options)
 
     def run(self, task: str, *, baselines: str = FEW, store: Path | None = None, **options: Any) -> Any:
         """Run a task; returns (result, folder). `events` and `warnings` hold what the last run said."""
-        from natfp_bench import registry
-        from natfp_bench.pipeline import run_plan
-        from natfp_bench.store import Store
+        from natfp_bench.attributors import registry
+        from natfp_bench.pipeline.run import run_plan
+        from natfp_bench.pipeline.store import Store
 
         self.events, self.warnings = [], []
         return run_plan(
@@ -207,7 +207,7 @@ BRIEF = {
 
 def gathered(bench: Bench, task: str, **options: Any) -> tuple[Any, Any, Path]:
     """Run a task; returns what its result is made from, the result, and its folder."""
-    from natfp_bench import analysis
+    from natfp_bench.pipeline import analysis
 
     seen: list[Any] = []
     make = analysis.result

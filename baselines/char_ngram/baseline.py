@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from natfp_bench.text_classifier import TextClassifier
+from natfp_bench.attributors.text_classifier import TextClassifier
 
 LONGEST = 5
 

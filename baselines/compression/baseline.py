@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from natfp_bench.text_classifier import LogLinear, folds
+from natfp_bench.attributors.text_classifier import LogLinear, folds
 
 WINDOW = 32_000
 """Bytes of a dictionary: DEFLATE looks no farther back than 32 KiB."""

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from natfp_bench import neural_text
-from natfp_bench.errors import AttributorError
+from natfp_bench.attributors import neural_text
+from natfp_bench.base.errors import AttributorError
 
 MODEL, REVISION = "microsoft/deberta-v3-base", "main"
 """The model on the Hub; a folder `model` beside this file takes its place."""

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from natfp_bench import registry, resources
-from natfp_bench.errors import AttributorError
-from natfp_bench.text_classifier import LogLinear, folds, some
+from natfp_bench.attributors import registry
+from natfp_bench.attributors.text_classifier import LogLinear, folds, some
+from natfp_bench.base import resources
+from natfp_bench.base.errors import AttributorError
 
 MEMBERS = {"ngram_lm": "1", "naive_bayes": "1"}
 """Bundled baselines, with the version that each must have: what they answer is part of what this one answers."""

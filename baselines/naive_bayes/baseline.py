@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from natfp_bench import streams
+from natfp_bench.base import streams
 
 SHORTEST, LONGEST = 2, 5
 """Lengths of the n-grams, in bytes."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from natfp_bench.text_classifier import LogLinear, folds
+from natfp_bench.attributors.text_classifier import LogLinear, folds
 
 from .kneser_ney import Grams, Ints, Inventory, as_units
 

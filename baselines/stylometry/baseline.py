@@ -13,7 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
-from natfp_bench.text_classifier import LogLinear, folds
+from natfp_bench.attributors.text_classifier import LogLinear, folds
 
 from .features import features, table
 

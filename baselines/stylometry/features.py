@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from natfp_bench.words import FUNCTION_WORDS, word_types
+from natfp_bench.corpus.words import FUNCTION_WORDS, word_types
 
 TYPES = ("function", "content", "punctuation", "number", "name")
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from natfp_bench import neural_text
+from natfp_bench.attributors import neural_text
 
 CONTEXT = 128
 """Tokens of a text that are read, the end tokens included."""

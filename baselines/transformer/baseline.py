@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
-from natfp_bench import neural_text
+from natfp_bench.attributors import neural_text
 
 CONTEXT = 128
 """Tokens of a text that are read, the end tokens included."""

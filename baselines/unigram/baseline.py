@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from natfp_bench.text_classifier import TextClassifier
+from natfp_bench.attributors.text_classifier import TextClassifier
 
 VOCABULARY = 8000
 

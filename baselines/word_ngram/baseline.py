@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from natfp_bench.text_classifier import TextClassifier
-from natfp_bench.words import words
+from natfp_bench.attributors.text_classifier import TextClassifier
+from natfp_bench.corpus.words import words
 
 
 def grams(text: str) -> list[tuple[str, ...]]:

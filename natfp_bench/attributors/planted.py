@@ -1,0 +1,56 @@
+"""Texts to check attributors on: planted ones, whose labels can be told, and odd ones, which must do no harm.
+
+Planted texts are documents of `chronicle`, cut short, in which each class has habits: it puts a word of its own for
+some articles and a mark of its own for some full stops. Any honest reading of a text finds that: by words, by
+characters, by punctuation, by compression.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from natfp_bench.base import streams
+from natfp_bench.corpus import chronicle
+
+HABITS = {
+    "hare": {"the": "this", ".": "!"},
+    "lynx": {"the": "that", ".": ".."},
+    "owl": {"the": "every", ".": ";"},
+}
+"""What each class writes for what."""
+
+SHARE = 0.6
+"""How often it does."""
+
+CHARACTERS = 200
+"""Most characters of a planted text, cut between words."""
+
+ODD = {
+    "an empty text": "",
+    "one character": "a",
+    "one blank": " ",
+    "100,000 characters of prose": ("The miller sold a boat in the harbour. " * 2565)[:100_000],
+    "100,000 characters without a blank": "x" * 100_000,
+    "scripts other than Latin": "日本語の文章 العربية हिन्दी עברית Ελληνικά русский",
+    "control characters": "\x00\x01\x1b[31m\x7f\u200b\ufeff\r\n\t\u2028",
+    "emoji": "🙂👩‍👩‍👧🏳️‍🌈🇯🇵",
+}
+
+
+@functools.cache
+def planted(n: int, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Draw n texts and their labels, the classes in turn; texts of different names are different."""
+    texts, labels = [], []
+    own = streams.seed("conformance", name)
+    for i in range(n):
+        label = list(HABITS)[i % len(HABITS)]
+        text = chronicle.document(own, i).text
+        words = re.split(r"(\W)", text[: text.rfind(" ", 0, CHARACTERS)])
+        drawn = streams.uniforms([i], len(words), "conformance", name, "habits")[0]
+        habits = HABITS[label]
+        texts.append(
+            "".join(habits.get(word, word) if u < SHARE else word for word, u in zip(words, drawn, strict=True))
+        )
+        labels.append(label)
+    return tuple(texts), tuple(labels)

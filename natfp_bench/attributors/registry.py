@@ -1,0 +1,249 @@
+"""Finding attributors: the folder is the registry.
+
+A baseline is one folder with `baseline.py` and `card.yaml`. Bundled ones lie in `baselines/`; a path names any other,
+and an installed package offers its own under the entry-point group `natfp_bench.baselines`. Nothing is imported to
+list or select them; only `build` runs their code.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import re
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from natfp_bench.base import resources, yaml_source
+from natfp_bench.base.errors import AttributorError, UserError, unknown
+from natfp_bench.base.records import Record, folder_digest
+
+GROUP = "natfp_bench.baselines"
+"""Entry-point group under which a package names the module whose folder is a baseline."""
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+RESERVED = frozenset({"all", "fast", "ceiling", "likelihood_reference"})
+"""Names that mean something else in a selection or in a result."""
+
+RESULTS = "results.json"
+"""A folder's scores on the fixed texts; no part of its digest, which they state."""
+
+_HINT = "natfp-bench list baselines   shows all"
+
+
+class Limits(Record):
+    """What one fit with its prediction may take before it is stopped."""
+
+    seconds: Annotated[float, Field(gt=0)] = 600.0
+    memory_mb: Annotated[int, Field(gt=0)] = 4096
+
+
+class Card(Record):
+    """What `card.yaml` says of a baseline."""
+
+    name: str = Field(description="the folder's name: lower-case letters, digits and _")
+    version: str
+    authors: tuple[str, ...] = Field(min_length=1)
+    summary: str
+    paper: str | None = None
+    licence: str
+    tags: tuple[str, ...] = ()
+    cost: Literal["fast", "slow"] = Field(description="fast ones run by default")
+    floor: bool = Field(False, description="looks at no text: its score is what every other one must beat")
+    requires: tuple[str, ...] = Field((), description="requirements beyond those of natfp_bench, as pip takes them")
+    limits: Limits = Limits()
+
+
+class Baseline(Record):
+    """A baseline that was found: where it lies, what its files are, what its card says. It can be pickled."""
+
+    name: str
+    folder: Path
+    digest: str
+    card: Card
+
+
+def bundled() -> list[Baseline]:
+    """Find the baselines that ship with this package, sorted by name; raises UserError for a broken one."""
+    return [read(folder) for folder in _folders()]
+
+
+def installed() -> list[Baseline]:
+    """Find the baselines that installed packages offer, sorted by name; raises UserError for a broken one."""
+    return [_read_entry(entry) for entry in _entries()]
+
+
+def find(selection: str) -> list[Baseline]:
+    """Find the baselines of a comma-separated selection, in its order, each once.
+
+    A part is `fast` or `all` (of the bundled ones, so that it means the same on every machine), the name of a
+    bundled or installed baseline, or the path of a folder (it holds a path separator or begins with `.`).
+    Raises UserError for an unknown name, a broken folder, or one name for two baselines.
+    """
+    parts = [part.strip() for part in selection.split(",") if part.strip()]
+    if not parts:
+        raise UserError(f"no baseline is named in {selection!r}\n  {_HINT}")
+    found: dict[str, Baseline] = {}
+    for baseline in (baseline for part in parts for baseline in _select(part)):
+        other = found.setdefault(baseline.name, baseline)
+        if other.folder != baseline.folder:
+            raise UserError(
+                f"two baselines are named {baseline.name!r}: {other.folder} and {baseline.folder}\n"
+                "  rename one of them (its folder, and the name in its card.yaml)"
+            )
+    return list(found.values())
+
+
+def _select(part: str) -> list[Baseline]:
+    if part == "all":
+        return bundled()
+    if part == "fast":
+        return [baseline for baseline in bundled() if baseline.card.cost == "fast"]
+    if part.startswith((".", "~")) or os.sep in part or "/" in part:
+        return [read(Path(part))]
+    folders = [folder for folder in _folders() if folder.name == part]
+    entries = [entry for entry in _entries() if entry.name == part]
+    if not folders and not entries:
+        known = [folder.name for folder in _folders()] + [entry.name for entry in _entries()]
+        raise unknown("baseline", part, {*known, "all", "fast"}, hint=_HINT)
+    return [*(read(folder) for folder in folders), *(_read_entry(entry) for entry in entries)]
+
+
+def _folders() -> list[Path]:
+    # Every folder, also one without a card: a broken baseline is to be reported, not to vanish from the list.
+    folders = (path for path in resources.baselines().iterdir() if path.is_dir())
+    return sorted(path for path in folders if not path.name.startswith((".", "_")))
+
+
+def _entries() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+
+
+def read(folder: Path) -> Baseline:
+    """Read a baseline's folder without running its code.
+
+    Raises UserError where a file is missing, the card is faulty (SpecError, file:line), or the name in the card
+    is not that of the folder.
+    """
+    folder = folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}\n  a baseline is a folder that holds baseline.py and card.yaml")
+    if missing := [name for name in ("baseline.py", "card.yaml") if not (folder / name).is_file()]:
+        raise UserError(f"{folder} holds no {' and no '.join(missing)}\n  a baseline is a folder with both files")
+    card = yaml_source.read(folder / "card.yaml", Card)
+    shown = yaml_source.show_path(folder / "card.yaml")
+    check_name(card.name, f"{shown}: ")
+    if card.name != folder.name:
+        raise UserError(f"{shown}: name {card.name!r} is not the folder's name {folder.name!r}; make them agree")
+    return Baseline(name=card.name, folder=folder, digest=folder_digest(folder, without={RESULTS}), card=card)
+
+
+def check_name(name: str, where: str = "") -> None:
+    """Check that a name can be a baseline's; raises UserError that begins with `where`."""
+    if not NAME.fullmatch(name):
+        raise UserError(f"{where}name {name!r} is no plain name (lower-case letters, digits and _, a letter first)")
+    if name in RESERVED:
+        raise UserError(f"{where}name {name!r} is reserved; take another")
+
+
+def _read_entry(entry: EntryPoint) -> Baseline:
+    baseline = read(_entry_folder(entry))
+    if baseline.name != entry.name:
+        raise UserError(
+            f"the entry point {entry.name!r} ({entry.value}) leads to the baseline {baseline.name!r}; "
+            "name it after its card"
+        )
+    return baseline
+
+
+def _entry_folder(entry: EntryPoint) -> Path:
+    # Only the top-level name is looked up and the rest walked as folders: find_spec of a dotted name would import
+    # the parent package, and with it whatever that imports.
+    top, *rest = entry.module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        raise UserError(f"the entry point {entry.name!r} names the module {top!r}, which is not installed")
+    roots = spec.submodule_search_locations or []
+    for place in [Path(root, *rest) for root in roots]:
+        if place.is_dir():
+            return place
+        if place.with_name(f"{place.name}.py").is_file():
+            return place.parent
+    if not roots and not rest and spec.origin:
+        return Path(spec.origin).parent
+    raise UserError(f"the entry point {entry.name!r} names {entry.value!r}, which leads to no folder")
+
+
+def build(baseline: Baseline, seed: int) -> Any:
+    """Run a baseline's `build(seed=seed)`: a fresh, unfitted attributor.
+
+    Raises AttributorError where its file cannot be imported, has no such function, or returns no attributor.
+    """
+    make = _build_function(baseline)
+    try:
+        inspect.signature(make).bind(seed=seed)
+    except TypeError as error:
+        raise AttributorError(f"{baseline.name}: build(seed=...) cannot be called: {error}") from None
+    try:
+        attributor = make(seed=seed)
+    except (Exception, SystemExit) as error:
+        raise _broken(baseline, "build", error) from error
+    if lacking := [name for name in ("fit", "predict_proba") if not callable(getattr(attributor, name, None))]:
+        kind = type(attributor).__name__
+        raise AttributorError(
+            f"{baseline.name}: build returned an object of type {kind} without {' and '.join(lacking)}"
+        )
+    return attributor
+
+
+def _build_function(baseline: Baseline) -> Callable[..., Any]:
+    make = getattr(_module(baseline), "build", None)
+    if not callable(make):
+        raise AttributorError(f"{baseline.name}: baseline.py defines no function build(seed)")
+    return make  # type: ignore[no-any-return]
+
+
+def _module(baseline: Baseline) -> ModuleType:
+    # A private name with the digest: two folders never share a module, nor one folder before and after an edit.
+    # It is loaded as a package, so that `from .features import x` finds a file beside baseline.py.
+    name = f"_natfp_baseline_{baseline.name}_{baseline.digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(
+        name, baseline.folder / "baseline.py", submodule_search_locations=[str(baseline.folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise AttributorError(f"{baseline.name}: baseline.py cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _broken(baseline, "import", error) from error
+    return module
+
+
+def _broken(baseline: Baseline, doing: str, error: BaseException) -> AttributorError:
+    if isinstance(error, ModuleNotFoundError):
+        needs = shlex.join(baseline.card.requires)
+        mend = f"pip install {needs}" if needs else "install it, and list it under 'requires' in card.yaml"
+        return AttributorError(f"{baseline.name}: needs the module {error.name!r}, which is missing: {mend}")
+    return AttributorError(f"{baseline.name}: {doing} of baseline.py failed: {last_line(error)}")
+
+
+def last_line(error: BaseException) -> str:
+    """Name an exception's type, the last line of its message, and the line of code that raised it."""
+    message = (str(error).strip().splitlines() or [""])[-1]
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said

@@ -1,0 +1,318 @@
+"""Studies with a reference attributor that is refitted many times: how its accuracy depends on what it is given.
+
+A study is a plain function of an experiment: labelled texts, and how a fit is tested. Accuracies come with the interval
+of their split: Student's t over replicates where they are held out, else by prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natfp_bench.base.records import Record
+from natfp_bench.corpus import words
+from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
+from natfp_bench.statistics import fingerprint, metrics, replication
+from natfp_bench.statistics.metrics import Floats, Interval, Ints
+
+from . import transforms
+from .attribute import Attributor, attribute
+
+ENOUGH = 0.95
+"""Accuracy at which a source counts as told."""
+
+MANY = 6
+"""From so many classes on, accuracy against their number is a curve."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts, the variant that wrote each (index), and the prompt that each continues: all (n,)."""
+
+    texts: Sequence[str]
+    source: Ints
+    prompts: Ints
+
+    def take(self, keep: NDArray[np.bool_]) -> Texts:
+        """Select by a mask."""
+        index = np.flatnonzero(keep)
+        return Texts([self.texts[i] for i in index.tolist()], self.source[index], self.prompts[index])
+
+    def written_by(self, variants: NDArray[np.bool_]) -> Texts:
+        """Select those of some variants, (variants,) bool."""
+        return self.take(variants[self.source])
+
+    def changed(self, change: Callable[[Sequence[str]], Sequence[str]]) -> Texts:
+        """Put all texts through a function."""
+        return replace(self, texts=change(self.texts))
+
+
+class Answer(NamedTuple):
+    """What a fit said of one fold's test texts: proba (n, k), truth (n,) class indices, prompts (n,)."""
+
+    proba: Floats
+    truth: Ints
+    prompts: Ints
+
+
+class Point(Record):
+    """Accuracy at one place of a curve, over all folds and in each."""
+
+    at: int
+    accuracy: Interval
+    by_fold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Labelled texts and how a fit is tested.
+
+    labels, replicates: of each variant. split: whose folds (`split.folds`) a fit is tested by.
+    """
+
+    build: Callable[[int], Attributor]
+    seed: int
+    labels: tuple[str, ...]
+    replicates: Ints
+    split: str
+    train: Texts
+    test: Texts
+
+    @property
+    def folds(self) -> list[Fold]:
+        """The fits that one figure takes."""
+        return folds(self.split, self.replicates)
+
+    def fit(self, train: Texts, *tests: Texts) -> list[list[Answer]]:
+        """Fit once a fold, and answer for each test set: a list of answers, one a fold, for each."""
+        answers: list[list[Answer]] = [[] for _ in tests]
+        labels = np.array(self.labels)
+        for fold in self.folds:
+            known = train.written_by(fold.known)
+            asked = [test.written_by(fold.tested) for test in tests]
+            shown = [text for test in asked for text in test.texts]
+            found = attribute(
+                self.build, self.seed, known.texts, labels[known.source].tolist(), known.prompts.tolist(), shown
+            )
+            start = 0
+            for answer, test in zip(answers, asked, strict=True):
+                truth = np.searchsorted(np.array(found.classes), labels[test.source]).astype(np.int64)
+                answer.append(Answer(found.proba[start : start + len(truth)], truth, test.prompts))
+                start += len(truth)
+        return answers
+
+    def accuracy(self, answers: Sequence[Answer]) -> Interval:
+        """Accuracy over the folds, with the interval of the split."""
+        if self.split == UNSEEN_REPLICATE:
+            return replication.t_interval(np.array(_by_fold(answers)))
+        (only,) = answers
+        return metrics.score(only.proba, only.truth, only.prompts, self.seed)["accuracy"]
+
+    def point(self, at: int, answers: Sequence[Answer]) -> Point:
+        """One place of a curve."""
+        return Point(at=at, accuracy=self.accuracy(answers), by_fold=tuple(_by_fold(answers)))
+
+
+class Curve(Record):
+    """Accuracy of the reference attributor against one quantity."""
+
+    name: Literal["length", "pooled", "train_texts", "classes"]
+    unit: str
+    target: Literal["level", "instance"]
+    split: str
+    points: tuple[Point, ...]
+
+
+class Wording(Record):
+    """What the words alone say of the levels: the words that tell them, and how far their n-grams diverge."""
+
+    telling_words: tuple[fingerprint.TellingWord, ...]
+    jensen_shannon: tuple[fingerprint.NgramDivergence, ...]
+
+
+class Permuted(Record):
+    """The permutation test of the factor, and the accuracy that it is about, on the texts that it takes."""
+
+    test: replication.Test
+    observed: float
+
+
+class Robustness(Record):
+    """Accuracy of the reference attributor under one condition of the test texts.
+
+    trained_on: `plain` texts as in the scores, or texts `transformed` like those of the test.
+    """
+
+    condition: str
+    trained_on: Literal["plain", "transformed"]
+    accuracy: Interval
+
+
+def _by_fold(answers: Sequence[Answer]) -> list[float]:
+    return [float(metrics.credits(answer.proba, answer.truth).mean()) for answer in answers]
+
+
+def powers(last: int, first: int = 1) -> list[int]:
+    """Powers of two from `first` to below `last`, and `last`."""
+    return [*(2**i for i in range(last.bit_length()) if first <= 2**i < last), last]
+
+
+def length_curve(
+    experiment: Experiment, cut: Callable[[int], tuple[Texts, Texts]], lengths: Sequence[int], unit: str
+) -> Curve:
+    """Accuracy against the length of all texts; `cut` gives those of training and of test at a length."""
+    points = []
+    for length in lengths:
+        (answers,) = experiment.fit(*cut(length))
+        points.append(experiment.point(length, answers))
+    return Curve(name="length", unit=unit, target="level", split=experiment.split, points=tuple(points))
+
+
+def crossing(points: Sequence[tuple[float, float]], height: float = ENOUGH) -> float | None:
+    """Where a curve first reaches a height, on straight lines over the logarithm of x; None if it never does."""
+    before: tuple[float, float] | None = None
+    for x, y in points:
+        if y >= height:
+            if before is None:
+                return x
+            share = (height - before[1]) / (y - before[1])
+            return math.exp(math.log(before[0]) + share * (math.log(x) - math.log(before[0])))
+        before = (x, y)
+    return None
+
+
+def pooled_curve(experiment: Experiment) -> Curve:
+    """Accuracy against the number of test texts of one source that are judged together, by summed log-probability."""
+    (answers,) = experiment.fit(experiment.train, experiment.test)
+    smallest = min(int(np.bincount(experiment.test.source).min()), 64)
+    points = []
+    for size in powers(smallest):
+        pooled = []
+        for fold, answer in zip(experiment.folds, answers, strict=True):
+            source = experiment.test.written_by(fold.tested).source
+            pooled.append(_pool(answer, source, size))
+        points.append(experiment.point(size, pooled))
+    return Curve(name="pooled", unit="texts", target="level", split=experiment.split, points=tuple(points))
+
+
+def _pool(answer: Answer, source: Ints, size: int) -> Answer:
+    logs = np.log(metrics.mixed(answer.proba))
+    proba, truth, groups = [], [], []
+    for variant in np.unique(source):
+        rows = np.flatnonzero(source == variant)
+        whole = rows[: len(rows) // size * size].reshape(-1, size)
+        total = logs[whole].sum(1)
+        likely = np.exp(total - total.max(1, keepdims=True))
+        proba.append(likely / likely.sum(1, keepdims=True))
+        truth.append(answer.truth[whole[:, 0]])
+        # Groups of one place share their prompts across variants.
+        groups.append(np.arange(len(whole)))
+    return Answer(np.concatenate(proba), np.concatenate(truth), np.concatenate(groups).astype(np.int64))
+
+
+def training_curve(experiment: Experiment) -> Curve:
+    """Accuracy against the number of training texts a variant, each set a prefix of the next."""
+    counts = np.bincount(experiment.train.source)
+    place = _places(experiment.train.source)
+    points = []
+    for size in [int(counts.min()) // part for part in (16, 8, 4, 2, 1) if counts.min() // part >= 8]:
+        (answers,) = experiment.fit(experiment.train.take(place < size), experiment.test)
+        points.append(experiment.point(size, answers))
+    return Curve(
+        name="train_texts", unit="texts a variant", target="level", split=experiment.split, points=tuple(points)
+    )
+
+
+def class_curve(experiment: Experiment, names: Sequence[str]) -> Curve:
+    """Accuracy in telling instances against their number.
+
+    names: of each variant. Instances are taken in the order of the variants.
+    """
+    told = replace(experiment, labels=tuple(names), split=UNSEEN_PROMPT)
+    points = []
+    for size in powers(len(names), 2):
+        among = np.arange(len(names)) < size
+        (answers,) = told.fit(told.train.written_by(among), told.test.written_by(among))
+        points.append(told.point(size, answers))
+    return Curve(name="classes", unit="instances", target="instance", split=UNSEEN_PROMPT, points=tuple(points))
+
+
+def robustness(
+    experiment: Experiment,
+    names: Sequence[str],
+    transfer: Mapping[str, Texts],
+    short: Mapping[str, tuple[Texts, Texts]],
+) -> list[Robustness]:
+    """Accuracy on transformed texts and on texts that were drawn in another way.
+
+    names: of transforms. transfer: test texts by condition, drawn in another way. short: for the conditions whose texts
+    are shorter, the texts of training and test cut to their length; those are fitted anew.
+    """
+
+    def changed(texts: Texts, name: str) -> Texts:
+        return texts.changed(lambda those: transforms.apply(name, those, experiment.seed))
+
+    same = {name: texts for name, texts in transfer.items() if name not in short}
+    tests = {"plain": experiment.test, **{name: changed(experiment.test, name) for name in names}, **same}
+    answers = experiment.fit(experiment.train, *tests.values())
+    rows = [
+        Robustness(condition=name, trained_on="plain", accuracy=experiment.accuracy(found))
+        for name, found in zip(tests, answers, strict=True)
+    ]
+    for name in names:
+        (found,) = experiment.fit(changed(experiment.train, name), tests[name])
+        rows.append(Robustness(condition=name, trained_on="transformed", accuracy=experiment.accuracy(found)))
+    for name, (train, test) in short.items():
+        plain, other = experiment.fit(train, test, transfer[name])
+        for condition, found in ((f"plain, as short as {name}", plain), (name, other)):
+            rows.append(Robustness(condition=condition, trained_on="plain", accuracy=experiment.accuracy(found)))
+    return rows
+
+
+def permutation(experiment: Experiment, limit: int, texts: int, progress: Progress = lambda *_: None) -> Permuted:
+    """Test by permuting level labels within replicates, refitting for each.
+
+    limit: permutations at most; texts: of each variant, at most, since so many refits must be cheap.
+    """
+    classes, levels = np.unique(np.array(experiment.labels), return_inverse=True)
+    train = experiment.train.take(_places(experiment.train.source) < texts)
+    test = experiment.test.take(_places(experiment.test.source) < texts)
+    relabelled, total = replication.relabelings(levels.astype(np.int64), experiment.replicates, limit, experiment.seed)
+    found = []
+    for number, labelling in enumerate([levels, *relabelled]):
+        (answers,) = replace(experiment, labels=tuple(classes[labelling].tolist())).fit(train, test)
+        found.append(experiment.accuracy(answers).value)
+        progress(number + 1, 1 + len(relabelled), "refits")
+    return Permuted(test=replication.permutation_test(found[0], np.array(found[1:]), total), observed=found[0])
+
+
+def wording(experiment: Experiment) -> Wording:
+    """Find the words that tell levels apart, and how far their uni-, bi- and trigrams diverge in the test texts."""
+    classes, of_variant = np.unique(np.array(experiment.labels), return_inverse=True)
+    parts = (experiment.train, experiment.test)
+    read = [words.words(text) for part in parts for text in part.texts]
+    source = np.concatenate([part.source for part in parts])
+    test = np.arange(len(read)) >= len(experiment.train.texts)
+    truth, tested = of_variant[source].astype(np.int64), read[len(experiment.train.texts) :]
+    many = len(np.unique(experiment.replicates)) > 1
+    telling = fingerprint.telling_words(
+        read, truth, test, classes.tolist(), experiment.replicates[source] if many else None
+    )
+    divergences = [fingerprint.jensen_shannon(tested, truth[test], n, seed=experiment.seed) for n in (1, 2, 3)]
+    return Wording(telling_words=tuple(telling), jensen_shannon=tuple(divergences))
+
+
+def _places(source: Ints) -> Ints:
+    """Place of each text among those of its variant: (n,)."""
+    place = np.empty(len(source), dtype=np.int64)
+    for variant in np.unique(source):
+        mine = np.flatnonzero(source == variant)
+        place[mine] = np.arange(len(mine))
+    return place

@@ -1,0 +1,44 @@
+"""Where a run took place: machine and versions, on which the last digits of floats depend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+
+def environment() -> dict[str, str | int]:
+    """Describe the machine and the versions that floats depend on."""
+    packages = ("natfp_bench", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 0,
+        **{name: _version(name) for name in packages},
+        **({"commit": made_at} if (made_at := commit()) else {}),
+    }
+
+
+def commit() -> str:
+    """Commit of the checkout that this package runs from, read off its .git; empty where it runs from no checkout."""
+    git = Path(__file__).resolve().parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        if (git / name).is_file():
+            return (git / name).read_text().strip()
+        packed = (line.split() for line in (git / "packed-refs").read_text().splitlines())
+        return next((words[0] for words in packed if words[1:] == [name]), "")
+    except OSError:
+        return ""
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

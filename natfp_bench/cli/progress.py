@@ -1,0 +1,82 @@
+"""Live progress of a run: bars on a terminal, a line for each finished job elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from natfp_bench.pipeline.engine import Event, Job
+
+NAME = 36
+"""Columns of a job's name beside its bar: more would leave no room for the bar on a terminal of eighty."""
+
+
+class Watcher:
+    """Shows the events of a run: bars on a terminal, a line per finished job elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = console.is_terminal
+        self.started: dict[str, float] = {}
+        self.bars: dict[str, TaskID] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}", table_column=Column(max_width=NAME, no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=12),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[rate]}", justify="right"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> Watcher:
+        if self.live:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event of a run."""
+        job = event.job
+        match event.kind:
+            case "start":
+                self.started[job.name] = time.monotonic()
+                # A job whose worker died starts a second time.
+                if self.live and job.name not in self.bars:
+                    self.bars[job.name] = self.progress.add_task(escape(job.name), total=None, rate="")
+            case "progress":
+                self._advance(job, event)
+            case "warning":
+                self.console.print(f"[yellow]warning:[/] {escape(event.text)}")
+            case "end":
+                self._finish(job)
+
+    def _advance(self, job: Job, event: Event) -> None:
+        if not self.live:
+            return
+        seconds = max(time.monotonic() - self.started[job.name], 1e-3)
+        rate = f"{_short(event.done / seconds)} {event.text}/s"
+        self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
+
+    def _finish(self, job: Job) -> None:
+        seconds = time.monotonic() - self.started.pop(job.name)
+        if self.live:
+            self.progress.remove_task(self.bars.pop(job.name))
+        # Hundreds of jobs of a blink each would bury what matters.
+        if job.stage not in ("score", "sample") or seconds >= 5.0:
+            self.console.print(f"{escape(job.name)}: {seconds:.1f} s")
+
+
+def _short(number: float) -> str:
+    """Print a number in three or four characters: 87, 3.2k, 45k, 1.1M."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= 0.9995 * size:
+            return f"{number / size:.{1 if number < 9.95 * size else 0}f}{unit}"
+    return f"{number:.0f}"

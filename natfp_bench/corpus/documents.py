@@ -1,0 +1,238 @@
+"""Documents to train on: the embedded generator, text files, or a data set of the Hub, all as streams.
+
+Which documents are held out is decided by their digest, so that a document and its copies fall on one side
+wherever they stand, and the two sides are disjoint without anything being remembered.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Protocol
+
+from natfp_bench.base.errors import UserError, did_you_mean
+from natfp_bench.base.records import file_digest, folder_digest
+from natfp_bench.plan.settings import CorpusSpec
+
+from . import chronicle
+
+HELDOUT_ONE_IN = 20
+"""One document in so many is held out."""
+
+MAX_CHARACTERS = 100_000
+"""A longer document is cut into pieces of this length, so that memory stays bounded."""
+
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What reading a file raises where the disk, or a gzip archive, is at fault."""
+
+KINDS = {
+    "chronicle": "embedded generator of simple prose, endless, of known entropy; the default",
+    "text:PATH[,PATH...]": "UTF-8 files (.gz too), documents parted by blank lines; .jsonl with a 'text' field",
+    "hf:NAME[/CONFIG]": "a data set of the Hugging Face Hub, or a local folder, column 'text'; streamed",
+}
+
+
+class Document(NamedTuple):
+    """A document, and its information content in bits where the source's true distribution is known."""
+
+    text: str
+    bits: float | None = None
+
+    @property
+    def heldout(self) -> bool:
+        """Whether the document is kept out of training."""
+        word = hashlib.sha256(self.text.encode()).digest()[:8]
+        return int.from_bytes(word, "big") % HELDOUT_ONE_IN == 0
+
+
+class Corpus(Protocol):
+    """An ordered, repeatable stream of documents."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the documents, as JSON: part of every key that depends on them."""
+        ...
+
+    def documents(self) -> Iterator[Document]:
+        """Stream the documents from the first one on."""
+        ...
+
+
+def open_corpus(spec: CorpusSpec) -> Corpus:
+    """Find the corpus that a specification names; raises UserError where it cannot be read."""
+    kind, _, rest = spec.name.partition(":")
+    match kind:
+        case "chronicle" if not rest:
+            return Chronicle(spec.seed, spec.topic_names)
+        case "text":
+            return TextFiles(tuple(Path(os.path.expanduser(part)) for part in rest.split(",") if part))
+        case "hf":
+            return HubDataset(*_hub_name(rest))
+    near = did_you_mean(kind, ["chronicle", "text", "hf"])
+    raise UserError(f"unknown corpus {spec.name!r}{near}\n  known: {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True)
+class Chronicle:
+    """The embedded corpus: endless, and of known entropy; of some topics, or of all."""
+
+    seed: int
+    topics: tuple[str, ...] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the generator's version, seed and topics."""
+        return {"chronicle": chronicle.VERSION, "seed": self.seed, "topics": list(self.topics)}
+
+    def documents(self) -> Iterator[Document]:
+        """Generate documents without end."""
+        index = 0
+        while True:
+            yield Document(*chronicle.document(self.seed, index, topics=self.topics or None))
+            index += 1
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """UTF-8 files, gzipped or not: documents parted by blank lines, or one a line of JSON with a `text` field."""
+
+    paths: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        if not self.paths:
+            raise UserError("corpus 'text:' names no file\n  text:PATH[,PATH...]")
+        for path in self.paths:
+            _check_readable(path)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the digests of the files' bytes; where they lie does not matter."""
+        return {"text": [[_format(path), file_digest(path)] for path in self.paths]}
+
+    def documents(self) -> Iterator[Document]:
+        """Stream the files one after another, in bounded memory."""
+        for path in self.paths:
+            try:
+                with _open(path) as file:
+                    parts = _json_lines(file, path) if _format(path).startswith(".jsonl") else _paragraphs(file)
+                    yield from (Document(text) for text in parts)
+            except UnicodeDecodeError as error:
+                # Its position counts from the last chunk read, which tells nobody anything: the byte itself does.
+                raise UserError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x})") from None
+            except UNREADABLE as error:
+                raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+def _format(path: Path) -> str:
+    """How a file is read, by the end of its name: `.jsonl`, `.gz`, `.jsonl.gz`, or an empty string for plain text."""
+    name = path.name.lower()
+    return next((ending for ending in (".jsonl.gz", ".jsonl", ".gz") if name.endswith(ending)), "")
+
+
+def _open(path: Path) -> IO[str]:
+    """Open for reading; every kind of line end is read as one, and a byte order mark is no text."""
+    if _format(path).endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
+
+
+def _check_readable(path: Path) -> None:
+    if not os.path.exists(path):
+        raise UserError(f"no file {str(path)!r}\n  --corpus text:PATH takes UTF-8 files, .gz and .jsonl among them")
+    if not path.is_file():
+        raise UserError(f"{str(path)!r} is no file\n  name the files: text:{path}/a.txt,{path}/b.txt")
+    try:
+        with gzip.open(path) if _format(path).endswith(".gz") else path.open("rb") as file:
+            chunks = iter(lambda: file.read(65_536), b"")
+            start = next((chunk for chunk in chunks if chunk.strip()), b"")
+    except UNREADABLE as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    if not start:
+        raise UserError(f"{path}: the file is empty")
+    if b"\0" in start:
+        raise UserError(f"{path}: a binary file, not text\n  --corpus text:PATH takes UTF-8 text")
+
+
+def _paragraphs(file: IO[str]) -> Iterator[str]:
+    lines: list[str] = []
+    length = 0
+    while line := file.readline(MAX_CHARACTERS - length):
+        if line.strip():
+            lines.append(line)
+            length += len(line)
+        if lines and (not line.strip() or length == MAX_CHARACTERS):
+            yield "".join(lines).strip()
+            lines, length = [], 0
+    if lines:
+        yield "".join(lines).strip()
+
+
+def _json_lines(file: IO[str], path: Path) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            text = json.loads(line)["text"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            text = None
+        if not isinstance(text, str):
+            raise UserError(f"{path}:{number}: no JSON object with a 'text' field that is a string")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{path}:{number}: the text holds half a surrogate pair, which is no character") from None
+        yield from _pieces(text)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), MAX_CHARACTERS):
+        if part := text[start : start + MAX_CHARACTERS].strip():
+            yield part
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """A data set that the `datasets` library can load, by name on the Hub or by folder; its `text` column."""
+
+    name: str
+    config: str | None
+
+    def identity(self) -> dict[str, Any]:
+        """Return name and configuration, the Hub's revision being whatever it serves; a local folder's content."""
+        if Path(self.name).is_dir():
+            return {"hf": folder_digest(Path(self.name)), "config": self.config}
+        return {"hf": self.name, "config": self.config}
+
+    def documents(self) -> Iterator[Document]:
+        """Stream the training split."""
+        for row in self._rows():
+            if not isinstance(row.get("text"), str):
+                raise UserError(f"hf:{self} has no column 'text' of strings (columns: {', '.join(row)})")
+            yield from (Document(part) for part in _pieces(row["text"]))
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        import datasets  # slow to import, and needed for this corpus alone
+
+        try:
+            yield from datasets.load_dataset(self.name, self.config, split="train", streaming=True)
+        except Exception as error:  # the library raises dozens of types, none of them a bug of ours
+            what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+            raise UserError(
+                f"hf:{self} cannot be loaded: {what}\n"
+                "  check the name; a data set of the Hub needs the network or a filled cache"
+            ) from None
+
+    def __str__(self) -> str:
+        return self.name + (f"/{self.config}" if self.config else "")
+
+
+def _hub_name(rest: str) -> tuple[str, str | None]:
+    if not rest:
+        raise UserError("corpus 'hf:' names no data set\n  hf:NAME[/CONFIG]")
+    if rest.startswith((".", "/", "~")):
+        return os.path.expanduser(rest), None
+    parts = rest.split("/")
+    return ("/".join(parts[:2]), "/".join(parts[2:]) or None)

@@ -1,0 +1,97 @@
+"""From texts that exist already to a plan: their labels are the levels, and everything else is the preset's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.yaml_source import scalar
+from natfp_bench.plan.plan import Plan, Variant, overlaid
+from natfp_bench.plan.settings import SourceSpec, TextsSpec
+from natfp_bench.plan.task_files import Factor, Task
+
+from . import labelled_texts as texts
+
+SECTIONS = ("analysis", "split")
+"""Sections of a preset that mean something for texts that nobody draws."""
+
+
+def make_texts_plan(
+    spec: TextsSpec,
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Plan:
+    """Plan to tell the labels of some texts apart, as many texts of each: the fewest that any label has.
+
+    limit: at most so many of each. Raises UserError where a file or column is wrong, where there are fewer than two
+    labels, or a label has too few texts to train and test on.
+    """
+    if wrong := [path for path in overrides or {} if path.split(".")[0] not in SECTIONS]:
+        raise UserError(f"--set {wrong[0]} changes nothing: no model is trained for --texts\n  leave it out")
+    chosen = overlaid(preset, overrides or {})
+    every = chosen.split.test_every
+    found = texts.read(spec, every).sides(every)
+    used = texts.balanced(found, every, limit)
+    if used < (need := 2 * every):
+        fewest = min(found, key=lambda label: min(found[label][0] // (every - 1), found[label][1]))
+        train, test = found[fewest]
+        what = f"{', '.join(spec.paths)}: label {fewest!r} has {train} texts to train on and {test} to test on"
+        if limit is not None and texts.balanced(found, every) >= need:
+            what = f"--limit {limit} is too few to train and test on"
+        raise UserError(f"{what}\n  take at least {need} of each label, of {every} prompts or groups and more")
+    return plan_of_labels(
+        _name(spec), spec.label, list(found), preset, overrides=overrides, seed=seed, texts=used, given=spec
+    )
+
+
+def plan_of_labels(
+    name: str,
+    column: str,
+    labels: Sequence[str],
+    preset: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    texts: int,
+    given: TextsSpec | None = None,
+) -> Plan:
+    """Plan to tell labels apart, so many texts of each; without `given`, of texts that were read before."""
+    chosen = overlaid(preset, overrides or {})
+    task = Task(
+        task=name,
+        version=1,
+        summary=f"Which {column} wrote a text?",
+        tags=("texts",),
+        factor=Factor(name=column, fields=("source.model",), levels={label: label for label in labels}),
+    )
+    variants = [
+        Variant(
+            level=label,
+            replicate=0,
+            settings=chosen.settings.model_copy(update={"source": SourceSpec(kind="texts", model=label)}),
+        )
+        for label in labels
+    ]
+    return Plan(
+        task=task,
+        preset=preset,
+        preset_notes="",
+        seed=seed,
+        overrides={path: scalar(text, shown=f"--set {path}={text}") for path, text in (overrides or {}).items()},
+        split=chosen.split,
+        analysis=chosen.analysis.model_copy(update={"transfer": False}),
+        texts=texts,
+        variants=tuple(variants),
+        given=given,
+    )
+
+
+def _name(spec: TextsSpec) -> str:
+    """A name for results: of the first file, made safe."""
+    first = Path(spec.paths[0].rpartition("=")[2]).name.split(".")[0]
+    return "texts_" + (re.sub(r"[^A-Za-z0-9_-]+", "_", first).strip("_")[:50] or "given")

@@ -1,0 +1,216 @@
+"""Texts that exist already, with a label each: read from files, cleared of copies, and as many of every label.
+
+JSON Lines, CSV, TSV and Parquet have a column of texts and one of labels. A JSON file is a list of such objects, or
+maps each label to its texts. A plain text file is one label's, its texts parted by blank lines; a folder holds such
+files, or a folder for each label with a file for each text. `LABEL=PATH` gives all texts of a path one label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from natfp_bench.base import streams
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record, digest, file_digest
+from natfp_bench.plan.settings import TextsSpec
+from natfp_bench.plan.split import is_test
+
+from . import text_files
+
+HINT = "--text-column, --label-column and --group-column name them"
+
+
+def identity(spec: TextsSpec) -> dict[str, Any]:
+    """Return what determines the texts, as JSON: the files' bytes and labels, and the columns."""
+    names = [[given, relative.as_posix(), file_digest(path)] for given, relative, path in _files(spec)]
+    return {"texts": names, "columns": [spec.text, spec.label, spec.group]}
+
+
+class TextsMeta(Record):
+    """What was read: texts and bytes in all, texts of each label, and copies that were removed."""
+
+    documents: int
+    bytes: int
+    tokens: int = 0
+    labels: dict[str, int]
+    copies: int
+    digest: str
+
+
+class SourceMeta(Record):
+    """What is known of a source that gives texts and nothing else."""
+
+    status: Literal["ok"] = "ok"
+    reason: None = None
+    parameters: None = None
+    tokens_trained: None = None
+    epochs: None = None
+    training_multiset: None = None
+    weights: None = None
+
+
+class Row(NamedTuple):
+    """One text as it was read; group: None where it stands for itself."""
+
+    label: str
+    text: str
+    group: str | None
+
+
+class Given(NamedTuple):
+    """Texts by row: label, prompt (a number that texts of one group share), text; how many copies were removed."""
+
+    labels: list[str]
+    prompts: list[int]
+    texts: list[str]
+    copies: int
+
+    def sides(self, test_every: int) -> dict[str, tuple[int, int]]:
+        """Texts of each label for training and for testing, labels sorted."""
+        return _sides(self.labels, self.prompts, test_every)
+
+
+def _sides(labels: Sequence[str], prompts: Sequence[int], test_every: int) -> dict[str, tuple[int, int]]:
+    tested = Counter(label for label, prompt in zip(labels, prompts, strict=True) if is_test(prompt, test_every))
+    total = Counter(labels)
+    return {label: (total[label] - tested[label], tested[label]) for label in sorted(total)}
+
+
+def balanced(sides: Mapping[str, tuple[int, int]], test_every: int, limit: int | None = None) -> int:
+    """How many texts of each label are used: as many of all, one in `test_every` of them for testing.
+
+    sides: texts of each label for training and for testing. limit: at most so many of each.
+    """
+    tested = min(min(test, train // (test_every - 1)) for train, test in sides.values())
+    return test_every * (tested if limit is None else min(tested, limit // test_every))
+
+
+def read(spec: TextsSpec, test_every: int) -> Given:
+    """Read all texts, and remove those of the test side that stand word for word on the training side, too.
+
+    test_every: one prompt in so many is for testing. Raises UserError for a file that cannot be read, is not UTF-8, or
+    lacks a column (the message says which it has), and for fewer than two labels.
+    """
+    labels, prompts, texts = [], [], []
+    groups: dict[str, int] = {}
+    alone: Counter[str] = Counter()
+    for row in _rows(spec):
+        if not row.text.strip():
+            continue
+        labels.append(row.label)
+        texts.append(row.text)
+        if row.group is None:
+            # Numbered within its label, so that every label has the same share of test texts.
+            prompts.append(alone[row.label])
+            alone[row.label] += 1
+        else:
+            prompts.append(groups.setdefault(row.group, len(groups)))
+    if len(set(labels)) < 2:
+        found = ", ".join(sorted(set(labels))) or "none"
+        raise UserError(
+            f"{', '.join(spec.paths)}: two labels at least are needed, found: {found}\n"
+            "  --label-column names their column"
+        )
+    plain = [" ".join(text.split()) for text in texts]
+    tested = [is_test(prompt, test_every) for prompt in prompts]
+    known = {text for text, test in zip(plain, tested, strict=True) if not test}
+    kept = [i for i, test in enumerate(tested) if not (test and plain[i] in known)]
+    return Given(
+        [labels[i] for i in kept], [prompts[i] for i in kept], [texts[i] for i in kept], len(texts) - len(kept)
+    )
+
+
+def prepare(spec: TextsSpec, test_every: int, folder: Path) -> TextsMeta:
+    """Write `texts.parquet` (label, prompt, text)."""
+    given = read(spec, test_every)
+    columns = {"label": given.labels, "prompt": pa.array(given.prompts, pa.int64()), "text": given.texts}
+    pq.write_table(pa.table(columns), folder / "texts.parquet")
+    return TextsMeta(
+        documents=len(given.texts),
+        bytes=sum(len(text.encode()) for text in given.texts),
+        labels=dict(sorted(Counter(given.labels).items())),
+        copies=given.copies,
+        digest=digest([given.labels, given.prompts, given.texts]),
+    )
+
+
+def select(corpus: Path, label: str, texts: int, test_every: int, seed: int) -> pa.Table:
+    """Draw so many texts of a label, one in `test_every` of them for testing, in their order, as a sample set."""
+    table = pq.read_table(corpus / "texts.parquet", filters=[("label", "==", label)])
+    prompts = table["prompt"].to_numpy()
+    order = streams.permutation(len(table), "texts", label, seed)
+    test = is_test(prompts[order], test_every)
+    tested = texts // test_every
+    chosen = np.sort(np.concatenate([order[~test][: texts - tested], order[test][:tested]]))
+    return sample_table(chosen, prompts[chosen], table["text"].take(chosen).to_pylist())
+
+
+def sample_table(rows: Any, prompts: Any, texts: list[str]) -> pa.Table:
+    """Make a sample set of texts of which no tokens are known."""
+    columns = {"row": pa.array(rows, pa.int64()), "prompt": pa.array(prompts, pa.int64()), "text": texts}
+    n = len(texts)
+    return pa.table({**columns, "tokens": pa.array([0] * n, pa.int32()), "ended": pa.array([True] * n)})
+
+
+def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
+    """All files: the label given to them, if any, their place below the path that was named, and their path."""
+    for named in spec.paths:
+        label, path = _label(named)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            if not inside:
+                raise UserError(f"{path}: an empty folder\n  --texts takes files, and folders of files")
+            yield from ((label, file.relative_to(path), file) for file in inside)
+        elif path.is_file():
+            yield label, Path(path.name), path
+        else:
+            raise UserError(f"no file {str(path)!r}\n  --texts takes files and folders, or LABEL=PATH")
+
+
+def _label(named: str) -> tuple[str | None, Path]:
+    label, equals, path = named.partition("=")
+    if equals and label and not Path(named).exists():
+        return label, Path(path).expanduser()
+    return None, Path(named).expanduser()
+
+
+def _rows(spec: TextsSpec) -> Iterator[Row]:
+    for given, relative, path in _files(spec):
+        try:
+            f"{given}={relative}".encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{path}: the file's name is not UTF-8\n  rename it") from None
+        kind = text_files.ending(path)
+        if kind in text_files.TABLES:
+            yield from _table(path, given, spec)
+        elif kind in text_files.PLAIN or not kind:
+            yield from _plain(path, relative, given)
+        else:
+            known = ", ".join((*text_files.TABLES, *text_files.PLAIN))
+            raise UserError(f"{path}: a file of an unknown format\n  known are {known}, and .gz of them")
+
+
+def _plain(path: Path, relative: Path, given: str | None) -> Iterator[Row]:
+    """A file in a folder of its label is one text; any other is its label's texts, parted by blank lines."""
+    whole = text_files.decoded(text_files.content(path), str(path))
+    if given is None and len(relative.parts) > 1:
+        yield Row(relative.parts[0], whole, None)
+        return
+    label = given or path.name.split(".")[0]
+    yield from (Row(label, part.strip(), None) for part in re.split(r"\n\s*\n", whole))
+
+
+def _table(path: Path, given: str | None, spec: TextsSpec) -> Iterator[Row]:
+    wanted = [spec.text, *([] if given else [spec.label]), *([spec.group] if spec.group else [])]
+    for place, record in text_files.rows(path, wanted, HINT):
+        label = given or text_files.word_of(record, spec.label, place)
+        group = text_files.word_of(record, spec.group, place) if spec.group else None
+        yield Row(label, text_files.text_of(record, spec.text, place), group)

@@ -1,0 +1,165 @@
+"""Files that people keep texts in, plain ones and tables in several formats; each fault is told in one message."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from natfp_bench.base.errors import UserError
+
+TABLES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")
+
+PLAIN = (".txt", ".md", ".text")
+
+LONGEST_CELL = 2**31 - 1
+"""Characters of a CSV cell; the csv module allows 131,072 by itself."""
+
+Row = tuple[str, Mapping[str, Any]]
+"""A record of a table, and its place, as messages name it."""
+
+
+def ending(path: Path) -> str:
+    """The end of a file's name that tells its format: `.jsonl` of `a.jsonl` and of `a.jsonl.gz`."""
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def content(path: Path) -> bytes:
+    """Bytes of a file, unpacked where it is gzipped; raises UserError where it cannot be read, or is empty."""
+    try:
+        found = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            found = gzip.decompress(found)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if not found:
+        raise UserError(f"{path}: the file is empty")
+    return found
+
+
+def decoded(found: bytes, shown: str) -> str:
+    """Text of a file; every kind of line end is read as one. A byte order mark and a last line end are no text."""
+    try:
+        text = found.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8 text (byte {found[error.start]:#04x} at {error.start})"
+        raise UserError(f"{shown}: {what}\n  iconv -f latin1 -t utf-8 {shown}   converts one of Latin 1") from None
+    if "\0" in text:
+        raise UserError(f"{shown}: a binary file, not text\n  known are UTF-8 text and {', '.join(TABLES)}")
+    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+
+
+def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[Row]:
+    """Records of a table that have the wanted columns, in its order.
+
+    hint: how the columns are named. Raises UserError for a file that is damaged, no UTF-8, or lacks one of them.
+    """
+    kind, shown = ending(path), str(path)
+    if kind == ".parquet":
+        yield from _parquet(content(path), shown, wanted, hint)
+        return
+    text = decoded(content(path), shown)
+    if kind == ".jsonl":
+        found = _json_lines(text, shown)
+    elif kind == ".json":
+        found = _json(text, path)
+    else:
+        found = _separated(text, shown, "\t" if kind == ".tsv" else ",")
+    for place, record in found:
+        require(record, wanted, place, hint)
+        yield place, record
+
+
+def require(columns: Sequence[Any] | Mapping[Any, Any], wanted: Sequence[str], place: str, hint: str) -> None:
+    """Check that all wanted columns are there; raises UserError that says which there are."""
+    if lacking := [name for name in wanted if name not in columns]:
+        known = ", ".join(str(name) for name in columns if name is not None) or "none"
+        raise UserError(f"{place}: no column {' and no column '.join(map(repr, lacking))} (columns: {known})\n  {hint}")
+
+
+def text_of(record: Mapping[str, Any], column: str, place: str) -> str:
+    """Text of a record's column; raises UserError where it is none, or one that no file could hold."""
+    text = record[column]
+    if not isinstance(text, str):
+        what = "missing" if text is None else f"of the type {type(text).__name__}"
+        raise UserError(f"{place}: {column!r} is no text but {what}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{place}: the text holds half a surrogate pair, which is no character") from None
+    return text
+
+
+def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
+    """Value of a record's column as a word, say a label; numbers and dates are as they print.
+
+    Raises UserError where there is none: what lacks a label is of no label, not of one called None.
+    """
+    value = record[column]
+    word = value if value is None or isinstance(value, str | bytes | list | dict) else str(value)
+    if not text_of({column: word}, column, place).strip():
+        raise UserError(f"{place}: {column!r} is empty")
+    return str(word)
+
+
+def _json_lines(text: str, shown: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise UserError(f'{shown}:{number}: no JSON object\n  a line is one, as in {{"text": "..."}}')
+        yield f"{shown}:{number}", record
+
+
+def _json(text: str, path: Path) -> Iterator[Row]:
+    """A list of objects, or an object that maps each label to a list of texts or of objects."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: no JSON ({error})") from None
+    lists = found.items() if isinstance(found, dict) else [(path.name.split(".")[0], found)]
+    for label, listed in lists:
+        if not isinstance(listed, list):
+            raise UserError(f"{path}: neither a list of objects, nor lists of texts by label")
+        for number, item in enumerate(listed, 1):
+            record = {"text": item} if isinstance(item, str) else item
+            if not isinstance(record, dict):
+                raise UserError(f"{path}, item {number}: no object and no text")
+            # Collections of answers call the text a response, and hold those of one model in one file.
+            if "text" not in record and "response" in record:
+                record = {**record, "text": record["response"]}
+            yield f"{path}, item {number}", {"label": label, **record}
+
+
+def _separated(text: str, shown: str, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_CELL)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for record in reader:
+            yield f"{shown}:{reader.line_num}", record
+    except csv.Error as error:
+        raise UserError(f"{shown}:{reader.line_num}: no CSV ({error})") from None
+
+
+def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iterator[Row]:
+    try:
+        with pq.ParquetFile(pa.BufferReader(found)) as opened:
+            require(opened.schema_arrow.names, wanted, shown, hint)
+            records = opened.read(columns=list(dict.fromkeys(wanted))).to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"{shown}: no Parquet file, or a damaged one ({' '.join(str(error).split())})") from None
+    for number, record in enumerate(records, 1):
+        yield f"{shown}, row {number}", record

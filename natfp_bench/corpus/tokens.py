@@ -1,0 +1,229 @@
+"""From documents to blocks of tokens: chosen and packed once, before any seed has a say.
+
+Every variant of a recipe's data reads the same blocks; a seed only permutes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record, file_digest
+from natfp_bench.plan.settings import MAX_EPOCHS, TokenizerSpec
+
+from .documents import Corpus, Document
+
+END = "<|endoftext|>"
+"""The one special token: it begins a text, and ends it."""
+
+BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 200_000
+"""Documents are encoded together until there are so many, or so much of them."""
+
+Progress = Callable[[int, int, str], None]
+"""Called as (done, total, unit) by long stages."""
+
+
+def no_progress(done: int, total: int, unit: str) -> None:
+    """Report to nobody."""
+
+
+class CorpusMeta(Record):
+    """What was prepared: what was read for it, what there is of it, and the digest of the packed blocks."""
+
+    documents: int
+    bytes: int
+    tokens: int
+    blocks: int
+    context: int
+    heldout_documents: int
+    digest: str
+
+
+class Reader(NamedTuple):
+    """A tokenizer, and the tokens that begin and end a text."""
+
+    tokenizer: Tokenizer
+    begin: int
+    end: int
+
+
+def reader(folder: Path, meta: Mapping[str, Any]) -> Reader:
+    """Read the tokenizer of a model or corpus; where its meta tells no begin and end, one token of ours is both."""
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    if "begin" in meta:
+        return Reader(tokenizer, meta["begin"], meta["end"])
+    end = tokenizer.token_to_id(END)
+    return Reader(tokenizer, end, end)
+
+
+def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
+    """Train a byte-level BPE tokenizer; raises UserError where the text is too small for the vocabulary."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=spec.vocabulary,
+        special_tokens=[END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    if tokenizer.get_vocab_size() < spec.vocabulary:
+        raise UserError(
+            f"the corpus is too small for the preset: its text gives {tokenizer.get_vocab_size()} tokens, "
+            f"tokenizer.vocabulary asks for {spec.vocabulary}\n  take more text, or --set tokenizer.vocabulary=257"
+        )
+    return tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Load `tokenizer.json`; text that spells the end token is ordinary text to it."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def prepare(
+    corpus: Corpus,
+    spec: TokenizerSpec,
+    *,
+    context: int,
+    blocks: int,
+    heldout: int,
+    folder: Path,
+    whole: Corpus | None = None,
+    reads: int | None = None,
+    fresh: int = 0,
+    progress: Progress = no_progress,
+) -> CorpusMeta:
+    """Train the tokenizer, pack the first training documents, keep the first held-out ones.
+
+    whole: the corpus of which `corpus` is a part, where it is one: tokenizer and held-out documents are the whole's, so
+    that models of its parts share them. reads: blocks that training reads, repeated ones counted again (default: each
+    once); the last `fresh` blocks are not among those repeated. Writes `tokenizer.json`, `blocks.bin` (little-endian
+    uint32, (blocks, context)) and `heldout.parquet` (text, bits) into the folder. A corpus with fewer than `blocks`
+    blocks gives what it has. Memory stays bounded. Raises UserError where it is too small: blocks would have to be
+    read more than four times, or there are no held-out documents.
+    """
+    whole, reads = whole or corpus, blocks - fresh if reads is None else reads
+    sample = _until((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
+    train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    end = tokenizer.token_to_id(END)
+
+    documents = size = written = 0
+    pending: list[int] = []
+    with (folder / "blocks.bin").open("wb") as file:
+        for batch in _batches(corpus.documents()):
+            texts = [doc.text for doc in batch if not doc.heldout]
+            documents += len(texts)
+            size += sum(len(text.encode()) for text in texts)
+            for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+                pending += [end, *encoding.ids]
+            ready = min(len(pending) // context, blocks - written)
+            np.array(pending[: ready * context], dtype="<u4").tofile(file)
+            pending, written = pending[ready * context :], written + ready
+            progress(written * context, blocks * context, "tokens")
+            if written == blocks:
+                break
+    if (written - fresh) * MAX_EPOCHS < reads:
+        raise UserError(
+            f"the corpus is too small for the preset: it has {written * context:,} tokens to train on "
+            f"({size:,} bytes), and {(reads + fresh) * context:,} are asked for: it needs at least "
+            f"{(-(-reads // MAX_EPOCHS) + fresh) * context:,}, since no more than {MAX_EPOCHS} epochs are run\n"
+            "  take more text, a smaller --preset, or --set budget.tokens=N"
+        )
+    kept = _keep_heldout(whole, heldout, folder)
+    return CorpusMeta(
+        documents=documents,
+        bytes=size,
+        tokens=written * context,
+        blocks=written,
+        context=context,
+        heldout_documents=kept,
+        digest=file_digest(folder / "blocks.bin"),
+    )
+
+
+def prepare_heldout(corpus: Corpus, heldout: int, folder: Path) -> CorpusMeta:
+    """Keep the first held-out documents and nothing else: what models that are not trained here are measured on."""
+    kept = _keep_heldout(corpus, heldout, folder)
+    made = file_digest(folder / "heldout.parquet")
+    return CorpusMeta(documents=0, bytes=0, tokens=0, blocks=0, context=0, heldout_documents=kept, digest=made)
+
+
+def _keep_heldout(corpus: Corpus, heldout: int, folder: Path) -> int:
+    """Write `heldout.parquet` (text, bits); returns how many documents there are."""
+    kept = list(islice((doc for doc in corpus.documents() if doc.heldout), heldout))
+    if len(kept) < min(heldout, 2):
+        raise UserError(
+            f"the corpus is too small for the preset: {len(kept)} of its documents are held out, 2 are needed\n"
+            "  take more text; documents are parted by blank lines"
+        )
+    columns = {"text": [doc.text for doc in kept], "bits": pa.array([doc.bits for doc in kept], pa.float64())}
+    pq.write_table(pa.table(columns), folder / "heldout.parquet")
+    return len(kept)
+
+
+def first_bytes(text: str, size: int) -> str:
+    """Cut a text to its first `size` bytes of UTF-8, at a whole character."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def _until(texts: Iterable[str], limit: int) -> Iterator[str]:
+    total = 0
+    for text in texts:
+        yield text
+        total += len(text.encode())
+        if total >= limit:
+            return
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def read_blocks(folder: Path, context: int) -> NDArray[Any]:
+    """Map the packed blocks into memory: (blocks, context) uint32, read-only."""
+    return np.memmap(folder / "blocks.bin", dtype="<u4", mode="r").reshape(-1, context)
+
+
+def read_heldout(folder: Path) -> list[Document]:
+    """Read the held-out documents."""
+    table = pq.read_table(folder / "heldout.parquet")
+    return [Document(row["text"], row["bits"]) for row in table.to_pylist()]
+
+
+def prompts(folder: Path, characters: int) -> list[str]:
+    """First characters of each held-out document that is long enough; one empty prompt where `characters` is 0.
+
+    Documents that begin alike give one prompt: under two ids, it could stand on both sides of a split by prompt.
+    Raises UserError where there are fewer than two prompts.
+    """
+    if not characters:
+        return [""]
+    found = dict.fromkeys(doc.text[:characters] for doc in read_heldout(folder) if len(doc.text) >= characters)
+    if len(found) < 2:
+        raise UserError(
+            f"two prompts at least are needed, and the held-out documents begin with {len(found)} different stretches "
+            f"of {characters} characters\n  take more text, or --set sampling.prompt_characters=N"
+        )
+    return list(found)

@@ -1,0 +1,56 @@
+"""How well a model has learnt: bits of held-out documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from natfp_bench.corpus.documents import Document
+from natfp_bench.corpus.tokens import Progress, Reader, no_progress
+
+from . import model as models
+
+
+def write_heldout(
+    model: torch.nn.Module,
+    reader: Reader,
+    documents: Sequence[Document],
+    folder: Path,
+    context: int,
+    device: torch.device,
+    progress: Progress = no_progress,
+) -> None:
+    """Write `heldout.parquet`: bits of each held-out document under a model, ends included, true bits, and bytes."""
+    bits = []
+    for number, document in enumerate(documents, 1):
+        ids = reader.tokenizer.encode(document.text, add_special_tokens=False).ids
+        bits.append(document_bits(model, [reader.begin, *ids, reader.end], context, device))
+        progress(number, len(documents), "documents")
+    columns = {
+        "bits": bits,
+        "true_bits": pa.array([document.bits for document in documents], pa.float64()),
+        "bytes": [len(document.text.encode()) for document in documents],
+    }
+    pq.write_table(pa.table(columns), folder / "heldout.parquet")
+
+
+def document_bits(model: torch.nn.Module, tokens: list[int], context: int, device: torch.device) -> float:
+    """Bits of a document under a model, its first token conditioned on and not scored.
+
+    A document longer than the context is scored in windows that predict disjoint stretches, each given one token of
+    the stretch before, the last one reaching back to a full context: the rolling windows of lm-evaluation-harness.
+    """
+    total, start, last = 0.0, 1, len(tokens)
+    while start < last:
+        stop = min(start + context, last)
+        first = start - 1 if start == 1 else max(0, stop - 1 - context)
+        row = torch.tensor([tokens[first:stop]], device=device)
+        scored = models.token_log_probabilities(model, row)[0, start - 1 - first :]
+        total -= scored.double().sum().item() / math.log(2)
+        start = stop
+    return total

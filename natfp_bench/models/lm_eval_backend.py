@@ -1,0 +1,165 @@
+"""Texts of the backends of lm-evaluation-harness: a server, vLLM, or whatever its registry knows.
+
+A backend gives texts and no likelihoods of them. Rows are asked for in chunks with a seed of their own and kept as they
+come, so that a run that broke off goes on where it stopped. Whether a server honours the seed is up to the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from natfp_bench.base import streams
+from natfp_bench.base.errors import UserError
+from natfp_bench.corpus.labelled_texts import sample_table
+from natfp_bench.corpus.tokens import Progress, no_progress
+from natfp_bench.plan.settings import SamplingSpec, SourceSpec
+
+from .sample import prompt_of
+
+CHUNK = 20
+"""Rows that are asked for at a time, and lost at most where a run breaks off; a prompt stands once among them."""
+
+ATTEMPTS = 5
+"""How often a request is tried, ever longer pauses between; `max_retries` in source.model_args sets it."""
+
+LOCAL = ("hf", "hf-auto", "huggingface", "vllm", "sglang", "gguf")
+"""Backends that run a model in this process, rather than ask a server."""
+
+
+def sample(
+    source: SourceSpec,
+    spec: SamplingSpec,
+    prompts: Sequence[str],
+    rows: Sequence[int],
+    stream: Sequence[streams.Name],
+    *,
+    device: str,
+    partial: Path,
+    progress: Progress = no_progress,
+) -> pa.Table:
+    """Ask a backend to continue prompts, by `generate_until`; returns a sample set of which no tokens are known.
+
+    stream: name of the random stream that the chunks' seeds are from. partial: folder in which answers are kept until
+    all are there. Raises UserError for a backend that is unknown, cannot be made, fails, or answers nothing at all.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    texts: list[str] = []
+    backend = None
+    for chunk in _chunks(rows, len(prompts)):
+        kept = partial / f"{chunk[0]}-{chunk[-1]}.json"
+        answers = _read(kept, len(chunk))
+        if answers is None:
+            seed = streams.seed(*stream, chunk[0]) % 2**31
+            backend = backend or _make(source, device)
+            answers = _ask(backend, source, spec, [prompts[prompt_of(row, len(prompts))] for row in chunk], seed)
+            fresh = kept.with_suffix(".new")
+            fresh.write_text(json.dumps(answers), encoding="utf-8")
+            fresh.rename(kept)
+        texts += answers
+        progress(len(texts), len(rows), "texts")
+    if not any(text.strip() for text in texts):
+        for file in partial.glob("*.json"):
+            file.unlink()
+        raise UserError(
+            f"{source.model} gave {len(texts)} answers, all of them empty\n"
+            "  does it take these prompts, and more than sampling.max_tokens tokens?"
+        )
+    return sample_table(list(rows), [prompt_of(row, len(prompts)) for row in rows], texts)
+
+
+def _chunks(rows: Sequence[int], prompts: int) -> Iterator[list[int]]:
+    """Rows together: a prompt that stood twice under one seed could be answered alike."""
+    size = min(CHUNK, prompts)
+    for start in range(0, len(rows), size):
+        yield list(rows[start : start + size])
+
+
+def _read(path: Path, n: int) -> list[str] | None:
+    """Answers that were kept; None where there are none, or they are damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, list) and len(found) == n and all(isinstance(t, str) for t in found) else None
+
+
+def _make(source: SourceSpec, device: str) -> Any:
+    from lm_eval.api.registry import get_model
+    from lm_eval.utils import simple_parse_args_string
+
+    given = simple_parse_args_string(source.filled(source.model_args))
+    if given.get("trust_remote_code") and not source.trust_remote_code:
+        raise UserError(
+            "source.model_args asks to run a model's own code\n  --set source.trust_remote_code=true permits it"
+        )
+    if source.model not in LOCAL:
+        given.setdefault("max_retries", ATTEMPTS)
+    with _failures(source, "cannot be made"), quiet():
+        return get_model(source.model).create_from_arg_obj(given, {"batch_size": 1, "device": device})
+
+
+def _ask(backend: Any, source: SourceSpec, spec: SamplingSpec, prompts: Sequence[str], seed: int) -> list[str]:
+    from lm_eval.api.instance import Instance
+
+    # Everything is said: what is left out, some backends fill with a truncation of their own.
+    options: dict[str, Any] = {"until": [], "do_sample": True, "max_gen_toks": spec.max_tokens}
+    options |= {"temperature": spec.temperature, "top_p": spec.top_p}
+    if source.model in ("vllm", "sglang"):
+        options["top_k"] = spec.top_k or -1
+    elif source.model in LOCAL or spec.top_k:
+        options["top_k"] = spec.top_k
+    requests = [
+        Instance(request_type="generate_until", doc={}, arguments=(prompt, dict(options)), idx=0) for prompt in prompts
+    ]
+    if hasattr(backend, "_seed"):
+        backend._seed = seed  # what a server is asked for
+    torch.manual_seed(seed)  # what a model in this process draws from
+    with _failures(source, "failed"), quiet():
+        answers = backend.generate_until(requests, disable_tqdm=True)
+    if len(answers) != len(prompts):
+        raise UserError(f"{source.model} answered {len(answers)} of {len(prompts)} prompts\n  is the server whole?")
+    missing = _placeholder()
+    return ["" if answer is None or answer == missing else str(answer) for answer in answers]
+
+
+def _placeholder() -> str:
+    """What lm-eval puts in the place of an answer that is null."""
+    from lm_eval.models import api_models
+
+    return str(getattr(api_models, "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER", ""))
+
+
+@contextlib.contextmanager
+def _failures(source: SourceSpec, doing: str) -> Iterator[None]:
+    """Turn what a backend raises, which can be anything, into one message; answers so far are kept."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = next(iter(str(error).strip().splitlines()), "")
+        name = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise UserError(
+            f"the lm-eval backend {source.model!r} {doing}: {name}\n"
+            f"  source.model_args: {source.filled(source.model_args) or '(none)'}; what was answered so far is kept"
+        ) from None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep lm-eval from telling of each request, in its log and by its bars."""
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("lm_eval"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield

@@ -1,0 +1,156 @@
+"""The sampler: temperature, top-k and top-p, a token of each row by a uniform number of its own, and the next."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer, StaticCache
+
+from natfp_bench.plan.settings import SamplingSpec
+
+from .compiled import compiled
+
+PART = 32
+"""Tokens that are drawn from together."""
+
+
+def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: float = 0.0) -> Tensor:
+    """Log-probabilities of the actual sampler: temperature, then top-k, then top-p, renormalised.
+
+    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties with the last token kept are kept.
+    Tokens within `boundary` of being kept (in logits over temperature, or in probability mass for top-p) are scored
+    as if they were, and the others as if they were not.
+    """
+    scaled = logits.float()
+    if spec.temperature != 1:
+        scaled = scaled / spec.temperature
+    if not 0 < spec.top_k < scaled.shape[-1] and spec.top_p == 1:
+        return scaled.log_softmax(-1)
+    least = _least_kept(scaled, spec, 0.0)
+    total = scaled.masked_fill(scaled < least, -torch.inf).logsumexp(-1, keepdim=True)
+    if boundary:
+        least = _least_kept(scaled, spec, boundary) - boundary
+    return (scaled - total).masked_fill(scaled < least, -torch.inf)
+
+
+def _least_kept(scaled: Tensor, spec: SamplingSpec, boundary: float) -> Tensor:
+    """Least logit that truncation keeps, with so much probability mass to spare: (..., 1)."""
+    least = scaled.amin(-1, keepdim=True)
+    if 0 < spec.top_k < scaled.shape[-1]:
+        least = scaled.topk(spec.top_k).values[..., -1:]
+    if spec.top_p < 1:
+        ordered = scaled.masked_fill(scaled < least, -torch.inf).sort(dim=-1, descending=True).values
+        mass = ordered.softmax(-1)
+        kept = mass.cumsum(-1) - mass < spec.top_p + boundary
+        least = torch.maximum(least, ordered.masked_fill(~kept, torch.inf).amin(-1, keepdim=True))
+    return least
+
+
+def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw one token a row by inverting the cumulative distribution.
+
+    log_probabilities: (rows, vocabulary); uniforms: (rows,) float64 in [0, 1). Returns (rows,) int64.
+    """
+    mass = log_probabilities.exp()
+    # First a part of the vocabulary, then a token of it: to add up all of it in double precision would cost more than
+    # the model's own products.
+    parts = torch.nn.functional.pad(mass, (0, -mass.shape[-1] % PART)).reshape(len(mass), -1, PART)
+    part, left = _invert(parts.sum(-1), uniforms)
+    token, _ = _invert(parts[torch.arange(len(parts), device=parts.device), part], left)
+    return part * PART + token
+
+
+def _invert(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Find whose cumulative mass, (rows, n), first exceeds a share of all; also which share of its own lies below."""
+    cumulative = mass.double().cumsum(-1)
+    # It has mass of its own, so that nothing impossible is drawn; u < 1 in 53 bits stays below 1 after rounding, too.
+    target = uniforms[:, None] * cumulative[:, -1:]
+    found = torch.searchsorted(cumulative, target, right=True)
+    left = 1 - (cumulative.gather(-1, found) - target) / mass.gather(-1, found).double()
+    return found.squeeze(-1), left.clamp(0, 1 - 2**-53).squeeze(-1)
+
+
+class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
+    """Keys and values of one layer, in memory that is taken once: what grows by copying costs most of the sampling."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.filled = size, 0
+        self.is_initialized = False
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Put new positions (rows, heads, positions, width) behind those that are there; returns all of them."""
+        if not self.is_initialized:
+            self.rooms = [part.new_empty(*part.shape[:2], self.size, part.shape[3]) for part in (keys, values)]
+            self.is_initialized = True
+        start, self.filled = self.filled, self.filled + keys.shape[2]
+        for room, part in zip(self.rooms, (keys, values), strict=True):
+            room[:, :, start : self.filled] = part
+        self.keys, self.values = (room[:, :, : self.filled] for room in self.rooms)
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Positions that are there."""
+        return self.filled
+
+
+@torch.inference_mode()
+def generate(
+    model: torch.nn.Module,
+    spec: SamplingSpec,
+    tokens: Tensor,
+    mask: Tensor | None,
+    uniforms: Tensor,
+    end: int,
+    *,
+    fused: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Draw token after token; returns ids and log-probabilities, both (rows, max_tokens) or as many as were needed.
+
+    tokens: (rows, width) of the prompts, padded on the left; mask: 0 where padded, None if nowhere. uniforms: (rows,
+    max_tokens) float64. fused: compile the model's step, over keys and values of a fixed size, on a GPU as one graph
+    of kernels. Probabilities differ in their last digits.
+    """
+    width = tokens.shape[1]
+    size = width + spec.max_tokens - 1
+    whole = None if mask is None else torch.nn.functional.pad(mask, (0, spec.max_tokens - 1), value=1)
+    # Without padding each model knows best where its positions begin.
+    positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
+    if fused:
+        cache = StaticCache(config=model.config, max_cache_len=size)
+    else:
+        cache = Cache(layer_class_to_replicate=functools.partial(_Layer, size))
+    drawn: list[Tensor] = []
+    logs: list[Tensor] = []
+    alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+    for i in range(spec.max_tokens):
+        seen = whole if whole is None or fused else whole[:, : width + i]
+        step = _fused_step() if fused and i else _step  # prompts are read once, which is not worth compiling
+        log_probabilities = sampler_log_probabilities(step(model, tokens, seen, positions, cache), spec)
+        token = draw(log_probabilities, uniforms[:, i])
+        drawn.append(token)
+        logs.append(log_probabilities.gather(-1, token[:, None]).squeeze(-1))
+        alive &= token != end
+        if not alive.any():
+            break
+        tokens, positions = token[:, None], None if positions is None else positions[:, -1:] + 1
+    return torch.stack(drawn, dim=1), torch.stack(logs, dim=1)
+
+
+def _step(
+    model: Callable[..., Any], tokens: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Cache
+) -> Tensor:
+    """Logits of the next token, (rows, vocabulary), from tokens (rows, n); the cache takes their keys and values."""
+    output = model(input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+    logits: Tensor = output.logits[:, -1]
+    return logits
+
+
+@functools.cache
+def _fused_step() -> Callable[..., Tensor]:
+    """`_step`, compiled once for all models of a process."""
+    return compiled(_step, graphs=True)

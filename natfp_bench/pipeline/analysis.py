@@ -1,0 +1,388 @@
+"""What the finished entries say, as a result: scores, likelihoods, studies of the factor, and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from natfp_bench.attributors import study
+from natfp_bench.corpus import words
+from natfp_bench.corpus.tokens import reader
+from natfp_bench.plan import split
+from natfp_bench.plan.plan import Target, Variant
+from natfp_bench.statistics import ceiling, fingerprint, metrics, replication
+from natfp_bench.statistics.metrics import Floats
+
+from . import scoring
+from .evidence import Evidence
+from .resolve import VariantKeys
+from .result import (
+    Check,
+    CorpusResult,
+    Detectable,
+    FactorResult,
+    FactorStudy,
+    Gap,
+    Length,
+    LengthPoint,
+    Likelihood,
+    MeanKL,
+    Predicted,
+    Result,
+    RunInfo,
+    SampleResult,
+    Score,
+    TaskId,
+    VariantResult,
+)
+from .scoring import PREDICTIONS, View
+
+PERMANOVA_PERMUTATIONS = 999
+"""No fit is needed for these, so there can be many."""
+
+
+def without_diverged(variants: Sequence[Variant], statuses: Mapping[str, str]) -> set[str]:
+    """Names of the variants that take part in the statistics.
+
+    A replicate with a diverged variant is left out whole, so that levels stay balanced; where no replicate is whole,
+    the levels that diverged are.
+    """
+    bad = [variant for variant in variants if statuses[variant.name] != "ok"]
+    whole = {variant.replicate for variant in variants} - {variant.replicate for variant in bad}
+    if whole:
+        return {variant.name for variant in variants if variant.replicate in whole}
+    levels = {variant.level for variant in bad}
+    return {variant.name for variant in variants if variant.level not in levels}
+
+
+def left_out(variants: Sequence[VariantKeys], kept: Sequence[VariantKeys], diverged: set[str]) -> list[Check]:
+    """Name the variants that share a replicate with a diverged one, and so its fate."""
+    taking_part = {of.variant.name for of in kept} | diverged
+    names = [of.variant.name for of in variants if of.variant.name not in taking_part]
+    detail = f"left out beside a diverged variant: {', '.join(names)}"
+    return [Check(name="replicates are whole", ok=False, detail=detail)] if names else []
+
+
+def studies(evidence: Evidence) -> list[str]:
+    """Which studies a plan takes, the longest first; none of fixed texts, which are there to rank attributors."""
+    if evidence.plan.fixed_texts:
+        return []
+    found = ["permutation"] if evidence.splits("level")[0] == split.UNSEEN_REPLICATE else []
+    found += ["robustness", "length", "train_texts", "wording", "pooled"]
+    return [*found, "classes"] if len(evidence.kept) >= study.MANY else found
+
+
+def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
+    """Build the result, and the table of predictions (one row a test text, target, split and attributor)."""
+    plan = evidence.plan
+    scores: list[Score] = []
+    likelihood: list[Likelihood] = []
+    diverged = {of.variant.name for of in evidence.variants if evidence.metas[of.model]["status"] != "ok"}
+    checks = [
+        *_same_data(evidence),
+        *_same_weights(evidence),
+        *left_out(evidence.variants, evidence.kept, diverged),
+    ]
+    tables: list[pa.Table] = []
+    mean_kl = factor = None
+    if evidence.attributed:
+        mean_kl = _mean_kl(evidence) if evidence.scores else None
+        found_gaps: list[Gap] = []
+        for target in plan.targets:
+            extra = _likelihood(evidence, target) if evidence.scores else None
+            if extra:
+                likelihood.append(extra)
+            if extra and extra.self_check:
+                checks.append(_self_check(target, extra.self_check))
+            given: dict[str, Any] = {}
+            for name in evidence.splits(target):
+                view = View(evidence, target, name)
+                found, given[name] = scoring.score_view(view)
+                scores += found
+                tables.append(scoring.table(view, given[name]))
+                checks += scoring.below_ceiling(view, given[name])
+                if plan.task.control == "negative":
+                    checks += scoring.at_chance(target, found, extra.mutual_information if extra else None)
+            if split.UNSEEN_REPLICATE in given:
+                found_gaps = scoring.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
+                checks += scoring.not_easier(found_gaps, plan.analysis.reference)
+        factor = _factor(evidence, mean_kl, found_gaps)
+        if plan.task.control == "positive":
+            checks += _above_half(factor, scores)
+    else:
+        kept = sorted(set(evidence.levels))
+        checks.append(Check(name="two levels", ok=False, detail=f"levels that did not diverge: {kept or 'none'}"))
+    corpus = evidence.metas[evidence.variants[0].corpus]
+    made = Result(
+        schema=1,
+        protocol_digest=evidence.protocol,
+        overrides=plan.overrides,
+        seed=plan.seed,
+        fixed_texts=plan.fixed_texts,
+        task=TaskId(
+            name=plan.task.name,
+            version=plan.task.version,
+            digest=plan.task_digest,
+            tags=plan.task.tags,
+            control=plan.task.control,
+        ),
+        preset=plan.preset,
+        factor=FactorResult(
+            name=plan.task.factor.name, fields=plan.task.factor.fields, levels=tuple(plan.task.factor.levels)
+        ),
+        corpus=CorpusResult(
+            name=plan.given.name if plan.given else plan.variants[0].settings.corpus.name,
+            copies=corpus.get("copies", 0),
+            **{name: corpus[name] for name in ("digest", "documents", "bytes", "tokens")},
+        ),
+        variants=tuple(_variant(of, evidence) for of in evidence.variants),
+        samples=_samples(evidence) if evidence.attributed else None,
+        scores=tuple(scores),
+        likelihood=tuple(likelihood),
+        mean_kl=mean_kl,
+        study=factor,
+        checks=tuple(checks),
+        run=info,
+    )
+    return made, pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
+
+
+def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
+    meta = evidence.metas[of.model]
+    bits = excess = None
+    if meta["status"] == "ok" and evidence.plan.source.has_likelihood:
+        table = pq.read_table(evidence.model(of) / "heldout.parquet")
+        modelled, size = (table[name].to_numpy() for name in ("bits", "bytes"))
+        seed = evidence.plan.seed
+        bits = metrics.ratio_interval(modelled, size, seed, "documents")
+        if not table["true_bits"].null_count:
+            excess = metrics.ratio_interval(modelled - table["true_bits"].to_numpy(), size, seed, "documents")
+    kept = ("status", "reason", "parameters", "tokens_trained", "epochs", "training_multiset", "weights")
+    return VariantResult(
+        name=of.variant.name,
+        level=of.variant.level,
+        replicate=of.variant.replicate,
+        source=evidence.plan.source.kind,
+        key=of.model,
+        settings=of.variant.settings.model_dump(mode="json"),
+        heldout_bits_per_byte=bits,
+        excess_bits_per_byte=excess,
+        parity=dict(evidence.parity.get(of.variant.name, {})),
+        **{name: meta[name] for name in kept},
+    )
+
+
+def _samples(evidence: Evidence) -> SampleResult:
+    spec, totals = evidence.kept[0].variant.settings.sampling, evidence.samples
+    given = evidence.plan.given is not None
+    return SampleResult(
+        per_variant=evidence.plan.texts,
+        max_tokens=None if given else spec.max_tokens,
+        prompted=not given and spec.prompt_characters > 0,
+        mean_tokens=totals.tokens / totals.texts if evidence.plan.source.has_likelihood else None,
+        ended=totals.ended / totals.texts,
+        digest=totals.digest,
+    )
+
+
+def _mean_kl(evidence: Evidence) -> MeanKL:
+    texts, shared = evidence.texts, evidence.plan.shared_tokenizer
+    matrix = ceiling.mean_kl(evidence.log_likelihood(), texts.lengths if shared else texts.bytes, texts.source)
+    return MeanKL(
+        unit="token" if shared else "byte",
+        variants=tuple(evidence.names),
+        divergence=tuple(map(tuple, matrix)),
+    )
+
+
+def _likelihood(evidence: Evidence, target: Target) -> Likelihood:
+    """What the likelihoods say of a target when every variant is known."""
+    texts, plan = evidence.texts, evidence.plan
+    view = View(evidence, target, split.UNSEEN_PROMPT)
+    answers = scoring.likelihood_answers(view)
+    at: list[int] = []
+    if plan.shared_tokenizer:
+        at = sorted({2**power for power in range(1, 12)} | {evidence.kept[0].variant.settings.sampling.max_tokens})
+    predicted = ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
+    return Likelihood(
+        target=target,
+        mutual_information=ceiling.mutual_information(answers.proba, answers.truth, answers.prompts, plan.seed),
+        self_check=ceiling.self_check(answers.proba, answers.truth) if plan.shared_tokenizer else None,
+        predicted_accuracy=tuple(Predicted(tokens=n, accuracy=a) for n, a in zip(at, predicted, strict=True)),
+    )
+
+
+def _factor(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> FactorStudy:
+    """Put together what is known of the factor beyond its scores."""
+    plan = evidence.plan
+    curves = evidence.studied("pooled", study.Curve)
+    curves += evidence.studied("train_texts", study.Curve) + evidence.studied("classes", study.Curve)
+    wording, permuted = evidence.studied("wording", study.Wording), evidence.studied("permutation", study.Permuted)
+    whole = next((curve.points[0] for curve in curves if curve.name == "pooled"), None)
+    return FactorStudy(
+        reference=plan.analysis.reference,
+        permutation=permuted[0] if permuted else None,
+        permanova=_permanova(evidence, mean_kl) if mean_kl else None,
+        gaps=tuple(gaps),
+        parity=_parity(evidence) if evidence.scores else None,
+        detectable=_detectable(evidence, whole),
+        length=_length(evidence),
+        curves=tuple(curves),
+        robustness=tuple(evidence.studied("robustness", study.Robustness)),
+        wording=wording[0] if wording else None,
+        by_position=_by_position(evidence),
+        by_type=_by_type(evidence),
+        failed=dict(evidence.failed_studies),
+    )
+
+
+def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | None:
+    if evidence.splits("level")[0] != split.UNSEEN_REPLICATE:
+        return None
+    divergence = np.array(
+        [[np.nan if one.value is None else one.value for one in row] for row in mean_kl.divergence], dtype=np.float64
+    )
+    levels = np.unique(evidence.levels, return_inverse=True)[1].astype(np.int64)
+    seed = evidence.plan.seed
+    return replication.permanova(divergence, levels, evidence.replicates, PERMANOVA_PERMUTATIONS, seed)
+
+
+def _parity(evidence: Evidence) -> replication.Equivalence | None:
+    tables = [pq.read_table(evidence.model(of) / "heldout.parquet") for of in evidence.kept]
+    bits = np.stack([table["bits"].to_numpy() for table in tables])
+    return replication.equivalence(bits, evidence.names, evidence.plan.analysis.margin)
+
+
+def _detectable(evidence: Evidence, whole: study.Point | None) -> Detectable:
+    """Smallest effects that would have been found; `whole`: the reference attributor's accuracy on whole texts."""
+    factor = None
+    if whole and evidence.splits("level")[0] == split.UNSEEN_REPLICATE:
+        chance = 1 / len(set(evidence.levels))
+        factor = replication.detectable_factor(
+            np.array([metrics.identifiability(accuracy, chance) for accuracy in whole.by_fold])
+        )
+    classes = len(evidence.kept) if "instance" in evidence.plan.targets else len(set(evidence.levels))
+    return Detectable(instance=replication.detectable_instance(len(evidence.texts), 1 / classes), factor=factor)
+
+
+def _length(evidence: Evidence) -> Length | None:
+    if not (curves := evidence.studied("length", study.Curve)):
+        return None
+    (curve,) = curves
+    at = [point.at for point in curve.points]
+    limits: list[float | None] = [None] * len(at)
+    predicted: list[float | None] = [None] * len(at)
+    view = View(evidence, "level", split.UNSEEN_PROMPT)
+    if view.bounded:
+        truth = view.class_of[evidence.texts.source]
+        limits = [_accuracy(ceiling.posterior(evidence.log_likelihood(n), view.class_of), truth) for n in at]
+        texts = evidence.texts
+        predicted = [
+            *ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
+        ]
+    points = tuple(
+        LengthPoint(at=point.at, accuracy=point.accuracy, ceiling=limit, predicted=expected)
+        for point, limit, expected in zip(curve.points, limits, predicted, strict=True)
+    )
+
+    def reached(values: Sequence[float | None]) -> float | None:
+        return study.crossing([(n, value) for n, value in zip(at, values, strict=True) if value is not None])
+
+    return Length(
+        unit=curve.unit,
+        points=points,
+        to_95=reached([point.accuracy.value for point in curve.points]),
+        ceiling_to_95=reached(limits),
+        predicted_to_95=reached(predicted),
+    )
+
+
+def _accuracy(proba: Floats, truth: metrics.Ints) -> float:
+    return float(metrics.credits(proba, truth).mean())
+
+
+def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
+    """Bits of each position for the level, against models of the same replicate, that differ in nothing but the level.
+
+    None where variants read texts as other tokens, or tokens are not known.
+    """
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
+        return ()
+    texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
+    found = fingerprint.ratio_by_position(
+        evidence.token_scores, texts.source, texts.lengths, class_of, evidence.replicates
+    )
+    return tuple(found)
+
+
+def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
+    """Bits of each type of token for the level; none as for positions."""
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
+        return ()
+    texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
+    model = evidence.kept[0].model
+    tokenizer, _, end = reader(evidence.store.require("model", model).folder, evidence.metas[model])
+    known = sorted({token for row in texts.ids for token in row})
+    pieces = dict(
+        zip(known, tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False), strict=True)
+    )
+    pieces[end] = ""
+    types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
+    found = fingerprint.ratio_by_type(
+        evidence.token_scores, texts.source, texts.lengths, types, class_of, evidence.replicates
+    )
+    return tuple(found)
+
+
+def _self_check(target: Target, found: ceiling.SelfCheck) -> Check:
+    detail = f"{found.excess:+.2f} hits over what the posteriors promise, standard error {found.standard_error:.2f}"
+    return Check(name=f"likelihood and sampler agree ({target})", ok=found.ok, detail=detail)
+
+
+def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
+    """Check a positive control: the reference attributor is more than half way from chance to certainty.
+
+    Where the ceiling is not that high itself, the models have learnt too little for anybody to tell, and there is
+    nothing to control.
+    """
+    limit = next(one for one in scores if one.attributor == scoring.CEILING and one.target == "level")
+    bar, possible = (1 + limit.chance) / 2, limit.metrics["accuracy"].value
+    for curve in factor.curves:
+        if curve.name == "pooled":
+            seen = curve.points[0].accuracy.value
+            detail = f"accuracy {seen:.3f}, the ceiling {possible:.3f}, the bar {bar:.3f}"
+            return [Check(name=f"{factor.reference} is above the bar", ok=seen > bar or possible <= bar, detail=detail)]
+    return []
+
+
+def _same_data(evidence: Evidence) -> list[Check]:
+    """Check that all variants read exactly the same training data, unless that is what varies."""
+    if evidence.plan.source.kind != "train":
+        return []
+    fields = evidence.plan.task.factor.fields
+    finished = [evidence.metas[of.model] for of in evidence.variants]
+    distinct = {meta["training_multiset"] for meta in finished if meta["status"] == "ok"}
+    other = (
+        "budget.tokens",
+        "budget.epochs",
+        "budget.stop",
+        "model.context",
+        "corpus.",
+        "tokenizer.",
+        "finetune.share",
+    )
+    free = any(path.startswith(other) for path in fields)
+    detail = f"{len(distinct)} distinct digests of the training multiset" + (", which the factor is about" * free)
+    return [Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)]
+
+
+def _same_weights(evidence: Evidence) -> list[Check]:
+    """Check that a rerun, where that is the factor, ended with the same weights."""
+    if evidence.plan.task.factor.fields != ("rerun",):
+        return []
+    distinct = {evidence.metas[of.model]["weights"] for of in evidence.variants}
+    return [Check(name="reruns repeat exactly", ok=len(distinct) == 1, detail=f"{len(distinct)} distinct weights")]

@@ -1,0 +1,319 @@
+"""A pool of processes on this machine.
+
+Its workers are forked from a server that has imported the heavy libraries once; they die with their parent, and when
+one dies alone its job goes to a fresh one. Jobs are handed out in their order, as cores, memory and GPUs allow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from natfp_bench.base.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+
+from .engine import Event, Follow, Job, Outcome, Watch, after_death
+from .worker import serve
+
+GRACE_SECONDS = 3.0
+"""How long a worker that was told to stop may take."""
+
+LOOK_SECONDS = 0.2
+"""How often a job with limits is looked at; a peak of memory between two looks is not seen."""
+
+STARTS = 5
+"""Tries to start one worker, where the server that forks them is killed in the middle of it."""
+
+WARM = ("natfp_bench.pipeline.stages",)
+"""What the fork server imports before the first worker."""
+
+
+@dataclass
+class _Attempt:
+    """A job, how often it has been started, and when its function was called; that is told where there are limits."""
+
+    job: Job
+    started: int = 0
+    called: float | None = None
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    gpu: str | None = None
+    attempt: _Attempt | None = None
+
+
+@dataclass
+class LocalEngine:
+    """A pool of worker processes on this machine, started when the first job comes.
+
+    workers: cores that the jobs running at one time may book. A job that books more than there is runs alone.
+    memory_mb: what they may book of memory; None for what is free when the first job comes. gpus: names of the GPUs,
+    each for one job at a time; None for those that are visible.
+    """
+
+    workers: int
+    memory_mb: int | None = None
+    gpus: Sequence[str] | None = None
+    _pool: list[_Worker] = field(default_factory=list)
+    _lifeline: tuple[Connection, Connection] | None = None
+    _looked: float = 0.0
+
+    def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
+        """Run jobs as workers become free, in the order given, those that follow behind them."""
+        queue = deque(_Attempt(job) for job in jobs)
+        try:
+            while queue or any(worker.attempt for worker in self._pool):
+                self._hand_out(queue, watch)
+                # A worker that said something meanwhile is heard first: its job may be done.
+                outcomes = (self._receive(worker, queue, watch) for worker in self._ready())
+                for outcome in itertools.chain(outcomes, self._stop_over_limit()):
+                    if outcome:
+                        watch(Event("end", outcome.job))
+                        queue.extend(_Attempt(job) for job in follow(outcome))
+        except BaseException:
+            self.close()
+            raise
+
+    def _hand_out(self, queue: deque[_Attempt], watch: Watch) -> None:
+        for attempt in list(queue):
+            free = self._free_gpus()
+            wants_gpu = attempt.job.needs.device != "cpu" and bool(self._gpus())
+            if wants_gpu and not free:
+                continue  # those behind it that need no GPU may go first
+            if not self._has_room(attempt.job):
+                return
+            queue.remove(attempt)
+            idle = self._idle(free[0] if wants_gpu else None)
+            idle.attempt = attempt
+            attempt.started, attempt.called = attempt.started + 1, None
+            watch(Event("start", attempt.job))
+            # Had it died idle, its end of the pipe reads as closed, and the job is dealt with there.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                idle.connection.send(attempt.job)
+
+    def _gpus(self) -> Sequence[str]:
+        if self.gpus is None:
+            self.gpus = visible_gpus()
+        return self.gpus
+
+    def _free_gpus(self) -> list[str]:
+        taken = {worker.gpu for worker in self._pool if worker.attempt}
+        return [gpu for gpu in self._gpus() if gpu not in taken]
+
+    def _has_room(self, job: Job) -> bool:
+        """Whether a job fits beside those that run; alone it always does."""
+        if self.memory_mb is None:
+            self.memory_mb = psutil.virtual_memory().available // 2**20
+        booked = [worker.attempt.job.needs for worker in self._pool if worker.attempt]
+        cpus = sum(needs.cpus for needs in booked) + job.needs.cpus
+        memory = sum(needs.memory_mb for needs in booked) + job.needs.memory_mb
+        return not booked or (cpus <= self.workers and memory <= self.memory_mb)
+
+    def _idle(self, gpu: str | None) -> _Worker:
+        """Find a worker without a job that sees a GPU, or all of them where it is None; or start one."""
+        idle = [worker for worker in self._pool if worker.attempt is None]
+        for worker in idle:
+            if worker.gpu == gpu:
+                return worker
+        if idle and len(self._pool) >= self.workers:
+            self._kill(idle[0])  # it holds another GPU, and memory
+        return self._start(gpu)
+
+    def _ready(self) -> list[_Worker]:
+        by_connection = {worker.connection: worker for worker in self._pool}
+        timeout = LOOK_SECONDS if self._limited() else 1.0
+        return [by_connection[ready] for ready in wait(list(by_connection), timeout)]  # type: ignore[index]
+
+    def _limited(self) -> list[_Worker]:
+        return [worker for worker in self._pool if worker.attempt and worker.attempt.called is not None]
+
+    def _stop_over_limit(self) -> Iterator[Outcome]:
+        """Kill the workers whose jobs take more than they may; the pool starts others as jobs come."""
+        limited = self._limited()
+        if not limited or time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for worker in limited:
+            # What waits in the pipe may be the job's value: then it was done in time.
+            if worker.attempt and not worker.connection.poll() and (what := _excess(worker.attempt, worker.process)):
+                self._kill(worker)
+                name = worker.attempt.job.name
+                yield Outcome(worker.attempt.job, error=AttributorError(f"{name}: {what}"))
+
+    def _receive(self, worker: _Worker, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
+        """Read one message of a worker; returns an outcome where it ends a job."""
+        attempt = worker.attempt
+        try:
+            kind, *content = worker.connection.recv()
+        except (EOFError, OSError):  # OSError where it died in the middle of a message
+            self._bury(worker)
+            if attempt is None:
+                return None
+            return self._retry(attempt, _death(worker.process.exitcode), queue, watch)
+        if attempt is None:  # only a worker with a job speaks
+            raise JobError(f"an idle worker sent {kind!r}")
+        job = attempt.job
+        match kind:
+            case "called":
+                attempt.called = time.monotonic()
+                return None
+            case "progress":
+                watch(Event("progress", job, *content))
+                return None
+            case "warning":
+                watch(Event("warning", job, text=content[0]))
+                return None
+            case "value":
+                worker.attempt = None
+                return Outcome(job, value=content[0])
+            case _:
+                worker.attempt = None
+                return Outcome(job, error=_error(job, *content))
+
+    def _kill(self, worker: _Worker) -> None:
+        """Kill a worker that still works, and the processes that it started."""
+        family = _family(worker.process)
+        for one in family:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        self._bury(worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        self._pool.remove(worker)
+        worker.connection.close()
+        # It has closed its pipe, so it is dying: but a process may take its time, or be stopped.
+        worker.process.join(GRACE_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+    def _retry(self, attempt: _Attempt, how: str, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
+        outcome = after_death(attempt.job, how, attempt.started, watch)
+        if outcome is None:
+            queue.appendleft(attempt)
+        return outcome
+
+    def _start(self, gpu: str | None) -> _Worker:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(WARM))
+        if self._lifeline is None:
+            self._lifeline = context.Pipe(duplex=False)
+        ours, theirs = context.Pipe()
+        # The fork server's path and variables are those of its start; a worker gets those of today.
+        variables = dict(os.environ) if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
+        arguments = (theirs, self._lifeline[0], list(sys.path), variables)
+        for left in reversed(range(STARTS)):
+            process = context.Process(target=serve, args=arguments, daemon=True)
+            try:
+                with _HiddenMain():
+                    process.start()
+                break
+            except (EOFError, ConnectionError):
+                # The fork server was killed while it was asked; the next try starts another one.
+                if not left:
+                    raise JobError("no worker process can be started: the server of processes dies") from None
+                time.sleep(LOOK_SECONDS)
+        theirs.close()
+        worker = _Worker(process, ours, gpu)
+        self._pool.append(worker)
+        return worker
+
+    def close(self) -> None:
+        """Stop all workers, kindly first; what they had finished is in the store."""
+        for worker in self._pool:
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in self._pool:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+        self._pool.clear()
+
+
+def visible_gpus() -> list[str]:
+    """Names of the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES has them; found without CUDA."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        # What stands behind a -1 is invisible.
+        return [*itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, named.split(",")))]
+    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+
+
+class _HiddenMain:
+    """Hides the main module while a process starts.
+
+    multiprocessing would import the caller's script again in each worker; workers need only this package, and a script
+    without a `__main__` guard would otherwise start itself over and over.
+    """
+
+    def __enter__(self) -> None:
+        main = sys.modules["__main__"]
+        self.kept: dict[str, Any] = {
+            name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+        }
+        main.__spec__ = None
+
+    def __exit__(self, *_: object) -> None:
+        sys.modules["__main__"].__dict__.update(self.kept)
+
+
+def _excess(attempt: _Attempt, process: BaseProcess) -> str | None:
+    """Say what a job has taken beyond its limits."""
+    limits = attempt.job.limits
+    if limits is None or attempt.called is None:
+        return None
+    seconds = time.monotonic() - attempt.called
+    if seconds > limits.seconds:
+        return f"stopped after {seconds:.1f} s: its card allows {limits.seconds:g} s"
+    # Pages that the family shares count for each of its processes.
+    memory = 0
+    for one in _family(process):
+        with contextlib.suppress(psutil.Error):
+            memory += one.memory_info().rss
+    if memory > limits.memory_mb * 2**20:
+        return f"stopped at {memory / 2**20:.0f} MB: its card allows {limits.memory_mb} MB"
+    return None
+
+
+def _family(process: BaseProcess) -> list[psutil.Process]:
+    """A worker and all processes below it; none where it is dead."""
+    try:
+        own = psutil.Process(process.pid)
+        return [own, *own.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed ({name}{', out of memory?' if name == 'SIGKILL' else ''})"
+    return f"died (exit code {code})"
+
+
+def _error(job: Job, kind: str, text: str, details: str) -> NatfpError:
+    if kind == "SpecError":
+        return SpecError(text.splitlines())
+    known: dict[str, type[NatfpError]] = {of.__name__: of for of in (StoreError, UserError, AttributorError)}
+    if kind in known:
+        return known[kind](text)
+    error = JobError(f"{job.name}: {text}")
+    error.add_note(details)
+    return error

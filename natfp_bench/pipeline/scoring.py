@@ -1,0 +1,377 @@
+"""Scores: every attributor, and the likelihoods beside them, by target and split, with the checks that must hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from natfp_bench.attributors.registry import Baseline
+from natfp_bench.plan import split
+from natfp_bench.plan.plan import Target, Variant
+from natfp_bench.plan.split import Fold
+from natfp_bench.statistics import ceiling, discrimination, metrics, replication
+from natfp_bench.statistics.metrics import Floats, Interval, Ints
+
+from .evidence import Evidence
+from .result import AttributorId, Check, Gap, Score
+
+CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False)
+REFERENCE = CEILING.model_copy(update={"name": "likelihood_reference"})
+
+SUSPICIOUS = 1e-3
+"""p-value below which a check counts as failed."""
+
+EASIER = 0.01
+"""p-value below which unseen replicates count as easier than seen ones, which they cannot be."""
+
+PARTS = 10
+"""Parts of the prompts whose accuracies a score tells one by one, where no replicates are held out."""
+
+PREDICTIONS = pa.schema(
+    {
+        "variant": pa.string(),
+        "row": pa.int64(),
+        "prompt": pa.int64(),
+        "fold": pa.int32(),
+        "split": pa.string(),
+        "target": pa.string(),
+        "attributor": pa.string(),
+        "label": pa.string(),
+        "proba": pa.list_(pa.float64()),
+    }
+)
+"""Columns of `predictions.parquet`: `label` is the truth, `proba` the answer for the score's classes in their order."""
+
+
+def label(variant: Variant, target: Target) -> str:
+    """What an attributor is to guess of a variant's texts."""
+    return variant.level if target == "level" else variant.name
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What answers are scored in: target and split, the classes, sorted, and the seed of the intervals.
+
+    order: the classes in the order of the task, where its levels have one; else none.
+    """
+
+    target: Target
+    split: str
+    classes: tuple[str, ...]
+    order: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class View:
+    """One target on one split: classes, the class of each variant, and the texts of each fold's test (indices)."""
+
+    evidence: Evidence
+    target: Target
+    split: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, sorted."""
+        return tuple(sorted({label(of.variant, self.target) for of in self.evidence.kept}))
+
+    @property
+    def frame(self) -> Frame:
+        """What answers are scored in."""
+        factor, classes = self.evidence.plan.task.factor, self.classes
+        ordered = factor.levels if factor.ordered and self.target == "level" else ()
+        order = tuple(name for name in ordered if name in classes)
+        return Frame(self.target, self.split, classes, order, self.evidence.plan.seed)
+
+    @property
+    def class_of(self) -> Ints:
+        """Class of each kept variant."""
+        classes = self.classes
+        return np.array([classes.index(label(of.variant, self.target)) for of in self.evidence.kept], dtype=np.int64)
+
+    @property
+    def folds(self) -> list[Fold]:
+        """Fits and their tests."""
+        return split.folds(self.split, self.evidence.replicates)
+
+    def rows(self, fold: Fold) -> Ints:
+        """Test texts of a fold."""
+        return np.flatnonzero(fold.tested[self.evidence.texts.source])
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the likelihoods bound every attributor: all candidates known, and in tokens of their own."""
+        plan = self.evidence.plan
+        return self.split != split.UNSEEN_REPLICATE and plan.shared_tokenizer and plan.source.has_likelihood
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one attributor said of a view's test texts, fold after fold."""
+
+    proba: Floats
+    truth: Ints
+    prompts: Ints
+    rows: Ints
+    fold: Ints
+
+    @property
+    def credit(self) -> Floats:
+        """Credit of each answer."""
+        return metrics.credits(self.proba, self.truth)
+
+    def by_fold(self) -> list[tuple[Floats, Ints]]:
+        """Probabilities and truth of each fold."""
+        return [(self.proba[self.fold == number], self.truth[self.fold == number]) for number in np.unique(self.fold)]
+
+
+def answers(view: View, proba: Mapping[int, Floats]) -> Answers:
+    """Put the answers of a view's folds, each (all test texts, classes), one behind another."""
+    texts = view.evidence.texts
+    rows = [view.rows(fold) for fold in view.folds]
+    joined = np.concatenate(rows)
+    return Answers(
+        proba=np.concatenate([proba[fold.number][mine] for fold, mine in zip(view.folds, rows, strict=True)]),
+        truth=view.class_of[texts.source[joined]],
+        prompts=texts.prompts[joined],
+        rows=joined,
+        fold=np.concatenate([np.full(len(mine), f.number) for f, mine in zip(view.folds, rows, strict=True)]),
+    )
+
+
+def likelihood_answers(view: View) -> Answers:
+    """Posterior of a view's classes, from the likelihoods of the variants that each fold knows."""
+    log_likelihood = view.evidence.log_likelihood()
+    found = {}
+    for fold in view.folds:
+        known = log_likelihood[:, fold.known]
+        if not view.bounded:
+            # Of a text that no known variant can write, nothing is known.
+            known[np.isneginf(known).all(axis=1)] = 0.0
+        found[fold.number] = ceiling.posterior(known, view.class_of[fold.known])
+    return answers(view, found)
+
+
+def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
+    """Score every attributor, and the likelihoods if any, on one target and split; returns also what they answered."""
+    evidence = view.evidence
+    given: dict[str, Answers] = {}
+    for baseline in evidence.baselines:
+        if (baseline.name, view.target) not in evidence.failed:
+            proba = {
+                fold.number: evidence.proba(baseline.name, view.target, fold.number, len(view.classes))
+                for fold in view.folds
+            }
+            given[baseline.name] = answers(view, proba)
+    credit = {name: one.credit for name, one in given.items()}
+    prompts = next(iter(given.values())).prompts if given else None
+    ranks = {} if prompts is None else metrics.ranks(credit, prompts, evidence.plan.seed)
+    by_likelihood = likelihood_answers(view) if evidence.scores else None
+    frame, best = view.frame, CEILING if view.bounded else REFERENCE
+    top = score(frame, best, by_likelihood) if by_likelihood else None
+    scores = []
+    for baseline in evidence.baselines:
+        who = _identity(baseline)
+        if baseline.name in given:
+            learnt, rank = _n_train(view, baseline), ranks[baseline.name]
+            scores.append(score(frame, who, given[baseline.name], n_train=learnt, rank=rank, top=top))
+        else:
+            scores.append(failed_score(frame, who, evidence.failed[baseline.name, view.target]))
+    if top is None or by_likelihood is None:
+        return scores, given
+    return [*scores, top], {**given, best.name: by_likelihood}
+
+
+def _identity(baseline: Baseline) -> AttributorId:
+    card = baseline.card
+    return AttributorId(name=card.name, version=card.version, digest=baseline.digest, access="text", floor=card.floor)
+
+
+def _n_train(view: View, baseline: Baseline) -> int | None:
+    """Texts that a baseline learnt from, in the fold with the fewest."""
+    predictions, asked = view.evidence.predictions.items(), (baseline.name, view.target)
+    keys = [key for (name, target, _), key in predictions if (name, target) == asked]
+    return min((view.evidence.metas[key]["n_train"] for key in keys), default=None)
+
+
+def _framed(frame: Frame) -> dict[str, Any]:
+    chance = 1 / len(frame.classes)
+    return {"split": frame.split, "target": frame.target, "classes": frame.classes, "chance": chance}
+
+
+def failed_score(frame: Frame, who: AttributorId, error: str) -> Score:
+    """Score of an attributor that failed."""
+    return Score(attributor=who, status="failed", error=error, **_framed(frame))
+
+
+def score(
+    frame: Frame,
+    who: AttributorId,
+    given: Answers,
+    *,
+    n_train: int | None = None,
+    rank: int | None = None,
+    top: Score | None = None,
+) -> Score:
+    """Score what one attributor answered; top: the score of the likelihoods, for extraction where that is a ceiling."""
+    found = _metrics(frame, given)
+    exact = frame.split == split.UNSEEN_PROMPT
+    hits = math.fsum(given.credit)
+    ceiling_bits = top.metrics["bits"] if top and top.attributor == CEILING else None
+    return Score(
+        attributor=who,
+        status="ok",
+        n_train=n_train,
+        n_test=len(given.truth),
+        log10_p=metrics.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)) if exact else None,
+        rank=rank,
+        metrics=found,
+        parts=_parts(frame, given),
+        confusion=tuple(map(tuple, metrics.confusion(given.proba, given.truth).tolist())),
+        extraction=discrimination.extraction(found["bits"], ceiling_bits) if ceiling_bits else None,
+        **_framed(frame),
+    )
+
+
+def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
+    """Accuracy on each part of the test texts that has nothing in common with the others."""
+    if frame.split == split.UNSEEN_REPLICATE:
+        return tuple(float(metrics.credits(proba, truth).mean()) for proba, truth in given.by_fold())
+    prompts, number = np.unique(given.prompts, return_inverse=True)
+    part = number % min(PARTS, len(prompts))
+    return tuple((np.bincount(part, given.credit) / np.bincount(part)).tolist())
+
+
+def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
+    """All metrics: over replicates where they are held out, else with intervals by prompts as far as there are any."""
+    if frame.split == split.UNSEEN_REPLICATE:
+        folds = [_values(frame, proba, truth) for proba, truth in given.by_fold()]
+        shared = [name for name in folds[0] if all(name in fold for fold in folds)]
+        return {name: replication.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
+    with_interval = metrics.score(given.proba, given.truth, given.prompts, frame.seed)
+    n_units = len(np.unique(given.prompts))
+    plain = {
+        name: Interval(value=value, low=None, high=None, method="none", units="prompts", n_units=n_units)
+        for name, value in _further(frame, given.proba, given.truth).items()
+    }
+    return {**with_interval, **plain}
+
+
+def _values(frame: Frame, proba: Floats, truth: Ints) -> dict[str, float]:
+    accuracy = float(metrics.credits(proba, truth).mean())
+    return {
+        "accuracy": accuracy,
+        "identifiability": metrics.identifiability(accuracy, 1 / len(frame.classes)),
+        "bits": float(metrics.bits(proba, truth).mean()),
+        "macro_f1": float(metrics.macro_f1(metrics.confusion(proba, truth))),
+        "log_loss": float(metrics.log_loss(proba, truth).mean()),
+        **_further(frame, proba, truth),
+    }
+
+
+def _further(frame: Frame, proba: Floats, truth: Ints) -> dict[str, float]:
+    """Metrics without an interval of their own, as far as they apply."""
+    found: dict[str, float | None] = {
+        "pairwise_auroc": discrimination.pairwise_auroc(proba, truth),
+        "calibration_error": discrimination.calibration_error(proba, truth),
+        "tpr_at_1_percent_fpr": discrimination.tpr_at_fpr(proba, truth),
+    }
+    if frame.order:
+        # Columns stand in the order of names, levels in the order of the task.
+        order = [frame.classes.index(name) for name in frame.order]
+        place = np.argsort(order)
+        found["level_error"] = discrimination.level_error(proba[:, order], place[truth])
+        found["kendall_tau"] = discrimination.kendall_tau(proba[:, order], place[truth])
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:
+    """Check that nobody does better than is possible, beyond luck."""
+    if not view.bounded:
+        return []
+    best = given[CEILING.name]
+    checks = []
+    for name, one in given.items():
+        if name == CEILING.name:
+            continue
+        p = metrics.paired_p(one.credit, best.credit, best.prompts, view.evidence.plan.seed)
+        gap = one.credit.mean() - best.credit.mean()
+        detail = f"accuracy {gap:+.3f} against the ceiling's, p = {p:.2g} of being above it"
+        where = view.target if view.split == split.UNSEEN_PROMPT else f"{view.target}, {view.split}"
+        checks.append(Check(name=f"{name} is not above the ceiling ({where})", ok=p > SUSPICIOUS, detail=detail))
+    return checks
+
+
+def at_chance(target: Target, scores: Sequence[Score], information: Interval | None) -> list[Check]:
+    """Check a negative control: nobody can tell, not even from the likelihoods."""
+    checks = []
+    for score in scores:
+        if score.log10_p is None:
+            continue
+        ok, seen = score.log10_p > math.log10(SUSPICIOUS), score.metrics["accuracy"].value
+        if score.attributor.access == "likelihood":
+            ok = math.isclose(seen, score.chance, abs_tol=1e-12) and (not information or information.value == 0.0)
+        detail = f"accuracy {seen:.4f}, chance {score.chance:.4f}, p = {10**score.log10_p:.2g}"
+        checks.append(Check(name=f"{score.attributor.name} is at chance ({target})", ok=ok, detail=detail))
+    return checks
+
+
+def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap]:
+    """The replicate gap of every attributor of texts, paired by fit."""
+    found = []
+    for name in unseen.keys() & seen.keys() - {REFERENCE.name}:
+        accuracy = [
+            np.array([metrics.credits(proba, truth).mean() for proba, truth in answers.by_fold()])
+            for answers in (seen[name], unseen[name])
+        ]
+        difference = accuracy[0] - accuracy[1]
+        interval = replication.t_interval(difference)
+        p = None if interval.low is None else _below_zero(difference)
+        found.append(Gap(attributor=name, gap=interval, p=p))
+    return sorted(found, key=lambda gap: gap.attributor)
+
+
+def _below_zero(difference: Floats) -> float:
+    """p-value of a mean below zero, one-sided t test over replicates."""
+    from scipy.stats import ttest_1samp
+
+    if np.ptp(difference) == 0:
+        return float(difference[0] >= 0)
+    return float(ttest_1samp(difference, 0.0, alternative="less").pvalue)
+
+
+def not_easier(found: Sequence[Gap], reference: str) -> list[Check]:
+    """Check that unseen replicates are not easier than seen ones."""
+    checks = []
+    for gap in found:
+        if gap.attributor == reference and gap.p is not None:
+            detail = f"seen less unseen {gap.gap.value:+.3f}, p = {gap.p:.2g} of being below zero"
+            checks.append(Check(name="unseen replicates are not easier", ok=gap.p >= EASIER, detail=detail))
+    return checks
+
+
+def table(view: View, given: Mapping[str, Answers]) -> pa.Table:
+    """All answers of a view, as rows of `predictions.parquet`."""
+    texts = view.evidence.texts
+    names, classes = np.array(view.evidence.names), np.array(view.classes)
+    tables = []
+    for attributor, one in given.items():
+        n = len(one.truth)
+        columns = {
+            "variant": names[texts.source[one.rows]],
+            "row": texts.rows[one.rows],
+            "prompt": one.prompts,
+            "fold": one.fold.astype(np.int32),
+            "split": [view.split] * n,
+            "target": [view.target] * n,
+            "attributor": [attributor] * n,
+            "label": classes[one.truth],
+            "proba": pa.ListArray.from_arrays(np.arange(n + 1, dtype=np.int32) * len(classes), one.proba.ravel()),
+        }
+        tables.append(pa.table(columns, schema=PREDICTIONS))
+    return pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()

@@ -1,0 +1,350 @@
+"""The store: what a stage made, under the digest of everything that determined it.
+
+    <root>/store.json                        layout version
+    <root>/<kind>/<key[:2]>/<key>/           an entry: its files, and manifest.json, written last
+    <root>/partial/<key>/                    checkpoints of unfinished work
+    <root>/temp/, locks/, damaged/, runs/    folders being made, one lock a key, what was set aside, what runs refer to
+
+An entry appears by one atomic rename. A damaged one is set aside and made anew. Nothing here is pickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from natfp_bench.base.errors import NatfpError, StoreError
+from natfp_bench.base.records import canonical_json, digest, file_digest
+
+LAYOUT = 1
+KINDS = ("corpus", "model", "sample", "score", "prediction", "study", "parity")
+"""Kinds of entries, in the order in which a run makes them."""
+
+FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
+"""A full disk in the words of errors that carry no number; the second are NumPy's."""
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished entry: its folder, what its stage said of it, and how it was made (never hashed)."""
+
+    kind: str
+    key: str
+    folder: Path
+    meta: dict[str, Any]
+    made: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What the entry is, for people."""
+        return str(self.made.get("label", ""))
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return _size(self.folder)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What `verify` found wrong at one place."""
+
+    path: Path
+    what: str
+
+
+def default_root() -> Path:
+    """$NATFP_STORE, or else a folder in the user's cache."""
+    given = os.environ.get("NATFP_STORE")
+    return Path(given).expanduser() if given else user_cache_path("natfp_bench", appauthor=False) / "store"
+
+
+def entry_folder(root: Path, kind: str, key: str) -> Path:
+    """Where an entry lies in a store, or would."""
+    return root / kind / key[:2] / key
+
+
+@contextmanager
+def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
+    """Turn a full or read-only disk into a StoreError that says so; other errors pass."""
+    try:
+        yield
+    except NatfpError:  # says already what is wrong: an attributor may have met a full disk of its own
+        raise
+    except Exception as error:
+        # Libraries written in Rust raise errors of their own, which end in the system's number.
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        code = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+        if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(error)):
+            raise StoreError(
+                f"the disk of {what} {root} is full; what was finished is kept\n"
+                "  make room (natfp-bench store gc) and run the same command again"
+            ) from error
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise StoreError(f"{what} {root} is not writable ({error})\n  choose another folder") from error
+        raise
+
+
+def entries(root: Path, kinds: Sequence[str] = KINDS) -> Iterator[Entry]:
+    """Walk the entries of a store that have a readable manifest, by kind and key; nothing is written."""
+    for kind in kinds:
+        for folder in sorted((root / kind).glob("*/*")):
+            try:
+                manifest = json.loads((folder / "manifest.json").read_text())
+                yield Entry(kind, folder.name, folder, manifest["meta"], manifest["made"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+
+
+def _manifest_digest(manifest: dict[str, Any]) -> str:
+    return digest({name: manifest[name] for name in ("kind", "key", "meta", "files")})
+
+
+def _referred(reference: Path) -> tuple[Path, set[str]] | None:
+    """Result and keys that a reference names; None where it is damaged."""
+    try:
+        content = json.loads(reference.read_text())
+        return Path(content["result"]), set(content["keys"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file or of a folder's files, as far as they are still there: other processes may be at work."""
+    total = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
+
+
+class Store:
+    """A content-addressed store on a local or shared POSIX path, safe for many processes at once."""
+
+    def __init__(self, root: Path, warn: Warn = lambda _: None) -> None:
+        """Open or create a store; raises StoreError where it cannot be written or is of a newer layout."""
+        self.root, self.warn = root.absolute(), warn
+        self._sound: set[str] = set()
+        with storage_faults(self.root):
+            (self.root / "temp").mkdir(parents=True, exist_ok=True)
+            # Can it be written? A file without a name is nothing that a kill could leave.
+            TemporaryFile(dir=self.root / "temp").close()
+            layout = self.root / "store.json"
+            if not layout.exists():
+                self._write(layout, "layout", canonical_json({"layout": LAYOUT}))
+        try:
+            found = json.loads(layout.read_text())["layout"]
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{layout} is damaged\n  write {canonical_json({'layout': LAYOUT})} into it") from None
+        if found != LAYOUT:
+            raise StoreError(
+                f"store {self.root} has layout {found}, this version knows {LAYOUT}\n  use another --store"
+            )
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Where an entry lies, or would."""
+        return entry_folder(self.root, kind, key)
+
+    def partial(self, key: str) -> Path:
+        """Folder for the checkpoints of unfinished work."""
+        return self.root / "partial" / key
+
+    @property
+    def compiled(self) -> Path:
+        """Folder where torch's compiler keeps what it has made."""
+        return self.root / "compiled"
+
+    def open(self, kind: str, key: str) -> Entry | None:
+        """Find a finished, undamaged entry; a damaged one is set aside with a warning."""
+        entry, wrong = self._read(kind, key)
+        if wrong:
+            with storage_faults(self.root), self._lock(key):
+                return self._open_locked(kind, key)
+        return entry
+
+    def _open_locked(self, kind: str, key: str) -> Entry | None:
+        # Read again: while this process waited for the lock, another one may have remade the entry.
+        entry, wrong = self._read(kind, key)
+        if not wrong:
+            return entry
+        folder, aside = self.folder(kind, key), self.root / "damaged" / f"{key}-{uuid4().hex[:8]}"
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        self.warn(f"damaged store entry {folder.relative_to(self.root)} ({wrong}) set aside in {aside.parent}; remade")
+        return None
+
+    def _lock(self, key: str) -> FileLock:
+        (self.root / "locks").mkdir(exist_ok=True)
+        return FileLock(self.root / "locks" / f"{key}.lock")
+
+    def _read(self, kind: str, key: str) -> tuple[Entry | None, str]:
+        """Read an entry, if it is there, and say what is wrong with it; files are hashed once per process."""
+        folder = self.folder(kind, key)
+        if not folder.exists():
+            return None, ""
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            entry = Entry(kind, key, folder, manifest["meta"], manifest["made"])
+            if manifest["key"] != key or manifest["kind"] != kind:
+                return None, "the manifest is another entry's"
+            if manifest["digest"] != _manifest_digest(manifest):
+                return None, "the manifest has changed"
+            files = manifest["files"]
+        except FileNotFoundError:
+            return None, "no manifest"
+        except (OSError, ValueError, KeyError, TypeError):
+            return None, "unreadable manifest"
+        if key in self._sound:
+            return entry, ""
+        try:
+            present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        except FileNotFoundError:  # another process sets the entry aside just now
+            return entry, "the folder is gone"
+        for name, expected in files.items():
+            try:
+                if file_digest(folder / name) != expected:
+                    return entry, f"{name} has changed"
+            except FileNotFoundError:  # never written, or another process sets the entry aside just now
+                return entry, f"{name} is missing"
+        if foreign := sorted(present - files.keys() - {"manifest.json"}):
+            return entry, f"foreign file {foreign[0]}"
+        self._sound.add(key)
+        return entry, ""
+
+    def require(self, kind: str, key: str) -> Entry:
+        """Find an entry that must be there; raises StoreError where it is not."""
+        entry = self.open(kind, key)
+        if entry is None:
+            raise StoreError(f"store entry {kind}/{key[:12]} is gone\n  run the same command again: it is remade")
+        return entry
+
+    def make(self, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
+        """Find an entry or make it: `build` fills a folder and returns the entry's meta (JSON).
+
+        One lock per key: of two processes that ask for the same work, one does it and the other waits.
+        """
+        if found := self.open(kind, key):
+            return found
+        with storage_faults(self.root), self._lock(key):
+            if found := self._open_locked(kind, key):
+                return found
+            temp = self._fresh(key)
+            temp.mkdir()
+            try:
+                return self._fill(temp, kind, key, label, build)
+            finally:
+                shutil.rmtree(temp, ignore_errors=True)
+
+    def _fresh(self, name: str) -> Path:
+        """Path in temp/ for who holds the lock of a name; what was begun under it before is swept away."""
+        for half in (self.root / "temp").glob(f"{name}-*"):  # whoever began it has lost the lock: it was killed
+            shutil.rmtree(half, ignore_errors=True) if half.is_dir() else half.unlink(missing_ok=True)
+        return self.root / "temp" / f"{name}-{uuid4().hex[:8]}"
+
+    def _write(self, path: Path, name: str, text: str) -> None:
+        """Write a file that appears whole or not at all."""
+        with self._lock(name):
+            fresh = self._fresh(name)
+            fresh.write_text(text)
+            fresh.replace(path)
+
+    def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
+        clock = time.perf_counter()
+        meta = json.loads(canonical_json(build(temp)))
+        files = {
+            path.relative_to(temp).as_posix(): file_digest(path) for path in sorted(temp.rglob("*")) if path.is_file()
+        }
+        made = {
+            "label": label,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+        }
+        manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made}
+        manifest["digest"] = _manifest_digest(manifest)
+        (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
+        folder = self.folder(kind, key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temp.rename(folder)
+        self._sound.add(key)
+        shutil.rmtree(self.partial(key), ignore_errors=True)
+        return Entry(kind, key, folder, meta, made)
+
+    def verify(self) -> list[Finding]:
+        """Hash every file of every entry; returns what is wrong, changing nothing."""
+        findings = []
+        for path in self._places():
+            kind, *_ = path.relative_to(self.root).parts
+            self._sound.discard(path.name)
+            if path != self.folder(kind, path.name):
+                findings.append(Finding(path, "no entry belongs here"))
+            elif wrong := self._read(kind, path.name)[1]:
+                findings.append(Finding(path, wrong))
+        findings += [Finding(path, "unreadable reference") for path in self._references() if _referred(path) is None]
+        return findings + [Finding(path, "half-written") for path in sorted((self.root / "temp").glob("*"))]
+
+    def _places(self) -> list[Path]:
+        """List whatever lies where entries do, files between their folders too."""
+        found = [path for kind in KINDS for path in (self.root / kind).glob("*/*")]
+        return sorted([*found, *(path for kind in KINDS for path in (self.root / kind).glob("*") if path.is_file())])
+
+    def _references(self) -> list[Path]:
+        return sorted((self.root / "runs").glob("*.json"))
+
+    def refer(self, run_id: str, result: Path, keys: list[str]) -> None:
+        """Note which entries a result rests on, so that `gc` keeps them while the result exists."""
+        with storage_faults(self.root):
+            (self.root / "runs").mkdir(exist_ok=True)
+            content = json.dumps({"result": str(result.absolute()), "keys": sorted(keys)})
+            self._write(self.root / "runs" / f"{run_id}.json", "run", content)
+
+    def gc(self, *, older_than_days: float, dry_run: bool) -> list[tuple[Path, int]]:
+        """Remove what no existing result rests on; returns (path, bytes) of each thing removed.
+
+        What is younger than `older_than_days` stays: it may belong to a run that was interrupted, or that goes on now.
+        Raises StoreError where it cannot be read what a run rests on.
+        """
+        used: set[str] = set()
+        unused = [
+            path for part in ("partial", "temp", "damaged", "compiled") for path in sorted((self.root / part).glob("*"))
+        ]
+        for reference in self._references():
+            found = _referred(reference)
+            if found is None:
+                raise StoreError(
+                    f"{reference} is damaged, so that it is unknown what that run rests on; nothing was removed\n"
+                    "  remove the file to give that run's entries up"
+                )
+            result, keys = found
+            if result.exists():
+                used |= keys
+            else:
+                unused.append(reference)
+        # Not so the checkpoints of an entry that is used: it is finished.
+        unused += [path for path in self._places() if path.name not in used]
+        horizon = time.time() - older_than_days * 86_400
+        removed: list[tuple[Path, int]] = []
+        for path in unused:
+            with storage_faults(self.root), suppress(FileNotFoundError):  # gone: other processes may be at work
+                if path.stat().st_mtime > horizon:
+                    continue
+                removed.append((path, _size(path)))
+                if not dry_run:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return removed

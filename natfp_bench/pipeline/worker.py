@@ -1,0 +1,79 @@
+"""The inside of a worker process: jobs come through a pipe, and values, errors and news go back."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from natfp_bench.base.errors import AttributorError, NatfpError, SpecError, StoreError, UserError
+
+REPORT_SECONDS = 0.2
+"""How often a job speaks of its progress, at most."""
+
+
+class _Context:
+    """Speaks to the parent, no more often than a person can read."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.last = connection, 0.0
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        now = time.monotonic()
+        if now - self.last >= REPORT_SECONDS or done == total:
+            self.last = now
+            self.connection.send(("progress", done, total, unit))
+
+    def warn(self, text: str) -> None:
+        self.connection.send(("warning", text))
+
+
+def serve(connection: Connection, lifeline: Connection, path: list[str], variables: dict[str, str]) -> None:
+    """Work on jobs until the parent is gone."""
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    sys.path[:] = path
+    os.environ.update(variables)
+    context = _Context(connection)
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            module, _, function = job.call.partition(":")
+            call = getattr(importlib.import_module(module), function)
+            if job.limits is not None:
+                connection.send(("called",))
+            value = call(job.payload, context)
+            answer: tuple[Any, ...] = ("value", value)
+        except Exception as error:  # whatever a job raises, the worker lives on and the parent is told
+            answer = ("error", _kind(error), _text(error), traceback.format_exc())
+        connection.send(answer)
+
+
+def _kind(error: Exception) -> str:
+    for known in (SpecError, StoreError, UserError, AttributorError):
+        if isinstance(error, known):
+            return known.__name__
+    return type(error).__name__
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, NatfpError) else f"{type(error).__name__}: {error}"
+
+
+def _die_with_parent(lifeline: Connection) -> None:
+    """Block on a pipe whose other end only the parent holds: it closes when the parent ends, however that happens."""
+    try:
+        lifeline.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)

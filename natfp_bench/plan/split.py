@@ -1,0 +1,67 @@
+"""Which texts an attributor learns from, and which it is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natfp_bench.base.errors import UserError
+
+from .task_files import SplitSpec
+
+UNSEEN_PROMPT = "unseen_prompt"
+UNSEEN_REPLICATE = "unseen_replicate"
+SEEN_REPLICATE = "seen_replicate"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fit: which variants it learns from (training prompts), and whose test prompts it is tested on.
+
+    known, tested: (variants,) bool; number: the replicate that is held out, 0 where none is.
+    """
+
+    number: int
+    known: NDArray[np.bool_]
+    tested: NDArray[np.bool_]
+
+
+def folds(split: str, replicates: NDArray[np.int64]) -> list[Fold]:
+    """Folds of a split over variants of the given replicates (variants,).
+
+    `unseen_replicate` holds out each replicate in turn, at every level. `seen_replicate` has the same fits, tested on
+    the variants that they know, so that the two differ in the runs alone.
+    """
+    everyone = np.ones(len(replicates), dtype=np.bool_)
+    match split:
+        case "unseen_prompt":
+            return [Fold(0, everyone, everyone)]
+        case "unseen_replicate":
+            return [Fold(int(r), replicates != r, replicates == r) for r in np.unique(replicates)]
+        case "seen_replicate":
+            return [Fold(int(r), replicates != r, replicates != r) for r in np.unique(replicates)]
+    raise ValueError(f"no split {split!r}")
+
+
+def is_test(prompts: Any, test_every: int) -> Any:
+    """Whether prompts, a number or an array of them, are for testing: one in `test_every`."""
+    return prompts % test_every == test_every - 1
+
+
+def test_rows(prompts: NDArray[np.int64], split: SplitSpec) -> NDArray[np.bool_]:
+    """Mask of the test texts: every text of one prompt in `test_every`.
+
+    prompts: (texts,) prompt ids. Split by prompt: texts that share a prompt leak its topic. Prompts are ids without
+    meaning, so taking them in turn is as good as at random, and a prefix of the texts has the same proportions.
+    Raises UserError where there are too few prompts to have both sides.
+    """
+    mask = np.asarray(is_test(prompts, split.test_every))
+    if mask.all() or not mask.any():
+        raise UserError(
+            f"{len(np.unique(prompts))} prompts cannot be split one in {split.test_every}\n"
+            "  take a corpus with longer or more held-out documents, or --set split.test_every=2"
+        )
+    return mask

@@ -1,0 +1,120 @@
+"""The page of one task in one protocol: what varies, who tells it, what that depends on, and texts."""
+
+from __future__ import annotations
+
+from natfp_bench.base.records import flatten
+from natfp_bench.pipeline.result import Result
+from natfp_bench.report import figures as report_figures
+from natfp_bench.report import page_tables as report_tables
+from natfp_bench.report import page_texts as report_texts
+from natfp_bench.report import study_figures as report_study_figures
+from natfp_bench.report.charts import Figure
+from natfp_bench.report.page_tables import Grid
+from natfp_bench.report.sheets import (
+    findings,
+    interval,
+    number,
+    setting_title,
+    significance,
+    spread,
+    value,
+    variants_sheet,
+)
+from natfp_bench.results.leaderboard import FactorRow
+from natfp_bench.results.protocols import Protocol
+
+from .page import Facts, Page, Pages, attributor_link, boards_of, provenance, task_path
+
+
+def task(of: Pages, protocol: Protocol) -> Page:
+    """The page of one task in one protocol."""
+    result = protocol.newest
+    logs, log_note = report_texts.training_logs(result, of.store)
+    parts: dict[str, list[Figure | None]] = {
+        "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
+        "models": [report_study_figures.training(result, logs), report_study_figures.parity(result)],
+        "curves": list(report_study_figures.curves(result)),
+        "apart": list(report_study_figures.mean_kl(result)),
+        "evidence": [report_study_figures.wording(result), *report_study_figures.evidence(result)],
+        "robustness": [report_study_figures.robustness(result)],
+    }
+    drawn = {name: [figure for figure in figures if figure] for name, figures in parts.items()}
+    link = attributor_link(of)
+    others = [
+        (setting_title(other.setting), task_path(other.newest))
+        for other in of.protocols
+        if other is not protocol and other.newest.task.name == result.task.name
+    ]
+    shown = {
+        "result": result,
+        "setting": setting_title(protocol.setting),
+        "tiles": tiles(of.row(protocol)),
+        "findings": list(findings(result.study)) if result.study else [],
+        "failures": result.failures,
+        "recipe": recipe_grid(result),
+        "common": common_settings(result),
+        "variants": report_tables.of_sheet(variants_sheet(result)),
+        "boards": [report_tables.board_grid(board, link) for board in boards_of(of, protocol)],
+        "figures": drawn,
+        "log_note": log_note,
+        "texts": report_texts.sample_texts(protocol, of.answers(protocol), of.store),
+        "checks": result.checks,
+        "others": others,
+    }
+    figures = [figure for name in drawn for figure in drawn[name]]
+    title = f"{result.task.name}: {result.factor.name}"
+    made = [provenance(one) for _, one in reversed(protocol.results)]
+    return Page(task_path(result), title, "task.html", shown, figures, made)
+
+
+def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
+    """The figures that a page opens with: name, figure, what it is of."""
+    main, where = row.unseen or row.seen, "unseen runs" if row.unseen else "seen runs"
+    found = []
+    if main:
+        found.append(("identifiability", spread(main.reference), f"{row.reference}, {where}"))
+        found.append(("of the best", value(main.best, 2), f"{', '.join(main.best_attributors)}, {where}"))
+    if row.seen:
+        found.append(("ceiling", value(row.seen.ceiling, 2), "the likelihoods, seen runs"))
+    if row.mutual_information:
+        shared = row.mutual_information
+        found.append(("bits in a text", value(shared, 2), f"shared with the level: {interval(shared, 2)}"))
+    found.append(("p", significance(row), "of the factor" if row.permutation else "of these runs alone"))
+    if row.detectable is not None:
+        single = "" if row.unseen or row.replicates == 1 else " of single runs"
+        found.append(("would be found", number(row.detectable, 2), f"identifiability{single}, power 0.8"))
+    return [tile for tile in found if tile[1]]
+
+
+def recipe_grid(result: Result) -> Grid:
+    """What varies: the settings in which the variants are not all alike; seeds of replicates among them."""
+    flat = {variant.name: dict(flatten(variant.settings)) for variant in result.variants}
+    paths = list(dict.fromkeys(path for settings in flat.values() for path in settings))
+    differ = [path for path in paths if len({repr(settings.get(path)) for settings in flat.values()}) > 1]
+    differ.sort(key=lambda path: path not in result.factor.fields)
+    titles = [f"{path} (the factor)" if path in result.factor.fields else path for path in differ]
+    columns = [report_tables.Column(name) for name in ("variant", "level", "replicate", *titles)]
+    rows = [
+        report_tables.TableRow(
+            [
+                report_tables.Cell(str(cell))
+                for cell in (of.name, of.level, of.replicate, *(flat[of.name].get(path, "") for path in differ))
+            ]
+        )
+        for of in result.variants
+    ]
+    caption = (
+        f"All other settings are the same for every variant. The factor is {result.factor.name}; replicates differ in "
+        "their seeds only."
+    )
+    return Grid("What varies", columns, [report_tables.Group(rows)], caption)
+
+
+def common_settings(result: Result) -> Facts:
+    """Settings that all variants share."""
+    flat = [dict(flatten(variant.settings)) for variant in result.variants]
+    return [
+        (path, str(value_))
+        for path, value_ in (flat[0] if flat else {}).items()
+        if all(other.get(path) == value_ for other in flat)
+    ]

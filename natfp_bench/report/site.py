@@ -1,0 +1,251 @@
+"""The report as a site: pages laid out, and written to a folder that opens from a file system or any static host.
+
+Results are material from anywhere: templates escape whatever they are given, data for scripts holds no `<`, and names
+of files are made of digests and plain letters.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import io
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from natfp_bench import __version__
+from natfp_bench.base.environment import commit
+from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.pipeline.store import storage_faults
+from natfp_bench.results.leaderboard import leaderboards_of
+from natfp_bench.results.protocols import read_protocols
+
+from . import charts
+from . import page_tables as report_tables
+from .cells import printable
+from .charts import Figure
+from .pages.attributor import attributor
+from .pages.home import home
+from .pages.page import Page, Pages
+from .pages.task import task
+from .pages.validity import validity
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+MANIFEST = "natfp-report.json"
+"""Names the files of a report in its folder, so that the next one knows which are its own."""
+
+MOST_ROWS = 300
+"""Rows of a figure's data that its page holds; the CSV has all."""
+
+BUNDLED = "window.vegaEmbed = vegaEmbed;"
+"""What the bundle offers to other scripts: not Vega itself, which is null in it."""
+
+ASSETS = ("report.css", "report.js")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A whole site: the content of each file by its path."""
+
+    files: Mapping[str, str]
+
+    @property
+    def bytes(self) -> int:
+        """Size of it all."""
+        return sum(len(content.encode()) for content in self.files.values())
+
+
+def read(paths: Sequence[Path], store: Path) -> Pages:
+    """Read results for a report; those that cannot be used are named among its faults.
+
+    Raises UserError where none can.
+    """
+    protocols, faults = read_protocols(paths)
+    if not protocols:
+        found = "\n  ".join(["no results found", *faults])
+        raise UserError(f"{found}\n  natfp-bench run --task seed_id   makes some")
+    protocols.sort(key=lambda of: (of.newest.task.name, of.newest.preset, of.newest.protocol_digest))
+    return Pages(protocols, leaderboards_of(protocols, faults), store)
+
+
+def pages(of: Pages) -> Iterator[Page]:
+    """Make every page of a site, the first page first."""
+    yield home(of)
+    for protocol in of.protocols:
+        yield task(of, protocol)
+    for name in of.attributors:
+        yield attributor(of, name)
+    yield validity(of)
+
+
+def render(pages: Sequence[Page], written: str) -> Site:
+    """Lay out pages, with the data of their figures and what they need to be drawn."""
+    environment = _environment(written)
+    files: dict[str, str] = {}
+    for page in pages:
+        files[page.path] = environment.get_template(page.template).render(page=page, **page.shown)
+        for figure in page.figures:
+            files[data_path(page, figure)] = table(figure)
+    for name in ASSETS:
+        files[f"assets/{name}"] = (TEMPLATES / name).read_text(encoding="utf-8")
+    if any(page.figures for page in pages):
+        files["assets/vega.js"] = vega_bundle()
+    return Site(files)
+
+
+def written_by(command: str) -> str:
+    """Say by what a report was written."""
+    made_at = commit()
+    return f"Written by natfp_bench {__version__}{f', commit {made_at}' if made_at else ''}: {command}"
+
+
+def stem(page: Page) -> str:
+    """Begin the names of a page's files."""
+    return page.path.removesuffix(".html").replace("/", "-")
+
+
+def data_path(page: Page, figure: Figure) -> str:
+    """Where the data of a figure lies."""
+    return f"data/{stem(page)}-{figure.name}.csv"
+
+
+def table(figure: Figure) -> str:
+    """Write the data of a figure as CSV, in full."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(figure.columns.values())
+    rows.writerows([["" if row.get(name) is None else row[name] for name in figure.columns] for row in figure.rows])
+    return out.getvalue()
+
+
+def embedded(value: Any) -> Markup:
+    """Write JSON into a page: without a `<` nothing in it can end its element, or begin a comment."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704  safe by the line above
+
+
+@cache
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one classic script: modules do not load from a file system."""
+    import vl_convert
+
+    # Wrapped, so that its names stay its own.
+    return f"(function () {{\n{vl_convert.javascript_bundle(BUNDLED)}\n}})();\n"
+
+
+def _environment(written: str) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    made.filters |= {
+        "embedded": embedded,
+        "cell": lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value),
+        "share": lambda value: f"{value:.0%}",
+        "stem": stem,
+        "data": data_path,
+        "room": lambda figure: charts.room(figure.spec),
+    }
+    made.globals |= {"scale": report_tables.BAR, "most": MOST_ROWS, "written": written, "version": __version__}
+    return made
+
+
+def _shown(value: Any) -> Any:
+    """Spell out control characters and those that turn the direction of text; spaces and joiners are text."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "".join(c if c in "\t\u200c\u200d" or unicodedata.category(c) == "Zs" else printable(c) for c in value)
+
+
+def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
+    """Write a site; what an earlier report left there goes, and nothing else.
+
+    Raises UserError for a folder that holds other files, unless they are to be written over (they stay, but for those
+    of the same name).
+    """
+    root = folder.absolute()
+    with storage_faults(root, "output folder"):
+        if root.exists() and not root.is_dir():
+            raise UserError(f"{folder} is a file\n  take a folder for -o")
+        old = _own_files(root)
+        present = {path.relative_to(root).as_posix() for path in root.rglob("*") if _is_file(path)}
+        foreign = sorted(present - old - {MANIFEST})
+        if foreign and not overwrite:
+            named = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+            raise UserError(
+                f"{folder} holds files that are no report's: {named}\n  take another folder, or add --overwrite"
+            )
+        root.mkdir(parents=True, exist_ok=True)
+        # Named first: whatever a kill leaves here, the next report knows it for its own.
+        _write_manifest(root, old | site.files.keys())
+        for name in sorted(old - site.files.keys()):
+            (root / name).unlink(missing_ok=True)
+        for name, content in site.files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink():
+                path.unlink()
+            path.write_text(content, encoding="utf-8", newline="")
+        _write_manifest(root, set(site.files))
+        _remove_empty(root)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether something is no folder; a link to one is none of ours."""
+    return path.is_symlink() or not path.is_dir()
+
+
+def _own_files(root: Path) -> set[str]:
+    """Files of an earlier report, as its manifest names them: plain paths within the folder."""
+    try:
+        names = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
+        paths = [PurePosixPath(name) for name in names]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    found = {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}
+    return {name for name in found if not any((root / parent).is_symlink() for parent in PurePosixPath(name).parents)}
+
+
+def _write_manifest(root: Path, names: set[str]) -> None:
+    text = json.dumps({"natfp_bench": __version__, "files": sorted(names)}, indent=1)
+    (root / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _remove_empty(root: Path) -> None:
+    for name in ("tasks", "attributors", "data", "assets"):
+        if (root / name).is_dir() and not any((root / name).iterdir()):
+            (root / name).rmdir()
+
+
+def chosen_figures(pages: Sequence[Page], only: Sequence[str] = ()) -> dict[str, Figure]:
+    """Figures by their file's name, all or those that one of some patterns fits; raises UserError for an idle one."""
+    every = {f"{stem(page)}-{figure.name}": figure for page in pages for figure in page.figures}
+    for pattern in only:
+        if not fnmatch.filter(every, pattern):
+            raise unknown("figure", pattern, every)
+    return {name: figure for name, figure in every.items() if not only or any(fnmatch.fnmatch(name, p) for p in only)}
+
+
+def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write figures as SVG and as PDF, for papers."""
+    import vl_convert
+
+    root = folder.absolute()
+    with storage_faults(root, "folder for figures"):
+        root.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            svg = vl_convert.vegalite_to_svg(dict(figure.spec))
+            (root / f"{name}.svg").write_text(svg, encoding="utf-8")
+            (root / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(svg))

@@ -1,0 +1,328 @@
+"""Figures of one result: its models, its curves, where the evidence sits. What it states is never computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from natfp_bench.pipeline.result import MeanKL, Result
+from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
+from natfp_bench.statistics.metrics import Interval
+
+from . import charts
+from .charts import Figure
+from .sheets import number
+
+SPLITS = {UNSEEN_REPLICATE: "unseen runs", SEEN_REPLICATE: "seen runs", UNSEEN_PROMPT: "seen runs, unseen prompts"}
+"""What the splits are called on a page."""
+
+TELLING = 12
+"""Words of a level that a chart has room for."""
+
+LOSS_POINTS = 4000
+"""Points that all training curves of a chart have together, at most."""
+
+ESTIMATE = {"value": "estimate", "low": "low (95%)", "high": "high (95%)"}
+
+
+def estimate(found: Interval | None) -> dict[str, float | None]:
+    """Fields of an estimate in a row."""
+    return {name: None if found is None else getattr(found, name) for name in ("value", "low", "high")}
+
+
+def chance_of(result: Result) -> dict[str, float]:
+    """What guessing a level at random hits: a line for a chart."""
+    found = next((score.chance for score in result.scores if score.target == "level"), None)
+    return {} if found is None else {"chance": found}
+
+
+def places_in(order: Sequence[str], *names: Any) -> list[int]:
+    """Places of names in an order, what it lacks last."""
+    return [order.index(name) if name in order else len(order) for name in names]
+
+
+def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
+    """Loss against tokens, all variants in one chart."""
+    rows = []
+    for variant in result.variants:
+        log = logs.get(variant.name, ())
+        step = max(1, -(-len(log) * max(1, len(logs)) // LOSS_POINTS))
+        # Thinned from the end, for the last loss is what people look for.
+        kept = log[::-1][::step][::-1]
+        rows += [
+            {"variant": variant.name, "level": variant.level, "tokens": line["tokens"], "value": line["loss"]}
+            for line in kept
+        ]
+    if not rows:
+        return None
+    chart = charts.curve(
+        rows,
+        x="tokens",
+        series="level",
+        names=result.factor.levels,
+        x_title="tokens",
+        y_title="training loss, nats a token",
+        detail="variant",
+        points=False,
+    )
+    columns = {"variant": "variant", "level": "level", "tokens": "tokens", "value": "loss"}
+    caption = "Loss of each batch as it was trained on; a line for each variant, a colour for each level."
+    return charts.figure("training", "Training curves", caption, columns, rows, chart)
+
+
+def parity(result: Result) -> Figure | None:
+    """Held-out bits per byte of every variant."""
+    rows = [
+        {"variant": variant.name, "level": variant.level, **estimate(variant.heldout_bits_per_byte)}
+        for variant in result.variants
+        if variant.heldout_bits_per_byte
+    ]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: places_in(result.factor.levels, row["level"]))
+    order = [str(row["variant"]) for row in rows]
+    levels = result.factor.levels
+    chart = charts.dots(rows, y="variant", order=order, series="level", names=levels, x_title="bits per byte")
+    caption = "How well each model predicts held-out text (lower is better), with its 95% interval over documents."
+    columns = {"variant": "variant", "level": "level", **ESTIMATE}
+    return charts.figure("parity", "Are the models equally good?", caption, columns, rows, chart)
+
+
+CURVES = {
+    "length": ("Accuracy against length", "length of a text"),
+    "pooled": ("Accuracy against texts judged together", "texts of one model, judged together"),
+    "train_texts": ("Accuracy against training texts", "training texts of each model"),
+    "classes": ("Accuracy against the number of models", "models to choose from"),
+}
+
+
+def curves(result: Result) -> Iterator[Figure]:
+    """Accuracy of the reference attributor against length (with ceiling and prediction), pooled texts, and so on."""
+    if (study := result.study) is None:
+        return
+    who = study.reference
+    chance = chance_of(result)
+    if study.length:
+        rows: list[dict[str, Any]] = []
+        for point in study.length.points:
+            rows.append({"at": point.at, "series": who, **estimate(point.accuracy)})
+            for name, value in (("ceiling", point.ceiling), ("predicted ceiling", point.predicted)):
+                if value is not None:
+                    rows.append({"at": point.at, "series": name, "value": value, "dashed": name != "ceiling"})
+        caption = (
+            f"All texts cut to a length, {who} fitted again at each. The ceiling is that of models all known; the "
+            "prediction takes its log-likelihood ratios at full length for Gaussian."
+        )
+        title, x_title = CURVES["length"]
+        yield _curve("length", title, caption, f"{x_title}, {study.length.unit}", rows, chance)
+    for curve in study.curves:
+        title, x_title = CURVES[curve.name]
+        rows = [{"at": point.at, "series": who, **estimate(point.accuracy)} for point in curve.points]
+        # Against the number of classes, chance moves with it.
+        if curve.name == "classes":
+            rows += [
+                {"at": point.at, "series": "chance", "value": 1 / point.at, "dashed": True} for point in curve.points
+            ]
+        lines = {} if curve.name == "classes" else chance
+        split = SPLITS.get(curve.split, curve.split)
+        caption = f"Which {curve.target} wrote it? {who}, on {split}."
+        yield _curve(curve.name, title, caption, x_title, rows, lines)
+
+
+def _curve(
+    name: str, title: str, caption: str, x_title: str, rows: list[dict[str, Any]], lines: Mapping[str, float]
+) -> Figure:
+    names = list(dict.fromkeys(str(row["series"]) for row in rows))
+    chart = charts.curve(
+        rows,
+        x="at",
+        series="series",
+        names=names,
+        x_title=x_title,
+        y_title="accuracy",
+        logarithmic=all(row["at"] > 0 for row in rows),
+        lines=lines,
+    )
+    return charts.figure(name, title, caption, {"series": "curve", "at": x_title, **ESTIMATE}, rows, chart)
+
+
+def mean_kl(result: Result) -> Iterator[Figure]:
+    """How far the models' distributions lie apart: the matrix, and a map of the variants."""
+    if (found := result.mean_kl) is None:
+        return
+    rows = []
+    # Level by level, so that a factor shows as blocks.
+    levels = {variant.name: variant.level for variant in result.variants}
+    order = sorted(found.variants, key=lambda name: places_in(result.factor.levels, levels.get(name)))
+    for row, divergences in zip(found.variants, found.divergence, strict=True):
+        for column, one in zip(found.variants, divergences, strict=True):
+            label = "∞" if one.value is None else number(one.value, 2)
+            cell = {"source": row, "other": column, "value": one.value, "error": one.standard_error, "label": label}
+            rows.append({**cell, "impossible": one.impossible})
+    columns = {"source": "texts of", "other": "under", "value": f"bits a {found.unit}", "error": "standard error"}
+    unit = f"bits a {found.unit}"
+    chart = charts.heat(rows, x="other", y="source", order=order, x_title="under", y_title="texts of", scale_title=unit)
+    yield charts.figure(
+        "kl",
+        "Mean KL between the models",
+        f"How many bits a {found.unit} the texts of one model (row) lose under another (column); ∞ where it can never "
+        "write them.",
+        {**columns, "impossible": "share impossible"},
+        rows,
+        chart,
+    )
+    places = layout(found)
+    if places is None:
+        return
+    # A legend tells the levels, so that runs need no more than their numbers: clusters have no room for names.
+    replicates = {variant.name: f"r{variant.replicate}" for variant in result.variants}
+    short = replicates if len(set(replicates.values())) > 1 else levels
+    spots = [
+        {
+            "variant": name,
+            "level": levels.get(name, name),
+            "x": x,
+            "y": y,
+            "label": short.get(name, name) if free else "",
+        }
+        for name, (x, y), free in zip(found.variants, places.tolist(), uncrowded(places), strict=True)
+    ]
+    yield charts.figure(
+        "map",
+        "Map of the models",
+        "Squared distances come as near to the mean KL (of both ways) as two dimensions allow: classical scaling. "
+        "Where a level is a cluster, the factor moves models more than the seeds of a replicate do. Names stand "
+        "where there is room.",
+        {"variant": "variant", "level": "level", "x": "x", "y": "y"},
+        spots,
+        charts.plane(spots, series="level", names=result.factor.levels, label="label", tooltip=["variant", "level"]),
+    )
+
+
+def layout(found: MeanKL) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Places of the variants in two dimensions, (V, 2): classical scaling of the symmetrised mean KL.
+
+    KL behaves like a squared distance (Torgerson 1952 takes those). None below three variants, or where a divergence
+    is infinite.
+    """
+    values = [[one.value for one in row] for row in found.divergence]
+    n = len(values)
+    if n < 3 or any(value is None for row in values for value in row):
+        return None
+    squared = np.array(values, dtype=np.float64)
+    squared = np.maximum((squared + squared.T) / 2, 0.0)
+    centre = np.eye(n) - 1 / n
+    scale, vectors = np.linalg.eigh(-centre @ squared @ centre / 2)
+    places = vectors[:, [-1, -2]] * np.sqrt(np.maximum(scale[[-1, -2]], 0.0))
+    # An eigenvector's sign is nobody's choice: the entry that is largest points up.
+    largest = np.argmax(np.abs(places), axis=0)
+    signs = np.where(places[largest, [0, 1]] < 0, -1.0, 1.0)
+    return np.asarray(places * signs + 0.0)
+
+
+def uncrowded(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[bool]:
+    """Which of the places, (V, 2), have room for a label to their right, the first ones first."""
+    reach = max(float(np.abs(places).max()), 1e-9)
+    taken: list[Any] = []
+    for at in places / reach:
+        near = [abs(at - other) for other in taken]
+        taken.append(at if not any(across < 0.3 and along < 0.08 for across, along in near) else np.full(2, np.inf))
+    return [bool(np.isfinite(at[0])) for at in taken]
+
+
+def wording(result: Result) -> Figure | None:
+    """The words that tell most of each level."""
+    study = result.study
+    found = study.wording.telling_words if study and study.wording else ()
+    rows = []
+    for level in result.factor.levels:
+        own = [word for word in found if word.label == level][:TELLING]
+        for word in sorted(own, key=lambda word: -word.log_odds):
+            agrees = {None: "", True: "yes", False: "no"}[word.agrees]
+            row = {"level": level, "word": word.word, "value": word.log_odds, "q": word.q, "agrees": agrees}
+            rows.append({**row, "confirmed": "confirmed" if word.confirmed else "not confirmed"})
+    levels = list(dict.fromkeys(str(row["level"]) for row in rows))
+    if not rows:
+        return None
+    chart = charts.bars(
+        rows,
+        y="word",
+        order=(),
+        x_title="log-odds, nats: said more often (right) or less often (left) than by the other levels",
+        pick="level",
+        picked=levels,
+        sure="confirmed",
+        names=("confirmed", "not confirmed"),
+    )
+    columns = {"level": "level", "word": "word", "value": "log-odds", "q": "q", "confirmed": "on test texts"}
+    caption = (
+        "Words chosen on training texts; confirmed are those that lean to the same side in test texts (false "
+        "discoveries: 5%). The menu chooses the level."
+    )
+    return charts.figure("words", "Telling words", caption, {**columns, "agrees": "in all replicates"}, rows, chart)
+
+
+def evidence(result: Result) -> Iterator[Figure]:
+    """Where the evidence sits: log-likelihood ratio by position, and by type of token."""
+    if (study := result.study) is None:
+        return
+    rows: list[dict[str, Any]] = []
+    for at in study.by_position:
+        if at.bits is not None:
+            half = None if at.standard_error is None else 1.96 * at.standard_error
+            ends = {} if half is None else {"low": at.bits - half, "high": at.bits + half}
+            rows.append({"position": at.position, "series": "bits", "value": at.bits, **ends, "texts": at.texts})
+    if rows:
+        chart = charts.curve(
+            rows,
+            x="position",
+            series="series",
+            names=["bits"],
+            x_title="position of the token",
+            y_title="bits for its source",
+            points=len(rows) <= 64,
+        )
+        caption = (
+            "Mean log-likelihood ratio of a token for the model that wrote it against those of the other levels in the "
+            "same replicate, with 95% bands."
+        )
+        columns = {"position": "position", **ESTIMATE, "texts": "texts"}
+        yield charts.figure("positions", "Log-likelihood ratio by position", caption, columns, rows, chart)
+    rows = []
+    for kind in study.by_type:
+        if kind.bits is not None:
+            half = None if kind.standard_error is None else 1.96 * kind.standard_error
+            ends = {} if half is None else {"low": kind.bits - half, "high": kind.bits + half}
+            shares = {"tokens": kind.token_share, "share": kind.bits_share}
+            rows.append({"type": kind.type, "value": kind.bits, **ends, **shares})
+    if rows:
+        chart = charts.bars(rows, y="type", order=[row["type"] for row in rows], x_title="bits a token")
+        caption = "The same by type of token; rare types may tell much and weigh little (see the shares in the data)."
+        columns = {"type": "type", **ESTIMATE, "tokens": "share of tokens", "share": "share of bits"}
+        yield charts.figure("types", "Evidence by type of token", caption, columns, rows, chart)
+
+
+def robustness(result: Result) -> Figure | None:
+    """Accuracy of the reference attributor on transformed and transferred texts."""
+    study = result.study
+    if study is None or not study.robustness:
+        return None
+    names = {"plain": "trained on plain texts", "transformed": "trained on transformed texts"}
+    rows = [
+        {"condition": of.condition, "trained": names[of.trained_on], **estimate(of.accuracy)} for of in study.robustness
+    ]
+    order = list(dict.fromkeys(of.condition for of in study.robustness))
+    chart = charts.dots(
+        rows,
+        y="condition",
+        order=order,
+        series="trained",
+        names=[*names.values()],
+        x_title="accuracy",
+        lines=chance_of(result),
+    )
+    caption = f"What is left to {study.reference} where test texts are changed, or drawn or prompted in another way."
+    columns = {"condition": "test texts", "trained": "fit", **ESTIMATE}
+    return charts.figure("robustness", "Accuracy on changed texts", caption, columns, rows, chart)

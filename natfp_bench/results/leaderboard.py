@@ -1,0 +1,373 @@
+"""Leaderboards: tables over results, as plain records that a console, a page or a program can show.
+
+Factors: how identifiable is each? Attributors: who tells factors best, task by task? Beside them the boards of each
+protocol. Figures of different settings (presets, corpora, overrides, ...) never stand in one table.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from natfp_bench.base.records import Record, canonical_json
+from natfp_bench.pipeline.result import Length, RunInfo, Score
+from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
+from natfp_bench.statistics import metrics, replication
+from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics.replication import Equivalence
+
+from .protocols import Board, Protocol, Setting, make_boards, read_protocols
+
+FEWEST_UNITS = 3
+"""As with replicates: below three an interval says nothing."""
+
+Section = Literal["held-out runs", "seen runs only", "positive control", "negative control", "older protocol"]
+"""Parts of the table of factors, in their order."""
+
+SECTIONS: tuple[Section, ...] = get_args(Section)
+
+
+class Identified(Record):
+    """How well the level was told on one split: identifiability by the reference attributor, the best, the ceiling.
+
+    best: see `best`; best_attributors: who that was, the one of most parts first. bits: the reference attributor's;
+    the ceiling is None where the likelihoods bound nothing (`likelihood_reference`).
+    """
+
+    split: str
+    reference: Interval | None
+    best: Interval | None
+    best_attributors: tuple[str, ...]
+    ceiling: Interval | None
+    bits: Interval | None
+    ceiling_bits: Interval | None
+
+
+class FactorRow(Record):
+    """How identifiable a factor is, and what that rests on.
+
+    unseen: on replicates that no fit has seen, None where the task holds none out. seen: on unseen prompts of the runs
+    that the fits know. permutation: the test of the factor; log10_p: where there is none, the exact binomial test of
+    the reference attributor's accuracy, which speaks of these runs alone.
+    detectable: smallest identifiability that would have been found with a power of 0.8; on unseen replicates, else of
+    the instance (of the level, where a level is an instance).
+    current: whether this is the newest protocol of its task in the table; older ones are shown but count for nothing.
+    """
+
+    task: str
+    factor: str
+    control: Literal["negative", "positive"] | None
+    protocol_digest: str
+    levels: int
+    replicates: int
+    reference: str | None
+    unseen: Identified | None
+    seen: Identified | None
+    mutual_information: Interval | None
+    permutation: replication.Test | None
+    log10_p: float | None
+    detectable: float | None
+    length: Length | None
+    parity: Equivalence | None
+    current: bool
+
+    @property
+    def section(self) -> Section:
+        """The part of the table that a row stands in; only rows of one part compare."""
+        if not self.current:
+            return "older protocol"
+        if self.control:
+            return "negative control" if self.control == "negative" else "positive control"
+        return "held-out runs" if self.unseen else "seen runs only"
+
+
+class AttributorRow(Record):
+    """How well an attributor tells levels over the tasks of a table, controls left out.
+
+    identifiability: mean over the tasks that it did, on their main splits (unseen replicates where they are held out),
+    with Student's 95% interval over tasks. rank: 1 + attributors that are significantly better (see `_ranks_over`);
+    None for one that did not do every task by one and the same code (`digests`). failed: tasks on which it failed.
+    Seconds are those of all its fits and answers, over all tasks and targets, controls included.
+    """
+
+    attributor: str
+    floor: bool
+    digests: tuple[str | None, ...]
+    rank: int | None
+    identifiability: Interval | None
+    tasks: int
+    failed: tuple[str, ...]
+    fit_seconds: float
+    predict_seconds: float
+
+
+class Standing(Record):
+    """Both leaderboards of one setting; tasks: how many count for the attributors."""
+
+    setting: Setting
+    factors: tuple[FactorRow, ...]
+    attributors: tuple[AttributorRow, ...]
+    tasks: int
+
+
+class Origin(Record):
+    """How one result was made."""
+
+    task: str
+    preset: str
+    corpus: str
+    protocol_digest: str
+    run: RunInfo
+
+
+class Leaderboards(Record):
+    """All that a set of results says; faults: one line for each file, or part of one, that could not be used."""
+
+    standings: tuple[Standing, ...]
+    boards: tuple[Board, ...]
+    origins: tuple[Origin, ...]
+    faults: tuple[str, ...]
+
+
+def leaderboards(paths: Sequence[Path]) -> Leaderboards:
+    """Build every leaderboard of result files; a file that cannot be read is skipped and named."""
+    return leaderboards_of(*read_protocols(paths))
+
+
+def leaderboards_of(protocols: Sequence[Protocol], faults: Sequence[str] = ()) -> Leaderboards:
+    """Build every leaderboard of results that have been read; `faults`: what could not be."""
+    found = list(faults)
+    made = make_boards(protocols, found)
+    origins = [
+        Origin(
+            task=result.task.name,
+            preset=result.preset,
+            corpus=result.corpus.name,
+            protocol_digest=result.protocol_digest,
+            run=result.run,
+        )
+        for protocol in protocols
+        for _, result in protocol.results
+    ]
+    return Leaderboards(
+        standings=tuple(_standings(protocols)),
+        boards=tuple(made),
+        origins=tuple(sorted(origins, key=lambda of: (of.preset, of.corpus, of.task, of.run.started, of.run.id))),
+        faults=tuple(found),
+    )
+
+
+def _standings(protocols: Sequence[Protocol]) -> list[Standing]:
+    """Both leaderboards of every setting, sorted by preset and corpus, those of a part of the test texts last."""
+    groups: dict[str, list[Protocol]] = {}
+    for protocol in protocols:
+        groups.setdefault(canonical_json(protocol.setting), []).append(protocol)
+    made = [_standing(group) for group in groups.values()]
+
+    def place(one: Standing) -> tuple[str, str, bool, str]:
+        setting = one.setting
+        return setting.preset, setting.corpus, setting.subset is not None, canonical_json(setting)
+
+    return sorted(made, key=place)
+
+
+def _standing(group: Sequence[Protocol]) -> Standing:
+    # A task that was changed since is another protocol; were both to count, it would count twice.
+    newest: dict[str, Protocol] = {}
+    for protocol in sorted(group, key=lambda of: of.newest.run.started):
+        newest[protocol.newest.task.name] = protocol
+    counted = {name: of for name, of in newest.items() if of.newest.task.control is None}
+    main = {name: of.main for name, of in counted.items()}
+    everywhere = _did_all(main)
+    factors = [_factor_row(of, current=of is newest[of.newest.task.name]) for of in group]
+    order = get_args(Section)
+    factors.sort(key=lambda row: (order.index(row.section), -_height(row), row.task, row.protocol_digest))
+    return Standing(
+        setting=group[0].setting,
+        factors=tuple(factors),
+        attributors=tuple(_attributor_rows([*newest.values()], main, everywhere)),
+        tasks=len(main),
+    )
+
+
+def _height(row: FactorRow) -> float:
+    shown = row.unseen or row.seen
+    return shown.reference.value if shown and shown.reference else -math.inf
+
+
+def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
+    result = protocol.newest
+    study = result.study
+    reference = study.reference if study else None
+
+    def identified(split: str) -> Identified | None:
+        if not (scores := protocol.level(split)):
+            return None
+
+        def metric(who: str | None, name: str) -> Interval | None:
+            return scores[who].metrics.get(name) if who in scores else None
+
+        names, highest = best(scores)
+        return Identified(
+            split=split,
+            reference=metric(reference, "identifiability"),
+            best=highest,
+            best_attributors=names,
+            ceiling=metric("ceiling", "identifiability"),
+            bits=metric(reference, "bits"),
+            ceiling_bits=metric("ceiling", "bits"),
+        )
+
+    unseen, unseen_prompt = identified(UNSEEN_REPLICATE), protocol.level(UNSEEN_PROMPT)
+    return FactorRow(
+        task=result.task.name,
+        factor=result.factor.name,
+        control=result.task.control,
+        protocol_digest=result.protocol_digest,
+        levels=len(result.factor.levels),
+        replicates=len({variant.replicate for variant in result.variants}),
+        reference=reference,
+        unseen=unseen,
+        seen=identified(SEEN_REPLICATE) or identified(UNSEEN_PROMPT),
+        mutual_information=next((of.mutual_information for of in result.likelihood if of.target == "level"), None),
+        permutation=study.permutation.test if study and study.permutation else None,
+        log10_p=unseen_prompt[reference].log10_p if reference in unseen_prompt else None,
+        detectable=_detectable(protocol, held_out=unseen is not None),
+        length=study.length if study else None,
+        parity=study.parity if study else None,
+        current=current,
+    )
+
+
+def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]:
+    """Choose the best attributor of one split, and tell what it reaches where it was not chosen.
+
+    For each part of the test texts (a held-out replicate, else a tenth of the prompts) it is the one that is best on
+    the others, so that no text is judged by an attributor that was chosen by it: the highest of several figures is
+    high by luck as much as by skill. Returns the names, the most often chosen first, and the identifiability; a single
+    choice has its own interval, a mixed one Student's over the parts. None where there are no two parts.
+    """
+    texts = {name: of for name, of in scores.items() if of.attributor.access == "text"}
+    n_parts = max((len(of.parts) for of in texts.values()), default=0)
+    if n_parts < 2:
+        return (), None
+    asked = sorted(name for name, of in texts.items() if len(of.parts) == n_parts)
+    parts = np.array([scores[name].parts for name in asked])
+    # To twelve digits, so that a tie is one whatever the order of a sum, and goes to the first name.
+    elsewhere = np.round(parts.sum(axis=1, keepdims=True) - parts, 12)
+    chosen = np.argmax(elsewhere, axis=0)
+    counts = np.bincount(chosen, minlength=len(asked))
+    names = tuple(asked[one] for one in np.argsort(-counts, kind="stable") if counts[one])
+    if len(names) == 1:
+        return names, scores[names[0]].metrics["identifiability"]
+    reached = parts[chosen, np.arange(parts.shape[1])]
+    chance = scores[names[0]].chance
+    return names, _mean([metrics.identifiability(accuracy, chance) for accuracy in reached.tolist()], "parts")
+
+
+def _did_all(main: Mapping[str, Mapping[str, Score]]) -> list[str]:
+    """Attributors that did every task, by one and the same code; sorted."""
+    found = []
+    for name in sorted({name for scores in main.values() for name in scores}):
+        own = [scores[name] for scores in main.values() if name in scores and scores[name].status == "ok"]
+        if len(own) == len(main) and len({score.attributor.digest for score in own}) == 1:
+            found.append(name)
+    return found
+
+
+def _identifiability(score: Score) -> float:
+    return score.metrics["identifiability"].value
+
+
+def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
+    """Smallest identifiability that would have been found; accuracies of several classes do not compare."""
+    if (study := protocol.newest.study) is None:
+        return None
+    if held_out or study.detectable.instance is None:
+        return study.detectable.factor
+    # The instance's, where there is one: it has the more classes.
+    chance = min(score.chance for view in protocol.scores.values() for _, score in view.values())
+    return metrics.identifiability(study.detectable.instance, chance)
+
+
+def _attributor_rows(
+    protocols: Sequence[Protocol], main: Mapping[str, Mapping[str, Score]], everywhere: Sequence[str]
+) -> list[AttributorRow]:
+    """Rows of all who did a task that counts: those that did every one by mean identifiability, then the others."""
+    ranks = _ranks_over({name: [_identifiability(scores[name]) for scores in main.values()] for name in everywhere})
+    rows = []
+    for name in sorted({name for scores in main.values() for name in scores}):
+        own = [scores[name] for scores in main.values() if name in scores]
+        values = [_identifiability(score) for score in own if score.status == "ok"]
+        spent = [of.seconds.get(f"{target}/{name}", {}) for of in protocols for target in ("level", "instance")]
+        failed = [of.newest.task.name for of in protocols if name in of.failed]
+        rows.append(
+            AttributorRow(
+                attributor=name,
+                floor=own[-1].attributor.floor,
+                digests=tuple(dict.fromkeys(score.attributor.digest for score in own)),
+                rank=ranks.get(name),
+                identifiability=_mean(values, "tasks") if values else None,
+                tasks=len(values),
+                failed=tuple(sorted(failed)),
+                fit_seconds=math.fsum(part.get("fit", 0.0) for part in spent),
+                predict_seconds=math.fsum(part.get("predict", 0.0) for part in spent),
+            )
+        )
+    return sorted(rows, key=lambda row: (row.attributor not in everywhere, -_place(row), row.attributor))
+
+
+def _place(row: AttributorRow) -> float:
+    return row.identifiability.value if row.identifiability else -math.inf
+
+
+def _ranks_over(values: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    """Rank attributors by their identifiability on the same tasks: 1 + those that are significantly better.
+
+    Paired over tasks, for tasks differ more than attributors do; by sign flips, for on a few easy tasks attributors lie
+    further apart than on all the others, which is far from normal. Empty where the tasks are too few for any difference
+    to be significant after Holm: that all are equal would then be no finding.
+    """
+    n_tasks = min((len(row) for row in values.values()), default=0)
+    if len(values) * (len(values) - 1) * 0.5**n_tasks > replication.SIGNIFICANT:
+        return {}
+    credit = {name: np.array(row, dtype=np.float64) for name, row in values.items()}
+    return metrics.ranks(credit, np.arange(n_tasks), seed=0)
+
+
+def _mean(values: Sequence[float], units: str) -> Interval:
+    """Mean over tasks or parts with Student's 95% interval, df = n - 1; none below three."""
+    n, mean = len(values), statistics.fmean(values)
+    if n < FEWEST_UNITS:
+        return Interval(value=mean, low=None, high=None, method="none", units=units, n_units=n)
+    half = student_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n)
+    return Interval(value=mean, low=mean - half, high=mean + half, method="t", units=units, n_units=n)
+
+
+def student_quantile(df: int) -> float:
+    """Quantile of Student's t at 0.975, whose distribution is elementary (Abramowitz and Stegun 26.7.3 and 26.7.4).
+
+    scipy has it too, but takes longer to import than a leaderboard takes altogether.
+    """
+
+    def within(angle: float) -> float:
+        """P(|T| < sqrt(df) tan(angle))."""
+        odd = df % 2
+        # For even df 1, 1/2 c^2, (1 3)/(2 4) c^4, ...; for odd df c, 2/3 c^3, (2 4)/(3 5) c^5, ...
+        term = total = math.cos(angle) ** odd
+        for i in range(2 + odd, df, 2):
+            term *= (i - 1) / i * math.cos(angle) ** 2
+            total += term
+        share = math.sin(angle) * total if df > 1 else 0.0
+        return (angle + share) * 2 / math.pi if odd else share
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < 0.95 else (low, middle)
+    return math.sqrt(df) * math.tan(high)

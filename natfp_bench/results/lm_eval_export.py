@@ -1,0 +1,254 @@
+"""Questions of lm-eval about a result's texts: can a language model tell, from examples, which model wrote a text?
+
+Each question shows labelled training texts of every class, then one test text, and its answers are letters. Which
+letter stands for which class, which texts are shown and in which order is drawn anew for each question: a model's taste
+for a letter, or for the last one that it read, cannot pass for knowledge, and a score is no matter of one lucky choice
+of examples. Where a task holds replicates out, a question shows no text of the replicate that it asks about.
+
+A question stands in its file as it will be asked. lm-eval renders templates, and texts may hold anything, so the YAML
+names columns and has no template.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import string
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from natfp_bench.base import streams
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record, digest
+from natfp_bench.plan.split import UNSEEN_REPLICATE
+from natfp_bench.statistics.metrics import Ints
+
+from .export import Exported, main_split, test_texts, write_card
+
+LIMIT, SHOTS = 100, 2
+"""Test texts a class, and examples of each class that a question shows, unless others are asked for."""
+
+LETTERS = string.ascii_uppercase
+
+METADATA = "natfp_export"
+"""The key of a task's metadata under which its header stands."""
+
+
+class Header(Record):
+    """What an export is of; classes: sorted, as a question's `order` numbers them; limit: test texts a class."""
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    task: str
+    preset: str
+    protocol_digest: str
+    split: str
+    classes: tuple[str, ...]
+    limit: int
+    shots: int
+
+
+class Question(Record):
+    """One row of an export's JSONL.
+
+    answer: place of the right letter; order: number of the class that each letter stands for. variant, row, prompt:
+    which text is asked about; fold: the replicate that is held out, 0 where none is. shots: the rows that are shown.
+    """
+
+    query: str
+    answer: int
+    order: tuple[int, ...]
+    variant: str
+    row: int
+    prompt: int
+    fold: int
+    shots: tuple[str, ...]
+
+
+def group(task: str) -> str:
+    """Name of lm-eval's group for a task."""
+    return f"natfp_{task}"
+
+
+def export_digest(header: Header, questions: Sequence[Question]) -> str:
+    """Digest of an export, in whichever order its questions stand."""
+    return digest([header, sorted(digest(question) for question in questions)])
+
+
+def write_lm_eval(exported: Exported, folder: Path, limit: int, shots: int) -> Header:
+    """Write a group of tasks for `lm_eval --include_path`, one a held-out replicate where there are any.
+
+    Raises UserError where there are more classes than letters, or fewer texts than are asked for.
+    """
+    result, chosen = exported.result, choose(exported, limit)
+    classes = tuple(sorted(set(chosen["label"].to_pylist())))
+    header = Header(
+        task=result.task.name,
+        preset=result.preset,
+        protocol_digest=result.protocol_digest,
+        split=main_split(result),
+        classes=classes,
+        limit=len(chosen) // len(classes),
+        shots=shots,
+    )
+    questions = list(ask(exported, chosen, header))
+    told = {METADATA: {**header.model_dump(mode="json"), "digest": export_digest(header, questions)}}
+    held_out = header.split == UNSEEN_REPLICATE
+    tasks = []
+    for fold in sorted({question.fold for question in questions}):
+        name = f"{group(result.task.name)}_level" + (f"_r{fold}" if held_out else "")
+        own = [question for question in questions if question.fold == fold]
+        lines = [
+            json.dumps({**question.model_dump(mode="json"), "export": told[METADATA]["digest"]}) for question in own
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(_task_yaml(name, folder, header, told), encoding="utf-8")
+        tasks.append(name)
+    (folder / "group.yaml").write_text(_group_yaml(result.task.name, tasks, told), encoding="utf-8")
+    longest = max(len(question.query) for question in questions)
+    write_card(result, folder, _usage(header, folder, len(questions), longest), ())
+    return header
+
+
+def choose(exported: Exported, limit: int) -> pa.Table:
+    """Choose test texts: as many of every class, the first of each variant in turn; rows of predictions.
+
+    A sample set's rows are alike by design, so that its first are as good as any. Raises UserError where a held-out
+    replicate would have none.
+    """
+    rows = test_texts(exported.result, exported.predictions)
+    replicate = {variant.name: variant.replicate for variant in exported.result.variants}
+    places: Counter[str] = Counter()
+    order = []
+    for index, variant in enumerate(rows["variant"].to_pylist()):
+        order.append((places[variant], replicate[variant], index))
+        places[variant] += 1
+    labels, folds = rows["label"].to_pylist(), rows["fold"].to_pylist()
+    if len(set(labels)) > len(LETTERS):
+        raise UserError(
+            f"{len(set(labels))} classes are more than there are letters\n  --format datasets takes any number"
+        )
+    if limit < len(set(folds)):
+        raise UserError(f"--limit {limit} leaves a replicate without texts\n  take {len(set(folds))} or more")
+    taken: Counter[str] = Counter()
+    kept = []
+    for *_, index in sorted(order):
+        if taken[labels[index]] < limit:
+            taken[labels[index]] += 1
+            kept.append(index)
+    # Classes are balanced by construction; a metric whose chance is 1/k must not depend on it.
+    if len(set(taken.values())) > 1:
+        raise UserError(f"classes with different numbers of test texts: {dict(taken)}")
+    return rows.take(pa.array(kept))
+
+
+def ask(exported: Exported, chosen: pa.Table, header: Header) -> Iterator[Question]:
+    """Make the question of each chosen test text."""
+    texts = exported.texts.to_pydict()
+    index = {at: i for i, at in enumerate(zip(texts["variant"], texts["row"], strict=True))}
+    label, replicate, training = (
+        np.array(texts["label"]),
+        np.array(texts["replicate"]),
+        np.array(texts["split"]) == "train",
+    )
+    known: dict[tuple[str, int], Ints] = {}
+    for row in chosen.to_pylist():
+        fold = row["fold"]
+        if (header.classes[0], fold) not in known:
+            seen = training & (replicate != fold) if header.split == UNSEEN_REPLICATE else training
+            known |= {(name, fold): np.flatnonzero(seen & (label == name)) for name in header.classes}
+        fewest = min(len(known[name, fold]) for name in header.classes)
+        if header.shots > fewest:
+            raise UserError(f"--shots {header.shots} is more than the {fewest} training texts of a class")
+        order = _drawn(exported, row, "letters", len(header.classes))
+        shown = [
+            (name, int(known[name, fold][place]))
+            for name in header.classes
+            for place in _drawn(exported, row, f"shots {name}", len(known[name, fold]))[: header.shots]
+        ]
+        shown = [shown[place] for place in _drawn(exported, row, "order", len(shown))]
+        letter = {header.classes[of]: LETTERS[place] for place, of in enumerate(order)}
+        asked = texts["text"][index[row["variant"], row["row"]]]
+        yield Question(
+            query=query([(texts["text"][i], letter[name]) for name, i in shown], asked, len(order)),
+            answer=LETTERS.index(letter[row["label"]]),
+            order=tuple(order),
+            variant=row["variant"],
+            row=row["row"],
+            prompt=row["prompt"],
+            fold=fold,
+            shots=tuple(f"{texts['variant'][i]} {texts['row'][i]}" for _, i in shown),
+        )
+
+
+def _drawn(exported: Exported, row: Mapping[str, Any], purpose: str, n: int) -> list[int]:
+    """Draw an order of n things for one question."""
+    name = (exported.result.seed, "lm-eval export", purpose, row["variant"])
+    words = streams.raw(n, *name, row=row["row"])
+    return [int(place) for place in np.argsort(words, kind="stable")]
+
+
+def query(shown: Sequence[tuple[str, str]], text: str, classes: int) -> str:
+    """What a model reads: examples (text, letter), then the text in question, all as they are."""
+    letters = LETTERS[:classes]
+    listed = f"{', '.join(letters[:-1])} and {letters[-1]}"
+    examples = "".join(f"<text>{one}</text>\nAuthor: {letter}\n\n" for one, letter in shown)
+    return (
+        f"{classes} authors, {listed}, wrote the texts below. Each text stands between <text> and </text>, and behind "
+        f"it its author.\n\n{examples}<text>{text}</text>\nAuthor:"
+    )
+
+
+def _task_yaml(name: str, folder: Path, header: Header, told: Mapping[str, Any]) -> str:
+    # lm-eval looks for data from wherever it is started, so that the path is absolute; what is no path is a pattern.
+    data = {"test": glob.escape(str(folder / f"{name}.jsonl"))}
+    return _yaml(
+        {
+            "task": name,
+            "dataset_path": "json",
+            "dataset_kwargs": {"data_files": data},
+            "test_split": "test",
+            "output_type": "multiple_choice",
+            "doc_to_text": "query",
+            "doc_to_choice": [*LETTERS[: len(header.classes)]],
+            "doc_to_target": "answer",
+            "target_delimiter": " ",
+            "num_fewshot": 0,
+            "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+            "metadata": {"version": 1, **told},
+        }
+    )
+
+
+def _group_yaml(task: str, tasks: Sequence[str], told: Mapping[str, Any]) -> str:
+    return _yaml(
+        {
+            "group": group(task),
+            "task": list(tasks),
+            "aggregate_metric_list": [{"metric": "acc", "aggregation": "mean", "weight_by_size": True}],
+            "metadata": {"version": 1, **told},
+        }
+    )
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    """Write a mapping as YAML that every version reads alike: each value is JSON, no word of it a `no` or a `1e3`."""
+    return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+
+
+def _usage(header: Header, folder: Path, questions: int, longest: int) -> str:
+    name = group(header.task)
+    return (
+        f"{questions:,} multiple-choice questions for lm-eval: each shows {header.shots} labelled texts of every class "
+        f"and asks about one more. The longest has {longest:,} characters, which must fit a model's context.\n\n"
+        "```console\n"
+        f"lm_eval --model hf --model_args pretrained=NAME --include_path {folder} --tasks {name} --log_samples "
+        "--output_path OUTPUT\n"
+        "natfp-bench import-lm-eval OUTPUT --result RESULT\n```\n\n"
+        "The YAML names this folder by its absolute path: where the folder has moved, mend `dataset_kwargs`."
+    )

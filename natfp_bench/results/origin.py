@@ -1,0 +1,92 @@
+"""From a result back to the texts that it rests on: which result, its sample sets in a store, and what remakes them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.pipeline import bundled_texts as fixed_texts
+from natfp_bench.pipeline import keys
+from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline.result import Result, VariantResult
+from natfp_bench.pipeline.store import Store
+from natfp_bench.plan.settings import Settings
+
+
+def find_result(given: Path) -> Path:
+    """Find the one `result.json` of a file or folder; raises UserError where there is none, or several."""
+    found = results.find([given])
+    if not found:
+        raise UserError(f"no result in {given}\n  natfp-bench run --task seed_id   makes one")
+    if len(found) > 1:
+        listed = "\n  ".join(str(path) for path in found[:5])
+        raise UserError(f"{given} holds {len(found)} results, and this takes one of them:\n  {listed}")
+    return found[0]
+
+
+def remake(result: Result) -> str:
+    """Name the command that makes a result's texts again: the one that made them, if it is known."""
+    if result.run.command:
+        return shlex.join(result.run.command)
+    if {of.source for of in result.variants} == {"texts"}:
+        return "natfp-bench run --texts FILES"
+    command = ["natfp-bench", "run", "--task", result.task.name]
+    if result.fixed_texts:
+        return shlex.join([*command, "--fixed-texts"])
+    command += ["--preset", result.preset]
+    for name, value in result.overrides.items():
+        command += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    if result.seed:
+        command += ["--seed", str(result.seed)]
+    if result.samples and result.samples.per_variant != result.variants[0].settings["sampling"]["texts"]:
+        command += ["--limit", str(result.samples.per_variant)]
+    return shlex.join(command)
+
+
+def settings_of(variant: VariantResult) -> Settings:
+    """Settings of a variant, as they were written; raises UserError where they are of another version."""
+    try:
+        return Settings.model_validate_json(json.dumps(variant.settings))
+    except ValidationError as error:
+        raise UserError(
+            f"{variant.name}: settings of another version ({error.errors()[0]['msg']})\n  use the version that wrote it"
+        ) from None
+
+
+def sample_keys(
+    result: Result, variants: Sequence[VariantResult], store: Store, *, include: Sequence[Path] = ()
+) -> list[tuple[str, ...]]:
+    """Keys of the sample sets of some variants of a result, all of them in the store; fixed texts are put there.
+
+    Raises UserError where the store lacks any, or fixed texts are others by now, with the command that remakes them.
+    """
+    if result.fixed_texts:
+        plan = fixed_texts.make_fixed_plan(result.task.name, include=include)
+        if plan.fixed_texts != result.fixed_texts:
+            raise UserError(
+                f"the fixed texts of {result.task.name} have changed since this result\n"
+                f"  {remake(result)}   gives a result of those of now"
+            )
+        installed = {of.variant.name: of.samples for of in fixed_texts.install(plan, store)}
+        return [installed[variant.name] for variant in variants]
+    texts = result.samples.per_variant if result.samples else 0
+    made = [settings_of(of) for of in variants]
+    if any(of.source.kind != "texts" and not 0 < texts <= of.sampling.texts for of in made):
+        raise UserError(f"the result is damaged: it cannot be of {texts} texts a variant (samples.per_variant)")
+    found = [tuple(keys.sample_keys(own, result.seed, texts, of.key)) for own, of in zip(made, variants, strict=True)]
+    lacking = [
+        of.name
+        for of, wanted in zip(variants, found, strict=True)
+        if any(store.open("sample", key) is None for key in wanted)
+    ]
+    if lacking:
+        raise UserError(
+            f"the texts of {', '.join(lacking)} are not in the store {store.root}\n"
+            f"  {remake(result)}   makes them again; --store names another store"
+        )
+    return found

@@ -1,0 +1,66 @@
+"""Texts that a user gives: files of several formats, each a number of texts, or standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.corpus import text_files
+
+STDIN = "-"
+
+FORMATS = ".txt, .jsonl, .csv or .parquet; - is standard input, as one text"
+
+TABLES = (".jsonl", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class GivenText:
+    """A text, its file, and its row there from 1 on; no row where the file is one text."""
+
+    file: str
+    row: int | None
+    text: str
+
+    @property
+    def place(self) -> str:
+        """Name it in a line."""
+        return self.file if self.row is None else f"{self.file}:{self.row}"
+
+
+def read_all(files: Sequence[str], column: str = "text") -> list[GivenText]:
+    """Read the texts of files: .txt is one text, .jsonl, .csv and .parquet hold one a row, `-` is standard input.
+
+    A last line end is no part of a text. Raises UserError for a file that is missing, unreadable, of another format, no
+    UTF-8, without the column, or without texts, and for a text that is empty.
+    """
+    if files.count(STDIN) > 1:
+        raise UserError("standard input is named twice, and can be read once")
+    found = [text for file in files for text in _read(file, column)]
+    for one in found:
+        if not one.text.strip():
+            raise UserError(
+                f"{one.place}: the text is empty\n  an empty text says nothing of who wrote it; leave it out"
+            )
+    return found
+
+
+def _read(file: str, column: str) -> list[GivenText]:
+    if file == STDIN:
+        return [GivenText("standard input", None, text_files.decoded(sys.stdin.buffer.read(), "standard input"))]
+    path = Path(file)
+    kind = text_files.ending(path) if path.suffix.lower() != ".gz" else ".gz"
+    if not path.is_file():
+        raise UserError(f"{file} is a folder; name its files" if path.is_dir() else f"no file {file!r}")
+    if kind == ".txt":
+        return [GivenText(file, None, text_files.decoded(text_files.content(path), file))]
+    if kind not in TABLES:
+        raise UserError(f"{file}: a file of an unknown format\n  known are {FORMATS}")
+    table = text_files.rows(path, [column], "--text-column names the one with the texts")
+    found = [text_files.text_of(record, column, place) for place, record in table]
+    if not found:
+        raise UserError(f"{file}: the file holds no texts")
+    return [GivenText(file, row, text) for row, text in enumerate(found, 1)]

@@ -1,0 +1,196 @@
+"""The Bayes-optimal attribution, from the variants' own likelihoods.
+
+An attributor that knew every variant's distribution over texts could do no better, in expectation, than to
+guess the class of highest posterior. Its accuracy and its information bound every attributor of texts whose
+candidates are the variants that wrote them.
+
+Shapes, for n texts, V variants and k classes: `log_likelihood` (n, V) float64, nats of every text under every
+variant's actual sampler, -inf where it is impossible; `source` (n,) int, the variant that wrote it; `classes`
+(V,) int, the class of each variant; `lengths` (n,) int, tokens scored; `posterior` (n, k); `truth` (n,) int.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from natfp_bench.base import streams
+from natfp_bench.base.records import Record
+
+from . import metrics
+from .metrics import Floats, Interval, Ints, mean_interval
+
+DRAWS, FEWEST_DRAWS = 4_000, 250
+"""Simulated texts of each variant for predicted accuracies; the more variants, the fewer of each are needed."""
+
+TOLERANCE = 4.0
+"""Standard errors that the self-check allows."""
+
+
+class SelfCheck(Record):
+    """Does the ceiling hit as often as it says it will? excess: hits above the promised number, in texts."""
+
+    excess: float
+    standard_error: float
+    ok: bool
+
+
+class Divergence(Record):
+    """Mean KL divergence per token in bits; value is None where it is infinite.
+
+    standard_error is None where the value is, or where a single text says nothing of spread; impossible is
+    the share of the first variant's texts that the second can never write.
+    """
+
+    value: float | None
+    standard_error: float | None
+    impossible: float
+
+
+def posterior(log_likelihood: Floats, classes: Ints) -> Floats:
+    """Posterior over classes of each text, (n, k) float64, rows sum to one.
+
+    The prior is uniform over classes; a class's likelihood is the mean of its variants'. Classes with the
+    same likelihoods get exactly the same entry, so that ties stay ties: 1/k each if all are the same. Raises
+    ValueError on a class without variants, on NaN or +inf, and on a text impossible under every variant.
+    """
+    log_likelihood, classes = np.asarray(log_likelihood, dtype=np.float64), np.asarray(classes)
+    if np.isnan(log_likelihood).any() or np.isposinf(log_likelihood).any():
+        raise ValueError("log-likelihoods must be finite or -inf")
+    if len(nowhere := np.flatnonzero(np.isneginf(log_likelihood).all(axis=1))):
+        raise ValueError(f"{len(nowhere)} texts are impossible under every variant, the first is text {nowhere[0]}")
+    if len(empty := np.flatnonzero(np.bincount(classes) == 0)):
+        raise ValueError(f"class {empty[0]} has no variants")
+    by_class = np.column_stack([_log_mean_exp(log_likelihood[:, classes == c]) for c in range(int(classes.max()) + 1)])
+    relative = np.exp(by_class - by_class.max(axis=1, keepdims=True))
+    return np.asarray(relative / relative.sum(axis=1, keepdims=True))
+
+
+def mutual_information(posterior: Floats, truth: Ints, prompts: Ints, seed: int) -> Interval:
+    """Mutual information of text and class in bits: the mean over texts of log2(k * posterior of the truth).
+
+    Not mixed, unlike an attributor's bits: the ceiling has earned its confidence. Exactly 0 for uniform
+    posteriors; percentile bootstrap over prompts. A posterior of 0, where the estimate would be -inf, counts
+    as the smallest positive double: about -1074 bits for such a text, which JSON can hold and nobody can take
+    for a measurement. It happens on unseen replicates, or where likelihood and sampler disagree.
+    """
+    of_truth = np.take_along_axis(np.asarray(posterior), np.asarray(truth)[:, None], axis=1)[:, 0]
+    of_truth = np.maximum(of_truth, math.ulp(0.0))
+    return mean_interval(np.log2(of_truth / (1.0 / np.shape(posterior)[1])), prompts, seed)
+
+
+def self_check(posterior: Floats, truth: Ints) -> SelfCheck:
+    """Compare the ceiling's hits with what its posteriors promise, for balanced classes.
+
+    If likelihood and sampler agree, a guess of posterior p hits with probability p: the sum over texts of
+    credit - p has mean 0 and variance at most sum p (1 - p), less where ties share credit: sum p/m - p^2 for
+    m tied guesses. `ok` allows 4 standard errors and one text more: near certainty the number of misses is
+    Poisson rather than normal, and a single honest miss among a thousand near-certain guesses may be many
+    standard errors.
+    """
+    posterior = np.asarray(posterior, dtype=np.float64)
+    guess = posterior.max(axis=1)
+    tied = (posterior == guess[:, None]).sum(axis=1)
+    excess = math.fsum(metrics.credits(posterior, truth) - guess)
+    # Rounding may leave p/m - p^2 a hair below zero.
+    standard_error = math.sqrt(math.fsum(np.maximum(guess / tied - guess**2, 0.0)))
+    return SelfCheck(excess=excess, standard_error=standard_error, ok=abs(excess) <= TOLERANCE * standard_error + 1.0)
+
+
+def mean_kl(log_likelihood: Floats, lengths: Ints, source: Ints) -> list[list[Divergence]]:
+    """Mean KL divergence per token, in bits, of every variant (row) from every other (column): V x V.
+
+    The log-likelihood ratios of the row's texts over their tokens, sum over sum; the standard error is that
+    of a ratio by the delta method (Cochran 1977, chapter 6). Noise can make a small divergence negative.
+    Raises ValueError if a variant wrote no text or a text that it cannot write itself, or no token.
+    """
+    return [
+        [_divergence(column, tokens) for column in (ratios / math.log(2.0)).T]
+        for ratios, tokens in _log_ratios(log_likelihood, lengths, source)
+    ]
+
+
+def predicted_accuracy(
+    log_likelihood: Floats, lengths: Ints, source: Ints, classes: Ints, at: Sequence[int]
+) -> list[float]:
+    """Accuracy to expect of the ceiling from texts of each length in `at`, in tokens.
+
+    The log-likelihood ratios of true variant i against all others are taken as jointly Gaussian (central limit
+    theorem), their means and covariances per token estimated from i's texts; the ceiling's guess is simulated from
+    some thousand draws, the same at every length. Jointly, because the ratios share i's own likelihood: errors that are
+    summed over rivals (union bound) put close models at chance where the truth lies well above it.
+    For close models sigma^2 = 2 mu in nats, and the error falls as exp(-n mu / 4), with Chernoff's exponent (Cover
+    and Thomas 2006, chapter 11), not Stein's. A text that j cannot write rules it out; the share of j that survives
+    is taken as geometric in length, independently of other rivals.
+
+    Limits: mean and spread are taken as linear in length, but tokens are correlated and models drift apart with
+    context, so far extrapolation is rough; tails beyond a few sigma are not Gaussian. Raises ValueError as `mean_kl`.
+    """
+    classes = np.asarray(classes)
+    chance = 1.0 / len(np.unique(classes))
+    # In gains over chance, so that identical variants average to exactly none.
+    by_class: dict[int, list[list[float]]] = {}
+    for variant, (ratios, tokens) in enumerate(_log_ratios(log_likelihood, lengths, source)):
+        gains = [_mean((credit - chance).tolist()) for credit in _simulated(ratios, tokens, variant, classes, at)]
+        by_class.setdefault(int(classes[variant]), []).append(gains)
+    of_class = [[_mean(gains) for gains in zip(*variants, strict=True)] for variants in by_class.values()]
+    return [chance + _mean(gains) for gains in zip(*of_class, strict=True)]
+
+
+def _log_mean_exp(columns: Floats) -> Floats:
+    # Sorted, so that equal sets give equal sums; relative to the largest, so that equal values give it back.
+    columns = np.sort(columns, axis=1)
+    largest = np.where(np.isneginf(columns[:, -1]), 0.0, columns[:, -1])
+    with np.errstate(divide="ignore"):
+        return np.asarray(largest + np.log(np.exp(columns - largest[:, None]).mean(axis=1)))
+
+
+def _log_ratios(log_likelihood: Floats, lengths: Ints, source: Ints) -> Iterator[tuple[Floats, Floats]]:
+    """For each variant, its texts' log-likelihood ratios against all, (texts, V) nats, and their lengths."""
+    log_likelihood, source = np.asarray(log_likelihood, dtype=np.float64), np.asarray(source)
+    for variant in range(log_likelihood.shape[1]):
+        own = log_likelihood[source == variant]
+        tokens = np.asarray(lengths, dtype=np.float64)[source == variant]
+        if not tokens.sum() > 0:
+            raise ValueError(f"variant {variant} wrote no tokens")
+        if not np.isfinite(own[:, variant]).all():
+            raise ValueError(f"variant {variant} wrote a text that is impossible under its own likelihood")
+        yield own[:, [variant]] - own, tokens
+
+
+def _divergence(ratios: Floats, tokens: Floats) -> Divergence:
+    impossible = float(np.isposinf(ratios).mean())
+    if impossible:
+        return Divergence(value=None, standard_error=None, impossible=impossible)
+    n, total = len(tokens), math.fsum(tokens)
+    value = math.fsum(ratios) / total
+    residual = ratios - value * tokens
+    error = math.sqrt(n / (n - 1) * math.fsum(residual**2)) / total if n > 1 else None
+    return Divergence(value=value, standard_error=error, impossible=0.0)
+
+
+def _simulated(ratios: Floats, tokens: Floats, variant: int, classes: Ints, at: Sequence[int]) -> Iterator[Floats]:
+    """Credits of simulated texts of one variant at each length: (draws,) each. ratios (texts, V), own minus other."""
+    from scipy.special import ndtri
+
+    possible = np.isfinite(ratios)
+    sizes = np.where(possible, tokens[:, None], 0.0).sum(axis=0)
+    drift = np.divide(np.where(possible, ratios, 0.0).sum(axis=0), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+    residuals = np.where(possible, ratios - drift * tokens[:, None], 0.0)
+    values, vectors = np.linalg.eigh(residuals.T @ residuals / np.sqrt(np.outer(sizes, sizes).clip(1.0)))
+    root = vectors * np.sqrt(values.clip(0.0))
+    root[~residuals.any(axis=0)] = 0.0  # ties must stay ties
+    draws = max(FEWEST_DRAWS, min(DRAWS, 12 * DRAWS // len(drift)))
+    uniforms = streams.uniforms([0], 2 * draws * len(drift), "ceiling", "predicted").reshape(2, draws, -1)
+    noise, luck = ndtri(uniforms[0] + 2.0**-54) @ root.T, uniforms[1]
+    for n in at:
+        survives = possible.mean(axis=0) ** (n / float(tokens.mean()))
+        scores = np.where(luck < survives, -(n * drift + math.sqrt(n) * noise), -np.inf)
+        scores[:, variant] = 0.0
+        yield metrics.credits(posterior(scores, classes), np.full(draws, classes[variant]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

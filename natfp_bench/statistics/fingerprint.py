@@ -1,0 +1,442 @@
+"""Where the fingerprint sits: in which words, in what order of words, at which positions and in which types of token.
+
+Two views. From the texts alone: the words that tell the classes apart, and the divergence of their n-grams. From the
+likelihoods: how many bits each token gives for its source against the rivals.
+
+Shapes, for n texts, V variants and k classes: `texts` n lists of words, as `words.words` reads them; `truth` (n,) int,
+class indices; `token_log_likelihood` V arrays (n, L) float, nats of each token of every text under each variant's
+actual sampler, -inf where it is impossible; `source` (n,) int, the variant that wrote the text; `lengths` (n,) int, its
+tokens; `class_of` (V,) int, the class of each variant. scipy is imported inside functions, for it is slow to import.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natfp_bench.base import streams
+from natfp_bench.base.records import Record
+from natfp_bench.corpus.words import WORD_TYPES
+
+from .metrics import Floats, Ints
+
+PRIOR_SHARE = 0.01
+"""Weight of the prior of log-odds, as a share of the training words: a word seen 100 times gets one pseudo-count."""
+
+FALSE_DISCOVERIES = 0.05
+"""Share of false words to expect among the confirmed."""
+
+
+class TellingWord(Record):
+    """A word that one class uses more (log_odds > 0, nats, from training texts) or less than the other classes.
+
+    q: p-value of the test texts, adjusted for all words chosen; confirmed: q is at most 5 %. agrees: the test texts of
+    every replicate, each replicate on its own, lean to the side of the training texts; None without replicates.
+    """
+
+    label: str
+    word: str
+    log_odds: float
+    z_train: float
+    z_test: float
+    q: float
+    confirmed: bool
+    agrees: bool | None
+
+
+class NgramDivergence(Record):
+    """Jensen-Shannon divergence of the classes' n-grams, in bits; bias: what shuffled labels give on average."""
+
+    order: int
+    value: float
+    bias: float
+    excess: float
+    p: float
+    permutations: int
+
+
+class PositionRatio(Record):
+    """Bits that the token at one position (the first is 1) gives for its source; None where no rival could write it.
+
+    texts: how many the mean is over; impossible: pairs of text and rival that were left out, for the rival could not
+    write the token.
+    """
+
+    position: int
+    bits: float | None
+    standard_error: float | None
+    texts: int
+    impossible: int
+
+
+class TypeRatio(Record):
+    """Bits that a token of one type gives for its source, None where there is none, and the type's share of the whole.
+
+    tokens, token_share: all tokens of the type; impossible: pairs of token and rival that were left out, for the rival
+    could not write the token.
+    """
+
+    type: str
+    bits: float | None
+    standard_error: float | None
+    tokens: int
+    token_share: float
+    bits_share: float | None
+    impossible: int
+
+
+def telling_words(
+    texts: Sequence[Sequence[str]],
+    truth: Ints,
+    test: NDArray[np.bool_],
+    classes: Sequence[str],
+    replicates: Ints | None = None,
+    *,
+    per_class: int = 50,
+) -> list[TellingWord]:
+    """Words that tell each class from the rest: chosen on training texts, confirmed on test texts.
+
+    test: (n,) mask of the test texts; classes: names; replicates: (n,) int, each text's, if the classes are levels.
+
+    Chosen are the `per_class` words of largest |z_train|: the log-odds of a class against all others under a Dirichlet
+    prior in proportion to the training texts (Monroe, Colaresi and Quinn 2008, eqs. 15-22), the Poisson variance of the
+    paper widened by the word's design effect. Confirmed are those whose rate in test texts leans to the same side: one-
+    sided, against relabelled texts, at a false discovery rate of 5 % over the words of all classes (Benjamini and
+    Hochberg 1995). They come class by class, by falling |z_train|; of two classes, each has the other's words reversed.
+
+    Confirmed says that the texts of these runs differ. To be the level's rather than a run's, a word must also agree in
+    two replicates or more, and R replicates agree by luck once in 2^(R-1).
+    Raises ValueError where the training or the test texts of a class hold no words.
+    """
+    from scipy.stats import false_discovery_control, pearson3
+
+    truth, test = np.asarray(truth), np.asarray(test, dtype=np.bool_)
+    text, codes, vocabulary = _encoded(texts)
+    sizes = np.bincount(text, minlength=len(texts)).astype(np.float64)
+    for name, part in (("training", ~test), ("test", test)):
+        of_class = np.bincount(truth[part], sizes[part], minlength=len(classes))
+        if len(empty := np.flatnonzero(of_class == 0)):
+            raise ValueError(f"the {name} texts of class {classes[empty[0]]!r} hold no words")
+    counts = _count_matrix(text, codes, len(texts), len(vocabulary))
+    # What training texts never say cannot be chosen; a log-odds needs another word beside it.
+    known = np.flatnonzero(counts[~test].sum(axis=0))
+    if len(known) < 2:
+        return []
+    train, held_out = counts[~test][:, known], counts[test][:, known]
+    effect = _design_effect(train, sizes[~test])
+
+    found: list[dict[str, Any]] = []
+    leans, skews = [np.empty(0)], [np.empty(0)]
+    for c, label in enumerate(classes):
+        own = truth == c
+        log_odds, deviation = _log_odds(train, own[~test])
+        z_train = log_odds / (deviation * np.sqrt(effect))
+        # Stable: of equals, the alphabet's first.
+        chosen = np.argsort(-np.abs(z_train), kind="stable")[:per_class]
+        chosen = chosen[z_train[chosen] != 0]
+        side = np.sign(z_train[chosen])
+        z_test, skewness = _permutation_z(held_out[:, chosen], sizes[test], own[test])
+        leans.append(side * z_test)
+        skews.append(side * skewness)
+        agrees = _agrees(held_out[:, chosen], sizes[test], own[test], side, replicates, test)
+        found += [
+            {
+                "label": label,
+                "word": vocabulary[known[word]],
+                "log_odds": float(log_odds[word]),
+                "z_train": float(z_train[word]),
+                "z_test": float(z),
+                "agrees": agree,
+            }
+            for word, z, agree in zip(chosen, z_test, agrees, strict=True)
+        ]
+    # Rare words of one class among many are skewed, and the normal tail is far too thin for them: three moments fit a
+    # Pearson type III (Mielke and Berry 2007). Its other tail, thinner than the normal one, is not relied upon.
+    p = pearson3.sf(np.concatenate(leans), np.maximum(np.concatenate(skews), 0.0))
+    q = false_discovery_control(p).tolist()
+    return [
+        TellingWord(**word, q=value, confirmed=value <= FALSE_DISCOVERIES) for word, value in zip(found, q, strict=True)
+    ]
+
+
+def jensen_shannon(
+    texts: Sequence[Sequence[str]], truth: Ints, order: int, *, permutations: int = 20, seed: int = 0
+) -> NgramDivergence:
+    """Jensen-Shannon divergence among the classes' distributions of word n-grams, in bits, classes weighing alike.
+
+    Between 0 and log2 k: the information about the class that one n-gram gives (Lin 1991). Two finite samples of one
+    distribution diverge too, the more the rarer their n-grams are; `bias` is the mean over labels permuted among texts,
+    and p the share of permutations that reach the value, the observed labels counted in (Phipson and Smyth 2010).
+    Where most n-grams are seen once, both come near log2 k and the excess understates: compare excesses of one order
+    and one number of texts. N-grams lie within a text. Raises ValueError where a class has none, or there is one class.
+    """
+    truth = np.asarray(truth)
+    text, codes, vocabulary = _encoded(texts)
+    text, codes = _ngrams(text, codes, len(vocabulary), order)
+    k, width = int(truth.max(initial=0)) + 1, int(codes.max(initial=0)) + 1
+    if k < 2 or len(np.unique(truth[text])) < k:
+        raise ValueError(f"a divergence needs two classes, each with word {order}-grams")
+
+    def divergence(labels: Ints) -> float:
+        by_class = np.bincount(labels[text] * width + codes, minlength=k * width).reshape(k, width)
+        shares = by_class / by_class.sum(axis=1, keepdims=True)
+        return _entropy(shares.mean(axis=0)) - math.fsum(map(_entropy, shares)) / k
+
+    value = divergence(truth)
+    shuffled = [
+        divergence(truth[streams.permutation(len(truth), "jensen shannon", seed, i)]) for i in range(permutations)
+    ]
+    bias = math.fsum(shuffled) / permutations
+    # Sums that are equal on paper differ by rounding; they count as reached.
+    reached = sum(other >= value - 1e-12 for other in shuffled)
+    return NgramDivergence(
+        order=order,
+        value=value,
+        bias=bias,
+        excess=value - bias,
+        p=(1 + reached) / (1 + permutations),
+        permutations=permutations,
+    )
+
+
+def ratio_by_position(
+    token_log_likelihood: Sequence[NDArray[Any]],
+    source: Ints,
+    lengths: Ints,
+    class_of: Ints | None = None,
+    group_of: Ints | None = None,
+) -> list[PositionRatio]:
+    """Bits per token for the source against its rivals, position by position up to the longest text.
+
+    The mean over texts of the mean over rivals of log2 p_source(token) - log2 p_rival(token): an estimate of the KL
+    divergence at that position, averaged over rivals; the standard error is over texts. Rivals are the variants
+    of other classes, all others without `class_of`, and of the same group where there are groups: texts that have
+    none there are left out. A rival that could not write the token is left out and counted.
+    Raises ValueError where no class but a text's own is there or it is impossible for its own source, and on NaN, +inf.
+    """
+    bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of, group_of)
+    found = []
+    for i in range(int(np.max(lengths, initial=0))):
+        known = bits[~np.isnan(bits[:, i]), i]
+        n = len(known)
+        found.append(
+            PositionRatio(
+                position=i + 1,
+                bits=math.fsum(known) / n if n else None,
+                standard_error=float(known.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
+                texts=n,
+                impossible=int(impossible[:, i].sum()),
+            )
+        )
+    return found
+
+
+def ratio_by_type(
+    token_log_likelihood: Sequence[NDArray[Any]],
+    source: Ints,
+    lengths: Ints,
+    types: Sequence[Sequence[str]],
+    class_of: Ints | None = None,
+    group_of: Ints | None = None,
+) -> list[TypeRatio]:
+    """Bits per token for the source against its rivals, by type of token, in the order of WORD_TYPES.
+
+    types: each text's, as `words.token_types` gives them. Means are sums of bits over numbers of tokens, with the
+    standard error of a ratio over texts (Cochran 1977, chapter 6); shares of bits sum to one, and noise may make some
+    negative. Raises ValueError as `ratio_by_position` does, on no tokens, and on types that do not fit the lengths.
+    """
+    bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of, group_of)
+    if [len(row) for row in types] != np.asarray(lengths).tolist():
+        raise ValueError("every token needs a type: the types of some text do not fit its length")
+    if not (n_tokens := sum(map(len, types))):
+        raise ValueError("there are no tokens")
+    index = {kind: i for i, kind in enumerate(WORD_TYPES)}
+    if unknown := set(chain.from_iterable(types)) - set(index):
+        raise ValueError(f"unknown type of token {min(unknown)!r}")
+    type_at = np.full(bits.shape, -1)
+    type_at[_within(bits.shape[1], lengths)] = [index[kind] for kind in chain.from_iterable(types)]
+    known = ~np.isnan(bits)
+    whole = math.fsum(bits[known])
+
+    found = []
+    for kind, i in index.items():
+        here = type_at == i
+        scored = here & known
+        sums, tokens = np.where(scored, bits, 0.0).sum(axis=1), scored.sum(axis=1)
+        sums, tokens = sums[tokens > 0], tokens[tokens > 0]
+        n, total = len(tokens), int(tokens.sum())
+        mean = math.fsum(sums) / total if n else 0.0
+        spread = math.fsum((sums - mean * tokens) ** 2)
+        found.append(
+            TypeRatio(
+                type=kind,
+                bits=mean if n else None,
+                standard_error=math.sqrt(n / (n - 1) * spread) / total if n > 1 else None,
+                tokens=int(here.sum()),
+                token_share=int(here.sum()) / n_tokens,
+                bits_share=math.fsum(sums) / whole if whole else None,
+                impossible=int(impossible[here].sum()),
+            )
+        )
+    return found
+
+
+def _encoded(texts: Sequence[Sequence[str]]) -> tuple[Ints, Ints, list[str]]:
+    """All words one behind another: the text of each, its place in the vocabulary, and the sorted vocabulary."""
+    vocabulary = sorted(set(chain.from_iterable(texts)))
+    place = {word: i for i, word in enumerate(vocabulary)}
+    text = np.repeat(np.arange(len(texts)), [len(words) for words in texts])
+    codes = np.fromiter((place[word] for word in chain.from_iterable(texts)), dtype=np.int64, count=len(text))
+    return text, codes, vocabulary
+
+
+def _ngrams(text: Ints, codes: Ints, n_words: int, order: int) -> tuple[Ints, Ints]:
+    """Runs of `order` words within a text: the text of each, and its number among the different ones."""
+    starts = np.flatnonzero(text[order - 1 :] == text[: max(0, len(text) - order + 1)])
+    run = codes[starts]
+    for i in range(1, order):
+        # Numbered anew at each word, so that the product stays far below 2^63.
+        run = np.unique(run * n_words + codes[starts + i], return_inverse=True)[1]
+    return text[starts], run
+
+
+def _count_matrix(text: Ints, codes: Ints, n_texts: int, n_words: int) -> Any:
+    """How often each text holds each word: (texts, words) sparse float64."""
+    from scipy.sparse import csr_array
+
+    return csr_array((np.ones(len(text)), (text, codes)), shape=(n_texts, n_words))
+
+
+def _log_odds(counts: Any, own: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Log-odds of each word in own texts against the rest, nats, and its standard deviation under Poisson: (words,).
+
+    Monroe, Colaresi and Quinn (2008): eq. 16 and the root of eq. 20, the prior in proportion to the pooled counts.
+    """
+    of_own, of_all = np.asarray(own @ counts), np.asarray(counts.sum(axis=0))
+    prior = PRIOR_SHARE * of_all
+    a, b = of_own + prior, of_all - of_own + prior
+    log_odds = np.log(a / (a.sum() - a)) - np.log(b / (b.sum() - b))
+    return log_odds, np.sqrt(1.0 / a + 1.0 / b)
+
+
+# A word bursts: a text that has said it once says it again. Counts vary more than Poisson's variance allows, and a z
+# that believes in it makes discoveries of noise. Texts, not words, are drawn independently, so the variance is taken
+# over texts, from the residuals of the ratio estimator (Cochran 1977, chapter 6): e = count - rate * size, at the rate
+# of all classes pooled. Pooled, for then the moments of a class's sum of e over all relabellings of the texts are known
+# exactly, also for words so rare that the class's own texts would say nothing of their spread. Texts of one prompt
+# share its words, but every class has the same prompts: what they add is alike in all, and the z errs towards zero.
+
+
+def _residual_moments(counts: Any, sizes: Floats) -> tuple[Floats, Floats, Floats]:
+    """Pooled rate of each word, and the sums over texts of its squared and cubed residuals: (words,) each."""
+    rate = np.asarray(counts.sum(axis=0)) / max(sizes.sum(), 1.0)
+    square, cube = counts.power(2), counts.power(3)
+    second = square.sum(axis=0) - 2 * rate * (sizes @ counts) + rate**2 * np.sum(sizes**2)
+    third = (
+        cube.sum(axis=0) - 3 * rate * (sizes @ square) + 3 * rate**2 * (sizes**2 @ counts) - rate**3 * np.sum(sizes**3)
+    )
+    return rate, second, third
+
+
+def _design_effect(counts: Any, sizes: Floats) -> Floats:
+    """Variance of each word's count over texts, in units of its binomial variance over words: (words,)."""
+    rate, second, _ = _residual_moments(counts, sizes)
+    # A word that is the same share of every text has no variance, and no lean either: anything but 0/0 will do.
+    return np.asarray(np.maximum(second / (rate * (1.0 - rate) * sizes.sum()), 1e-6))
+
+
+def _lean(counts: Any, sizes: Floats, own: NDArray[np.bool_]) -> Floats:
+    """How often own texts say each word above what the pooled rate lets expect: (words,)."""
+    rate = np.asarray(counts.sum(axis=0)) / max(sizes.sum(), 1.0)
+    return np.asarray(own @ counts - rate * sizes[own].sum())
+
+
+def _permutation_z(counts: Any, sizes: Floats, own: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Lean of own texts over its standard deviation under permuted labels, and the skewness of that: (words,) each.
+
+    Drawing n of N texts without replacement, a sum of residuals has variance n (N-n) / (N (N-1)) sum e^2 and third
+    moment n (N-n) (N-2n) / (N (N-1) (N-2)) sum e^3 (the finite-population moments of Cochran 1977, chapter 2).
+    """
+    n_all, n_own = len(sizes), int(own.sum())
+    _, second, third = _residual_moments(counts, sizes)
+    share = n_own * (n_all - n_own) / n_all
+    variance = share * second / max(n_all - 1, 1)
+    moment = share * (n_all - 2 * n_own) * third / max((n_all - 1) * (n_all - 2), 1)
+    # Residuals that are zero on paper leave rounding errors.
+    varies = variance > 1e-9
+    deviation = np.sqrt(np.where(varies, variance, 1.0))
+    z = np.where(varies, _lean(counts, sizes, own) / deviation, 0.0)
+    return z, np.where(varies, moment / deviation**3, 0.0)
+
+
+def _agrees(
+    counts: Any,
+    sizes: Floats,
+    own: NDArray[np.bool_],
+    side: Floats,
+    replicates: Ints | None,
+    test: NDArray[np.bool_],
+) -> list[bool] | list[None]:
+    """Does each word lean to its side in the test texts of every replicate? None where there are not two of them."""
+    of_text = np.zeros(len(own)) if replicates is None else np.asarray(replicates)[test]
+    if len(names := np.unique(of_text)) < 2:
+        return [None] * len(side)
+    parts = [of_text == name for name in names]
+    leans = np.stack([_lean(counts[part], sizes[part], own[part]) for part in parts])
+    return [bool(same) for same in (np.sign(leans) == side).all(axis=0)]
+
+
+def _entropy(shares: Floats) -> float:
+    """Entropy of a distribution, in bits."""
+    some = shares[shares > 0]
+    return -float(np.sum(some * np.log2(some)))
+
+
+def _within(width: int, lengths: Ints) -> NDArray[np.bool_]:
+    """Which positions lie within the texts: (n, width)."""
+    return np.asarray(np.arange(width) < np.asarray(lengths)[:, None])
+
+
+def _token_bits(
+    token_log_likelihood: Sequence[NDArray[Any]],
+    source: Ints,
+    lengths: Ints,
+    class_of: Ints | None,
+    group_of: Ints | None,
+) -> tuple[Floats, Ints]:
+    """Mean over rivals of each token's log-likelihood ratio, in bits, and the number of rivals that cannot write it.
+
+    Both (n, L); the ratio is NaN beyond a text's end and where no rival can write the token.
+    """
+    source = np.asarray(source)
+    variants = len(token_log_likelihood)
+    variant_class = np.arange(variants) if class_of is None else np.asarray(class_of)
+    group = np.zeros(variants, dtype=np.int64) if group_of is None else np.asarray(group_of)
+    shape = np.shape(token_log_likelihood[0])
+    within = _within(shape[1], lengths)
+    total, possible, rivals = np.zeros(shape), np.zeros(shape, dtype=np.int64), np.zeros(shape[0], dtype=np.int64)
+    for variant in np.unique(source).tolist():
+        rows = np.flatnonzero(source == variant)
+        own = np.where(within[rows], token_log_likelihood[variant][rows], 0.0)
+        if not np.isfinite(own).all():
+            raise ValueError(f"variant {variant} wrote a token that is impossible under its own likelihood")
+        others = variant_class != variant_class[variant]
+        if not others.any():
+            raise ValueError(f"variant {variant} has no rival")
+        others = np.flatnonzero(others & (group == group[variant]))
+        rivals[rows] = len(others)
+        for other in others.tolist():
+            rival = np.where(within[rows], token_log_likelihood[other][rows], 0.0)
+            if np.isnan(rival).any() or np.isposinf(rival).any():
+                raise ValueError("log-likelihoods must be finite or -inf")
+            can = np.isfinite(rival)
+            total[rows] += np.where(can, own - rival, 0.0)
+            possible[rows] += can
+    known = within & (possible > 0)
+    bits = np.divide(total, possible * math.log(2.0), out=np.full(shape, np.nan), where=known)
+    return bits, np.where(within, rivals[:, None] - possible, 0)

@@ -1,0 +1,231 @@
+"""Statistics over replicates: what may be said of a factor rather than of the models at hand.
+
+Texts of one model repeat its accidents, so that many texts say much of these models and little of the factor. A claim
+about the factor has the replicate as its unit: few, so intervals are Student's and tests permute whole variants.
+
+Shapes, for V variants: `levels` (V,) int, the level of each; `replicates` (V,) int, the block of each; every
+replicate holds every level exactly once. scipy is imported inside functions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from natfp_bench.base import streams
+from natfp_bench.base.records import Record
+
+from .metrics import Floats, Interval, Ints
+
+FEWEST_REPLICATES = 3
+"""Two replicates leave one degree of freedom: an interval thirteen standard errors wide says nothing."""
+
+SIGNIFICANT = 0.05
+
+
+class Test(Record):
+    """A permutation test's p-value; smallest is the least that its permutations could have given.
+
+    permutations: how many relabelings were looked at besides the observed labelling; exhaustive: they were all;
+    testable: could any data have been significant? Where not, p says nothing against the factor either.
+    """
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    p: float
+    smallest: float
+    permutations: int
+    exhaustive: bool
+    testable: bool
+
+
+class Permanova(Record):
+    """Do levels differ more than replicates of one level do? f: pseudo-F, r2: share of the spread between levels.
+
+    f is None where replicates do not differ at all, f and r2 where no variants do (or by less than noise).
+    """
+
+    f: float | None
+    r2: float | None
+    test: Test
+
+
+class Equivalence(Record):
+    """Are all variants equally good models, within a relative margin of bits per byte?
+
+    worst_pair: the variant that comes nearest to being worse than another by more than the margin, and that other;
+    worst_ratio: its bits over the other's; p: of all pairs together; equivalent: p < 0.05, so that a difference as
+    large as the margin is ruled out for every pair.
+    """
+
+    margin: float
+    worst_pair: tuple[str, str]
+    worst_ratio: float
+    p: float
+    equivalent: bool
+
+
+def t_interval(values: Floats, value: float | None = None) -> Interval:
+    """Mean over replicates (R,) with Student's 95% interval (1908), df = R - 1.
+
+    `value`: the estimate to report and to centre the interval on, where it is not the plain mean (pooled over
+    replicates of unequal size, say). Nothing is clipped: an accuracy's interval may pass 1. Below three replicates
+    there is no interval (method `none`): only these runs. Equal values give an interval without width.
+    Raises ValueError on no replicates.
+    """
+    from scipy.special import stdtrit
+
+    values = np.asarray(values, dtype=np.float64)
+    if not len(values):
+        raise ValueError("no replicates, no mean")
+    # The mean of equal numbers may be off by a rounding, and their deviation above zero.
+    deviation = 0.0 if np.ptp(values) == 0 else statistics.stdev(values.tolist())
+    mean = float(values[0]) if deviation == 0 else statistics.fmean(values.tolist())
+    centre = mean if value is None else value
+    n = len(values)
+    if n < FEWEST_REPLICATES:
+        return Interval(value=centre, low=None, high=None, method="none", units="replicates", n_units=n)
+    half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
+    return Interval(value=centre, low=centre - half, high=centre + half, method="t", units="replicates", n_units=n)
+
+
+def relabelings(levels: Ints, replicates: Ints, limit: int, seed: int) -> tuple[Ints, int]:
+    """Permutations of the level labels within replicates: (P, V) int, and the number of distinct labellings.
+
+    If the factor does nothing, the labels within a replicate are exchangeable. Renaming the levels throughout changes
+    no statistic, so the first replicate keeps its labels: (k!)^(R - 1) distinct labellings in all, the observed one
+    among them, which is left out of the rows. All others if they are at most `limit`, else `limit` distinct ones,
+    drawn uniformly.
+    Raises ValueError unless every replicate holds every level exactly once.
+    """
+    levels, replicates = np.asarray(levels, dtype=np.int64), np.asarray(replicates)
+    names, n_replicates = np.unique(levels), len(np.unique(replicates))
+    k, moved = len(names), n_replicates - 1
+    # Variants by replicate, then level: the identity is the observed labelling.
+    order = np.lexsort((levels, replicates))
+    blocks = np.column_stack([replicates, levels])[order]
+    if not np.array_equal(blocks, np.array([*itertools.product(np.unique(replicates), names)]).reshape(-1, 2)):
+        raise ValueError("every replicate must hold every level exactly once")
+    total = math.factorial(k) ** moved
+    if total - 1 <= limit:
+        drawn = np.array([*itertools.product(itertools.permutations(range(k)), repeat=moved)], dtype=np.int64)
+        drawn = drawn.reshape(total, moved * k)[1:]
+    else:
+        drawn = _drawn_orders(limit, moved, k, seed)
+    relabelled = np.tile(levels, (len(drawn), 1))
+    relabelled[:, order[k:]] = names[drawn]
+    return relabelled, total
+
+
+def permutation_test(observed: float, permuted: Floats, total: int) -> Test:
+    """Test whether a statistic, larger for stronger levels, exceeds what relabelled levels give.
+
+    observed: the statistic of the observed labelling; permuted (P,): those of `relabelings`; total: as it counts.
+    p = (1 + #{permuted >= observed}) / (1 + P) (Phipson and Smyth 2010): exact where the relabelings are exhaustive,
+    valid where they are a sample. A single replicate has none: p is 1.
+    """
+    # Statistics that are equal on paper differ by rounding; they count as reached.
+    reached = int(np.count_nonzero(np.asarray(permuted) >= observed - 1e-12))
+    n, smallest = len(permuted), 1 / (1 + len(permuted))
+    p = (1 + reached) / (1 + n)
+    return Test(p=p, smallest=smallest, permutations=n, exhaustive=n == total - 1, testable=smallest <= SIGNIFICANT)
+
+
+def permanova(divergence: Floats, levels: Ints, replicates: Ints, limit: int, seed: int) -> Permanova | None:
+    """Permutational analysis of variance (Anderson 2001) of variants by level, from their divergences.
+
+    divergence (V, V): mean KL in bits of rows from columns, zero diagonal. KL behaves like a squared distance, so
+    D + D' halved is taken as one: total and within-level sums of squares are its means over pairs, and
+    F = (between / (k - 1)) / (within / (V - k)). Labels are permuted within replicates, `limit` times at most; total
+    and replicate sums do not change then, so that the p-value is also that of the F with replicates taken out.
+    None if a divergence is infinite or NaN, or for a single replicate or level. Raises ValueError as `relabelings`.
+    """
+    divergence, levels = np.asarray(divergence, dtype=np.float64), np.asarray(levels, dtype=np.int64)
+    n, k, n_replicates = len(levels), len(np.unique(levels)), len(np.unique(replicates))
+    relabelled, labellings = relabelings(levels, replicates, limit, seed)
+    if k < 2 or n_replicates < 2 or not np.isfinite(divergence).all():
+        return None
+    squared = (divergence + divergence.T) / 2
+    total = float(squared.sum()) / (2 * n)
+
+    def between(labels: Ints) -> float:
+        within = float(squared[labels[:, None] == labels].sum()) / (2 * n_replicates)
+        return (total - within) / total if total > 0 else 0.0
+
+    r2 = between(levels)
+    test = permutation_test(r2, np.array([between(labels) for labels in relabelled]), labellings)
+    f = (r2 / (k - 1)) / ((1 - r2) / (n - k)) if r2 < 1 else None
+    return Permanova(f=f if total > 0 else None, r2=r2 if total > 0 else None, test=test)
+
+
+def equivalence(bits: Floats, names: Sequence[str], margin: float = 0.01) -> Equivalence:
+    """Test that no variant is worse than another by more than a relative margin of bits per byte.
+
+    bits: (V, documents) bits that each variant spends on each held-out document. On the same documents a ratio of
+    bits per byte is a ratio of bits, and "a spends at most (1 + margin) times what b does" says that a_i - (1 +
+    margin) b_i has a negative mean: a one-sided t test, paired over documents, with nothing linearised. Both
+    directions of a pair make Schuirmann's two one-sided tests (1987), in Sasabuchi's form for ratios (1980). p is the
+    largest of all: to claim them all at once needs no correction (intersection-union, Berger 1982).
+    Raises ValueError below two variants or two documents.
+    """
+    from scipy.special import stdtr
+
+    bits = np.asarray(bits, dtype=np.float64)
+    n_variants, n = bits.shape
+    if n_variants < 2 or n < 2 or n_variants != len(names):
+        raise ValueError(f"bits {bits.shape} of {len(names)} variants make no comparison")
+    worst = (-1.0, 0.0, (names[0], names[1]))
+    for a, b in itertools.permutations(range(n_variants), 2):
+        excess = bits[a] - (1 + margin) * bits[b]
+        mean, error = float(excess.mean()), float(excess.std(ddof=1)) / math.sqrt(n)
+        p = float(stdtr(n - 1, mean / error)) if error > 0 else float(mean >= 0)
+        worst = max(worst, (p, float(bits[a].sum() / bits[b].sum()), (names[a], names[b])))
+    p, ratio, pair = worst
+    return Equivalence(margin=margin, worst_pair=pair, worst_ratio=ratio, p=p, equivalent=p < SIGNIFICANT)
+
+
+def detectable_factor(values: Floats, power: float = 0.8, level: float = 0.05) -> float | None:
+    """Smallest mean effect that a two-sided t test over replicates would have found with the given power.
+
+    values (R,): the effect in each replicate, zero meaning none; the answer has their unit. Their spread is taken as
+    the truth, and the power is that of the noncentral t distribution (Cohen 1988), findings of the wrong sign not
+    counted. None below three replicates or without spread.
+    """
+    from scipy.special import nctdtrinc, stdtrit
+
+    n = len(values)
+    if n < FEWEST_REPLICATES or np.ptp(values) == 0:
+        return None
+    critical = stdtrit(n - 1, 1 - level / 2)
+    return float(nctdtrinc(n - 1, 1 - power, critical)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+
+
+def detectable_instance(n: int, chance: float, power: float = 0.8, level: float = 0.05) -> float | None:
+    """Smallest accuracy that the exact one-sided binomial test finds with the given power among n independent texts.
+
+    The test needs c hits, the least number with P(X >= c) <= level under chance; P(X >= c) as a function of the
+    accuracy is a beta distribution function (Clopper and Pearson 1934), inverted here. None where n texts are too few
+    for significance even if all are hits.
+    """
+    from scipy.special import betaincinv
+    from scipy.stats import binom
+
+    least = int(binom.isf(level, n, chance)) + 1
+    return float(betaincinv(least, n - least + 1, power)) if least <= n else None
+
+
+def _drawn_orders(limit: int, moved: int, k: int, seed: int) -> Ints:
+    """Distinct, non-identical orders of k labels in each of `moved` replicates: (limit, moved * k) int64."""
+    identity = np.tile(np.arange(k), moved)
+    orders = {identity.tobytes(): identity}
+    for row in itertools.count():
+        if len(orders) > limit:
+            break
+        words = streams.raw(moved * k, "relabelling", seed, row=row).reshape(moved, k)
+        order = np.argsort(words, axis=1, kind="stable").ravel()
+        orders.setdefault(order.tobytes(), order)
+    return np.array([*orders.values()][1:], dtype=np.int64).reshape(limit, moved * k)

@@ -1,0 +1,198 @@
+"""Finding baselines: bundled, by path, by entry point; and building them."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from natfp_bench.attributors import registry
+from natfp_bench.attributors.registry import Baseline
+from natfp_bench.base import resources
+from natfp_bench.base.errors import AttributorError, SpecError, UserError
+
+CARD = 'name: {name}\nversion: "1"\nauthors: [A. Nonymous]\nsummary: A test.\nlicence: MIT\ncost: fast\n'
+CODE = """
+class Echo:
+    def __init__(self, seed): self.seed = seed
+    def fit(self, texts, labels): return self
+    def predict_proba(self, texts): return None
+def build(seed):
+    return Echo(seed)
+"""
+
+
+def write(parent: Path, name: str = "mine", *, code: str = CODE, card: str = CARD) -> Path:
+    folder = parent / name
+    folder.mkdir(parents=True)
+    (folder / "baseline.py").write_text(code)
+    (folder / "card.yaml").write_text(card.format(name=name))
+    return folder
+
+
+def names(found: list[Baseline]) -> list[str]:
+    return [baseline.name for baseline in found]
+
+
+def test_bundled_baselines_are_all_folders_with_sound_cards():
+    found = registry.bundled()
+    assert names(found) == sorted(path.parent.name for path in resources.baselines().glob("*/baseline.py"))
+    assert {"majority", "unigram", "char_ngram", "naive_bayes"} <= set(names(found))
+    assert all((baseline.folder / "README.md").is_file() for baseline in found)
+    assert [baseline.name for baseline in found if baseline.card.floor] == ["majority"]
+
+
+def test_selection():
+    fast = [baseline.name for baseline in registry.bundled() if baseline.card.cost == "fast"]
+    assert names(registry.find("fast")) == fast
+    assert names(registry.find("all")) == names(registry.bundled())
+    assert names(registry.find("unigram, majority")) == ["unigram", "majority"]
+    assert names(registry.find("unigram,fast")).count("unigram") == 1
+
+
+@pytest.mark.parametrize("path", ["{tmp}/mine", "{tmp}/mine/", "./mine", ".", "unigram,./mine"])
+def test_path_of_a_folder(tmp_path, monkeypatch, path):
+    folder = write(tmp_path)
+    monkeypatch.chdir(folder if path == "." else tmp_path)
+    baseline = registry.find(path.format(tmp=tmp_path))[-1]
+    assert (baseline.name, baseline.folder) == ("mine", folder.resolve())
+    assert registry.build(baseline, seed=3).seed == 3
+
+
+def test_unknown_name_says_what_was_meant():
+    with pytest.raises(UserError, match=r"(?s)unknown baseline 'unigrm'.*did you mean: unigram.*list baselines"):
+        registry.find("unigrm")
+    with pytest.raises(UserError, match="no baseline is named"):
+        registry.find(" , ")
+
+
+def test_broken_folders(tmp_path):
+    with pytest.raises(UserError, match="no folder"):
+        registry.find(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"holds no baseline\.py and no card\.yaml"):
+        registry.find(str(tmp_path / "empty"))
+    (write(tmp_path, "cardless") / "card.yaml").unlink()
+    with pytest.raises(UserError, match=r"holds no card\.yaml"):
+        registry.find(str(tmp_path / "cardless"))
+    with pytest.raises(SpecError, match=r"card\.yaml:7: unknown key 'flor' \(did you mean 'floor'\?\)"):
+        registry.find(str(write(tmp_path, "typo", card=CARD + "flor: true\n")))
+    with pytest.raises(UserError, match="'other' is not the folder's name 'renamed'"):
+        registry.find(str(write(tmp_path, "renamed", card=CARD.replace("{name}", "other"))))
+    with pytest.raises(UserError, match="no plain name"):
+        registry.find(str(write(tmp_path, "two words")))
+
+
+def test_one_name_for_two_baselines_is_an_error_and_one_baseline_twice_is_not(tmp_path):
+    one, two = write(tmp_path / "a"), write(tmp_path / "b")
+    with pytest.raises(UserError, match="two baselines are named 'mine'"):
+        registry.find(f"{one},{two}")
+    assert names(registry.find(f"{one},{one}/")) == ["mine"]
+
+
+def test_digest_follows_the_files_and_an_edited_folder_is_loaded_anew(tmp_path):
+    folder = write(tmp_path)
+    before = registry.read(folder)
+    assert type(registry.build(before, 0)).__name__ == "Echo"
+    (folder / "baseline.py").write_text(CODE.replace("Echo", "Edited"))
+    after = registry.read(folder)
+    assert after.digest != before.digest
+    assert type(registry.build(after, 0)).__name__ == "Edited"
+
+
+def test_pickles_and_builds_in_another_process(tmp_path):
+    (write(tmp_path) / "part.py").write_text("VALUE = 41\n")
+    code = CODE.replace("\nclass", "\nfrom .part import VALUE\nclass").replace("Echo(seed)", "Echo(seed + VALUE)")
+    (tmp_path / "mine" / "baseline.py").write_text(code)
+    baseline = registry.read(tmp_path / "mine")
+    (tmp_path / "pickled").write_bytes(pickle.dumps(baseline))
+    script = (
+        "import pickle, sys; from natfp_bench.attributors import registry\n"
+        "print(registry.build(pickle.load(open(sys.argv[1], 'rb')), 1).seed)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "pickled")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "42"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1", r"mine: baseline.py defines no function build\(seed\)"),
+        ("def build(): pass", r"mine: build\(seed=\.\.\.\) cannot be called: .*'seed'"),
+        ("def build(seed, size): pass", r"cannot be called: .*'size'"),
+        ("def build(seed): return 3", "returned an object of type int without fit and predict_proba"),
+        ("def build(seed):\n    raise ValueError('one\\ntwo')", r"build .* ValueError: two \(baseline.py:2\)"),
+        ("import no_such_module_xyz", r"needs the module 'no_such_module_xyz'.*'requires' in card\.yaml"),
+        ("import sys; sys.exit(3)", "import of baseline.py failed: SystemExit: 3"),
+        ("def build(seed)", "import of baseline.py failed: SyntaxError"),
+    ],
+)
+def test_a_baseline_that_cannot_be_built(tmp_path, code, message):
+    with pytest.raises(AttributorError, match=message):
+        registry.build(registry.read(write(tmp_path, code=code)), 0)
+
+
+def test_missing_requirement_is_named(tmp_path):
+    folder = write(tmp_path, code="import no_such_module_xyz", card=CARD + "requires: [no-such>=2]\n")
+    with pytest.raises(AttributorError, match=r"pip install 'no-such>=2'$"):
+        registry.build(registry.read(folder), 0)
+
+
+def package(site: Path, entry: str) -> None:
+    """Write what pip leaves behind when it installs a package with one entry point."""
+    info = site / "natfp_extras-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: natfp-extras\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{entry}\n")
+
+
+@pytest.mark.parametrize(
+    "target", ["natfp_extras.mine", "natfp_extras.mine.baseline", "natfp_extras.mine.baseline:build"]
+)
+def test_entry_point_of_an_installed_package_is_found_without_importing_it(tmp_path, monkeypatch, target):
+    folder = write(tmp_path / "natfp_extras")
+    (tmp_path / "natfp_extras" / "__init__.py").write_text("raise RuntimeError('imported')")
+    package(tmp_path, f"mine = {target}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert registry.find("mine")[0].folder == folder.resolve()
+    assert names(registry.installed()) == ["mine"]
+    assert "mine" not in names(registry.find("all"))
+    assert registry.build(registry.find("mine")[0], 5).seed == 5
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("mine = nowhere_xyz.mine", "'nowhere_xyz', which is not installed"),
+        ("mine = natfp_extras.lost", "leads to no folder"),
+        ("other = natfp_extras.mine", "leads to the baseline 'mine'"),
+    ],
+)
+def test_entry_point_that_leads_nowhere(tmp_path, monkeypatch, entry, message):
+    write(tmp_path / "natfp_extras")
+    package(tmp_path, entry)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=message):
+        registry.find(entry.split()[0])
+
+
+def test_an_installed_baseline_cannot_take_a_bundled_name(tmp_path, monkeypatch):
+    write(tmp_path / "natfp_extras", "unigram")
+    package(tmp_path, "unigram = natfp_extras.unigram")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match="two baselines are named 'unigram'"):
+        registry.find("unigram")
+
+
+def test_listing_stays_light():
+    script = (
+        "import sys; from natfp_bench.attributors import registry; registry.bundled(); registry.installed()\n"
+        "print([m for m in ('sklearn', 'torch', 'transformers', 'tokenizers', 'scipy') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,332 @@
+"""YAML as data: places, includes, faults; nothing in a file is code."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from natfp_bench.base import yaml_source
+from natfp_bench.base.errors import SpecError
+from natfp_bench.base.records import Record
+
+
+class Inner(Record):
+    size: int
+    kind: str = "plain"
+
+
+class Outer(Record):
+    name: str
+    inner: Inner
+    maybe: Inner | None = None
+    levels: dict[str, int | str] = Field({})
+    words: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, so that places read `file:line`."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def parse(text: str) -> dict[str, Any]:
+    return yaml_source.parse(text, "f.yaml").data
+
+
+def faults(text: str) -> tuple[str, ...]:
+    with pytest.raises(SpecError) as caught:
+        yaml_source.validate(yaml_source.parse(text, "f.yaml"), Outer)
+    return caught.value.faults
+
+
+def load_faults(path: Path) -> tuple[str, ...]:
+    with pytest.raises(SpecError) as caught:
+        yaml_source.load(path)
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1", 1),
+        ("1_000", 1000),
+        ("0o17", 15),
+        ("1.0", 1.0),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("~", None),
+        ("", None),
+        ("'1'", "1"),
+        ("!!str 1", "1"),
+        ("2024-01-05", "2024-01-05"),
+        ("2001-12-14t21:59:43.10-05:00", "2001-12-14t21:59:43.10-05:00"),
+        ("2024-99-99", "2024-99-99"),
+        ("12:30", "12:30"),
+        ("[1, a]", [1, "a"]),
+        ("{a: {b: 1}}", {"a": {"b": 1}}),
+        ('"\\u2603"', "☃"),
+    ],
+)
+def test_values(text: str, value: Any) -> None:
+    found = parse(f"key: {text}\n")["key"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_number_as_key_is_the_word_that_was_written() -> None:
+    assert parse("{1: a, 1e-3: b, 0x10: c, 2024-01-05: d}") == {"1": "a", "1e-3": "b", "0x10": "c", "2024-01-05": "d"}
+
+
+def test_byte_order_mark_is_no_part_of_the_first_key(folder: Path) -> None:
+    (folder / "f.yaml").write_bytes(b"\xef\xbb\xbfname: x\n")
+    assert yaml_source.load(folder / "f.yaml").data == {"name": "x"}
+
+
+def test_places_are_those_of_the_keys() -> None:
+    source = yaml_source.parse("# comment\nname: x\n\ninner:\n  size:\n    3\nwords:\n- a\n- b\n", "f.yaml")
+    places = {(): 1, ("name",): 2, ("inner",): 4, ("inner", "size"): 5, ("words", 1): 9}
+    assert {key: source.place(key) for key in places} == {key: f"f.yaml:{line}" for key, line in places.items()}
+    assert source.place(("inner", "nowhere", "deeper")) == "f.yaml:4"
+    assert source.fault(("inner",), "what") == "f.yaml:4: what"
+
+
+def test_every_fault_at_once_with_line_and_near_word() -> None:
+    text = "nane: x\ninner:\n  size: three\n  kinda: x\nmaybe:\n  sise: 1\nwords: word\nlevels: {a: [1]}\n"
+    assert sorted(faults(text)) == [
+        "f.yaml:1: missing key 'name'",
+        "f.yaml:1: unknown key 'nane' (did you mean 'name'?)",
+        'f.yaml:3: inner.size must be a valid integer, not "three"',
+        "f.yaml:4: unknown key 'kinda' (did you mean 'kind'?)",
+        "f.yaml:5: missing key 'maybe.size'",
+        "f.yaml:6: unknown key 'sise' (did you mean 'size'?)",
+        'f.yaml:7: words must be a list, not "word"',
+        "f.yaml:8: levels.a must be a valid integer, or a valid string",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: x\ninner: {size: 1.0}\n", "f.yaml:2: inner.size must be a valid integer, not 1.0"),
+        ("name: x\ninner: {size: true}\n", "f.yaml:2: inner.size must be a valid integer, not true"),
+        ("name: no\ninner:\n", "f.yaml:2: inner must be a mapping of keys to values, not null"),
+        ("name: 3\ninner: {size: 1}\n", "f.yaml:1: name must be a valid string, not 3"),
+    ],
+)
+def test_wrong_types(text: str, expected: str) -> None:
+    assert faults(text) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\na: 2\n", "f.yaml:2: duplicate key 'a'"),
+        ("x: {a: 1, b: 2,\n  a: 3}\n", "f.yaml:2: duplicate key 'a'"),
+        ("1: a\n'1': b\n", "f.yaml:2: duplicate key '1'"),
+        ("", "f.yaml:1: the file is no mapping of keys to values"),
+        ("# nothing\n", "f.yaml:1: the file is no mapping of keys to values"),
+        ("- a\n- b\n", "f.yaml:1: the file is no mapping of keys to values"),
+        ("word\n", "f.yaml:1: the file is no mapping of keys to values"),
+        ("true: 1\n", 'f.yaml:1: key "true" is no word'),
+        ("a: 1\n~: 1\n", 'f.yaml:2: key "~" is no word'),
+        ("? [a, b]\n: 1\n", "f.yaml:1: key "),
+        ("? {a: b}\n: 1\n", "f.yaml:1: key "),
+        ("a: {<<: {b: 1}}\n", "f.yaml:1: merge keys"),
+        ("a: .nan\n", 'f.yaml:1: ".nan" is no value'),
+        ("a: -.inf\n", 'f.yaml:1: "-.inf" is no value'),
+        ("a: 1e999\n", 'f.yaml:1: "1e999" is no value'),
+        ("a: " + "9" * 5000, "f.yaml:1: "),
+        ("a: 0x" + "f" * 5000, "f.yaml:1: "),
+        ("a: 9223372036854775808", "f.yaml:1: "),
+        ('a: "\\ud800"\n', "f.yaml:1: "),
+        ('"\\ud800": a\n', "f.yaml:1: key "),
+        ("a: !!int x\n", 'f.yaml:1: "x" is no value'),
+        ("a: !!bool x\n", 'f.yaml:1: "x" is no value'),
+        ("a: 1\n\tb: 2\n", "f.yaml:2: not valid YAML"),
+        ("a: 1\n---\nb: 1\n", "f.yaml:2: not valid YAML"),
+        ("a: [1\n", "f.yaml:2: not valid YAML"),
+        ("a: *b\n", "f.yaml:1: not valid YAML: found undefined alias"),
+        ("a: \0\n", "f.yaml:1: not valid YAML"),
+        ("a: " + "[" * 1000 + "]" * 1000, "f.yaml:1: not valid YAML"),
+        ("a: " + "[" * 60 + "]" * 60, "f.yaml:1: too many values, or nested too deeply"),
+    ],
+)
+def test_refused(text: str, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(text)
+    assert len(caught.value.faults) == 1
+    assert caught.value.faults[0].startswith(expected)
+    assert len(caught.value.faults[0]) < 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object:os.system x",
+        "!!python/object/apply:os.system ['true']",
+        "!!python/name:os.system ''",
+        "!function module.name",
+        "!function {a: 1}",
+        "!function [a]",
+        "!<tag:example.org,2000:x> 1",
+        "!!binary aGk=",
+        "!!set {a, b}",
+        "!!omap [a: 1]",
+        "!!pairs [a: 1]",
+        "!!map [a]",
+        "!!seq {a: 1}",
+        "=",
+    ],
+)
+@pytest.mark.parametrize("frame", ["name: x\nvalue: {}\n", "name: x\nlist:\n  - {}\n"])
+def test_tags_are_refused(text: str, frame: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(frame.format(text))
+    line = frame.format(text).splitlines().index(next(row for row in frame.format(text).splitlines() if text in row))
+    assert caught.value.faults[0].startswith(f"f.yaml:{line + 1}: tag ")
+
+
+def test_a_tag_runs_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "ran"
+    with pytest.raises(SpecError):
+        parse(f"a: !!python/object/apply:os.system ['touch {target}']\n")
+    assert not target.exists()
+
+
+def test_duplicates_and_tags_all_at_once() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse("a: 1\nb: !x 1\na: 2\nc: {d: 1, d: 2}\ntrue: 1\n")
+    assert [fault.split(":")[1] for fault in caught.value.faults] == ["2", "3", "4", "5"]
+
+
+def test_bombs_of_aliases() -> None:
+    doubled = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    doubled += "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9))
+    chained = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i in range(2000))
+    long = f"a: &a {'x' * 50_000}\nb: [{', '.join(['*a'] * 1000)}]\n"
+    for bomb in (doubled, chained, long, "a: &a [*a]\n", "a: &a {b: *a}\n"):
+        with pytest.raises(SpecError, match="aliases that multiply"):
+            parse(bomb)
+
+
+def test_a_plain_alias_is_fine_and_may_be_named_again() -> None:
+    assert parse("a: &x {k: 1}\nb: *x\nc: &x 2\nd: *x\n") == {"a": {"k": 1}, "b": {"k": 1}, "c": 2, "d": 2}
+
+
+def test_files_that_cannot_be_read(folder: Path) -> None:
+    (folder / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    assert load_faults(folder / "latin.yaml") == ("latin.yaml: not UTF-8 text (byte 9)",)
+    assert load_faults(folder / "none.yaml") == ("none.yaml: cannot be read (No such file or directory)",)
+    (folder / "folder.yaml").mkdir()
+    assert load_faults(folder / "folder.yaml") == ("folder.yaml: cannot be read (Is a directory)",)
+
+
+def test_include_merges_and_own_keys_win(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "base.yaml").write_text(
+        "name: base\n\ninner:\n  size: 1\n  kind: base\nlevels: {a: 1, b: 2}\nwords: [x, y]\n"
+    )
+    (folder / "middle.yaml").write_text("include: sub/base.yaml\nwords: [z]\n")
+    (folder / "top.yaml").write_text("inner:\n  size: 3\nlevels:\n  c: 3\ninclude: middle.yaml\n")
+    source = yaml_source.load(folder / "top.yaml")
+    assert source.data == {
+        "name": "base",
+        "inner": {"size": 3, "kind": "base"},
+        "levels": {"c": 3},
+        "words": ["z"],
+    }
+    base = str(Path("sub", "base.yaml"))
+    assert source.place(("name",)) == f"{base}:1"
+    assert source.place(("inner",)) == "top.yaml:1"
+    assert source.place(("inner", "size")) == "top.yaml:2"
+    assert source.place(("inner", "kind")) == f"{base}:5"
+    assert source.place(("levels", "c")) == "top.yaml:4"
+    assert source.place(("levels", "a")) == "top.yaml:3"  # replaced whole: nothing is left of the base's levels
+    assert source.place(("words", 0)) == "middle.yaml:2"
+    assert source.place(("words", 1)) == "middle.yaml:2"
+    assert yaml_source.read(folder / "top.yaml", Outer).inner == Inner(size=3, kind="base")
+
+
+def test_a_value_replaces_a_mapping_and_the_reverse(folder: Path) -> None:
+    (folder / "base.yaml").write_text("a: {x: 1}\nb: 2\n")
+    (folder / "top.yaml").write_text("include: base.yaml\na: 1\nb: {y: 2}\n")
+    source = yaml_source.load(folder / "top.yaml")
+    assert source.data == {"a": 1, "b": {"y": 2}}
+    assert source.place(("a", "x")) == "top.yaml:2"
+    assert source.place(("b", "y")) == "top.yaml:3"
+
+
+def test_faults_of_an_included_file_name_its_lines(folder: Path) -> None:
+    (folder / "base.yaml").write_text("name: x\ninner:\n  size: wrong\n")
+    (folder / "top.yaml").write_text("include: base.yaml\nwordz: [a]\n")
+    with pytest.raises(SpecError) as caught:
+        yaml_source.read(folder / "top.yaml", Outer)
+    assert sorted(caught.value.faults) == [
+        'base.yaml:3: inner.size must be a valid integer, not "wrong"',
+        "top.yaml:2: unknown key 'wordz' (did you mean 'words'?)",
+    ]
+    (folder / "base.yaml").write_text("name: x\nname: y\n")
+    assert load_faults(folder / "top.yaml") == ("base.yaml:2: duplicate key 'name'",)
+
+
+def test_thousands_of_keys_over_as_many_are_merged_at_once(folder: Path) -> None:
+    text = "".join(f"key{i}: {{a: [1]}}\n" for i in range(4000))
+    (folder / "base.yaml").write_text(text)
+    (folder / "top.yaml").write_text(f"include: base.yaml\n{text.replace('{a: [1]}', '3')}")
+    started = time.process_time()
+    source = yaml_source.load(folder / "top.yaml")
+    assert time.process_time() - started < 20
+    assert source.place(("key3999", "a", 0)) == "top.yaml:4001"
+
+
+def test_includes_that_go_nowhere(folder: Path) -> None:
+    top = folder / "top.yaml"
+    for value, expected in (
+        ("none.yaml", 'no file "none.yaml" to include'),
+        (".", 'no file "." to include'),
+        ("''", 'no file "" to include'),
+        ("x" * 5000, "no file"),
+        ('"a\\0b"', "no file"),
+        ("[a.yaml, b.yaml]", "'include' names one file"),
+        ("", "'include' names one file"),
+        ("3", "'include' names one file"),
+        ("top.yaml", "include cycle: top.yaml -> top.yaml"),
+    ):
+        top.write_text(f"name: x\ninclude: {value}\n")
+        assert load_faults(top)[0].startswith(f"top.yaml:2: {expected}")
+
+
+def test_a_cycle_of_includes_is_told_in_full(folder: Path) -> None:
+    (folder / "a.yaml").write_text("include: b.yaml\n")
+    (folder / "b.yaml").write_text("x: 1\ninclude: ./c.yaml\n")
+    (folder / "c.yaml").write_text("include: a.yaml\n")
+    assert load_faults(folder / "a.yaml") == ("c.yaml:1: include cycle: a.yaml -> b.yaml -> c.yaml -> a.yaml",)
+
+
+def test_a_file_included_twice_along_two_ways_is_no_cycle(folder: Path) -> None:
+    (folder / "base.yaml").write_text("x: 1\n")
+    for name in ("a", "b"):
+        (folder / f"{name}.yaml").write_text("include: base.yaml\n")
+        assert yaml_source.load(folder / f"{name}.yaml").data == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 0.001), ("3", 3), ("no", "no"), ("true", True), ("text:a,b.txt", "text:a,b.txt"), ('"1"', "1")],
+)
+def test_scalar(text: str, value: Any) -> None:
+    assert yaml_source.scalar(text, shown="--set x") == value
+
+
+@pytest.mark.parametrize("text", ["", "null", "[1]", "{a: 1}", "a: 1", "1\nb: 2", "[", "!f x", ".nan", "*a", "&a [*a]"])
+def test_scalar_takes_one_value(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        yaml_source.scalar(text, shown="--set x")
+    assert caught.value.faults[0].startswith("--set x: ")

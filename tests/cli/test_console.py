@@ -1,0 +1,316 @@
+"""What people see: bars on a terminal, lines elsewhere, and text that is never taken for markup."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from natfp_bench.cli import console, progress, terminal
+from natfp_bench.pipeline.engine import Event, Job
+from natfp_bench.pipeline.result import (
+    Detectable,
+    FactorResult,
+    FactorStudy,
+    Gap,
+    Length,
+    LengthPoint,
+    Permuted,
+    Result,
+    Robustness,
+    RunInfo,
+    Wording,
+)
+from natfp_bench.report import cells, sheets
+from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Identified, Leaderboards, Standing
+from natfp_bench.results.protocols import Setting
+from natfp_bench.statistics.fingerprint import TellingWord, TypeRatio
+from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics.replication import Equivalence, Permanova
+from natfp_bench.statistics.replication import Test as Permutation
+
+JOB = Job("train a/r0", "train", "m:f", None)
+
+
+def watched(events: list[Event], *, terminal: bool) -> str:
+    file = io.StringIO()
+    with progress.Watcher(Console(file=file, force_terminal=terminal, width=80, highlight=False)) as watch:
+        for event in events:
+            watch(event)
+        assert watch.started == {}
+        assert not watch.bars
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_job_that_starts_twice_ends_once(terminal):
+    events = [Event("start", JOB), Event("progress", JOB, 5, 10, "tokens"), Event("start", JOB), Event("end", JOB)]
+    assert "train a/r0: 0.0 s" in watched(events, terminal=terminal)
+
+
+def test_lines_when_piped_and_no_word_of_short_jobs():
+    score = Job("score a under b", "score", "m:f", None)
+    seen = watched([Event("start", score), Event("end", score)], terminal=False)
+    assert seen == ""
+    warned = watched([Event("warning", JOB, text="[red]odd[/] \x1b name")], terminal=False)
+    assert "warning: [red]odd[/]" in warned
+
+
+def test_intervals_and_p_values():
+    def interval(low, high):
+        return Interval(value=0.5, low=low, high=high, method="bootstrap", units="prompts", n_units=9)
+
+    assert sheets.interval(interval(0.25, 0.75)) == "0.500 0.250–0.750"
+    assert sheets.interval(interval(-0.25, 0.75)) == "0.500 -0.250 to 0.750"
+    assert sheets.interval(interval(None, None)) == "0.500"
+    assert sheets.interval(None) == ""
+    assert (sheets.p_value(-0.301), sheets.p_value(-300.2), sheets.p_value(None)) == ("0.500", "1e-300", "")
+
+
+def test_cells_and_titles_are_never_markup():
+    file = io.StringIO()
+    Console(file=file, width=80).print(terminal.table("[b]t[/b]", ("name",), [("[red]x[/red]",)]))
+    assert "[b]t[/b]" in file.getvalue()
+    assert "[red]x[/red]" in file.getvalue()
+
+
+def test_what_a_terminal_might_obey_is_spelt_out():
+    file = io.StringIO()
+    sheet = cells.Sheet("\x1b]0;title\x07", ("name",), [("\x1b[2J\u202ex",)], caption="\x1b[1m")
+    terminal.print_sheet(Console(file=file, width=80), sheet)
+    assert "\x1b" not in file.getvalue()
+    assert "\\x1b[2J\\u202ex" in file.getvalue()
+
+
+def test_numbers_in_short():
+    t = Interval(value=0.5, low=0.4, high=0.6, method="t", units="replicates", n_units=3)
+    assert sheets.spread(t) == "0.50 ± 0.10"
+    assert sheets.spread(t.model_copy(update={"method": "bootstrap"})) == "0.50"
+    assert sheets.spread(None) == ""
+    assert sheets.number(-1e-17) == "0.000"
+    assert sheets.number(-0.0051, 2) == "-0.01"
+
+
+ONLY_BY_CHANCE = Permutation(p=1 / 6, smallest=1 / 6, permutations=5, exhaustive=True, testable=False)
+TESTED = Permutation(p=0.028, smallest=1 / 36, permutations=35, exhaustive=True, testable=True)
+
+
+def plain(value: float, **more: Any) -> Interval:
+    return Interval(
+        **{"value": value, "low": None, "high": None, "method": "none", "units": "replicates", **more}, n_units=3
+    )
+
+
+def length(*accuracy: float, ceiling: bool = True, unit: str = "tokens", **reached: float | None) -> Length:
+    points = tuple(
+        LengthPoint(
+            at=4 * 2**i, accuracy=plain(a), ceiling=0.9 if ceiling else None, predicted=0.8 if ceiling else None
+        )
+        for i, a in enumerate(accuracy)
+    )
+    return Length(
+        unit=unit, points=points, **{"to_95": None, "ceiling_to_95": None, "predicted_to_95": None, **reached}
+    )
+
+
+def test_lengths_at_which_texts_are_told():
+    assert sheets.told_at(None) == ""
+    assert sheets.told_at(length(0.4, 0.5)) == ">8 / >8 / >8"
+    assert sheets.told_at(length(0.4, 0.5, ceiling_to_95=5.6, predicted_to_95=4.0)) == ">8 / 6 / ≤4"
+    assert sheets.told_at(length(0.4, 0.5, ceiling=False)) == ">8"  # no ceiling is known, so none is claimed
+
+
+def factor_row(**parts: Any) -> FactorRow:
+    nothing: dict[str, Any] = dict.fromkeys(FactorRow.model_fields)
+    named = {"task": "lr_id", "factor": "peak learning rate", "protocol_digest": "0123456789", "levels": 3}
+    return FactorRow(**{**nothing, **named, "replicates": 3, "current": True, **parts})
+
+
+def test_the_significance_of_a_factor():
+    assert sheets.significance(factor_row(permutation=TESTED)) == "0.028"
+    assert sheets.significance(factor_row(permutation=ONLY_BY_CHANCE)) == "not testable (≥0.17)"
+    assert sheets.significance(factor_row(log10_p=-30.4)) == "1e-30"
+    assert sheets.significance(factor_row()) == ""
+
+
+@pytest.fixture
+def found() -> Leaderboards:
+    """Leaderboards with a row of every section, as wide as they come."""
+    t = plain(-0.123, low=-0.2, high=-0.046, method="t")
+    shared = {"reference": t, "best": t, "best_attributors": ("char_ngram",), "bits": t}
+    unseen = Identified(split="unseen_replicate", **shared, ceiling=None, ceiling_bits=None)
+    seen = Identified(split="seen_replicate", **shared, ceiling=plain(0.845), ceiling_bits=plain(1.26))
+    parity = Equivalence(margin=0.01, worst_pair=("a", "b"), worst_ratio=1.117, p=1.0, equivalent=False)
+    whole = {"length": length(*[0.4] * 6), "detectable": 0.123, "reference": "naive_bayes"}
+    whole |= {"unseen": unseen, "seen": seen, "parity": parity}
+    alone = {**whole, "unseen": None, "log10_p": -130.4}
+    rows = (
+        factor_row(**whole, permutation=TESTED),
+        factor_row(**whole, permutation=ONLY_BY_CHANCE, task="schedule_id", factor="learning-rate schedule"),
+        factor_row(**alone, task="finetune_seed_id", factor="fine-tuning seed"),
+        factor_row(**whole, task="data_id", factor="training topics", control="positive"),
+        factor_row(**alone, task="null_run_id", factor="rerun", control="negative"),
+        factor_row(**whole, task="weight_decay_id", current=False),
+    )
+    attributors = tuple(
+        AttributorRow(
+            attributor=name,
+            floor=False,
+            digests=digests,
+            rank=rank,
+            identifiability=plain(0.512, low=0.4, high=0.624, method="t"),
+            tasks=21,
+            failed=("lr_id",),
+            fit_seconds=12345.6,
+            predict_seconds=1234.5,
+        )
+        for name, rank, digests in (("neural_transformer", 1, ("0",)), ("char_ngram", None, ("0", "1")))
+    )
+    setting = Setting(preset="quick", corpus="chronicle", overrides={"optimizer.lr": 0.01}, seed=3, texts=4000)
+    standing = Standing(setting=setting, factors=rows, attributors=attributors, tasks=21)
+    return Leaderboards(standings=(standing,), boards=(), origins=(), faults=())
+
+
+def printed(width: int, *arguments: Any, show: Any = console.print_leaderboards) -> str:
+    file = io.StringIO()
+    show(Console(file=file, width=width, highlight=False), *arguments)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def test_leaderboards_fit_eighty_columns(found):
+    seen = printed(80, found)
+    assert seen.startswith("quick, chronicle, 4,000 texts a variant, optimizer.lr=0.01, seed 3\n")
+    assert max(map(len, seen.splitlines())) <= 80
+    rows = [
+        "lr_id              -0.12 ± 0.08  -0.12      -0.12  -0.12     0.84  -0.12 of 1.26",
+        "finetune_seed_id                            -0.12  -0.12     0.84  -0.12 of 1.26",
+        "null_run_id        rerun        1e-130        0.12  >128 / >128 / >128  1.117 no",
+    ]
+    for row in rows:
+        assert row in seen
+    headings = [line for line in seen.splitlines() if line.endswith(":") and len(line) < 30]
+    assert headings == ["seen runs only:", "positive control:", "negative control:", "older protocol:"] * 2
+    assert seen.count("weight_decay_id ") == 2
+    assert "char_ngram (2" in seen
+    assert "best attributor" not in seen
+
+
+def test_a_roomy_console_shows_the_wide_columns(found):
+    seen = printed(200, found)
+    assert "best attributor" in seen
+    assert "not testable (≥0.17)" in seen
+    assert "char_ngram (2 versions)" in seen
+
+
+@pytest.fixture
+def result() -> Result:
+    """What is printed of a result, with every part of a study."""
+    words = [
+        ("a", "[b]bold[/b]", 1.0, True, True),
+        ("a", "never", -1.0, True, None),
+        ("a", "unconfirmed", 1.0, False, True),
+        ("b", "disagreeing", 1.0, True, False),
+        *(("b", f"word{i}", 1.0, True, True) for i in range(12)),
+    ]
+    study = FactorStudy(
+        reference="naive_bayes",
+        permutation=Permuted(test=ONLY_BY_CHANCE, observed=0.501),
+        permanova=Permanova(f=2.568, r2=0.631, test=TESTED),
+        gaps=(Gap(attributor="char_ngram", gap=plain(0.143, low=0.043, high=0.243, method="t"), p=0.9),),
+        parity=Equivalence(margin=0.01, worst_pair=("a/r0", "b/r0"), worst_ratio=1.117, p=1.0, equivalent=False),
+        detectable=Detectable(instance=0.225, factor=0.12),
+        length=length(0.417, 0.451, ceiling_to_95=6.0),
+        curves=(),
+        robustness=(
+            Robustness(condition="plain", trained_on="plain", accuracy=plain(0.498)),
+            Robustness(condition="lower_case", trained_on="plain", accuracy=plain(0.538)),
+            Robustness(condition="lower_case", trained_on="transformed", accuracy=plain(0.521)),
+        ),
+        wording=Wording(
+            telling_words=tuple(
+                TellingWord(
+                    label=label, word=word, log_odds=odds, z_train=9.0, z_test=9.0, q=0.0, confirmed=sure, agrees=agrees
+                )
+                for label, word, odds, sure, agrees in words
+            ),
+            jensen_shannon=(),
+        ),
+        by_position=(),
+        by_type=(
+            TypeRatio(
+                type="end", bits=None, standard_error=None, tokens=0, token_share=0.0, bits_share=None, impossible=0
+            ),
+        ),
+        failed={},
+    )
+    run = RunInfo(id="1", command=(), started="", seconds={"total": 1.0}, work={}, attributors={}, environment={})
+    factor = FactorResult(name="peak [i]rate[/i]", fields=("optimizer.lr",), levels=("a", "b"))
+    return Result.model_construct(
+        variants=(), likelihood=(), mean_kl=None, study=study, run=run, factor=factor, scores=()
+    )
+
+
+def test_a_run_says_what_it_found_of_the_factor(result):
+    seen = printed(80, result, [], Path("out"), show=console.print_result)
+    assert max(map(len, seen.splitlines())) <= 80
+    told = " ".join(seen.split())
+    for part in (
+        "the factor: peak [i]rate[/i]",
+        "char_ngram 0.143 ± 0.100",
+        "not testable at this preset (no p below 0.17); accuracy of naive_bayes 0.501 on the part of the texts that it "
+        "takes, 5 relabelings, all there are",
+        "F 2.57, R² 0.63, p = 0.028",
+        "not shown to be equally good models: a/r0 spends 1.117 times the bits of b/r0",
+        "accuracy 0.225 in telling single runs, identifiability 0.120 on unseen ones (power 0.8)",
+        ">8 / 6 / >8 tokens",
+        "lower_case 0.538 0.521",
+        "a [b]bold[/b] never",
+    ):
+        assert part in told
+    assert "     4     0.417    0.900      0.800" in seen
+
+
+def test_only_confirmed_words_are_told_ten_a_level(result):
+    seen = printed(80, result, [], Path("out"), show=console.print_result)
+    assert "unconfirmed" not in seen
+    assert "disagreeing" not in seen
+    assert "word9" in seen
+    assert "word10" not in seen
+
+
+def test_a_study_that_found_nothing_prints_nothing_of_it(result):
+    bare = dict.fromkeys(("permutation", "permanova", "parity", "length", "wording"))
+    bare |= dict.fromkeys(("gaps", "robustness", "by_type"), ())
+    study = result.study.model_copy(update={**bare, "detectable": Detectable(instance=None, factor=None)})
+    seen = printed(80, result.model_copy(update={"study": study}), [], Path("out"), show=console.print_result)
+    assert seen.split("the factor: peak [i]rate[/i]")[1].split() == ["took", "1.0", "s", "written", "to", "out"]
+
+
+def test_eight_jobs_are_readable_on_eighty_columns() -> None:
+    """Each on one line, with its bar, its rate and the time that is left."""
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    watch = progress.Watcher(screen)
+    jobs = [Job(f"attribute level by stylometry (without replicate {n})", "train", "a:b", None) for n in range(8)]
+    for job in jobs:
+        watch(Event("start", job))
+        watch(Event("progress", job, 1_234_567, 2_000_000, "tokens"))
+    with screen.capture() as shown:
+        screen.print(watch.progress.get_renderable())
+    lines = Text.from_ansi(shown.get()).plain.splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        assert len(line) <= 80
+        assert re.fullmatch(r"attribute level by stylometry .*… [━╸╺]{8,} +62% +\S+[MGk]? tokens/s +\S+ *", line)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0.4, "0"), (87, "87"), (999.4, "999"), (999.6, "1.0k"), (3210, "3.2k"), (45_200, "45k"), (1_050_000, "1.1M")],
+)
+def test_rates_are_short(number: float, shown: str) -> None:
+    assert progress._short(number) == shown

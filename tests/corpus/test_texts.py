@@ -1,0 +1,278 @@
+"""Texts that exist already: how files are read, copies, balance, and what a run says of them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.corpus import labelled_texts as texts
+from natfp_bench.corpus.labelled_plan import make_texts_plan
+from natfp_bench.pipeline import result as results
+from natfp_bench.plan.settings import TextsSpec
+
+Natfp = Callable[..., tuple[int, str, str]]
+
+ROWS = [
+    {"model": f"m{i % 2}", "answer": f"text {i}, with a comma\nand a line", "prompt": f"p{i // 4}"} for i in range(40)
+]
+COLUMNS = {"text": "answer", "label": "model", "group": "prompt"}
+
+
+def jsonl(path: Path) -> None:
+    path.write_text("\n".join(map(json.dumps, ROWS)) + "\n\n")
+
+
+def zipped(path: Path) -> None:
+    with gzip.open(path, "wt") as file:
+        file.write("\n".join(map(json.dumps, ROWS)))
+
+
+def table(path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+
+
+def separated(path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, list(ROWS[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(ROWS)
+
+
+def listed(path: Path) -> None:
+    path.write_text(json.dumps(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("a.jsonl", jsonl),
+        ("a.jsonl.gz", zipped),
+        ("a.parquet", table),
+        ("a.csv", separated),
+        ("a.tsv", separated),
+        ("a.json", listed),
+    ],
+)
+def test_tables_of_every_kind_are_read_alike(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    make(tmp_path / name)
+    found = texts.read(TextsSpec(paths=(str(tmp_path / name),), **COLUMNS), 4)
+    assert found.texts == [row["answer"] for row in ROWS]
+    assert found.labels == [row["model"] for row in ROWS]
+    assert found.prompts == [i // 4 for i in range(40)]
+
+
+def test_answers_by_model_in_one_file_or_in_one_each(tmp_path: Path) -> None:
+    by_model = {m: [{"prompt": "p", "response": f"{m} {i}"} for i in range(3)] for m in ("x", "y")}
+    (tmp_path / "all.json").write_text(json.dumps(by_model))
+    for m, answers in by_model.items():
+        (tmp_path / f"{m}.json").write_text(json.dumps(answers))
+    whole = texts.read(TextsSpec(paths=(str(tmp_path / "all.json"),)), 4)
+    parts = texts.read(TextsSpec(paths=tuple(str(tmp_path / f"{m}.json") for m in by_model)), 4)
+    assert whole == parts
+    assert whole.texts == ["x 0", "x 1", "x 2", "y 0", "y 1", "y 2"]
+    assert whole.labels == ["x"] * 3 + ["y"] * 3
+
+
+def test_plain_text_and_folders(tmp_path: Path) -> None:
+    for label in ("ann", "bob"):
+        (tmp_path / "each" / label).mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / "each" / label / f"{i}.txt").write_text(f"{label} {i}\n\nsecond part")
+        (tmp_path / f"{label}.txt").write_text(f"{label} 0\r\n\r\n{label} 1\r\nstill\r\n \r\n{label} 2")
+    each = texts.read(TextsSpec(paths=(str(tmp_path / "each"),)), 4)
+    assert Counter(each.labels) == {"ann": 3, "bob": 3}
+    assert each.texts[0] == "ann 0\n\nsecond part"
+    parted = texts.read(TextsSpec(paths=(str(tmp_path / "ann.txt"), f"robert={tmp_path / 'bob.txt'}")), 4)
+    assert parted.texts == ["ann 0", "ann 1\nstill", "ann 2", "bob 0", "bob 1\nstill", "bob 2"]
+    assert set(parted.labels) == {"ann", "robert"}
+
+
+def test_copies_of_training_texts_leave_the_test_and_are_counted(tmp_path: Path) -> None:
+    rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(40)]
+    # Text 3 of each label is for testing: that of `a` stands in training too, spaced otherwise; that of `b` does not.
+    rows[6]["text"] = " text   2 "
+    rows[7]["text"] = rows[15]["text"] = "twice, and both times for testing"
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = texts.read(TextsSpec(paths=(str(tmp_path / "x.jsonl"),)), 4)
+    assert found.copies == 1
+    assert len(found.texts) == 39
+    assert found.texts.count("twice, and both times for testing") == 2
+    assert found.sides(4) == {"a": (15, 4), "b": (15, 5)}
+    assert texts.balanced(found.sides(4), 4) == 16
+    assert texts.balanced(found.sides(4), 4, limit=11) == 8
+
+
+def test_every_label_has_as_many_texts_on_both_sides(tmp_path: Path) -> None:
+    rows = [{"label": "few", "text": f"f {i}"} for i in range(30)] + [
+        {"label": "many", "text": f"m {i}"} for i in range(90)
+    ]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    spec = TextsSpec(paths=(str(tmp_path / "x.jsonl"),))
+    plan = make_texts_plan(spec)
+    assert plan.texts == 28
+    texts.prepare(spec, 4, tmp_path)
+    for label in ("few", "many"):
+        part = texts.select(tmp_path, label, plan.texts, 4, 0)
+        prompts = part["prompt"].to_numpy()
+        assert len(part) == len(set(part["row"].to_pylist())) == 28
+        assert (prompts % 4 == 3).sum() == 7
+        assert all(text[0] == label[0] for text in part["text"].to_pylist())
+    chosen = [texts.select(tmp_path, "many", 28, 4, seed)["row"].to_pylist() for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "said"),
+    [
+        (b'{"text": "a"}\n', {}, r"x.jsonl:1: no column 'label' \(columns: text\)\n.*--label-column"),
+        (b'{"a": "a", "b": 1}\n', {"text": "body", "group": "g"}, r"no column 'body' and no column 'label' and no"),
+        (b'{"text": 3, "label": "a"}\n', {}, "'text' is no text"),
+        (b"{not json}\n", {}, "x.jsonl:1: no JSON object"),
+        (b"[1]\n", {}, "x.jsonl:1: no JSON object"),
+        ('{"text": "gr\xfcn", "label": "a"}\n'.encode("latin-1"), {}, r"not UTF-8 text \(byte 0xfc at 12\)"),
+        (b'{"text": "\\ud800", "label": "a"}\n', {}, "half a surrogate pair"),
+        (b'{"text": "one", "label": "a"}\n' * 30, {}, "two labels at least are needed, found: a"),
+        (b'{"text": "a", "label": null}\n', {}, "x.jsonl:1: 'label' is no text but missing"),
+        (b'{"text": "a", "label": {"a": 1}}\n', {}, "x.jsonl:1: 'label' is no text but of the type dict"),
+        (b'{"text": "a", "label": " "}\n', {}, "x.jsonl:1: 'label' is empty"),
+        (b'{"text": "a", "label": "\\ud800"}\n', {}, "x.jsonl:1: .*half a surrogate pair"),
+        (b'{"text": "a", "label": "b", "of": null}\n', {"group": "of"}, "x.jsonl:1: 'of' is no text but missing"),
+        (b"", {}, "x.jsonl: the file is empty"),
+        (b"\n", {}, "two labels at least are needed, found: none"),
+        (b'{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n', {}, r"label 'a' has 1 texts to train on"),
+    ],
+)
+def test_files_that_are_wrong(tmp_path: Path, content: bytes, columns: dict[str, str], said: str) -> None:
+    (tmp_path / "x.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        make_texts_plan(TextsSpec(paths=(str(tmp_path / "x.jsonl"),), **columns))
+
+
+def test_paths_that_are_wrong(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.docx").write_text("?")
+    (tmp_path / "x.parquet").write_text("?")
+    for name, said in [
+        ("none.jsonl", "no file"),
+        ("empty", "an empty folder"),
+        ("x.docx", "a file of an unknown format"),
+        ("x.parquet", "no Parquet file, or a damaged one"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            make_texts_plan(TextsSpec(paths=(str(tmp_path / name),)))
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    """It would be a label, and part of a key."""
+    path = os.fsdecode(os.fsencode(tmp_path / "x") + b"\xff.txt")
+    try:
+        Path(path).write_text("one\n\nother\n")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(UserError, match=r"the file's name is not UTF-8"):
+        texts.read(TextsSpec(paths=(str(tmp_path),)), 4)
+
+
+def test_labels_may_be_numbers(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"text": f"t {i}", "label": i % 2}) for i in range(9)))
+    assert set(texts.read(TextsSpec(paths=(str(tmp_path / "x.jsonl"),)), 4).labels) == {"0", "1"}
+
+
+def write_half(path: Path, documents: list[str]) -> None:
+    path.write_text("\n\n".join(documents), encoding="utf-8")
+
+
+def test_halves_of_one_file_cannot_be_told_apart(natfp: Natfp, prose: Path, tmp_path: Path) -> None:
+    documents = prose.read_text().split("\n\n")
+    order = np.random.default_rng(0).permutation(len(documents))
+    for name, part in (("one", order[::2]), ("other", order[1::2])):
+        write_half(tmp_path / f"{name}.txt", [documents[i] for i in part])
+    code, out, err = natfp(
+        *("run", "--texts", "one.txt", "--texts", "other.txt", "--baseline", "majority,naive_bayes"),
+        *("--preset", "smoke", "--limit", "400", "--workers", "1", "--store", "store", "-o", "out"),
+    )
+    assert code == 0, err
+    (path,) = results.find([tmp_path / "out"])
+    result = results.read(path)
+    assert result.task.name == "texts_one"
+    assert result.corpus.name == "texts:one.txt,other.txt"
+    assert {score.attributor.name for score in result.scores} == {"majority", "naive_bayes"}
+    assert all(score.log10_p is not None and score.log10_p > -3 for score in result.scores)
+    assert "which level of 2?" in re.sub(r"\s+", " ", out)
+
+
+def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    words = {"[red]ann": ["sea", "salt", "boat", "wind"], "bob": ["hill", "stone", "goat", "wind"]}
+    rows = [
+        {"who": w, "body": " ".join(draw.choice(v, 12)), "of": str(i % 40)}
+        for w, v in words.items()
+        for i in range(160)
+    ]
+    rows += [dict(rows[0], of="3"), dict(rows[1], of="7")]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    columns = ("--text-column", "body", "--label-column", "who", "--group-column", "of")
+    options = ("--preset", "smoke", "--workers", "1", "--store", "store", "-o", "out", "--baseline", "naive_bayes")
+    code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options)
+    assert code == 0, err
+    assert "warning: 2 test texts stood in training too" in " ".join(err.split())
+    assert "[red]ann" in out
+    (path,) = results.find([tmp_path / "out"])
+    assert results.read(path).corpus.copies == 2
+    (score,) = [one for one in results.read(path).scores if one.attributor.name == "naive_bayes"]
+    assert score.metrics["accuracy"].value > 0.9
+    (tmp_path / "ask.txt").write_text(" ".join(draw.choice(words["[red]ann"], 12)))
+    asked = ("--result", "out", "--baseline", "naive_bayes", "--store", "store", "--workers", "1", "--json")
+    code, out, err = natfp("identify", *asked, "ask.txt")
+    assert code == 0, err
+    assert json.loads(out)["texts"][0]["most_likely"] == "[red]ann/r0"
+    code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options, "--dry-run")
+    assert code == 0, err
+    assert "texts:data.jsonl" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--task", "seed_id"), "--task has no part in it"),
+        (("--corpus", "chronicle"), "--corpus has no part in it"),
+        (("--fixed-texts",), "--fixed-texts has no part in it"),
+        (("--set", "optimizer.lr=1"), "--set optimizer.lr changes nothing"),
+        (("--limit", "3"), "--limit 3 is too few"),
+    ],
+)
+def test_options_that_make_no_sense_beside_texts(natfp: Natfp, tmp_path: Path, more: Any, said: str) -> None:
+    rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = natfp("run", "--texts", "x.jsonl", *more)
+    assert (code, said in " ".join(err.split())) == (2, True), err
+
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs texts of Shakespeare and of the presidents")
+def test_shakespeare_against_the_presidents(natfp: Natfp, tmp_path: Path) -> None:
+    files = [f"--texts={DATA / name}.txt" for name in ("shakespeare", "presidential")]
+    options = ("--limit", "600", "--store", "store", "-o", "out", "--baseline", "naive_bayes,ngram_lm")
+    code, _, err = natfp("run", *files, *options)
+    assert code == 0, err
+    (path,) = results.find([tmp_path / "out"])
+    found = results.read(path)
+    assert all(score.metrics["accuracy"].value > 0.98 for score in found.scores)
+    assert found.study is not None
+    assert found.study.wording is not None

@@ -1,0 +1,111 @@
+"""What a result says of its evidence: figures by hand, and checks that fail where they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from natfp_bench.pipeline import analysis
+from natfp_bench.pipeline.evidence import Evidence
+from natfp_bench.pipeline.result import Result
+from natfp_bench.statistics import ceiling, metrics, replication
+
+
+def with_other_data(evidence: Evidence, fields: tuple[str, ...]) -> Evidence:
+    """The same evidence, but the last variant read other data, and the task is of these fields."""
+    last = evidence.variants[-1].model
+    metas = {**evidence.metas, last: {**evidence.metas[last], "training_multiset": "other"}}
+    factor = evidence.plan.task.factor.model_copy(update={"fields": fields})
+    task = evidence.plan.task.model_copy(update={"factor": factor})
+    return replace(evidence, metas=metas, plan=evidence.plan.model_copy(update={"task": task}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "ok"),
+    [
+        (("optimizer.lr",), False),
+        (("budget.batch",), False),
+        (("seeds.data_order",), False),
+        (("finetune.seed",), False),
+        (("model.width",), False),
+        (("budget.tokens",), True),
+        (("budget.epochs",), True),
+        (("budget.stop",), True),
+        (("finetune.share",), True),
+        (("corpus.topics",), True),
+        (("tokenizer.vocabulary",), True),
+        (("model.context",), True),
+    ],
+)
+def test_other_data_fail_the_check_unless_they_are_the_factor(
+    evidence: Evidence, fields: tuple[str, ...], ok: bool
+) -> None:
+    (check,) = analysis._same_data(with_other_data(evidence, fields))
+    assert check.ok == ok
+    said = "2 distinct digests of the training multiset"
+    assert check.detail == (f"{said}, which the factor is about" if ok else said)
+
+
+def test_which_studies_there_are(evidence: Evidence) -> None:
+    everything = {"permutation", "robustness", "length", "train_texts", "wording", "pooled", "classes"}
+    assert set(analysis.studies(evidence)) == everything
+    two = replace(evidence, kept=[of for of in evidence.kept if of.variant.replicate < 2][:5])
+    assert set(analysis.studies(two)) == everything - {"classes"}, "five instances make no curve"
+    one = replace(evidence, kept=evidence.kept[:3])
+    assert set(analysis.studies(one)) == everything - {"classes", "permutation"}, "no labels to exchange"
+
+
+def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, result: Result) -> None:
+    assert result.study is not None
+    assert result.study.length is not None
+    levels = sorted(set(evidence.levels))
+    class_of = np.array([levels.index(level) for level in evidence.levels])
+    truth = class_of[evidence.texts.source]
+    for point in result.study.length.points:
+        posterior = ceiling.posterior(evidence.log_likelihood(point.at), class_of)
+        assert point.ceiling == pytest.approx(metrics.credits(posterior, truth).mean())
+        assert point.accuracy.value < point.ceiling
+        assert point.predicted is not None
+    heights = [point.ceiling for point in result.study.length.points]
+    assert heights == sorted(heights)
+    assert (result.study.length.ceiling_to_95 is None) == (heights[-1] < 0.95)
+
+
+def test_bits_by_position_and_type_add_up_to_one_whole(evidence: Evidence, result: Result) -> None:
+    assert result.study is not None
+    texts, levels = evidence.texts, np.array(evidence.levels)
+    runs = [of.variant.replicate for of in evidence.kept]
+    found = evidence.log_likelihood()
+    rivals = [
+        np.mean([found[i, own] - found[i, v] for v in range(9) if levels[v] != levels[own] and runs[v] == runs[own]])
+        for i, own in enumerate(texts.source)
+    ]
+    whole = sum(rivals) / np.log(2)
+    assert sum(row.bits * row.texts for row in result.study.by_position) == pytest.approx(whole, rel=1e-6)
+    assert sum(row.bits * row.tokens for row in result.study.by_type if row.bits is not None) == pytest.approx(
+        whole, rel=1e-6
+    )
+    assert sum(row.tokens for row in result.study.by_type) == texts.lengths.sum()
+    ends = next(row for row in result.study.by_type if row.type == "end")
+    assert ends.tokens == sum(ids[-1] == 0 for ids in texts.ids), "the end token is a tokenizer's first"
+
+
+def test_what_could_have_been_found(evidence: Evidence, result: Result) -> None:
+    assert result.study is not None
+    assert result.study.detectable.instance == replication.detectable_instance(225, 1 / 9)
+    pooled = next(curve for curve in result.study.curves if curve.name == "pooled")
+    effects = np.array([(accuracy - 1 / 3) / (2 / 3) for accuracy in pooled.points[0].by_fold])
+    assert result.study.detectable.factor == pytest.approx(replication.detectable_factor(effects))
+
+
+def test_models_of_unlike_rates_are_not_equally_good(result: Result) -> None:
+    assert result.study is not None
+    parity = result.study.parity
+    assert parity is not None
+    assert not parity.equivalent
+    bits = {v.name: v.heldout_bits_per_byte.value for v in result.variants if v.heldout_bits_per_byte}
+    worse, better = parity.worst_pair
+    assert parity.worst_ratio == pytest.approx(bits[worse] / bits[better])
+    assert (worse.split("/")[0], parity.margin) == ("low", 0.01)

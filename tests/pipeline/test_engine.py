@@ -1,0 +1,494 @@
+"""The local engine, on real processes: values, faults, deaths, and who outlives whom."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from patience import AGES, PATIENCE
+
+from natfp_bench.attributors.registry import Limits
+from natfp_bench.base.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.pipeline import engine as engines
+from natfp_bench.pipeline import local_engine
+from natfp_bench.pipeline.engine import Event, Job, Outcome
+from natfp_bench.pipeline.local_engine import LocalEngine
+
+ROOT = Path(__file__).parents[2]
+
+
+# What workers do; a worker imports this module to find them.
+
+
+def double(payload: int, context: Any) -> int:
+    return 2 * payload
+
+
+def own_id(payload: Any, context: Any) -> int:
+    return os.getpid()
+
+
+def nap(payload: float, context: Any) -> float:
+    time.sleep(payload)
+    return time.monotonic()
+
+
+def fail(payload: Exception, context: Any) -> None:
+    raise payload
+
+
+def fail_spec(payload: list[str], context: Any) -> None:
+    raise SpecError(payload)
+
+
+def die(payload: tuple[str, int, str], context: Any) -> str:
+    """Die by a signal, as often as told; the count is kept in a folder."""
+    folder, times, how = payload
+    deaths = len(list(Path(folder).iterdir()))
+    if deaths < times:
+        (Path(folder) / str(deaths)).touch()
+        if how == "exit":
+            os._exit(7)
+        os.kill(os.getpid(), getattr(signal, how))
+    return "alive"
+
+
+def resident(payload: Any, context: Any) -> int:
+    return psutil.Process().memory_info().rss // 2**20
+
+
+def warn_and_nap(payload: float, context: Any) -> str:
+    context.warn("off I go")
+    time.sleep(payload)
+    return "done"
+
+
+def eat(payload: tuple[int, bool], context: Any) -> str:
+    """Take so many MB, here or in a process of its own, and sit on them."""
+    size, elsewhere = payload
+    code = f"held = bytearray(b'x') * ({size} * 2**20); import time; time.sleep({AGES})"
+    if elsewhere:
+        subprocess.run([sys.executable, "-c", code], check=True)
+    else:
+        exec(code)
+    return "sated"
+
+
+def sees(seconds: float, context: Any) -> tuple[str | None, float, float]:
+    """The GPUs that a worker sees, and from when to when it worked."""
+    start = time.monotonic()
+    time.sleep(seconds)
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), start, time.monotonic()
+
+
+def report(payload: int, context: Any) -> int:
+    context.warn("mind the gap")
+    for done in range(1, payload + 1):
+        context.progress(done, payload, "steps")
+    return payload
+
+
+def job(function: Callable[..., Any], payload: Any, name: str = "") -> Job:
+    return Job(name or f"{function.__name__} {payload}", "stage", f"test_engine:{function.__name__}", payload)
+
+
+def run(engine: LocalEngine, jobs: Iterable[Job]) -> tuple[dict[str, Outcome], list[Event]]:
+    outcomes: dict[str, Outcome] = {}
+    events: list[Event] = []
+
+    def follow(outcome: Outcome) -> tuple[Job, ...]:
+        outcomes[outcome.job.name] = outcome
+        return ()
+
+    engine.run(jobs, events.append, follow)
+    return outcomes, events
+
+
+def together(outcomes: dict[str, Outcome]) -> set[frozenset[str]]:
+    """Pairs of jobs that ran at one time."""
+    spans = {name: outcome.value[1:] for name, outcome in outcomes.items()}
+    pairs = itertools.combinations(spans, 2)
+    return {frozenset((a, b)) for a, b in pairs if spans[a][0] < spans[b][1] and spans[b][0] < spans[a][1]}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LocalEngine]:
+    """One pool for all tests: that it survives each of them is part of what is tested."""
+    made = LocalEngine(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[LocalEngine]:
+    made = LocalEngine(1)
+    yield made
+    made.close()
+
+
+def test_values_come_back_and_the_pool_is_reused(engine: LocalEngine) -> None:
+    outcomes, events = run(engine, [job(double, n) for n in range(10)])
+    assert {name: outcome.value for name, outcome in outcomes.items()} == {f"double {n}": 2 * n for n in range(10)}
+    assert all(outcome.error is None for outcome in outcomes.values())
+    assert [event.kind for event in events].count("start") == [event.kind for event in events].count("end") == 10
+
+    first, _ = run(engine, [job(own_id, n) for n in range(8)])
+    second, _ = run(engine, [job(own_id, n) for n in range(8)])
+    ids = {outcome.value for outcome in [*first.values(), *second.values()]}
+    assert 1 <= len(ids) <= 2
+    assert os.getpid() not in ids
+
+
+def test_no_jobs_start_no_worker() -> None:
+    engine = LocalEngine(2)
+    run(engine, [])
+    assert engine._pool == []
+
+
+def test_one_worker_keeps_the_order(one: LocalEngine) -> None:
+    _, events = run(one, [job(double, n) for n in (3, 1, 2)])
+    assert [(event.kind, event.job.payload) for event in events] == [
+        (kind, n) for n in (3, 1, 2) for kind in ("start", "end")
+    ]
+
+
+def test_jobs_run_side_by_side(engine: LocalEngine) -> None:
+    run(engine, [job(nap, 0.0, "warm"), job(nap, 0.3, "both")])
+    outcomes, _ = run(engine, [job(sees, 3.0, "a"), job(sees, 3.0, "b")])
+    assert together(outcomes) == {frozenset("ab")}
+
+
+def test_jobs_follow_behind_those_that_wait(one: LocalEngine) -> None:
+    done: list[int] = []
+
+    def follow(outcome: Outcome) -> list[Job]:
+        done.append(outcome.value)
+        return [job(double, outcome.value)] if outcome.value < 20 else []
+
+    one.run([job(double, 1), job(double, 100)], lambda _: None, follow)
+    assert done == [2, 200, 4, 8, 16, 32]
+
+
+@pytest.mark.parametrize("kind", [UserError, StoreError, AttributorError])
+def test_errors_keep_their_kind(engine: LocalEngine, kind: type[NatfpError]) -> None:
+    outcomes, _ = run(engine, [job(fail, kind("what\n  mend"), "bad"), job(double, 1, "good")])
+    error = outcomes["bad"].error
+    assert type(error) is kind
+    assert str(error) == "what\n  mend"
+    assert outcomes["good"].value == 2
+
+
+def test_every_fault_of_a_spec_comes_back(engine: LocalEngine) -> None:
+    outcomes, _ = run(engine, [job(fail_spec, ["a.yaml:1: x", "a.yaml:2: y"], "bad")])
+    error = outcomes["bad"].error
+    assert isinstance(error, SpecError)
+    assert error.faults == ("a.yaml:1: x", "a.yaml:2: y")
+
+
+def test_a_bug_is_a_job_error_with_its_traceback(engine: LocalEngine) -> None:
+    outcomes, _ = run(engine, [job(fail, ZeroDivisionError("by zero"), "bad"), Job("lost", "stage", "nowhere:f", None)])
+    error = outcomes["bad"].error
+    assert type(error) is JobError
+    assert str(error) == "bad: ZeroDivisionError: by zero"
+    [note] = error.__notes__
+    assert "Traceback" in note
+    assert "raise payload" in note
+    assert "ModuleNotFoundError" in str(outcomes["lost"].error)
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV", "exit"])
+def test_a_job_whose_worker_dies_goes_on_in_another(engine: LocalEngine, tmp_path: Path, how: str) -> None:
+    outcomes, events = run(engine, [job(die, (str(tmp_path), 2, how), "frail"), job(double, 1, "good")])
+    assert outcomes["frail"].value == "alive"
+    assert outcomes["good"].value == 2
+    warnings = [event.text for event in events if event.kind == "warning"]
+    said = "died (exit code 7)" if how == "exit" else f"was killed ({how}"
+    assert len(warnings) == 2
+    assert all(said in text and "frail goes on" in text for text in warnings)
+    assert len([event for event in events if event.kind == "start" and event.job.name == "frail"]) == 3
+    assert len([event for event in events if event.kind == "end" and event.job.name == "frail"]) == 1
+
+
+def test_three_deaths_are_the_jobs_fault(engine: LocalEngine, tmp_path: Path) -> None:
+    outcomes, _ = run(engine, [job(die, (str(tmp_path), 9, "SIGKILL"), "frail"), job(double, 1, "good")])
+    assert type(outcomes["frail"].error) is JobError
+    assert "was killed (SIGKILL, out of memory?), 3 times" in str(outcomes["frail"].error)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert outcomes["good"].value == 2
+
+
+def test_jobs_of_one_name_have_deaths_of_their_own(one: LocalEngine, tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    outcomes: list[Outcome] = []
+    jobs = [job(die, (str(folder), 2, "SIGKILL"), "frail") for folder in folders]
+    one.run(jobs, lambda _: None, lambda outcome: outcomes.append(outcome) or ())
+    assert [outcome.value for outcome in outcomes] == ["alive", "alive"]
+
+
+def test_a_worker_that_dies_idle_is_replaced(engine: LocalEngine) -> None:
+    first, _ = run(engine, [job(own_id, n) for n in range(4)])
+    killed = {outcome.value for outcome in first.values()}
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    second, _ = run(engine, [job(own_id, n) for n in range(4)])
+    assert len(second) == 4
+    assert killed.isdisjoint(outcome.value for outcome in second.values())
+
+
+def test_a_worker_that_dies_idle_while_another_works(engine: LocalEngine) -> None:
+    run(engine, [job(nap, 0.2, "a"), job(nap, 0.2, "b")])
+    killed: list[int] = []
+
+    def watch(event: Event) -> None:
+        if event.kind == "end" and event.job.name == "short":
+            idle = next(worker for worker in engine._pool if worker.attempt is None)
+            killed.append(idle.process.pid or 0)
+            os.kill(killed[0], signal.SIGKILL)
+
+    values = []
+    engine.run(
+        [job(nap, 1.0, "long"), job(nap, 0.0, "short")], watch, lambda outcome: values.append(outcome.error) or ()
+    )
+    assert values == [None, None]
+    assert killed
+    assert killed[0] not in {worker.process.pid for worker in engine._pool}
+
+
+def limited(function: Callable[..., Any], payload: Any, seconds: float = AGES, memory_mb: int = 1 << 20) -> Job:
+    return replace(job(function, payload, "greedy"), limits=Limits(seconds=seconds, memory_mb=memory_mb))
+
+
+def test_a_job_beyond_its_time_is_stopped_and_not_tried_again(engine: LocalEngine) -> None:
+    first, _ = run(engine, [job(own_id, n) for n in range(4)])
+    outcomes, events = run(engine, [limited(nap, AGES, seconds=1.0), job(double, 1, "good"), job(nap, 2.0, "beside")])
+    assert type(outcomes["greedy"].error) is AttributorError
+    assert re.fullmatch(r"greedy: stopped after \d+\.\d s: its card allows 1 s", str(outcomes["greedy"].error))
+    assert outcomes["good"].value == 2
+    assert outcomes["beside"].error is None, "a job without limits takes its time"
+    assert [event.kind for event in events if event.job.name == "greedy"] == ["start", "end"]
+    after, _ = run(engine, [job(own_id, n) for n in range(4)])
+    assert len({outcome.value for outcome in after.values()} - {outcome.value for outcome in first.values()}) >= 1
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_job_beyond_its_memory_is_stopped_with_all_that_it_started(one: LocalEngine, *, elsewhere: bool) -> None:
+    base = run(one, [job(resident, 0)])[0]["resident 0"].value
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    outcomes, _ = run(one, [limited(eat, (300, elsewhere), memory_mb=base + 200)])
+    assert type(outcomes["greedy"].error) is AttributorError
+    said = re.fullmatch(r"greedy: stopped at (\d+) MB: its card allows (\d+) MB", str(outcomes["greedy"].error))
+    assert said
+    assert int(said[1]) > int(said[2]) == base + 200
+    started = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    assert gone(started)
+    assert run(one, [job(double, 3)])[0]["double 3"].value == 6
+
+
+def test_a_job_within_its_limits_keeps_its_worker_and_its_value(one: LocalEngine) -> None:
+    ids = [run(one, [limited(own_id, n)])[0]["greedy"].value for n in range(2)]
+    assert ids[0] == ids[1] == run(one, [job(own_id, 0)])[0]["own_id 0"].value
+
+
+def test_the_clock_starts_with_the_call_and_a_value_that_waits_counts(one: LocalEngine) -> None:
+    one.close()  # a fresh worker takes its time to come up, and this one is limited to less
+
+    def watch(event: Event) -> None:
+        if event.kind == "warning":
+            time.sleep(4.0)  # the parent looks elsewhere until long after the value has come
+
+    outcomes: list[Outcome] = []
+    one.run([limited(warn_and_nap, 0.2, seconds=3.0)], watch, lambda outcome: outcomes.append(outcome) or ())
+    assert [(outcome.value, outcome.error) for outcome in outcomes] == [("done", None)]
+
+
+def test_a_death_within_limits_is_tried_again(one: LocalEngine, tmp_path: Path) -> None:
+    outcomes, _ = run(one, [limited(die, (str(tmp_path), 1, "SIGKILL"))])
+    assert outcomes["greedy"].value == "alive"
+
+
+def test_warnings_and_progress_arrive(engine: LocalEngine) -> None:
+    _, events = run(engine, [job(report, 50_000, "talk")])
+    assert [event.text for event in events if event.kind == "warning"] == ["mind the gap"]
+    progress = [event for event in events if event.kind == "progress"]
+    assert (progress[-1].done, progress[-1].total, progress[-1].text) == (50_000, 50_000, "steps")
+    assert [event.done for event in progress] == sorted(event.done for event in progress)
+    assert len(progress) < 50, "no more often than a person can read"
+
+
+@pytest.mark.parametrize("where", ["watch", "follow"])
+def test_an_exception_of_the_caller_stops_all(where: str) -> None:
+    engine = LocalEngine(2)
+
+    def stop(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    jobs = [job(double, 1), job(nap, AGES)]
+    clock = time.monotonic()
+    watch, follow = (stop, lambda _: ()) if where == "watch" else (lambda _: None, stop)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(jobs, watch, follow)
+    assert time.monotonic() - clock < AGES
+    assert engine._pool == []
+    assert run(engine, [job(double, 4)])[0]["double 4"].value == 8, "it can be used again"
+    engine.close()
+    engine.close()
+
+
+def test_an_engine_reads_like_the_interface() -> None:
+    engine: engines.Engine = LocalEngine(1)
+    engine.close()
+
+
+# A whole program that uses the engine. It has no `__main__` guard, as most scripts.
+PROGRAM = """
+    import sys
+    from pathlib import Path
+    from natfp_bench.pipeline.engine import Job
+    from natfp_bench.pipeline.local_engine import LocalEngine
+    sys.path.insert(0, {tests!r})
+    with Path({log!r}).open("a") as file:
+        file.write("started\\n")
+    engine = LocalEngine(2)
+    try:
+        engine.run(
+            [Job(str(n), "", {call!r}, {payload!r}) for n in range(2)],
+            lambda event: print(event.kind, flush=True),
+            lambda outcome: print(outcome.value, outcome.error or "", flush=True) or (),
+        )
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    finally:
+        engine.close()
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Callable[[str, Any], subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(call: str, payload: Any) -> subprocess.Popen[str]:
+        path = tmp_path / "script.py"
+        text = PROGRAM.format(tests=str(Path(__file__).parent), log=str(tmp_path / "log"), call=call, payload=payload)
+        path.write_text(textwrap.dedent(text))
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [sys.executable, str(path)], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Wait until both workers have begun; return all descendants of a program."""
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["start\n", "start\n"]
+    time.sleep(0.5)
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
+    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_starts_once(
+    script: Callable[[str, Any], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = script("test_engine:double", 21)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert sorted(output.split()) == sorted(["start", "end", "42"] * 2)
+    assert (tmp_path / "log").read_text() == "started\n"
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_waits_for_no_job_and_leaves_no_process(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
+    process = script("test_engine:nap", AGES)
+    descendants = family(process)
+    assert len(descendants) >= 3, "a fork server and two workers"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group gets it
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert output.split() == ["interrupted"]
+    assert gone(descendants)
+
+
+LOST_SERVER = """
+    import os, signal, sys
+    from multiprocessing import forkserver
+    from natfp_bench.pipeline.engine import Job
+    from natfp_bench.pipeline.local_engine import LocalEngine
+    sys.path.insert(0, {tests!r})
+    connect, left = forkserver.connect_to_new_process, [{times}]
+
+    def connect_and_kill(fds):
+        if not left[0]:
+            return connect(fds)
+        left[0] -= 1
+        forkserver.ensure_running()
+        server = forkserver._forkserver._forkserver_pid
+        os.kill(server, signal.SIGSTOP)
+        try:
+            return connect(fds)
+        finally:
+            os.kill(server, signal.SIGKILL)
+
+    forkserver.connect_to_new_process = connect_and_kill
+    engine = LocalEngine(1)
+    engine.run([Job("it", "", "test_engine:double", 21)], lambda _: None, lambda outcome: print(outcome.value) or ())
+    engine.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "said"), [(2, "42"), (100, "no worker process can be started")])
+def test_a_server_that_is_killed_while_it_starts_a_worker_is_replaced(times: int, said: str) -> None:
+    text = textwrap.dedent(LOST_SERVER.format(tests=str(Path(__file__).parent), times=times))
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert said in (done.stderr if times > 2 else done.stdout)
+    assert (done.returncode == 0) == (times == 2)
+
+
+@pytest.mark.slow
+def test_workers_die_with_a_killed_parent(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
+    process = script("test_engine:nap", AGES)
+    descendants = family(process)
+    assert len(descendants) >= 3
+    process.kill()
+    process.wait()
+    assert gone(descendants)
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_does_not_keep_close_waiting() -> None:
+    own = LocalEngine(1)
+    first, _ = run(own, [job(own_id, 0)])
+    os.kill(first["own_id 0"].value, signal.SIGSTOP)
+    clock = time.monotonic()
+    own.close()
+    assert time.monotonic() - clock < local_engine.GRACE_SECONDS + PATIENCE
+    assert not psutil.pid_exists(first["own_id 0"].value)

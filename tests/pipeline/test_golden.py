@@ -1,0 +1,151 @@
+"""What each stage makes of fixed inputs. A stage whose output changes raises its version in `keys.VERSIONS`.
+
+Digests are pinned where bytes are the same on every machine, figures with a tolerance where floats are not.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from natfp_bench.attributors import registry, study
+from natfp_bench.attributors.attribute import attribute
+from natfp_bench.base.records import file_digest
+from natfp_bench.corpus import tokens
+from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.models import model, sample
+from natfp_bench.models.train import Order, train
+from natfp_bench.pipeline import keys
+from natfp_bench.plan.plan import make_plan
+
+GOLDEN = {
+    "corpus": (1, "ffc95b57c6bfd330c56666b90698c366"),
+    "model": (2, 3.88004),
+    "sample": (
+        2,
+        [
+            [167, 173, 19, 120, 44, 191],
+            [262, 212, 2, 300, 115, 218],
+            [234, 250, 89, 309, 144, 13],
+            [176, 126, 182, 310, 61, 301],
+        ],
+    ),
+    "score": (3, -634.16638),
+    "prediction": (2, [0.985911, 0.0140887, 0.5]),
+    "study": (
+        2,
+        [
+            *[0.545833, 0.545833, 0.6375, 1.0, 0.5625, 0.6375, 0.6125, 0.204167],  # curves, first and last points
+            *[0.6375, 0.604167, 0.675, 0.545833, 0.545833],  # robustness
+            *[0.622222, 0.25],  # permutation
+            *[-0.833662, 0.0508715],  # wording
+        ],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The output of every stage on the smoke preset's first variant, boiled down."""
+    folder = tmp_path_factory.mktemp("golden")
+    settings = make_plan("seed_id", "smoke").variants[0].settings
+    corpus, trained = folder / "corpus", folder / "model"
+    corpus.mkdir()
+    trained.mkdir()
+    cpu = torch.device("cpu")
+    tokens.prepare(
+        open_corpus(settings.corpus),
+        settings.tokenizer,
+        context=settings.model.context,
+        heldout=settings.corpus.heldout_documents,
+        folder=corpus,
+        **keys.blocks(settings),
+    )
+    meta = train([Order(settings, 0, corpus, trained, folder / "partial")], cpu)[0]
+    assert meta.status == "ok"
+    tokenizer = tokens.load_tokenizer(trained / "tokenizer.json")
+    end = tokenizer.token_to_id(tokens.END)
+    spec = settings.sampling
+    prompts = sample.encode_prompts(tokenizer, [""], end, spec, settings.model.context)
+    # Initial weights: a trained model's figures differ between machines by more than its initial ones.
+    fresh = model.build(settings.model, settings.tokenizer.vocabulary, end, 0, "init", 0).eval()
+    drawn = sample.sample_rows(fresh, spec, range(4), prompts, tokenizer, end, 0, "golden")
+    scored = sample.token_log_likelihood(fresh, spec, drawn, prompts, rows=8)
+    texts = [f"{word} {i}" for i in range(40) for word in ("tea", "sea")]
+    labels = ["a", "b"] * 40
+    baseline = registry.find("unigram")[0]
+    found = attribute(partial(registry.build, baseline), 0, texts, labels, range(80), ["tea 3", "sea 50", "pea"])
+    return {
+        "corpus": file_digest(corpus / "blocks.bin")[:16] + file_digest(corpus / "tokenizer.json")[:16],
+        "model": _heldout_bits(trained),
+        "sample": [row[:6] for row in drawn.ids],
+        "score": float(scored.sum()),
+        "prediction": found.proba[:, 0].tolist(),
+        "study": _studied(),
+    }
+
+
+def _studied() -> list[float]:
+    """One or two figures of every study, of texts of two levels in three replicates that differ a little."""
+    baseline = registry.find("naive_bayes")[0]
+    draw = np.random.default_rng(0)
+    words = np.array([a + b for a in "bdfgklmn" for b in ("a", "ei", "o")])
+    likely = np.stack([np.arange(24) % 2 == level for level in range(2)]) + 1.5
+    variants, n = np.arange(6), 40
+    texts = [
+        " ".join(draw.choice(words, 5, p=likely[v % 2] / likely[v % 2].sum())) for v in variants for _ in range(2 * n)
+    ]
+    source, prompts = np.repeat(variants, 2 * n), np.tile(np.arange(2 * n), 6)
+    all_, test = study.Texts(texts, source, prompts), prompts % 2 == 1
+    experiment = study.Experiment(
+        build=partial(registry.build, baseline),
+        seed=0,
+        labels=("a", "b") * 3,
+        replicates=variants // 2,
+        split="unseen_replicate",
+        train=all_.take(~test),
+        test=all_.take(test),
+    )
+    short = [texts.changed(lambda those: [text[:8] for text in those]) for texts in (experiment.train, experiment.test)]
+    words_found = study.wording(experiment)
+    rows = study.robustness(experiment, ["shuffled_words"], {"short": short[1]}, {"short": (short[0], short[1])})
+    curves = [
+        study.length_curve(experiment, lambda size: (short[0], short[1]), [8], "bytes"),
+        study.pooled_curve(experiment),
+        study.training_curve(experiment),
+        study.class_curve(experiment, [f"v{v}" for v in variants]),
+    ]
+    permuted = study.permutation(experiment, 5, 30)
+    return [
+        *(point.accuracy.value for curve in curves for point in (curve.points[0], curve.points[-1])),
+        *(row.accuracy.value for row in rows),
+        permuted.observed,
+        permuted.test.p,
+        words_found.telling_words[0].z_test,
+        words_found.jensen_shannon[0].value,
+    ]
+
+
+def _heldout_bits(folder: Path) -> float:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / "heldout.parquet")
+    return sum(table["bits"].to_pylist()) / sum(table["bytes"].to_pylist())
+
+
+def test_every_stage_is_pinned():
+    # What lm-eval says is lm-eval's; test_sources.py compares it with our own bits per byte.
+    assert {*GOLDEN, "parity"} == keys.VERSIONS.keys()
+
+
+@pytest.mark.parametrize("stage", list(GOLDEN))
+def test_a_stage_that_changes_raises_its_version(made, stage):
+    version, golden = GOLDEN[stage]
+    exact = stage in ("corpus", "sample")
+    same = made[stage] == (golden if exact else pytest.approx(golden, rel=2e-3))
+    assert same, f"stage {stage} now makes {made[stage]!r}: raise keys.VERSIONS[{stage!r}], and pin that here"
+    assert keys.VERSIONS[stage] == version

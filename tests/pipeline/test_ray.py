@@ -1,0 +1,396 @@
+"""The engine on Ray, on real processes: the same values, faults and bytes as the local one, whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from patience import AGES, PATIENCE
+from safetensors import safe_open
+from test_engine import die, double, eat, fail, fail_spec, nap, own_id, report, run, warn_and_nap
+from test_resume import Program
+
+from natfp_bench import api
+from natfp_bench.attributors.registry import Limits
+from natfp_bench.base.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline.engine import Engine, Event, Job, Outcome
+from natfp_bench.pipeline.jobs import MakeModel
+from natfp_bench.pipeline.needs import WORKER_MB, Needs, model_needs
+from natfp_bench.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+    from natfp_bench.pipeline.ray_engine import RayEngine
+    from natfp_bench.plan.settings import Settings
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'natfp-bench[ray]'")
+
+
+# What workers do, beside what they do in test_engine; a worker imports this module to find them.
+
+
+def see(payload: Any, context: Any) -> dict[str, Any]:
+    return {"devices": os.environ.get("CUDA_VISIBLE_DEVICES"), "process": os.getpid()}
+
+
+def kill_parent(payload: str, context: Any) -> str:
+    """Take the Ray worker above this process away, once."""
+    path = Path(payload)
+    if not path.exists():
+        path.touch()
+        psutil.Process().parent().parent().kill()  # between the two stands the fork server
+        time.sleep(60)
+    return "alive"
+
+
+def job(function: Callable[..., Any], payload: Any, name: str = "") -> Job:
+    return Job(name or f"{function.__name__} {payload}", "stage", f"{function.__module__}:{function.__name__}", payload)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Where Ray keeps its sockets: their paths may have 107 characters, and pytest's folders are too long."""
+    made = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(made))
+        yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def below(process: psutil.Process) -> set[psutil.Process]:
+    return set(process.children(recursive=True))
+
+
+def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that are still there after a while."""
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE)
+    return [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Iterator[RayEngine]:
+    """One engine for all tests: that it survives each of them is part of what is tested."""
+    from natfp_bench.pipeline.ray_engine import RayEngine
+
+    before, made = below(psutil.Process()), RayEngine(2)
+    yield made
+    family = below(psutil.Process()) - before
+    made.close()
+    assert alive(family) == []
+
+
+def test_values_and_news_come_back(engine: RayEngine) -> None:
+    jobs = [*(job(double, n) for n in range(5)), job(report, 20_000, "talk"), job(own_id, 0)]
+    outcomes, events = run(engine, jobs)
+    assert [outcomes[f"double {n}"].value for n in range(5)] == [0, 2, 4, 6, 8]
+    assert outcomes["talk"].value == 20_000
+    assert os.getpid() != outcomes["own_id 0"].value
+    for name in outcomes:
+        kinds = [event.kind for event in events if event.job.name == name]
+        assert (kinds[0], kinds[-1]) == ("start", "end")
+        assert (kinds.count("start"), kinds.count("end")) == (1, 1)
+    talk = [event for event in events if event.job.name == "talk"]
+    assert [event.text for event in talk if event.kind == "warning"] == ["mind the gap"]
+    progress = [event for event in talk if event.kind == "progress"]
+    assert (progress[-1].done, progress[-1].total, progress[-1].text) == (20_000, 20_000, "steps")
+    assert len(progress) < 50
+
+
+def test_jobs_follow(engine: RayEngine) -> None:
+    done: list[int] = []
+
+    def follow(outcome: Outcome) -> list[Job]:
+        done.append(outcome.value)
+        return [job(double, outcome.value)] if outcome.value < 20 else []
+
+    engine.run([job(double, 3)], lambda _: None, follow)
+    assert done == [6, 12, 24]
+
+
+@pytest.mark.parametrize("kind", [UserError, StoreError, AttributorError])
+def test_errors_keep_their_kind(engine: RayEngine, kind: type[NatfpError]) -> None:
+    outcomes, _ = run(engine, [job(fail, kind("what\n  mend"), "bad"), job(double, 1, "good")])
+    error = outcomes["bad"].error
+    assert type(error) is kind
+    assert str(error) == "what\n  mend"
+    assert outcomes["good"].value == 2
+
+
+def test_faults_and_bugs_come_back_whole(engine: RayEngine) -> None:
+    jobs = [job(fail_spec, ["a.yaml:1: x", "a.yaml:2: y"], "spec"), job(fail, ZeroDivisionError("by zero"), "bug")]
+    outcomes, _ = run(engine, [*jobs, Job("lost", "stage", "nowhere:f", None)])
+    spec, bug = outcomes["spec"].error, outcomes["bug"].error
+    assert isinstance(spec, SpecError)
+    assert spec.faults == ("a.yaml:1: x", "a.yaml:2: y")
+    assert type(bug) is JobError
+    assert str(bug) == "bug: ZeroDivisionError: by zero"
+    assert "raise payload" in bug.__notes__[0]
+    assert "ModuleNotFoundError" in str(outcomes["lost"].error)
+
+
+def test_a_job_whose_process_dies_goes_on_in_another(engine: RayEngine, tmp_path: Path) -> None:
+    outcomes, events = run(engine, [job(die, (str(tmp_path), 2, "SIGKILL"), "frail")])
+    assert outcomes["frail"].value == "alive"
+    warnings = [event.text for event in events if event.kind == "warning"]
+    assert len(warnings) == 2
+    assert all("was killed (SIGKILL" in text and "frail goes on" in text for text in warnings)
+
+
+def test_a_job_whose_ray_worker_dies_goes_on_in_another(engine: RayEngine, tmp_path: Path) -> None:
+    outcomes, events = run(engine, [job(kill_parent, str(tmp_path / "killed"), "frail"), job(double, 1, "good")])
+    assert outcomes["frail"].value == "alive"
+    assert outcomes["good"].value == 2
+    assert [event.text for event in events if event.kind == "warning"] == [
+        "a worker died (WorkerCrashedError); frail goes on in another one"
+    ]
+    assert [event.kind for event in events if event.job.name == "frail"].count("end") == 1
+
+
+def test_three_deaths_are_the_jobs_fault(engine: RayEngine, tmp_path: Path) -> None:
+    outcomes, _ = run(engine, [job(die, (str(tmp_path), 9, "SIGKILL"), "frail")])
+    assert type(outcomes["frail"].error) is JobError
+    assert "was killed (SIGKILL, out of memory?), 3 times" in str(outcomes["frail"].error)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.slow
+def test_limits_are_kept(engine: RayEngine) -> None:
+    slow = replace(job(nap, AGES, "slow"), limits=Limits(seconds=1.0, memory_mb=1 << 20))
+    greedy = replace(job(eat, (3000, False), "greedy"), limits=Limits(seconds=AGES, memory_mb=2000))
+    outcomes, _ = run(engine, [slow, greedy])
+    assert {type(outcome.error) for outcome in outcomes.values()} == {AttributorError}
+    assert "its card allows 1 s" in str(outcomes["slow"].error)
+    assert "its card allows 2000 MB" in str(outcomes["greedy"].error)
+
+
+def on_device(device: str, threads: int, settings: Settings) -> Job:
+    numerics = settings.numerics.model_copy(update={"threads": threads})
+    changed = settings.model_copy(update={"numerics": numerics})
+    made = MakeModel(
+        store="", kind="model", key="", label="", device=device, settings=changed, seed=0, corpus="", start=None
+    )
+    return replace(job(see, None, "train"), payload=made, needs=model_needs(changed, device))
+
+
+def test_what_a_job_books(tiny: Settings) -> None:
+    from natfp_bench.pipeline.ray_engine import _needs
+
+    plain, gpu = {"CPU": 4.0, "memory": 8e9}, {"CPU": 2.0, "GPU": 1.0, "memory": 8e9}
+    small = WORKER_MB * 2**20
+    assert _needs(job(double, 1), [plain]) == {"num_cpus": 1, "num_gpus": 0, "memory": small}
+
+    def booked(device: str, threads: int, nodes: list[dict[str, float]]) -> tuple[float, float]:
+        needs = _needs(on_device(device, threads, tiny), nodes)
+        assert small < needs["memory"] < 2 * small
+        return needs["num_cpus"], needs["num_gpus"]
+
+    assert booked("cpu", 2, [gpu]) == (2, 0)
+    assert booked("auto", 1, [plain]) == (1, 0)
+    assert booked("auto", 1, [plain, gpu]) == (1, 1)
+    endless = replace(job(double, 1), needs=Needs(memory_mb=1 << 20))
+    assert _needs(endless, [plain])["memory"] == 8e9
+    with pytest.raises(UserError, match=r"train needs 1 CPU and 1 GPU, and no node"):
+        _needs(on_device("cuda", 1, tiny), [plain])
+    with pytest.raises(UserError, match=r"train needs 4 CPU and 1 GPU, and no node"):
+        _needs(on_device("cuda", 4, tiny), [plain, gpu])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["watch", "follow"])
+def test_an_exception_of_the_caller_stops_all(engine: RayEngine, where: str) -> None:
+    def stop(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    run(engine, [job(nap, 0.0)])
+    family = [one for one in below(psutil.Process()) if "ray" in one.name()]
+    assert "raylet" in {one.name() for one in family}
+    watch, follow = (stop, lambda _: ()) if where == "watch" else (lambda _: None, stop)
+    clock = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        engine.run([job(double, 1), job(nap, AGES)], watch, follow)
+    assert time.monotonic() - clock < AGES
+    assert not ray.is_initialized()
+    assert alive(family) == []
+    assert run(engine, [job(double, 4)])[0]["double 4"].value == 8, "it can be used again"
+
+
+def test_no_jobs_start_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    from natfp_bench.pipeline.ray_engine import RayEngine
+
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("started"))
+    engine: Engine = RayEngine(1)
+    engine.run([], lambda _: None, lambda _: ())
+    engine.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:99999", "ray://127.0.0.1:10001"])
+def test_an_address_without_an_answer_is_one_message(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    from natfp_bench.pipeline.ray_engine import RayEngine
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    engine = RayEngine(1, address)
+    with pytest.raises(UserError) as caught:
+        engine.run([job(double, 1)], lambda _: None, lambda _: ())
+    assert address in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_options_that_do_not_fit(natfp: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="did you mean: ray"):
+        api.open_engine("rya", None, None)
+    with pytest.raises(UserError, match="--engine ray"):
+        api.open_engine("local", None, "auto")
+    with pytest.raises(UserError, match="--workers"):
+        api.open_engine("ray", 2, "auto")
+    with pytest.raises(UserError, match="--workers 0"):
+        api.open_engine("ray", 0, None)
+    monkeypatch.delitem(sys.modules, "natfp_bench.pipeline.ray_engine", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, out, err = natfp("run", "--task", "seed_id", "--engine", "ray")
+    assert (code, out) == (2, "")
+    assert "pip install 'natfp-bench[ray]'" in err
+
+
+@pytest.mark.slow
+def test_a_gpu_is_free_once_its_job_is_done(engine: RayEngine, folder: Path, tiny: Settings) -> None:
+    engine.close()
+    ray.init("local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        jobs = [replace(on_device("cuda", 1, tiny), name=str(n)) for n in range(4)]
+        outcomes, _ = run(engine, [*jobs, job(see, None, "none")])
+        assert {outcomes[str(n)].value["devices"] for n in range(4)} == {"0", "1"}
+        assert len({outcomes[str(n)].value["process"] for n in range(4)}) == 4
+        assert outcomes["none"].value["devices"] == os.environ.get("CUDA_VISIBLE_DEVICES")
+        engine.close()
+        assert ray.is_initialized(), "it was not the engine that started it"
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.slow
+def test_a_job_whose_node_is_lost_goes_on_in_another(engine: RayEngine, folder: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    from natfp_bench.pipeline.ray_engine import RayEngine
+
+    engine.close()
+    size = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **size})
+    try:
+        first = cluster.add_node(num_cpus=1, **size)
+        joined = RayEngine(1, cluster.address)
+        events: list[Event] = []
+        outcomes: list[Outcome] = []
+
+        def watch(event: Event) -> None:
+            events.append(event)
+            if event.kind == "warning" and event.text == "off I go" and first in cluster.worker_nodes:
+                cluster.add_node(num_cpus=1, **size)
+                cluster.remove_node(first, allow_graceful=False)
+
+        joined.run([job(warn_and_nap, 5.0, "nap")], watch, lambda outcome: outcomes.append(outcome) or ())
+        assert [outcome.value for outcome in outcomes] == ["done"]
+        assert any("nap goes on in another one" in event.text for event in events if event.kind == "warning")
+        joined.close()
+        assert not ray.is_initialized()
+        assert run(joined, [job(double, 1)])[0]["double 1"].value == 2, "the cluster goes on"
+        joined.close()
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_ray_and_a_local_worker_end_alike(bench: Bench, seed_run: Any, engine: RayEngine, tmp_path: Path) -> None:
+    result, folder = seed_run
+    local, bench.engine = bench.engine, engine
+    try:
+        other, other_folder = bench.run("seed_id", store=tmp_path / "store")
+    finally:
+        bench.engine = local
+    assert sum(name.startswith("train") for name in bench.started()) == 4
+    assert bench.warnings == []
+    assert other.stable_json() == result.stable_json()
+    assert (other_folder / "predictions.parquet").read_bytes() == (folder / "predictions.parquet").read_bytes()
+
+
+def on_ray(folder: Path, corpus: Path) -> tuple[Program, subprocess.Popen[str]]:
+    """`natfp-bench run --engine ray` of a task, started and in the middle of a training."""
+    folder.mkdir()
+    program = Program(folder, corpus)
+    process = subprocess.Popen(
+        [*program.command, "--engine", "ray"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while step(program) < 2:
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return program, process
+
+
+def step(program: Program) -> int:
+    """The step of the only checkpoint, or 0."""
+    for path in (program.store / "partial").glob("*/checkpoint.safetensors"):
+        with safe_open(path, framework="np") as file:
+            return int(json.loads(file.metadata()["counters"])["step"])
+    return 0
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_a_training_changes_nothing(folder: Path, prose: Path, tmp_path: Path) -> None:
+    (tmp_path / "calm").mkdir()
+    calm = Program(tmp_path / "calm", prose)
+    expected, expected_predictions = calm.finish()
+
+    program, process = on_ray(tmp_path / "disturbed", prose)
+    family = below(psutil.Process(process.pid))
+    [worker] = [one for one in family if one.name().startswith("ray::train")]
+    reached = step(program)
+    worker.kill()
+    while (now := step(program)) <= reached:
+        assert now in (0, reached), "it began anew"
+        assert process.poll() is None
+        time.sleep(0.01)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert "goes on in another one" in output.replace("\n", " ")
+    assert "INFO" not in output
+    assert "(raylet)" not in output
+    assert alive(family) == []
+
+    [path] = program.output.rglob("result.json")
+    assert results.read(path).stable_json() == expected.stable_json()
+    assert (path.parent / "predictions.parquet").read_bytes() == expected_predictions
+    assert Store(program.store).verify() == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_ends_ray(folder: Path, prose: Path, tmp_path: Path) -> None:
+    _, process = on_ray(tmp_path / "run", prose)
+    family = below(psutil.Process(process.pid))
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, output
+    assert "natfp-bench run --task pair" in output.replace("\n", " ")
+    assert "Traceback" not in output
+    assert alive(family) == []

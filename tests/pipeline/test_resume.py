@@ -1,0 +1,179 @@
+"""Reproducibility: neither the number of workers, nor a kill at any moment, nor a full disk changes a result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from patience import PATIENCE
+
+from natfp_bench.base.errors import StoreError
+from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline.local_engine import LocalEngine
+from natfp_bench.pipeline.store import Store
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+pytestmark = pytest.mark.slow
+
+PAIR = """
+task: pair
+version: 1
+summary: two initialisations
+replicates: 1
+factor:
+  name: initialisation seed
+  fields: [seeds.init]
+  levels: {a: 0, b: 1}
+"""
+
+
+def test_one_worker_or_two_end_alike(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    result, folder = seed_run
+    one, bench.engine = bench.engine, LocalEngine(2)
+    try:
+        other, other_folder = bench.run("seed_id", store=tmp_path / "store")
+        assert len(bench.engine._pool) == 2
+    finally:
+        bench.engine.close()
+        bench.engine = one
+    assert sum(name.startswith("train") for name in bench.started()) == 4
+    assert other.stable_json() == result.stable_json()
+    assert (other_folder / "predictions.parquet").read_bytes() == (folder / "predictions.parquet").read_bytes()
+
+
+class Program:
+    """`natfp-bench run` as a user starts it, in a process group of its own."""
+
+    def __init__(self, folder: Path, corpus: Path) -> None:
+        tasks = folder / "tasks"
+        tasks.mkdir()
+        (tasks / "pair.yaml").write_text(PAIR)
+        self.store, self.output = folder / "store", folder / "results"
+        # Long enough stages to be hit in the middle: 8 checkpoints a training, 20 blocks a sample set.
+        changed = ["budget.tokens=300000", "sampling.texts=2000", "sampling.block=100", "analysis.transfer=false"]
+        command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair", "--include-path", str(tasks)]
+        command += ["--preset", "smoke", "--corpus", f"text:{corpus}", "--baseline", "majority,char_ngram"]
+        command += ["--store", str(self.store), "-o", str(self.output), "--workers", "1", "--device", "cpu"]
+        self.command = command + [part for setting in changed for part in ("--set", setting)]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        root = str(Path(__file__).parents[2])
+        pipe = subprocess.DEVNULL
+        environment = {**os.environ, "PYTHONPATH": root}
+        return subprocess.Popen(self.command, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
+
+    def finish(self) -> tuple[results.Result, bytes]:
+        process = self.start()
+        assert process.wait(timeout=180) == 0
+        [path] = self.output.rglob("result.json")
+        return results.read(path), (path.parent / "predictions.parquet").read_bytes()
+
+    def kill_when(self, moment: Callable[[], bool]) -> None:
+        """Start a run and kill all its processes, without warning, as soon as the moment has come."""
+        process = self.start()
+        deadline = time.monotonic() + PATIENCE
+        while not moment():
+            assert process.poll() is None, "the run ended before the moment came"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+        assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+        assert not list(self.output.rglob("result.json"))
+
+    def count(self, kind: str) -> int:
+        return len(list((self.store / kind).glob("*/*")))
+
+
+def test_kills_at_any_moment_change_nothing(prose: Path, tmp_path: Path) -> None:
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "disturbed").mkdir()
+    calm, disturbed = Program(tmp_path / "calm", prose), Program(tmp_path / "disturbed", prose)
+    expected, expected_predictions = calm.finish()
+
+    disturbed.kill_when(lambda: bool(list((disturbed.store / "partial").glob("*/checkpoint.safetensors"))))
+    assert disturbed.count("model") == 0
+    [checkpoint] = (disturbed.store / "partial").glob("*/checkpoint.safetensors")
+    assert checkpoint.stat().st_size > 0
+
+    disturbed.kill_when(lambda: disturbed.count("sample") >= 3)
+    assert 3 <= disturbed.count("sample") < 40
+    assert disturbed.count("model") == 2
+
+    disturbed.kill_when(lambda: disturbed.count("prediction") == 1)
+    assert disturbed.count("prediction") == 1
+    assert disturbed.count("sample") == 40
+
+    result, predictions = disturbed.finish()
+    assert result.stable_json() == expected.stable_json()
+    assert predictions == expected_predictions
+    assert result.failures == []
+    assert Store(disturbed.store).verify() == []
+
+
+def test_a_killed_parent_alone_leaves_neither_worker_nor_lock(prose: Path, tmp_path: Path) -> None:
+    program = Program(tmp_path, prose)
+    process = program.start()
+    deadline = time.monotonic() + PATIENCE
+    while not list((program.store / "partial").glob("*/checkpoint.safetensors")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+    # Who asks for the same training next gets its lock at once.
+    [key] = [path.name for path in (program.store / "partial").iterdir()]
+    clock = time.monotonic()
+    Store(program.store).make("model", key, "", lambda folder: {})
+    assert time.monotonic() - clock < PATIENCE
+
+
+def test_ctrl_c_says_how_to_go_on(prose: Path, tmp_path: Path) -> None:
+    program = Program(tmp_path, prose)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        program.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+    )
+    deadline = time.monotonic() + PATIENCE
+    while not list((program.store / "partial").glob("*/checkpoint.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert b"natfp-bench run --task pair" in output.replace(b"\n", b" ")
+    assert b"Traceback" not in output
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_finished(
+    bench: Bench, seed_run: Any, mounted: Callable[[str], Path]
+) -> None:
+    disk = mounted("size=900k")
+    with pytest.raises(StoreError, match=r"is full; what was finished is kept") as caught:
+        bench.run("seed_id", store=disk / "store")
+    assert caught.value.exit_code == 2
+    finished = bench.started()
+    assert finished[0].startswith("prepare")
+    subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
+    result, _ = bench.run("seed_id", store=disk / "store")
+    assert not any(name.startswith("prepare") for name in bench.started())
+    assert result.stable_json() == seed_run[0].stable_json()
+    assert bench.warnings == []

@@ -1,0 +1,357 @@
+"""Scores by target and split: the same fits on seen and unseen replicates, levels in their order, checks that bite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp
+from sklearn.metrics import roc_auc_score
+
+from natfp_bench.pipeline import scoring
+from natfp_bench.pipeline.evidence import Evidence, TestTexts
+from natfp_bench.pipeline.result import Gap, Result, Score
+from natfp_bench.pipeline.scoring import Answers, View
+from natfp_bench.plan.plan import Plan, make_plan
+from natfp_bench.plan.split import folds
+from natfp_bench.statistics import metrics
+
+LEVELS = ("low", "middle", "high")
+
+
+@pytest.fixture(scope="module")
+def rows(rate_evidence: Any) -> list[dict[str, Any]]:
+    """All rows of predictions.parquet."""
+    folder: Path = rate_evidence[2]
+    return pq.read_table(folder / "predictions.parquet").to_pylist()
+
+
+def of(result: Result, name: str, target: str, split: str) -> Score:
+    (score,) = [s for s in result.scores if (s.attributor.name, s.target, s.split) == (name, target, split)]
+    return score
+
+
+def accuracies(rows: list[dict[str, Any]], name: str, split: str) -> list[float]:
+    """Accuracy for the level in each fold, by hand: credit is shared among the most probable classes."""
+    classes = sorted(LEVELS)
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if (row["attributor"], row["target"], row["split"]) == (name, "level", split):
+            top = [c for c, p in zip(classes, row["proba"], strict=True) if p == max(row["proba"])]
+            found.setdefault(row["fold"], []).append((row["label"] in top) / len(top))
+    return [math.fsum(found[fold]) / len(found[fold]) for fold in sorted(found)]
+
+
+# Which scores there are.
+
+
+def test_levels_are_scored_on_unseen_and_seen_replicates_instances_on_unseen_prompts(result: Result) -> None:
+    found = {(score.target, score.split) for score in result.scores}
+    assert found == {("level", "unseen_replicate"), ("level", "seen_replicate"), ("instance", "unseen_prompt")}
+    texts = ["majority", "naive_bayes", "unigram"]
+    for target, split in found:
+        names = [score.attributor.name for score in result.scores if (score.target, score.split) == (target, split)]
+        # Likelihoods of known runs bound nobody who is tested on runs that they do not know.
+        assert names == [*texts, "likelihood_reference" if split == "unseen_replicate" else "ceiling"]
+    assert result.scores[0].split == "unseen_replicate", "what the task is about comes first"
+
+
+def test_intervals_are_those_of_the_split(result: Result) -> None:
+    for score in result.scores:
+        unseen = score.split == "unseen_replicate"
+        accuracy = score.metrics["accuracy"]
+        assert (accuracy.method == "t") == unseen
+        assert accuracy.units == ("replicates" if unseen else accuracy.units)
+        assert accuracy.n_units == (3 if unseen else 25)
+        # The exact binomial test is of texts that are independent given the models: not of a factor.
+        assert (score.log10_p is None) == (score.split != "unseen_prompt")
+        assert (score.extraction is None) or score.split != "unseen_replicate"
+        assert score.chance == (1 / 3 if score.target == "level" else 1 / 9)
+
+
+def test_every_fold_has_all_levels_and_no_text_twice(rows: list[dict[str, Any]]) -> None:
+    for split, tested in (("unseen_replicate", 1), ("seen_replicate", 2)):
+        mine = [r for r in rows if (r["attributor"], r["split"]) == ("unigram", split)]
+        for fold in range(3):
+            asked = [(r["variant"], r["row"]) for r in mine if r["fold"] == fold]
+            assert len(asked) == len(set(asked)) == 25 * 3 * tested
+            names = {name for name, _ in asked}
+            assert len(names) == 3 * tested
+            assert {name.endswith(f"/r{fold}") for name in names} == {split == "unseen_replicate"}
+
+
+def test_seen_and_unseen_are_answers_of_one_fit(evidence: Evidence, rows: list[dict[str, Any]]) -> None:
+    texts = evidence.texts
+    place = {(evidence.names[s], r): i for i, (s, r) in enumerate(zip(texts.source, texts.rows, strict=True))}
+    for fold in range(3):
+        entry = evidence.proba("unigram", "level", fold, 3)
+        mine = [r for r in rows if (r["attributor"], r["target"], r["fold"]) == ("unigram", "level", fold)]
+        covered = [place[r["variant"], r["row"]] for r in mine]
+        assert sorted(covered) == list(range(225)), "seen and unseen together are all texts, once"
+        for at, row in zip(covered, mine, strict=True):
+            assert row["proba"] == entry[at].tolist()
+            assert (row["split"] == "unseen_replicate") == row["variant"].endswith(f"/r{fold}")
+
+
+def test_accuracy_on_unseen_replicates_is_the_mean_over_folds(result: Result, rows: list[dict[str, Any]]) -> None:
+    for name in ("majority", "naive_bayes", "unigram", "likelihood_reference"):
+        by_fold = accuracies(rows, name, "unseen_replicate")
+        score = of(result, name, "level", "unseen_replicate")
+        assert score.parts == pytest.approx(by_fold)
+        found = score.metrics["accuracy"]
+        assert found.value == pytest.approx(np.mean(by_fold))
+        half = student.ppf(0.975, 2) * np.std(by_fold, ddof=1) / math.sqrt(3)
+        assert (found.low, found.high) == pytest.approx((np.mean(by_fold) - half, np.mean(by_fold) + half))
+
+
+def test_the_replicate_gap_by_hand(result: Result, rows: list[dict[str, Any]]) -> None:
+    assert result.study is not None
+    assert [gap.attributor for gap in result.study.gaps] == ["majority", "naive_bayes", "unigram"]
+    for gap in result.study.gaps:
+        seen, unseen = (
+            np.array(accuracies(rows, gap.attributor, f"{which}_replicate")) for which in ("seen", "unseen")
+        )
+        difference = seen - unseen
+        assert gap.gap.value == pytest.approx(difference.mean(), abs=1e-12)
+        half = student.ppf(0.975, 2) * difference.std(ddof=1) / math.sqrt(3)
+        assert gap.gap.low == pytest.approx(difference.mean() - half, abs=1e-12)
+        if gap.attributor == "majority":
+            assert (gap.gap.value, gap.p) == (0.0, 1.0)
+        else:
+            assert gap.p == pytest.approx(ttest_1samp(difference, 0, alternative="less").pvalue)
+
+
+def test_ordered_metrics_follow_the_factor_and_not_the_alphabet(result: Result, rows: list[dict[str, Any]]) -> None:
+    # Columns stand in the order of names (high, low, middle), levels in that of the task (low, middle, high).
+    step = [LEVELS.index(name) for name in sorted(LEVELS)]
+    for split in ("seen_replicate", "unseen_replicate"):
+        errors: dict[int, list[float]] = {}
+        for row in rows:
+            if (row["attributor"], row["target"], row["split"]) == ("unigram", "level", split):
+                guess = step[int(np.argmax(row["proba"]))]
+                errors.setdefault(row["fold"], []).append(abs(guess - LEVELS.index(row["label"])))
+        score = of(result, "unigram", "level", split)
+        if split == "unseen_replicate":
+            expected = np.mean([np.mean(errors[fold]) for fold in range(3)])
+        else:
+            expected = np.mean([error for fold in errors.values() for error in fold])
+        assert score.metrics["level_error"].value == pytest.approx(expected)
+        assert score.metrics["kendall_tau"].value > 0.2
+    assert "kendall_tau" not in of(result, "majority", "level", "seen_replicate").metrics, "a constant ranks nothing"
+    assert "level_error" not in of(result, "unigram", "instance", "unseen_prompt").metrics, "instances have no order"
+
+
+def test_pairwise_auroc_is_that_of_scikit_learn(result: Result, rows: list[dict[str, Any]]) -> None:
+    mine = [r for r in rows if (r["attributor"], r["target"]) == ("unigram", "instance")]
+    found = of(result, "unigram", "instance", "unseen_prompt")
+    truth = [found.classes.index(r["label"]) for r in mine]
+    known = roc_auc_score(truth, np.array([r["proba"] for r in mine]), multi_class="ovo")
+    assert found.metrics["pairwise_auroc"].value == pytest.approx(known)
+
+
+def test_likelihoods_know_nothing_of_the_replicate_held_out(evidence: Evidence) -> None:
+    """Whatever the models that are held out say of a text, the reference does not look at it."""
+    known = scoring.likelihood_answers(View(evidence, "level", "unseen_replicate"))
+    for held in range(3):
+        spoilt = [
+            np.zeros_like(s) if r == held else s
+            for s, r in zip(evidence.token_scores, evidence.replicates, strict=True)
+        ]
+        other = replace(evidence)
+        other.__dict__["token_scores"] = spoilt
+        found = scoring.likelihood_answers(View(other, "level", "unseen_replicate"))
+        assert np.array_equal(found.proba[known.fold == held], known.proba[known.fold == held])
+        assert not np.array_equal(found.proba[known.fold != held], known.proba[known.fold != held])
+
+
+# Views by hand.
+
+
+def view(
+    labels: str, replicates: list[int], split: str, *, plan: Plan | None = None, target: Any = "level", texts: int = 2
+) -> View:
+    """A view of variants with one-letter levels, each with so many test texts; prompts are shared."""
+    plan = plan or make_plan("seed_id", "smoke")
+    variants = [
+        SimpleNamespace(variant=SimpleNamespace(level=label, name=f"{label}/r{r}"), model=f"{label}{r}")
+        for label, r in zip(labels, replicates, strict=True)
+    ]
+    n = len(variants)
+    source, rows = np.repeat(np.arange(n), texts), np.tile(np.arange(texts), n)
+    known = SimpleNamespace(
+        plan=plan,
+        kept=variants,
+        replicates=np.array(replicates),
+        names=[of.variant.name for of in variants],
+        texts=TestTexts(source, rows, rows, np.ones(n * texts, int), np.ones(n * texts, int), [[1]] * n * texts),
+        baselines=(),
+        predictions={},
+        metas={},
+    )
+    return View(known, target, split)  # type: ignore[arg-type]
+
+
+def answered(truth: list[int], guess: list[int], k: int, *, fold: list[int] | None = None) -> Answers:
+    """Certain answers to texts of prompts of their own."""
+    at = np.arange(len(truth))
+    return Answers(np.eye(k)[guess], np.array(truth), at, at, np.array(fold or [0] * len(truth)))
+
+
+def test_classes_and_their_variants() -> None:
+    of_level, of_instance = (view("baba", [0, 0, 1, 1], "unseen_replicate", target=t) for t in ("level", "instance"))
+    assert of_level.classes == ("a", "b")
+    assert of_level.class_of.tolist() == [1, 0, 1, 0]
+    assert of_instance.classes == ("a/r0", "a/r1", "b/r0", "b/r1")
+    assert of_instance.class_of.tolist() == [2, 0, 3, 1]
+
+
+def test_answers_of_folds_stand_one_behind_another() -> None:
+    some = view("abab", [0, 0, 1, 1], "unseen_replicate")
+    proba = {fold: np.full((8, 2), fold + 0.5) for fold in (0, 1)}
+    proba[0][0], proba[1][0] = 7, 8  # the first text is of replicate 0, which fold 1 knows
+    found = scoring.answers(some, proba)
+    assert found.rows.tolist() == list(range(8))
+    assert found.fold.tolist() == [0] * 4 + [1] * 4
+    assert found.truth.tolist() == [0, 0, 1, 1] * 2
+    assert found.proba[:, 0].tolist() == [7, 0.5, 0.5, 0.5, 1.5, 1.5, 1.5, 1.5]
+    seen = scoring.answers(view("abab", [0, 0, 1, 1], "seen_replicate"), proba)
+    assert seen.rows.tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+    assert seen.fold.tolist() == [0] * 4 + [1] * 4
+    assert seen.proba[4, 0] == 8
+    assert [len(truth) for _, truth in seen.by_fold()] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("task", "split", "bounded"),
+    [
+        ("seed_id", "unseen_prompt", True),
+        ("lr_id", "seen_replicate", True),
+        ("lr_id", "unseen_replicate", False),
+        ("tokenizer_id", "unseen_prompt", False),
+        ("tokenizer_id", "seen_replicate", False),
+    ],
+)
+def test_a_ceiling_needs_known_candidates_and_shared_tokens(task: str, split: str, bounded: bool) -> None:
+    assert view("ab", [0, 0], split, plan=make_plan(task, "smoke")).bounded == bounded
+
+
+def test_of_a_text_that_no_known_variant_can_write_nothing_is_known() -> None:
+    some = view("abab", [0, 0, 1, 1], "unseen_replicate", texts=1)
+    nats = np.array([[0.0, -5, -np.inf, -np.inf], [-5, 0, -1, -np.inf], [0, -1, 0, 0], [-1, -1, 0, 0]])
+    some.evidence.log_likelihood = lambda: nats  # type: ignore[method-assign]
+    found = scoring.likelihood_answers(some)
+    likely = math.exp(-1) / (1 + math.exp(-1))
+    assert found.proba == pytest.approx(np.array([[0.5, 0.5], [1, 0], [1 - likely, likely], [0.5, 0.5]]))
+
+
+def test_ordered_levels_by_hand() -> None:
+    """`late` comes before `early` in the task, and behind it in the alphabet."""
+    lr = make_plan("lr_id", "smoke")
+    factor = lr.task.factor.model_copy(update={"levels": {"c": 1.0, "a": 2.0, "b": 3.0}})
+    plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
+    some = view("cab", [0, 0, 0], "unseen_prompt", plan=plan)
+    # Columns a, b, c; in the factor's order they are the second, the third and the first level.
+    truth, guess = [0, 1, 2, 2], [0, 0, 1, 2]
+    found = scoring._further(some.frame, np.eye(3)[guess], np.array(truth))
+    assert found["level_error"] == pytest.approx((0 + 1 + 2 + 0) / 4)
+    perfect = scoring._further(some.frame, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
+    assert (perfect["level_error"], perfect["kendall_tau"]) == (0.0, pytest.approx(1.0))
+    unordered = plan.model_copy(
+        update={"task": plan.task.model_copy(update={"factor": factor.model_copy(update={"ordered": False})})}
+    )
+    assert "level_error" not in scoring._further(
+        view("cab", [0, 0, 0], "unseen_prompt", plan=unordered).frame, np.eye(3)[guess], np.array(truth)
+    )
+
+
+def test_levels_that_were_left_out_leave_the_order_of_the_others() -> None:
+    lr = make_plan("lr_id", "smoke")
+    factor = lr.task.factor.model_copy(update={"levels": {"z": 0.5, "c": 1.0, "gone": 1.5, "a": 2.0}})
+    plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
+    some = view("zca", [0, 0, 0], "unseen_prompt", plan=plan)
+    found = scoring._further(some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))  # a for all: for a, c and z
+    assert found["level_error"] == pytest.approx((0 + 1 + 2) / 3)
+
+
+# Gaps and checks.
+
+
+def gap_of(seen: list[float], unseen: list[float]) -> Gap:
+    """The gap of an attributor that hits such shares of ten texts a fold."""
+
+    def given(shares: list[float]) -> dict[str, Answers]:
+        truth = [0] * 10 * len(shares)
+        guess = [int(i >= 10 * share) for share in shares for i in range(10)]
+        return {"one": answered(truth, guess, 2, fold=[i // 10 for i in range(len(truth))])}
+
+    (gap,) = scoring.gaps(given(unseen), given(seen))
+    return gap
+
+
+def test_gaps_are_paired_by_fit() -> None:
+    gap = gap_of([0.9, 0.8, 1.0], [0.5, 0.6, 0.7])
+    difference = np.array([0.4, 0.2, 0.3])
+    half = student.ppf(0.975, 2) * difference.std(ddof=1) / math.sqrt(3)
+    assert gap.gap.value == pytest.approx(0.3)
+    assert (gap.gap.low, gap.gap.high) == pytest.approx((0.3 - half, 0.3 + half))
+    assert gap.p == pytest.approx(ttest_1samp(difference, 0, alternative="less").pvalue)
+
+
+def test_two_replicates_have_a_gap_and_no_interval() -> None:
+    gap = gap_of([0.9, 0.8], [0.5, 0.6])
+    assert (gap.gap.value, gap.gap.low, gap.gap.method, gap.p) == (pytest.approx(0.3), None, "none", None)
+
+
+def test_equal_gaps_have_no_spread_to_divide_by() -> None:
+    assert gap_of([0.9] * 3, [0.5] * 3).p == 1.0
+    assert gap_of([0.5] * 3, [0.5] * 3).p == 1.0
+    assert gap_of([0.5] * 3, [0.6] * 3).p == 0.0
+
+
+def test_unseen_replicates_that_are_easier_fail_the_check() -> None:
+    easier = [gap_of([0.5, 0.4, 0.5, 0.4], [0.9, 0.9, 1.0, 0.8])]
+    [check] = scoring.not_easier(easier, "one")
+    assert not check.ok
+    assert "p = " in check.detail
+    assert scoring.not_easier(easier, "another") == [], "the reference attributor's gap counts"
+    assert scoring.not_easier([gap_of([0.5, 0.4], [0.9, 0.9])], "one") == [], "two replicates say nothing"
+    [check] = scoring.not_easier([gap_of([0.9, 0.8, 1.0], [0.5, 0.6, 0.7])], "one")
+    assert check.ok
+
+
+def test_who_beats_the_ceiling_beyond_luck_fails_the_check() -> None:
+    truth = [0, 1] * 50
+    given = {
+        "ceiling": answered(truth, [0] * 100, 2),
+        "cheat": answered(truth, truth, 2),
+        "lucky": answered(truth, [truth[0], truth[1], *[0] * 98], 2),
+    }
+    checks = {check.name: check.ok for check in scoring.below_ceiling(view("ab", [0, 0], "unseen_prompt"), given)}
+    assert checks == {
+        "cheat is not above the ceiling (level)": False,
+        "lucky is not above the ceiling (level)": True,
+    }
+    seen = scoring.below_ceiling(view("ab", [0, 0], "seen_replicate"), given)
+    assert seen[0].name == "cheat is not above the ceiling (level, seen_replicate)"
+    assert scoring.below_ceiling(view("ab", [0, 0], "unseen_replicate"), given) == [], "a reference may be beaten"
+
+
+def test_a_fold_is_named_after_its_replicate_in_the_table() -> None:
+    some = view("abab", [0, 0, 2, 2], "unseen_replicate", texts=1)
+    assert [fold.number for fold in some.folds] == [fold.number for fold in folds(some.split, np.array([0, 0, 2, 2]))]
+    given = scoring.answers(some, {0: np.full((4, 2), 0.5), 2: np.eye(2)[[0, 1, 0, 1]]})
+    table = scoring.table(some, {"one": given}).to_pylist()
+    assert [(row["variant"], row["fold"], row["label"], row["proba"]) for row in table] == [
+        ("a/r0", 0, "a", [0.5, 0.5]),
+        ("b/r0", 0, "b", [0.5, 0.5]),
+        ("a/r2", 2, "a", [1.0, 0.0]),
+        ("b/r2", 2, "b", [0.0, 1.0]),
+    ]
+    assert metrics.credits(given.proba, given.truth).tolist() == [0.5, 0.5, 1, 1]

@@ -1,0 +1,479 @@
+"""Texts from elsewhere: checkpoints of several architectures, backends of lm-eval, and texts that exist already."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from natfp_bench.attributors import registry
+from natfp_bench.base.errors import SpecError, UserError
+from natfp_bench.cli import main as cli
+from natfp_bench.corpus import tokens
+from natfp_bench.models import checkpoint, model
+from natfp_bench.models import lm_eval_backend as backend
+from natfp_bench.models.heldout import document_bits
+from natfp_bench.plan import sources as source
+from natfp_bench.plan import task_files as spec
+from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec
+
+ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
+
+SMALL = {"sampling.texts": "60", "sampling.block": "30", "sampling.max_tokens": "16", "corpus.heldout_documents": "30"}
+
+
+def save(folder: Path, corpus: Path, architecture: str, seed: int) -> Path:
+    """A checkpoint folder with random weights, large enough that its texts can be told from another's."""
+    spec = ModelSpec(architecture=architecture, width=32, layers=1, heads=2, feed_forward=32, context=64)
+    tokenizer = tokens.load_tokenizer(corpus / "tokenizer.json")
+    made = model.build(spec, tokenizer.get_vocab_size(), tokenizer.token_to_id(tokens.END), "tests", seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(8)
+    model.save(made, corpus / "tokenizer.json", spec.context, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints: three architectures, two seeds each."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    for architecture in ARCHITECTURES:
+        for seed in (1, 2):
+            save(root / f"{architecture}-seed{seed}", tiny_corpus, architecture, seed)
+    return root
+
+
+TASK = """\
+task: {name}
+version: 1
+summary: Which checkpoint wrote a text?
+factor:
+  name: checkpoint
+  fields: [source.model]
+  levels: {levels}
+settings:
+  source: {source}
+"""
+
+
+def write(folder: Path, name: str, levels: dict[str, str], **spec: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    text = TASK.format(name=name, levels=json.dumps(levels), source=json.dumps({"kind": "checkpoint", **spec}))
+    (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(bench: Any, checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run of three architectures, two checkpoints each as replicates."""
+    levels = {name: str(checkpoints / f"{name}-seed{{replicate}}") for name in ARCHITECTURES}
+    tasks = write(tmp_path_factory.mktemp("tasks"), "shapes", levels, replicate="1,2")
+    return bench.run("shapes", include=[tasks], overrides=SMALL, baselines="majority,naive_bayes")
+
+
+def test_checkpoints_are_told_apart_as_trained_models_are(run: Any) -> None:
+    result, _ = run
+    assert [variant.source for variant in result.variants] == ["checkpoint"] * 6
+    assert all(variant.tokens_trained is None and variant.heldout_bits_per_byte for variant in result.variants)
+    assert {(score.split, score.target) for score in result.scores} == {
+        ("unseen_replicate", "level"),
+        ("seen_replicate", "level"),
+        ("unseen_prompt", "instance"),
+    }
+    found = {s.attributor.name: s.metrics["accuracy"].value for s in result.scores if s.target == "instance"}
+    assert found["ceiling"] > 0.9
+    assert found["naive_bayes"] > 0.4
+    assert result.failures == []
+    assert {check.name for check in result.checks} >= {"likelihood and sampler agree (instance)"}
+    assert result.study.by_type
+    assert result.study.length.unit == "tokens"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_checkpoint_measures_what_transformers_says(
+    checkpoints: Path, tiny_corpus: Path, tmp_path: Path, architecture: str
+) -> None:
+    spec = SourceSpec(kind="checkpoint", model=str(checkpoints / f"{architecture}-seed1"))
+    meta = checkpoint.adopt(spec, ServeSpec(), tiny_corpus, tmp_path, device=torch.device("cpu"))
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    known = AutoModelForCausalLM.from_pretrained(spec.model)
+    tokenizer = AutoTokenizer.from_pretrained(spec.model)
+    assert meta.parameters == sum(parameter.numel() for parameter in known.parameters())
+    assert (meta.begin, meta.end) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    text = tokens.read_heldout(tiny_corpus)[0].text
+    ids = [meta.begin, *tokenizer(text, add_special_tokens=False).input_ids, meta.end][: meta.context]
+    logits = known(torch.tensor([ids])).logits[0].detach().double().numpy()
+    bits = -log_softmax(logits, axis=-1)[np.arange(len(ids) - 1), ids[1:]].sum() / np.log(2)
+    assert document_bits(known, ids, 64, torch.device("cpu")) == pytest.approx(bits, rel=1e-5)
+    if len(ids) < 64:
+        assert pq.read_table(tmp_path / "heldout.parquet")["bits"][0].as_py() == pytest.approx(bits, rel=1e-5)
+
+
+def test_what_a_checkpoint_is_decides_its_key_and_not_where_it_lies(checkpoints: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(checkpoints / "gpt2-seed1", moved)
+    here = SourceSpec(kind="checkpoint", model=str(checkpoints / "gpt2-seed1"))
+    assert source.identity(here) == source.identity(SourceSpec(kind="checkpoint", model=str(moved)))
+    (moved / "notes.log").write_text("nothing that a model is made of")
+    assert source.identity(here) == source.identity(SourceSpec(kind="checkpoint", model=str(moved)))
+    (moved / "generation_config.json").write_text("{}")
+    assert source.identity(here) != source.identity(SourceSpec(kind="checkpoint", model=str(moved)))
+
+
+def test_models_that_read_other_tokens_are_compared_by_bytes(
+    bench: Any, checkpoints: Path, tmp_path: Path, prose: Path
+) -> None:
+    from natfp_bench.plan.settings import TokenizerSpec
+
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    documents = prose.read_text().split("\n\n")
+    tokens.train_tokenizer(documents, TokenizerSpec(vocabulary=280, train_bytes=1)).save(str(folder / "tokenizer.json"))
+    other = save(tmp_path / "other", folder, "gpt2", 3)
+    levels = {"one": str(checkpoints / "gpt2-seed1"), "other": str(other)}
+    tasks = write(tmp_path / "tasks", "tokenizers", levels)
+    with pytest.raises(UserError, match=r"2 kinds of tokens.*\n.*--set source.shared_tokenizer=false"):
+        bench.run("tokenizers", include=[tasks], overrides=SMALL, baselines="majority")
+    result, _ = bench.run(
+        "tokenizers",
+        include=[tasks],
+        overrides={**SMALL, "source.shared_tokenizer": "false"},
+        baselines="majority,naive_bayes",
+    )
+    assert {score.attributor.name for score in result.scores} == {"majority", "naive_bayes", "likelihood_reference"}
+    assert result.mean_kl.unit == "byte"
+
+
+# What a task of other sources may say.
+
+
+@pytest.mark.parametrize(
+    ("spec", "levels", "overrides", "said"),
+    [
+        ({}, {"a": "x/a", "b": "x/b"}, {"optimizer.lr": "1e-3"}, "changes nothing: a checkpoint source is not trained"),
+        ({"replicate": "1,2"}, {"a": "x/a", "b": "x/b"}, {}, "neither is of use alone"),
+        ({}, {"a": "x/a{replicate}", "b": "x/b"}, {}, "neither is of use alone"),
+        ({"replicate": "1,1"}, {"a": "x/a{replicate}", "b": "x/b{replicate}"}, {}, "a replicate stands twice"),
+        ({"kind": "texts"}, {"a": "x", "b": "y"}, {}, "natfp-bench run --texts FILE"),
+        ({"kind": "train"}, {"a": "x", "b": "y"}, {}, "changes nothing while source.kind is 'train'"),
+        ({"kind": "lm_eval", "model_args": "z"}, {"a": "x", "b": "y"}, {}, "set sampling.prompt_characters"),
+        ({}, {"a": "", "b": "y"}, {}, "takes a Hub id or a folder"),
+    ],
+)
+def test_tasks_that_ask_for_what_cannot_be(
+    tmp_path: Path, spec: dict[str, Any], levels: dict[str, str], overrides: dict[str, str], said: str
+) -> None:
+    tasks = write(tmp_path / "tasks", "wrong", levels, **spec)
+    with pytest.raises(SpecError) as caught:
+        make_plan("wrong", "smoke", include=[tasks], overrides=overrides)
+    assert said in str(caught.value)
+
+
+def test_missing_checkpoints_are_all_named_with_the_commands_that_fetch_them(bench: Any, tmp_path: Path) -> None:
+    tasks = write(tmp_path / "tasks", "hub", {"a": "nobody/model-a", "b": "nobody/model-b"}, revision="step1")
+    plan = make_plan("hub", "smoke", include=[tasks])
+    assert [variant.settings.source.model for variant in plan.variants] == ["nobody/model-a", "nobody/model-b"]
+    with pytest.raises(UserError) as caught:
+        bench.run("hub", include=[tasks])
+    said = str(caught.value)
+    assert "2 checkpoints cannot be had" in said
+    assert "nobody/model-a at step1: not in the cache, and the Hub cannot be reached" in said
+    assert "hf download nobody/model-b --revision step1" in said
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "holds no config.json"),
+        (lambda folder: shutil.rmtree(folder), "is no folder"),
+        (lambda folder: [p.unlink() for p in folder.glob("tokenizer*")], "there is no tokenizer.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "its model cannot be loaded"),
+        (lambda folder: (folder / "config.json").write_text("{"), "its tokenizer cannot be loaded"),
+    ],
+)
+def test_broken_checkpoints(bench: Any, checkpoints: Path, tmp_path: Path, damage: Any, said: str) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(checkpoints / "gpt2-seed1", broken)
+    damage(broken)
+    levels = {"good": str(checkpoints / "gpt2-seed1"), "broken": str(broken)}
+    tasks = write(tmp_path / "tasks", "damaged", levels)
+    with pytest.raises(UserError, match=said):
+        bench.run("damaged", include=[tasks], overrides=SMALL, baselines="majority")
+
+
+def test_a_tokenizer_without_begin_and_end(checkpoints: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "endless"
+    shutil.copytree(checkpoints / "gpt2-seed1", folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    kept = {name: value for name, value in settings.items() if name not in ("bos_token", "eos_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kept))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="no begin token and no end token"):
+        checkpoint.read_tokenizer(SourceSpec(kind="checkpoint", model=str(folder)))
+
+
+def test_a_prompt_longer_than_the_context(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
+    levels = {f"seed{seed}": str(checkpoints / f"gpt2-seed{seed}") for seed in (1, 2)}
+    tasks = write(tmp_path / "tasks", "long", levels)
+    with pytest.raises(UserError, match="over the context of 64"):
+        bench.run("long", include=[tasks], overrides={**SMALL, "sampling.prompt_characters": "150"})
+
+
+# Backends of lm-eval.
+
+
+class Server(ThreadingHTTPServer):
+    """An OpenAI-compatible server of completions by a tiny model; `plan` says how it fails, answer by answer."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.model = AutoModelForCausalLM.from_pretrained(folder)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.plan: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1/completions"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.asked.append(asked)
+            fault = self.server.plan.pop(0) if self.server.plan else ""
+            if fault.isdigit():
+                self.send_error(int(fault))
+                return
+            if fault == "slow":
+                time.sleep(1.5)
+            prompts = asked["prompt"] if isinstance(asked["prompt"], list) else [asked["prompt"]]
+            texts = ["" if fault == "empty" else self.answer(prompt, asked) for prompt in prompts]
+        body = json.dumps({"choices": [{"index": i, "text": text} for i, text in enumerate(texts)]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if fault == "truncated" else body)
+
+    def answer(self, prompt: str, asked: dict[str, Any]) -> str:
+        torch.manual_seed(asked["seed"] + sum(prompt.encode()))
+        ids = self.server.tokenizer(prompt, return_tensors="pt").input_ids
+        options = {"do_sample": True, "top_k": 0, "top_p": asked["top_p"], "temperature": asked["temperature"]}
+        out = self.server.model.generate(ids, max_new_tokens=asked["max_tokens"], pad_token_id=0, **options)
+        return str(self.server.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
+
+
+@pytest.fixture
+def servers(checkpoints: Path) -> Iterator[list[Server]]:
+    made = [Server(checkpoints / f"gpt2-seed{seed}") for seed in (1, 2)]
+    for server in made:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield made
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+def completions(server: Server, **more: Any) -> SourceSpec:
+    given = {"base_url": server.url, "model": "tiny", "tokenizer_backend": "none", "max_retries": 2, **more}
+    return SourceSpec(
+        kind="lm_eval", model="local-completions", model_args=",".join(f"{k}={v}" for k, v in given.items())
+    )
+
+
+DRAW = SamplingSpec(texts=30, max_tokens=8, prompt_characters=10)
+PROMPTS = [f"The miller {word}" for word in ["sold", "found", "carried", "lost", "painted", "broke", "hid"]]
+
+
+def ask(spec: SourceSpec, partial: Path, rows: int = 14) -> list[str]:
+    table = backend.sample(spec, DRAW, PROMPTS, range(rows), ("tests",), device="cpu", partial=partial)
+    assert table["prompt"].to_pylist() == [row % len(PROMPTS) for row in range(rows)]
+    return list(table["text"].to_pylist())
+
+
+def test_a_server_is_asked_with_everything_said(servers: list[Server], tmp_path: Path) -> None:
+    texts = ask(completions(servers[0]), tmp_path / "a")
+    assert len(texts) == 14
+    assert texts[:7] != texts[7:]  # the same prompts under another seed
+    asked = servers[0].asked
+    assert all((one["temperature"], one["top_p"], one["max_tokens"]) == (1.0, 1.0, 8) for one in asked)
+    assert len({one["seed"] for one in asked}) == 2
+    assert ask(completions(servers[0]), tmp_path / "b") == texts
+
+
+def test_failures_are_tried_again(servers: list[Server], tmp_path: Path) -> None:
+    whole = ask(completions(servers[0]), tmp_path / "whole")
+    servers[0].plan = ["429", "", "500", "", "truncated", "empty"]
+    found = ask(completions(servers[0]), tmp_path / "again")
+    assert sum(a != b for a, b in zip(found, whole, strict=True)) == 1  # the empty answer is an answer
+    servers[0].plan = ["slow"]
+    assert ask(completions(servers[0], timeout=1), tmp_path / "slow") == whole
+
+
+def test_a_half_done_sample_set_goes_on_where_it_stopped(servers: list[Server], tmp_path: Path) -> None:
+    whole = ask(completions(servers[0]), tmp_path / "whole")
+    servers[0].asked.clear()
+    servers[0].plan = [""] * 8 + ["500"] * 4
+    with pytest.raises(UserError, match=r"'local-completions' failed: .*500.*\n.*what was answered so far is kept"):
+        ask(completions(servers[0]), tmp_path / "half")
+    servers[0].asked.clear()
+    servers[0].plan = []
+    assert ask(completions(servers[0]), tmp_path / "half") == whole
+    assert len(servers[0].asked) == 7  # the first chunk is not asked for again
+
+
+def test_a_server_that_answers_nothing(servers: list[Server], tmp_path: Path) -> None:
+    servers[0].plan = ["empty"] * 14
+    with pytest.raises(UserError, match="14 answers, all of them empty"):
+        ask(completions(servers[0]), tmp_path)
+
+
+def test_a_server_that_is_not_there(servers: list[Server], tmp_path: Path) -> None:
+    spec = completions(servers[0])
+    spec = spec.model_copy(update={"model_args": spec.model_args.replace(servers[0].url, "http://127.0.0.1:9/v1")})
+    with pytest.raises(UserError, match="'local-completions' failed: ConnectionError"):
+        ask(spec, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"model": "no-such-backend"}, "'no-such-backend' cannot be made"),
+        ({"model": "hf", "model_args": "pretrained=/no/such/folder"}, "'hf' cannot be made"),
+        ({"model": "hf", "model_args": "pretrained=x,trust_remote_code=True"}, "trust_remote_code=true permits it"),
+    ],
+)
+def test_backends_that_cannot_be(tmp_path: Path, spec: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ask(SourceSpec(kind="lm_eval", **spec), tmp_path)
+
+
+def test_hf_samples_what_the_checkpoint_would(checkpoints: Path, tmp_path: Path) -> None:
+    spec = SourceSpec(kind="lm_eval", model="hf", model_args=f"pretrained={checkpoints / 'gpt2-seed1'}")
+    texts = ask(spec, tmp_path / "a")
+    assert ask(spec, tmp_path / "b") == texts
+    assert len(set(texts)) > 10
+    assert not any(text.startswith(prompt) for text, prompt in zip(texts, PROMPTS * 2, strict=True))
+
+
+def test_a_run_over_servers(bench: Any, servers: list[Server], tmp_path: Path) -> None:
+    args = {f"seed{i}": completions(server).model_args for i, server in enumerate(servers)}
+    folder = tmp_path / "tasks"
+    write(folder, "served", args, kind="lm_eval", model="local-completions")
+    file = folder / "served.yaml"
+    file.write_text(file.read_text().replace("source.model]", "source.model_args]"))
+    overrides = {**SMALL, "sampling.prompt_characters": "10", "sampling.max_tokens": "8", "sampling.texts": "40"}
+    result, _ = bench.run("served", include=[folder], overrides=overrides, baselines="majority,naive_bayes")
+    assert [variant.source for variant in result.variants] == ["lm_eval"] * 2
+    assert {score.attributor.name for score in result.scores} == {"majority", "naive_bayes"}
+    assert (result.mean_kl, result.likelihood, result.study.parity) == (None, (), None)
+    assert result.study.length.unit == "bytes"
+    accuracy = {score.attributor.name: score.metrics["accuracy"].value for score in result.scores}
+    assert accuracy["naive_bayes"] > 0.6
+    assert result.failures == []
+
+
+# Tasks of the Hub.
+
+
+HUB = sorted(set(spec.task_files()) - set(spec.trained_tasks()))
+
+
+def test_tasks_of_the_hub_are_there() -> None:
+    assert {*HUB} == {
+        *("pythia_seed_id", "pythia_size_id", "pythia_stage_id", "pythia_data_order_id", "pythia_dedup_id"),
+        *("gpt2_seed_id", "datadecide_data_id", "datadecide_seed_id"),
+    }
+
+
+@pytest.mark.parametrize("task", HUB)
+def test_a_task_of_the_hub_plans_shows_and_validates_offline(task: str, natfp: Any) -> None:
+    found = spec.load_task(spec.task_files()[task])[0]
+    assert "hub" in found.tags
+    assert "could not be looked up" in " ".join(found.notes.split())
+    for preset in spec.preset_files():
+        plan = make_plan(task, preset)
+        assert plan.source.kind == "checkpoint"
+        assert not any("{" in of.settings.source.filled(of.settings.source.model) for of in plan.variants)
+    code, out, err = natfp("show", task)
+    assert code == 0, err
+    assert "to do" in out
+    assert natfp("validate", spec.task_files()[task])[0] == 0
+
+
+def test_a_task_of_the_hub_without_a_network_names_all_that_is_missing(natfp: Any, tmp_path: Path) -> None:
+    code, _, err = natfp("run", "--task", "pythia_seed_id", "--store", tmp_path / "store")
+    assert code == 2
+    assert [f"hf download EleutherAI/pythia-14m-seed{seed}" in err for seed in (1, 2, 3, 4)] == [True] * 4
+
+
+def test_all_means_what_needs_no_network() -> None:
+    assert not set(HUB) & set(cli._task_names(["all"], None, None))
+    assert cli._task_names([], "hub", None) == HUB
+
+
+# Parity by lm-eval.
+
+
+def test_parity_agrees_with_the_bits_per_byte_of_a_run(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
+    from natfp_bench.pipeline.run import run_plan
+    from natfp_bench.pipeline.store import Store
+
+    levels = {"llama": str(checkpoints / "llama-seed1"), "gpt2": str(checkpoints / "gpt2-seed1")}
+    tasks = write(tmp_path / "tasks", "good", levels)
+    plans = {
+        "good": bench.plan("good", include=[tasks], overrides=SMALL),
+        "seed_id": bench.plan("seed_id", limit=40),
+    }
+    for plan in plans.values():
+        result, _ = run_plan(
+            plan,
+            registry.find("majority"),
+            store=Store(bench.store),
+            engine=bench.engine,
+            output=tmp_path / "results",
+            device="cpu",
+            parity=[],
+        )
+        for variant in result.variants:
+            assert variant.parity.keys() == {"natfp_heldout/bits_per_byte"}
+            assert variant.parity["natfp_heldout/bits_per_byte"] == pytest.approx(
+                variant.heldout_bits_per_byte.value, rel=1e-6
+            )
+
+
+def test_parity_of_texts_makes_no_sense(natfp: Any, tmp_path: Path) -> None:
+    rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = natfp("run", "--texts", "x.jsonl", "--parity", "--store", tmp_path / "store")
+    assert (code, "here there are only texts" in err) == (2, True), err
+
+
+def test_parity_tasks_that_cannot_be_had(natfp: Any, tmp_path: Path) -> None:
+    run = ("run", "--task", "null_id", "--preset", "smoke", "--limit", "8", "--baseline", "majority", "--workers", "1")
+    code, _, err = natfp(*run, "--parity-tasks", "no_such_task", "--store", tmp_path / "store")
+    assert (code, "--parity-tasks no_such_task: lm-eval cannot run them" in err) == (2, True), err

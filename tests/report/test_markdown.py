@@ -1,0 +1,143 @@
+"""Leaderboards as Markdown: what a reader's program makes of the document is what the console shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+
+from natfp_bench.pipeline.result import RunInfo
+from natfp_bench.report import cells, markdown, sheets
+from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, Origin, Standing
+from natfp_bench.results.protocols import Setting
+from natfp_bench.statistics.metrics import Interval
+
+HOSTILE = "a|b *c* _d_ `e` <b>f</b> [g](h) &amp; $i$ ~~j~~ \\| ![k](l) # \x1b[31m"
+"""Everything that a name could be taken for."""
+
+SHOWN = HOSTILE.replace("\x1b", "\\x1b")
+
+
+def parse(text: str) -> SyntaxTreeNode:
+    return SyntaxTreeNode(MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text))
+
+
+def said(node: SyntaxTreeNode) -> str:
+    """The text of a node, and a mark where anything in it was taken for markup."""
+    if node.type in ("text", "text_special"):
+        return node.content
+    if node.type == "html_inline" and node.content in ("<code>", "</code>"):
+        return ""
+    inner = "".join(said(child) for child in node.children)
+    return inner if node.type in ("inline", "th", "td", "paragraph", "heading") else f"!{node.type}!{inner}"
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Cells of all tables: tables, rows, cells."""
+    found = [node for node in parse(text).walk() if node.type == "table"]
+    return [
+        [[said(cell) for cell in row.children] for part in table.children for row in part.children] for table in found
+    ]
+
+
+@pytest.fixture
+def found() -> Leaderboards:
+    """Leaderboards of one task whose every name is hostile."""
+    row: dict[str, Any] = dict.fromkeys(FactorRow.model_fields)
+    row |= {"task": HOSTILE, "factor": HOSTILE, "protocol_digest": "0", "levels": 2, "replicates": 3}
+    mean = Interval(value=0.25, low=0.2, high=0.3, method="t", units="tasks", n_units=5)
+    attributor = AttributorRow(
+        attributor=HOSTILE,
+        floor=False,
+        digests=("0",),
+        rank=1,
+        identifiability=mean,
+        tasks=5,
+        failed=(),
+        fit_seconds=1234.5,
+        predict_seconds=0.0,
+    )
+    setting = Setting(preset="quick", corpus=HOSTILE, overrides={}, seed=0, texts=4000)
+    standing = Standing(
+        setting=setting, factors=(FactorRow(**{**row, "current": True}),), attributors=(attributor,), tasks=5
+    )
+
+    def origin(task: str, platform: str) -> Origin:
+        run = RunInfo(
+            id="1",
+            command=("natfp-bench", "run", "--task", HOSTILE),
+            started="2026-01-01T00:00:00+00:00",
+            seconds={"total": 3600.25},
+            work={"train": 7000.0, "study": 1.5},
+            attributors={},
+            environment={"python": "3.12.1", "platform": platform, "cores": 2},
+        )
+        return Origin(task=task, preset="quick", corpus="chronicle", protocol_digest="0", run=run)
+
+    origins = (origin("a_id", "first"), origin("b_id", "second"), origin("c_id", "first"))
+    return Leaderboards(standings=(standing,), boards=(), origins=origins, faults=())
+
+
+@pytest.mark.parametrize(
+    "text", [HOSTILE, "_init_", "__init__", "lr_id", "a\nb", "\\", "|", "a\\|b", "`", "``x`", "é_é"]
+)
+def test_text_stands_for_itself(text: str) -> None:
+    expected = " ".join(cells.printable(text).split())
+    document = f"{markdown.escape(text)} end\n\n" + markdown.grid(
+        ("x", "y"), [[markdown.escape(text), "1"], [markdown.code(text), "2"]]
+    )
+    paragraph = next(node for node in parse(document).walk() if node.type == "paragraph")
+    assert said(paragraph) == f"{expected} end"
+    assert tables(document) == [[["x", "y"], [expected, "1"], [expected, "2"]]]
+
+
+def test_names_stay_readable() -> None:
+    assert markdown.escape("finetune_seed_id >32 (a.b) 1-2!") == "finetune_seed_id >32 (a.b) 1-2!"
+    assert markdown.code("") == ""
+
+
+def test_tables_are_those_of_the_console(found: Leaderboards) -> None:
+    (standing,) = found.standings
+    text = markdown.render(found)
+    for sheet, table in zip(sheets.sheets(standing), tables(text), strict=False):
+        assert table == [list(sheet.columns), *([cells.printable(cell) for cell in row] for row in sheet.rows)]
+    # Three tables of the setting, two of how they were made.
+    assert len(tables(text)) == 5
+    assert text.endswith("|\n")
+
+
+def test_each_table_says_how_to_read_it_in_three_sentences(found: Leaderboards) -> None:
+    (standing,) = found.standings
+    text = markdown.render(found)
+    for sheet in sheets.sheets(standing):
+        assert markdown.escape(sheet.caption) in text
+        assert sheet.caption.count(". ") + sheet.caption.endswith(".") == 3
+
+
+def test_headings_hold_whatever_names_hold(found: Leaderboards) -> None:
+    headings = [said(node) for node in parse(markdown.render(found)).walk() if node.type == "heading"]
+    assert headings == [
+        "Leaderboards",
+        f"quick, {SHOWN}, 4,000 texts a variant",
+        "factors: how identifiable?",
+        "factors: on what evidence?",
+        "attributors: who tells best?",
+        "How these were made",
+    ]
+
+
+def test_how_each_result_was_made(found: Leaderboards) -> None:
+    *_, made, machines = tables(markdown.render(found))
+    header, first, second, third = made
+    assert header == ["task", "preset", "corpus", "started", "seconds", "work", "machine", "command"]
+    assert first[:5] == ["a_id", "quick", "chronicle", "2026-01-01T00:00:00+00:00", "3,600.2"]
+    assert first[5] == "train 7,000.0, study 1.5"
+    assert first[7].startswith("natfp-bench run --task 'a|b ")
+    assert [row[6] for row in (first, second, third)] == ["1", "2", "1"]  # machines are told once
+    assert machines == [
+        ["machine", "python", "platform", "cores"],
+        ["1", "3.12.1", "first", "2"],
+        ["2", "3.12.1", "second", "2"],
+    ]

@@ -1,0 +1,282 @@
+"""A classifier's way in: a folder to begin with, scores on fixed texts, the rank, and what is compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_conformance import FATAL, write
+from test_fixed_texts import write as write_texts
+
+from natfp_bench.attributors import registry
+from natfp_bench.base import resources
+from natfp_bench.base.errors import AttributorError, UserError
+from natfp_bench.cli import main as cli
+from natfp_bench.pipeline import bundled_texts as fixed_texts
+from natfp_bench.pipeline.store import Store
+from natfp_bench.results import submission
+from natfp_bench.results.submission import Submission
+
+
+@pytest.fixture(scope="module")
+def texts(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fixed texts of the smallest models."""
+    folder = tmp_path_factory.mktemp("fixed")
+    write_texts(bench, folder)
+    return folder
+
+
+@pytest.fixture
+def shipped(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let them stand in the place of those that ship."""
+    monkeypatch.setattr(fixed_texts, "PRESET", "smoke")
+    monkeypatch.setattr(fixed_texts, "TEXTS", 60)
+    monkeypatch.setattr(resources, "fixed_texts", lambda: texts)
+
+
+@pytest.fixture
+def scored(bench: Any, shipped: None) -> Any:
+    """Score a baseline on both tasks."""
+
+    def score(baseline: registry.Baseline) -> Submission:
+        found = submission.score_on_fixed_texts(
+            baseline, submission.tasks_with_texts(), Store(bench.store), bench.engine, bench.output, lambda _: None
+        )
+        return submission.submission(baseline, found)
+
+    return score
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Bundled baselines of which none has scores yet."""
+    folder = tmp_path / "bundled"
+    for name in ("majority", "naive_bayes", "unigram"):
+        shutil.copytree(resources.baselines() / name, folder / name)
+        (folder / name / "results.json").unlink(missing_ok=True)
+    monkeypatch.setattr(resources, "baselines", lambda: folder)
+    return folder
+
+
+def natfp(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["natfp-bench", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_a_new_folder_is_checked_submitted_compared_and_ranked(
+    shipped: None,
+    bundle: Path,
+    bench: Any,
+    scored: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("majority", "naive_bayes"):
+        submission.write(scored(registry.read(bundle / name)), bundle / name)
+    monkeypatch.chdir(tmp_path)
+    assert natfp(monkeypatch, "baseline", "new", "my_words") == 0
+    assert "natfp-bench baseline check my_words" in capsys.readouterr().out
+    digest = registry.read(Path("my_words")).digest
+
+    where = ["--store", str(bench.store), "-o", "results", "--workers", "1"]
+    assert natfp(monkeypatch, "baseline", "submit", "my_words", *where) == 0
+    printed = capsys.readouterr()
+    found = re.search(r"my_words would take rank [12] of 3", printed.out)
+    assert found
+    assert "unigram (no results.json)" in printed.out
+    made = submission.read(tmp_path / "my_words" / "results.json")
+    assert (made.name, made.version, made.digest) == ("my_words", "1", digest)
+    assert registry.read(Path("my_words")).digest == digest, "scores are no part of the code"
+    assert list(made.scores) == ["lr_id", "seed_id"]
+    known = fixed_texts.read_manifest(resources.fixed_texts()).tasks
+    assert {task: score.texts for task, score in made.scores.items()} == {task: of.digest for task, of in known.items()}
+    assert made.packages["numpy"][0].isdigit()
+    assert natfp(monkeypatch, "leaderboard", "results") == 0
+    assert "my_words" in capsys.readouterr().out
+
+    again = [*where, "--compare", "my_words/results.json"]
+    assert natfp(monkeypatch, "baseline", "submit", "my_words", *again, "--format", "md") == 0
+    printed = capsys.readouterr()
+    assert "says the same" in printed.err
+    assert "| lr_id | " in printed.out
+    assert f"### {found[0]}" in printed.out
+
+    better = made.scores["lr_id"].model_dump()
+    better["accuracy"]["value"] += 0.02
+    claimed = made.model_dump() | {"scores": made.model_dump()["scores"] | {"lr_id": better}}
+    Path("claimed.json").write_text(json.dumps(claimed))
+    before = Path("my_words/results.json").read_bytes()
+    arguments = [*where, "--compare", "claimed.json", "--json"]
+    assert natfp(monkeypatch, "baseline", "submit", "my_words", *arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("error:") == 1
+    assert "lr_id: accuracy is" in printed.err
+    assert json.loads(printed.out)["submission"]["digest"] == digest
+    assert Path("my_words/results.json").read_bytes() == before
+
+
+def test_who_fails_a_check_is_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shipped: None
+) -> None:
+    folder = write(tmp_path, FATAL.format(act="raise ValueError('no')"))
+    assert natfp(monkeypatch, "baseline", "submit", str(folder), "-o", str(tmp_path / "results")) == 1
+    assert "mine fails the check run: raised ValueError: no" in capsys.readouterr().err
+    assert not (folder / "results.json").exists()
+    assert not (tmp_path / "results").exists()
+
+
+def test_who_fails_on_the_fixed_texts_has_no_scores(scored: Any, tmp_path: Path) -> None:
+    folder = write(tmp_path, FATAL.format(act="raise ValueError('no')"))
+    with pytest.raises(AttributorError, match=r"mine failed on lr_id: .*fit raised ValueError: no"):
+        scored(registry.read(folder))
+
+
+def test_ranks_and_who_is_left_out(scored: Any, bundle: Path) -> None:
+    baselines = {name: registry.read(bundle / name) for name in ("majority", "naive_bayes", "unigram")}
+    made = {name: scored(baseline) for name, baseline in baselines.items()}
+    for name in ("majority", "naive_bayes"):
+        submission.write(made[name], bundle / name)
+    found = submission.ranking(made["unigram"], list(baselines.values()))
+    assert found.tasks == ("lr_id", "seed_id")
+    assert found.left_out == {}
+    means = {name: of.mean(found.tasks) for name, of in made.items()}
+    assert {of.name: of.identifiability for of in found.places} == means
+    assert {of.name: of.rank for of in found.places} == {
+        name: 1 + sum(other > mean for other in means.values()) for name, mean in means.items()
+    }
+    assert [of.name for of in found.places][-1] == "majority"
+    assert means["majority"] == 0.0
+
+    def changed(**update: Any) -> dict[str, str]:
+        submission.write(made["naive_bayes"].model_copy(update=update), bundle / "naive_bayes")
+        ranked = submission.ranking(made["unigram"], list(baselines.values()))
+        assert {of.name for of in ranked.places} == {"majority", "unigram"}
+        return ranked.left_out
+
+    scores = made["naive_bayes"].scores
+    others = scores["seed_id"].model_copy(update={"texts": "0" * 64})
+    assert changed(digest="0" * 64) == {"naive_bayes": "its scores are of other code"}
+    assert changed(scores={"lr_id": scores["lr_id"]}) == {"naive_bayes": "no scores of seed_id"}
+    assert changed(scores=scores | {"seed_id": others}) == {"naive_bayes": "its scores are of other texts"}
+    controls = {name: score.model_copy(update={"control": True}) for name, score in scores.items()}
+    assert submission.ranking(made["unigram"].model_copy(update={"scores": controls}), ()).places == ()
+
+
+def test_what_differs_from_a_claim(scored: Any, bundle: Path) -> None:
+    made = scored(registry.read(bundle / "naive_bayes"))
+    assert submission.differences(made, made) == []
+    lr = made.scores["lr_id"]
+
+    def claim(**update: Any) -> list[str]:
+        return submission.differences(made, made.model_copy(update=update))
+
+    def moved(by: float) -> Any:
+        return {
+            **made.scores,
+            "lr_id": lr.model_copy(update={"bits": lr.bits.model_copy(update={"value": lr.bits.value + by})}),
+        }
+
+    assert claim(scores=moved(0.009)) == []
+    [said] = claim(scores=moved(-0.011))
+    assert said.startswith("lr_id: bits is ")
+    assert claim(digest="x") == [f"digest of the code is {made.digest}, submitted was x"]
+    assert claim(scores={"lr_id": lr}) == ["tasks is lr_id, seed_id, submitted was lr_id"]
+    other = {**made.scores, "lr_id": lr.model_copy(update={"texts": "x"})}
+    assert claim(scores=other) == ["lr_id: the submitted scores are of other texts"]
+    assert claim(packages={"numpy": "1"}) == [], "the versions are for those who wonder"
+
+
+def test_results_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    with pytest.raises(UserError, match=r"cannot be read.*\n.*baseline submit writes it"):
+        submission.read(path)
+    for content in (b"{", b"\xff", b'{"schema": 2}'):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"results\.json: damaged"):
+            submission.read(path)
+
+
+@pytest.mark.parametrize("name", ["../up", "/abs", "a/b", ".", "", "My", "1st", "two words", "a-b", "x" * 65, "é"])
+def test_a_name_that_is_none_writes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    assert natfp(monkeypatch, "baseline", "new", name) == 2
+    assert "is no plain name" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["inner"]
+
+
+def test_names_and_folders_that_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> str:
+        assert natfp(monkeypatch, "baseline", "new", *arguments) == 2
+        return capsys.readouterr().err
+
+    (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    assert "mine exists" in said("mine", "-o", str(tmp_path))
+    assert "already" in said("unigram", "-o", str(tmp_path))
+    assert "is reserved" in said("fast", "-o", str(tmp_path))
+    assert "cannot be written" in said("yours", "-o", str(tmp_path / "file"))
+    assert natfp(monkeypatch, "baseline", "new", "yours", "-o", str(tmp_path / "far" / "off")) == 0
+    assert registry.read(tmp_path / "far" / "off" / "yours").name == "yours"
+
+
+def test_a_task_without_fixed_texts(
+    shipped: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert natfp(monkeypatch, "baseline", "submit", "majority", "--task", "lr_idd") == 2
+    assert "did you mean: lr_id" in capsys.readouterr().err
+    monkeypatch.setattr(resources, "fixed_texts", lambda: tmp_path / "none")
+    assert natfp(monkeypatch, "baseline", "submit", "majority") == 2
+    assert "no fixed texts" in capsys.readouterr().err
+
+
+CONTRIBUTING = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text()
+
+
+def walk() -> list[str]:
+    """The commands by which CONTRIBUTING.md leads through a new classifier."""
+    section = CONTRIBUTING.split("## A new classifier")[1].split("\n## ")[0]
+    return [line for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+
+
+def test_contributing_shows_the_code_that_new_writes(tmp_path: Path) -> None:
+    code = (submission.new("my_words", tmp_path) / "baseline.py").read_text()
+    shown = re.search(r"```python\n(def build.*?)```", CONTRIBUTING, re.DOTALL)
+    assert shown
+    assert [line for line in shown[1].splitlines() if line not in code.splitlines()] == []
+
+
+@pytest.mark.slow
+def test_contributing_walked_literally_ends_on_the_leaderboard(tmp_path: Path) -> None:
+    # The commands stand beside the interpreter, as in an activated environment.
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": paths, "NATFP_STORE": str(tmp_path / "store")}
+    said = {}
+    for command in walk():
+        done = subprocess.run(
+            shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        said[command] = done.stdout
+    assert next(iter(said)) == "natfp-bench baseline new my_words"
+    assert "my_words" in said["natfp-bench leaderboard"]
+    assert "my_words would take rank" in said["natfp-bench baseline submit my_words"]
+    assert submission.read(tmp_path / "my_words" / "results.json").name == "my_words"

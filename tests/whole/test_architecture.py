@@ -1,0 +1,188 @@
+"""What holds the package together: the order of imports, what starting up costs, and the public names."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import natfp_bench
+
+PACKAGE = Path(natfp_bench.__file__).parent
+
+ROOMS = {
+    "base": "errors records streams resources environment yaml_source",
+    "plan": "settings task_files sources plan split",
+    "corpus": "chronicle text_files labelled_texts labelled_plan documents tokens words",
+    "models": """model optimizers compiled loss stacked heldout training_state train checkpoint sampler sample
+        lm_eval_backend lm_eval_scores""",
+    "statistics": "metrics ceiling discrimination open_set replication fingerprint",
+    "attributors": "transforms familiarity registry attribute text_classifier neural_text planted contract study",
+    "pipeline": """result store needs engine allocator worker local_engine ray_engine keys jobs stages resolve evidence
+        bundled_texts scoring analysis steps run contract_suite overview identify_jobs""",
+    "results": """protocols leaderboard regress_reference regress origin unlabelled_texts identify submission
+        validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
+    "api": "",
+    "report": """cells sheets markdown regression_formats charts study_figures figures page_texts page_tables pages
+        site""",
+    "cli": "terminal console progress regress identify baseline export store report main",
+    "__main__": "",
+}
+"""Reading order: a room imports only rooms before it, and a module only modules of its room before it."""
+
+PLACES = [(room, module) for room, modules in ROOMS.items() for module in modules.split() or [""]]
+
+HEAVY = ("torch", "transformers", "datasets", "evaluate", "lm_eval", "ray", "altair", "sklearn", "scipy")
+
+
+def _place(path: Path) -> tuple[str, str]:
+    """The place of a file: its room, and in it the module or the subpackage that it is part of."""
+    room, *inside = path.relative_to(PACKAGE).parts
+    return room.removesuffix(".py"), inside[0].removesuffix(".py") if inside else ""
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if "__init__" not in _place(path)]
+
+
+def _checking(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All imports that can run, at the top of a file and inside functions alike."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield node
+    left = node.orelse if isinstance(node, ast.If) and _checking(node.test) else ast.iter_child_nodes(node)
+    for child in left:
+        yield from _imports(child)
+
+
+def imported(source: str, package: tuple[str, ...]) -> Iterator[tuple[tuple[str, str], int]]:
+    """Places in natfp_bench that a file of a package (`("natfp_bench", "base")`) imports, each with its line."""
+    for node in _imports(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        else:
+            base = list(package[: len(package) + 1 - node.level]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        for name in names:
+            if name[0] == "natfp_bench":
+                room, module = [*name[1:], "", ""][:2]
+                yield (room or "__init__", "" if room == "api" else module), node.lineno
+
+
+def test_the_scan_sees_every_way_to_import() -> None:
+    source = """
+from typing import TYPE_CHECKING
+from . import spec
+from .plan import Plan
+import natfp_bench.pipeline.store as s, os
+from natfp_bench import __version__
+from natfp_bench.models import train
+from natfp_bench.models.train import Order
+if TYPE_CHECKING:
+    from natfp_bench.cli import main
+else:
+    from natfp_bench.base.errors import NatfpError
+def f():
+    if True:
+        from natfp_bench.api import run
+"""
+    found = [place for place, _ in imported(source, ("natfp_bench", "plan"))]
+    assert found == [
+        ("plan", "spec"),
+        ("plan", "plan"),
+        ("pipeline", "store"),
+        ("__version__", ""),
+        ("models", "train"),
+        ("models", "train"),
+        ("base", "errors"),
+        ("api", ""),
+    ]
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(PLACES) == sorted({_place(path) for path in FILES})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_reading_order(path: Path) -> None:
+    place = _place(path)
+    package = ("natfp_bench", *path.relative_to(PACKAGE).parts[:-1])
+    # Files of one subpackage know each other.
+    inside = [place] if len(package) > 2 else []
+    earlier = {*PLACES[: PLACES.index(place)], *inside, ("__version__", "")}
+    wrong = [
+        f"{path.name}:{line}: {'.'.join(found)}"
+        for found, line in imported(path.read_text(), package)
+        if found not in earlier
+    ]
+    assert wrong == []
+
+
+def _loaded(code: str, folder: Path) -> list[str]:
+    """The heavy libraries that are loaded after the code has run in a process of its own."""
+    report = "\nimport sys\nprint('loaded:', *[name for name in sys.argv[1:] if name in sys.modules])"
+    paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths, "NATFP_STORE": str(folder / "store")}
+    command = [sys.executable, "-c", code + report, *HEAVY]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+def test_the_probe_sees_what_is_loaded(tmp_path: Path) -> None:
+    assert _loaded("import scipy", tmp_path) == ["scipy"]
+
+
+CLI = """
+import sys
+names, sys.argv = sys.argv, ["natfp-bench", *{arguments}]
+from natfp_bench.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert (end.code or 0) == {code}, end.code
+sys.argv = names
+"""
+
+
+def test_import_is_cheap(tmp_path: Path) -> None:
+    assert _loaded("import natfp_bench", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "list", "list presets", "list baselines", "list corpora", "show seed_id", "schema task"]
+)
+def test_commands_that_only_look_are_cheap(arguments: str, tmp_path: Path) -> None:
+    assert _loaded(CLI.format(arguments=arguments.split(), code=0), tmp_path) == []
+
+
+def test_the_leaderboard_is_cheap(tmp_path: Path, seed_run: Any) -> None:
+    assert _loaded(CLI.format(arguments=["leaderboard", str(seed_run[1])], code=0), tmp_path) == []
+    (tmp_path / "results").mkdir()
+    assert _loaded(CLI.format(arguments=["leaderboard"], code=2), tmp_path) == []
+
+
+def test_public_names_are_frozen() -> None:
+    public = ["Attributor", "__version__", "ceiling", "evaluate_module", "load_results", "load_task", "metrics", "run"]
+    assert natfp_bench.__all__ == public
+    assert set(natfp_bench.__all__) <= set(dir(natfp_bench))
+    for name in natfp_bench.__all__:
+        value = getattr(natfp_bench, name)
+        assert value is not None
+        assert isinstance(value, str) or value.__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        natfp_bench.nothing  # noqa: B018
+    assert (PACKAGE / "py.typed").is_file()

@@ -1,0 +1,157 @@
+"""The long disturbing of runs: its judges notice what they should, and a cut-down series of kills."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import psutil
+import pytest
+import safetensors.numpy
+from patience import AGES, PATIENCE
+
+from natfp_bench.pipeline.store import Store
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+KEY = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def chaos() -> Iterator[ModuleType]:
+    """The script as a module, and with it those beside it."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        yield importlib.import_module("chaos")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def judge(chaos: ModuleType) -> ModuleType:
+    """What the script judges by."""
+    return importlib.import_module("chaos_judge")
+
+
+def make(store: Path, speed: float = 1.0) -> Path:
+    """Make a model's entry whose training log tells a speed; returns its folder."""
+
+    def build(folder: Path) -> dict[str, int]:
+        lines = [{"step": step, "tokens_per_second": speed + step} for step in (0, 20)]
+        (folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return {}
+
+    return Store(store).make("model", KEY, "", build).folder
+
+
+def checkpoint(store: Path, *speeds: float) -> None:
+    """Write a training's checkpoint whose log tells these speeds."""
+    log = [{"step": 20 * number, "tokens_per_second": speed} for number, speed in enumerate(speeds)]
+    path = store / "partial" / KEY / "checkpoint.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.numpy.save_file({"x": np.zeros(1)}, path, metadata={"counters": json.dumps({"log": log})})
+
+
+def test_an_entry_that_is_gone_or_made_again_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    before = judge.work(tmp_path)
+    assert judge.lost_work(before, tmp_path) == []
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["made"]["seconds"] += 0.001
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert judge.lost_work(before, tmp_path) == [f"model/{KEY} was made again"]
+    shutil.rmtree(folder)
+    assert judge.lost_work(before, tmp_path) == [f"model/{KEY} was lost"]
+    assert judge.lost_work(judge.work(tmp_path), tmp_path) == []
+
+
+def test_a_training_that_starts_over_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
+    checkpoint(tmp_path, 1.0)
+    before = judge.work(tmp_path)
+    said = [f"training {KEY[:12]} did not go on from its checkpoint"]
+    checkpoint(tmp_path, 1.0, 5.0)
+    assert judge.lost_work(before, tmp_path) == []
+    checkpoint(tmp_path, 1.1, 5.0)
+    assert judge.lost_work(before, tmp_path) == said
+    make(tmp_path)
+    assert judge.lost_work(before, tmp_path) == []
+    shutil.rmtree(tmp_path / "model")
+    assert judge.lost_work(before, tmp_path) == said, "neither finished nor begun"
+    make(tmp_path, speed=2.0)
+    assert judge.lost_work(before, tmp_path) == said
+
+
+def test_damage_is_what_verify_finds(judge: ModuleType, tmp_path: Path) -> None:
+    assert judge.damage(tmp_path, final=False) == []
+    assert judge.damage(tmp_path, final=True) == ["there is no store"]
+    folder = make(tmp_path)
+    assert judge.damage(tmp_path, final=True) == []
+    (tmp_path / "temp" / "half").mkdir()
+    assert judge.damage(tmp_path, final=False) == []
+    assert judge.damage(tmp_path, final=True) == ["temp/half: half-written"]
+    os.truncate(folder / "train_log.jsonl", 3)
+    assert judge.damage(tmp_path, final=False) == [f"model/ab/{KEY}: train_log.jsonl has changed"]
+
+
+def test_answers_are_compared_in_both_parts(judge: ModuleType) -> None:
+    right, wrong, other = judge.Answer("a", b"a"), judge.Answer("b", b"a"), judge.Answer("a", b"b")
+    assert judge.wrong_answers(right, [right], done=True) == []
+    assert judge.wrong_answers(right, [right], done=False) == [], "killed after it had written its result"
+    assert judge.wrong_answers(right, [], done=False) == []
+    assert judge.wrong_answers(right, [], done=True) == ["0 results"]
+    assert judge.wrong_answers(right, [right, right], done=True) == ["2 results"]
+    assert judge.wrong_answers(right, [wrong], done=False) == ["result.json differs"]
+    assert judge.wrong_answers(right, [other], done=True) == ["predictions.parquet differs"]
+
+
+def test_a_process_that_outlives_its_run_is_named_and_killed(chaos: ModuleType, tmp_path: Path) -> None:
+    sleep = f"import time; time.sleep({AGES})"
+    code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleep!r}]).pid)"
+    program = chaos.Program.start([sys.executable, "-c", code], tmp_path)
+    assert program.wait(PATIENCE)
+    child = psutil.Process(int((tmp_path / "log.txt").read_text()))
+    [said] = program.left(0.2)
+    assert "outlived its run" in said
+    assert psutil.wait_procs([child], timeout=PATIENCE)[1] == []
+    assert program.left(0.2) == []
+
+
+def test_a_run_that_does_not_end_is_killed(chaos: ModuleType, tmp_path: Path) -> None:
+    program = chaos.Program.start([sys.executable, "-c", f"import time; time.sleep({AGES})"], tmp_path)
+    clock = time.monotonic()
+    assert not program.wait(0.2)
+    assert program.ended
+    assert time.monotonic() - clock < AGES
+
+
+def test_any_fault_fails_the_script(
+    chaos: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "new" / "reliability.md"
+    for part in ("", "wrong", "stuck", "lost", "orphans"):
+        verdict = chaos.Verdict(runs=7, kills=6, **({part: ["bad news"]} if part else {}))
+        skipped = chaos.Verdict(skipped="mounting is not permitted")
+        monkeypatch.setattr(chaos, "run", lambda *_, found=verdict, no=skipped: {"all": found, "disk-full": no})
+        assert chaos.main(["--kills", "6", "-o", str(output)]) == (1 if part else 0)
+        text = output.read_text()
+        assert ("- `all`: bad news" in text) == bool(part)
+        cells = [str(int(part == name)) for name in ("wrong", "stuck", "lost", "orphans")]
+        assert f"killed at once | 7 | 6 | 0 | {' | '.join(cells)} |" in text
+        assert "- `disk-full`: mounting is not permitted" in text
+        if kept := capsys.readouterr().out.partition("are kept in ")[2].strip():
+            shutil.rmtree(kept)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(chaos: ModuleType, tmp_path: Path) -> None:
+    said: list[str] = []
+    verdicts = chaos.run(["mixed", "two-killed"], 10, 1, tmp_path, said.append)
+    assert [fault for verdict in verdicts.values() for fault in verdict.faults] == []
+    assert sum(verdict.kills for verdict in verdicts.values()) >= 10, said
