@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import safe_open
 
 from natfp_bench.pipeline import result as results
-from natfp_bench.pipeline.store import KINDS, Store
+from natfp_bench.pipeline.store import Store, kinds
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Work:
 def work(store: Path) -> Work:
     """Read what has been done so far."""
     manifests, logs = {}, {}
-    for kind in KINDS:
+    for kind in kinds(store):
         for path in sorted((store / kind).glob("*/*/manifest.json")):
             manifests[f"{kind}/{path.parent.name}"] = path.read_text()
     for path in sorted((store / "partial").glob("*/checkpoint.safetensors")):

@@ -1,9 +1,9 @@
-"""How fast is it? Ratios, measured side by side in one run.
+"""How fast is the package, compared with what one would use instead? All ratios are measured side by side in one run.
 
 python benchmarks/performance.py [--only ROW,...] [--quick] [-o docs/performance.md]
 
-Each measurement has a process of its own, ours and theirs in turn, and the median of each counts. Exit code 1 if a
-row misses its bar. `--quick` is a short form that prints its figures and judges none.
+Each measurement is a process of its own; ours and theirs take turns, and the median of each counts. Exit code 1 if a
+row misses its bar. `--quick` measures less, prints its figures and applies no bar.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 from performance_ground import FULL, QUICK, ROOT, Ground, Part
-from performance_rows import BOUNDS, ROWS
+from performance_rows import LIMITS, ROWS
 
 from natfp_bench.base.environment import environment
 
@@ -42,13 +42,13 @@ def environment_lines() -> list[str]:
     ]
 
 
-def document(parts: dict[str, Part], bounds: dict[str, str], command: str, seconds: float, judged: bool) -> str:
+def document(parts: dict[str, Part], limits: dict[str, str], command: str, seconds: float, judged: bool) -> str:
     """Markdown of all rows."""
     lines = [HEAD, "| what | ours | against | ratio | bar | reached |", "|---|---|---|---|---|---|"]
     lines += [f"| {' | '.join(row.cells(judged))} |" for part in parts.values() for row in part.rows]
-    lines += ["", "## What bounds each row", ""]
+    lines += ["", "## What limits each row", ""]
     for name, part in parts.items():
-        lines.append(f"- `{name}`: {' '.join([bounds[name], *part.notes])}")
+        lines.append(f"- `{name}`: {' '.join([limits[name], *part.notes])}")
     lines += ["", "## Machine", "", *(f"- {line}" for line in environment_lines())]
     lines += ["", f"Made by `{command}` in {seconds / 60:.0f} minutes."]
     return "\n".join(lines) + "\n"
@@ -57,12 +57,12 @@ def document(parts: dict[str, Part], bounds: dict[str, str], command: str, secon
 HEAD = """\
 # Performance
 
-Ratios, ours against what one would use instead, side by side in one run on one machine: each measurement in a process
-of its own, ours and theirs in turn, the median of each. Figures of another day or machine compare with none of these.
-Start-up is in no rate, for both: processes are warm, and wait for each other, before the clock is read; ours is what
-all did between the first start and the last end. Theirs has all cores, as torch does by default, and where there is a
-batch size to choose, the best one, found first. `python benchmarks/performance.py` measures again, and exits with 1 if
-a bar is missed.
+Each row compares this package ("ours") with what one would use instead ("against"), side by side in one run on one
+machine. Each measurement is a process of its own; ours and theirs take turns, and the median of each counts. Figures of
+another day or machine cannot be compared with these. No rate includes start-up: processes are warm, and wait for each
+other, before the clock starts. Our rate counts what all processes did between the first start and the last end. Theirs
+uses all cores, as torch does by default, and the best batch size, which is searched first.
+`python benchmarks/performance.py` measures again, and exits with 1 if a bar is missed.
 """
 
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the document; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description="Measure ratios, side by side in one run.")
     parser.add_argument("--only", help=f"rows (a,b) of: {', '.join(ROWS)}")
-    parser.add_argument("--quick", action="store_true", help="a short form: prints, and judges nothing")
+    parser.add_argument("--quick", action="store_true", help="measure less, print, and apply no bar")
     parser.add_argument("-o", "--output", type=Path, help="the document to write (docs/performance.md without --only)")
     options = parser.parse_args(arguments)
     names = options.only.split(",") if options.only else list(ROWS)
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for row in parts[name].rows:
                 print(" | ".join(row.cells(not options.quick)), flush=True)
     command = "python benchmarks/performance.py" + (f" --only {options.only}" if options.only else "")
-    text = document(parts, BOUNDS, command, time.monotonic() - clock, not options.quick)
+    text = document(parts, LIMITS, command, time.monotonic() - clock, not options.quick)
     print(text)
     if not options.quick and (output := options.output or (None if options.only else DOCUMENT)):
         output.parent.mkdir(parents=True, exist_ok=True)

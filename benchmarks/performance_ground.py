@@ -1,4 +1,4 @@
-"""What the rows of `performance.py` stand on: records, measuring of processes, and what is prepared once."""
+"""What all rows of `performance.py` need: records, measurements of processes, and models that are prepared once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Bar:
-    """What a value has to reach."""
+    """The limit that a value has to reach."""
 
     limit: float
     kind: str = "at least"
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Row:
-    """A comparison: two figures in words, what they come to, and the bar, if there is one."""
+    """A comparison: two figures in words, their ratio or difference, and the bar, if there is one."""
 
     what: str
     ours: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass
 class Part:
-    """Rows of one kind, and what else is to be said of them."""
+    """Rows of one kind, and notes about them."""
 
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
@@ -87,7 +87,6 @@ class Sizes:
     starts: int = 7
     preset: str = "quick"
     files: tuple[int, int] = (20_000_000, 2_000_000_000)
-    stacked: int = 32
 
 
 FULL = Sizes()
@@ -105,7 +104,6 @@ QUICK = Sizes(
     starts=2,
     preset="smoke",
     files=(1_000_000, 20_000_000),
-    stacked=4,
 )
 
 
@@ -116,13 +114,13 @@ def alternate(ours: Callable[[], float], theirs: Callable[[], float], times: int
 
 
 def variables() -> dict[str, str]:
-    """Environment of what is started: this checkout, nothing from the network, no thread counts set."""
+    """Environment of the measured programs: this checkout, no network, and no fixed numbers of threads."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     return {**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 
 def printed(command: Sequence[str], folder: Path) -> str:
-    """Run a Python program to its end; returns what it printed, raises RuntimeError where it failed."""
+    """Run a Python program; returns what it printed. Raises RuntimeError if it fails."""
     with tempfile.TemporaryFile("w+", dir=folder) as errors:
         done = subprocess.run(
             [sys.executable, *command], stdout=subprocess.PIPE, stderr=errors, text=True, env=variables(), cwd=folder
@@ -134,7 +132,7 @@ def printed(command: Sequence[str], folder: Path) -> str:
 
 
 def timed(command: Sequence[str], folder: Path) -> tuple[str, float]:
-    """Run a Python program to its end; returns what it printed, and seconds by the wall clock, start-up included."""
+    """Run a Python program; returns what it printed, and seconds by the wall clock, with start-up."""
     start = time.monotonic()
     said = printed(command, folder)
     return said, time.monotonic() - start
@@ -151,7 +149,7 @@ def processor_seconds(command: Sequence[str]) -> float:
 
 
 def peak_memory(command: Sequence[str], folder: Path) -> float:
-    """Most resident memory of a Python program and all below it, in MB; pages that they share count for each."""
+    """Peak resident memory in MB of a Python program and all its descendants; shared pages count for each of them."""
     peak = 0.0
     with (folder / "log.txt").open("w+") as log:
         process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=variables(), cwd=folder)
@@ -166,7 +164,7 @@ def peak_memory(command: Sequence[str], folder: Path) -> float:
 
 
 def family_memory(process: psutil.Process) -> float:
-    """Resident memory of a process and all below it, in MB."""
+    """Resident memory in MB of a process and all its descendants."""
     total = 0
     try:
         family = [process, *process.children(recursive=True)]
@@ -181,7 +179,7 @@ def family_memory(process: psutil.Process) -> float:
 
 
 def write_text(path: Path, size: int) -> None:
-    """Write a text file of so many bytes: prose of the embedded corpus over and over, each paragraph numbered."""
+    """Write a text file of so many bytes: prose of the embedded corpus, repeated, with a number on each paragraph."""
     documents = [chronicle.document(0, index)[0] for index in range(2000)]
     written = turn = 0
     with path.open("wb") as file:
@@ -192,7 +190,7 @@ def write_text(path: Path, size: int) -> None:
 
 @dataclass
 class Ground:
-    """Where it is measured: a folder, and what several rows need, made when the first one asks."""
+    """A folder for the measurements, and what several rows need, made when the first of them asks for it."""
 
     folder: Path
     sizes: Sizes
@@ -204,7 +202,7 @@ class Ground:
 
     @cached_property
     def prepared(self) -> Path:
-        """The corpus, four trained models, and texts of each."""
+        """Folder of the corpus, four trained models, and texts of each."""
         place, sizes = self.folder / "prepared", self.sizes
         how = {"processes": min(4, self.cores), "steps": sizes.prepared_steps, "texts": sizes.texts}
         self._work("prepare", place, how)
@@ -221,22 +219,22 @@ class Ground:
         return found
 
     def searched(self, name: str, batches: Sequence[int], **options: Any) -> dict[int, float]:
-        """Rate at each batch size."""
+        """Run a workload at several batch sizes; returns the rate of each."""
         return {int(batch): rate for batch, rate in self.work(name, batches=list(batches), **options).items()}
 
     @cached_property
     def generate_rates(self) -> dict[int, float]:
-        """Rate of `generate` at each batch size."""
+        """Rates of `generate` by batch size."""
         return self.searched("sample_theirs", self.sizes.batches, texts=self.sizes.searched)
 
     @cached_property
     def forward_rates(self) -> dict[int, float]:
-        """Rate of plain scoring at each batch size."""
+        """Rates of plain scoring by batch size."""
         return self.searched("score_theirs", self.sizes.score_batches, models=1, share=4)
 
     @cached_property
     def first_run(self) -> tuple[float, dict[str, float]]:
-        """Seconds and accuracies of the whole run from an empty store."""
+        """Seconds and accuracies of a whole run from an empty store."""
         return self.run(self.folder / "first")
 
     def run(self, output: Path) -> tuple[float, dict[str, float]]:
@@ -250,5 +248,5 @@ class Ground:
 
 
 def best(rates: dict[int, float]) -> int:
-    """Batch size of the best rate."""
+    """Batch size with the best rate."""
     return max(rates, key=lambda batch: rates[batch])

@@ -1,4 +1,4 @@
-"""The rows of `performance.py`: what is measured against what, and what it has to come to."""
+"""The rows of `performance.py`: what is compared with what, and the bars."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ from ruamel.yaml import YAML
 
 
 def train(ground: Ground) -> Part:
-    """Training, all cores: ours one model a core, plain and compiled, theirs one model on all."""
+    """Training on all cores: ours one model per core, plain and compiled; theirs one model on all."""
     sizes, how = ground.sizes, {"steps": ground.sizes.steps, "warm": ground.sizes.warm}
-    fused: list[float] = []
+    compiled: list[float] = []
 
     def plain() -> float:
-        fused.append(ground.work("train_ours", processes=ground.cores, compiled=True, **how)["rate"])
+        compiled.append(ground.work("train_ours", processes=ground.cores, compiled=True, **how)["rate"])
         return ground.work("train_ours", processes=ground.cores, **how)["rate"]
 
     ours, theirs = alternate(plain, lambda: ground.work("train_theirs", **how)["rate"], sizes.repeats)
-    best_of = statistics.median(fused)
+    best_of = statistics.median(compiled)
     facts, peak = ground.work("model_facts"), ground.work("peak", seconds=2.0)["rate"]
     share = facts["operations"] * best_of / (peak * ground.cores)
     against = f"{rate(theirs)} (`Trainer`)"
@@ -54,15 +54,15 @@ def train(ground: Ground) -> Part:
         Row("training, plain, tokens/s", rate(ours), against, ours / theirs),
     ]
     note = (
-        f"A model of {facts['parameters']:,.0f} parameters takes {facts['operations'] / 1e6:.2f} million operations a "
-        f"token (6 a parameter, and attention's), so that compiled training reaches {share:.0%} of the "
+        f"A model of {facts['parameters']:,.0f} parameters takes {facts['operations'] / 1e6:.2f} million operations "
+        f"per token (6 per parameter, plus attention), so compiled training reaches {share:.0%} of the "
         f"{ground.cores} × {peak / 1e9:.0f} GFLOP/s that products of 1024 × 1024 matrices reach in float32."
     )
     return Part(rows, [note])
 
 
 def sample(ground: Ground) -> Part:
-    """Sampling, all cores."""
+    """Sampling on all cores."""
     sizes, batch = ground.sizes, best(ground.generate_rates)
     kept: list[float] = []
 
@@ -76,13 +76,13 @@ def sample(ground: Ground) -> Part:
     alone = statistics.median(kept)
     rows = [
         Row("sampling, tokens/s", rate(ours), f"{rate(plain)} (`generate`)", ours / plain, Bar(3)),
-        Row("the same", rate(ours), f"{rate(alone)} (`generate`, memory held as our workers do)", ours / alone),
+        Row("the same", rate(ours), f"{rate(alone)} (`generate`, holding memory like our workers)", ours / alone),
     ]
     return Part(rows, [f"`generate`, tokens/s by batch size: {table_of(ground.generate_rates)}."])
 
 
 def score(ground: Ground) -> Part:
-    """Likelihood of texts, all cores."""
+    """Likelihood of texts on all cores."""
     batch, models = best(ground.forward_rates), 2
     ours, theirs = alternate(
         lambda: ground.work("score_ours", processes=ground.cores)["rate"],
@@ -94,7 +94,7 @@ def score(ground: Ground) -> Part:
 
 
 def run(ground: Ground) -> Part:
-    """The whole task from an empty store, once each."""
+    """The whole task from an empty store, once for each side."""
     seconds, accuracy = ground.first_run
     command = [str(ROOT / "benchmarks" / "straight.py"), "--preset", ground.sizes.preset]
     if "generate_rates" in ground.__dict__:
@@ -114,14 +114,14 @@ def run(ground: Ground) -> Part:
 
 
 def again(ground: Ground) -> Part:
-    """The same run, with all its work in the store."""
+    """The same run again, when the store holds all its work."""
     first, _ = ground.first_run
     second, _ = ground.run(ground.folder / "second")
     return Part([Row("the same run again", f"{second:.1f} s", f"{first:.0f} s (first run)", first / second, Bar(30))])
 
 
 def start(ground: Ground) -> Part:
-    """Processor time of the commands that only say something."""
+    """Processor time of commands that only print."""
     rows, times = [], range(ground.sizes.starts)
     for arguments in (["--help"], ["list"]):
         pairs = [
@@ -148,14 +148,15 @@ def memory(ground: Ground) -> Part:
     small, large = peaks
     names = [f"{size / 1e6:,.0f} MB" for size in ground.sizes.files]
     ours, against = f"{large:.0f} MB (file of {names[1]})", f"{small:.0f} MB (file of {names[0]})"
-    return Part([Row("peak memory, more for a large file", ours, against, large - small, Bar(200, "under", " MB"))])
+    return Part(
+        [Row("increase of peak memory for a large file", ours, against, large - small, Bar(200, "under", " MB"))]
+    )
 
 
-def more(ground: Ground) -> Part:
-    """What compiling and stacking give, for information."""
+def fused(ground: Ground) -> Part:
+    """What fused kernels gain on one thread and, if there is one, on a GPU; for information."""
     sizes = ground.sizes
     how = {"processes": 1, "steps": sizes.steps, "warm": sizes.warm}
-    few = {"processes": 1, "steps": max(12, sizes.steps // 8), "warm": max(4, sizes.warm // 8)}
     seconds: list[float] = []
 
     def compiled() -> float:
@@ -163,93 +164,72 @@ def more(ground: Ground) -> Part:
         seconds.append(found["first"])
         return found["rate"]
 
-    fused, plain = alternate(compiled, lambda: ground.work("train_ours", **how)["rate"], sizes.repeats)
-    stacked, single = alternate(
-        lambda: ground.work("train_ours", stack=8, **few)["rate"],
-        lambda: ground.work("train_ours", **how)["rate"],
-        sizes.repeats,
-    )
-    rows = [
-        Row("`numerics.compile=true`, one thread, tokens/s", rate(fused), f"{rate(plain)} (plain)", fused / plain),
-        Row(
-            "`numerics.stack=8`, one thread, tokens/s", rate(stacked), f"{rate(single)} (one by one)", stacked / single
-        ),
-    ]
-    notes = [f"The first compiled step takes {statistics.median(seconds):.1f} s, and that is in no rate here."]
+    ours, plain = alternate(compiled, lambda: ground.work("train_ours", **how)["rate"], sizes.repeats)
+    rows = [Row("`numerics.compile=true`, one thread, tokens/s", rate(ours), f"{rate(plain)} (plain)", ours / plain)]
+    notes = [f"The first compiled step takes {statistics.median(seconds):.1f} s, which no rate includes."]
     if not torch.cuda.is_available():
-        return Part(rows, [*notes, "No GPU was there, so that nothing is said of one."])
-    gpu = {**few, "device": "cuda"}
-    stacked, single = alternate(
-        lambda: ground.work("train_ours", stack=sizes.stacked, **gpu)["rate"],
-        lambda: ground.work("train_ours", **gpu)["rate"],
-        sizes.repeats,
-    )
-    what, against = f"{sizes.stacked} models stacked on a GPU, tokens/s", f"{rate(single)} (in turn)"
-    rows.append(Row(what, rate(stacked), against, stacked / single))
+        return Part(rows, [*notes, "There was no GPU."])
     drawn = {"processes": 1, "blocks": sizes.blocks, "device": "cuda"}
-    fused, plain = alternate(
+    ours, plain = alternate(
         lambda: ground.work("sample_ours", fused=True, **drawn)["rate"],
         lambda: ground.work("sample_ours", **drawn)["rate"],
         sizes.repeats,
     )
     what = "sampling on a GPU, `numerics.compile=true`, tokens/s"
-    rows.append(Row(what, rate(fused), f"{rate(plain)} (plain)", fused / plain))
-    together, alone = (3600 * one / ground.work("model_facts")["budget"] for one in (stacked, single))
-    name = torch.cuda.get_device_name()
-    notes.append(f"On the GPU ({name}) that makes {together:,.0f} models an hour; in turn, {alone:,.0f}.")
-    return Part(rows, notes)
+    rows.append(Row(what, rate(ours), f"{rate(plain)} (plain)", ours / plain))
+    hourly = 3600 * ground.work("train_ours", device="cuda", **how)["rate"] / ground.work("model_facts")["budget"]
+    return Part(rows, [*notes, f"The GPU ({torch.cuda.get_device_name()}) trains {hourly:,.0f} models per hour."])
 
 
 def rate(value: float) -> str:
-    """Tokens a second."""
+    """Write a rate, in tokens per second."""
     return f"{value:,.0f}"
 
 
 def table_of(rates: Mapping[int, float]) -> str:
-    """Rates by batch size, in words."""
+    """Write rates by batch size."""
     return ", ".join(f"{batch}: {rate(value)}" for batch, value in rates.items())
 
 
 ROWS: dict[str, Callable[[Ground], Part]] = {
-    part.__name__: part for part in (train, sample, score, run, again, start, memory, more)
+    part.__name__: part for part in (train, sample, score, run, again, start, memory, fused)
 }
 
-BOUNDS = {
+LIMITS = {
     "train": (
-        "ours trains one model a core, each on one thread, as the workers of a run do; `Trainer` trains one on all. A "
-        "third of a plain step's time goes to products of matrices, a seventh to calls from Python, and the rest to "
-        "the passes over memory between them, which two threads share out nearly as well as two processes: so a plain "
-        "step wins what its cross-entropy, its optimiser and memory that is kept save, and fused kernels win the rest. "
-        "Compiling takes longer than it saves in a run of a minute, so that `quick` trains plainly, and `standard` and "
-        "`paper` with fused kernels. Both are timed from a warm step to the last, and ours writes checkpoints."
+        "Ours trains one model per core, each on one thread, like the workers of a run; `Trainer` trains one model on "
+        "all cores. Of the time of a plain step, a third goes to matrix products, a seventh to calls from Python, and "
+        "the rest to passes over memory, which two threads share nearly as well as two processes do. So a plain step "
+        "gains only by its cross-entropy, its optimiser and reused memory; fused kernels gain the rest. Compiling "
+        "takes longer than it saves in a run of a minute, so `quick` trains plainly, and `standard` and `paper` use "
+        "fused kernels. Both are timed from a warm step to the last; ours also writes checkpoints."
     ),
     "sample": (
-        "one process a core samples blocks of 500 rows; bounded by the calls of each step, by keys and values that are "
-        "read, and by `generate`'s checks and copies, which ours does without. Tokens count up to the end token, that "
-        "included."
+        "One process per core samples blocks of 500 rows. The limits are the calls of each step and the reading of "
+        "keys and values; `generate` also spends time on checks and copies. Tokens are counted up to the end token, "
+        "which is included."
     ),
     "score": (
-        "bounded by products of matrices and by the softmax over the vocabulary; texts of like length go together, and "
-        "one thread each spares waiting. Texts are sampled ones, a quarter of each of four models."
+        "The limits are matrix products and the softmax over the vocabulary. Ours scores texts of similar length "
+        "together, and one thread per process avoids waiting. The texts are sampled, a quarter from each of four "
+        "models."
     ),
     "run": (
-        "once each, by the wall clock, start-up included; bounded by training. Both train the same models on the same "
-        "blocks in the same order, measure them on held-out text, draw texts in the usual way, at other temperatures "
-        "and behind prompts, and put the same classifiers to the same studies; texts are other draws: accuracies agree "
-        "within noise. Only ours says where the evidence lies, checks itself, and writes it all down."
+        "Each runs once, by the wall clock, with start-up. The limit is training. Both train the same models on the "
+        "same blocks in the same order, measure them on held-out text, draw texts in the usual way, at other "
+        "temperatures and after prompts, and do the same studies with the same classifiers. Their texts are different "
+        "draws, so accuracies agree within noise. Only ours finds the tokens that carry the evidence, checks itself, "
+        "and records everything."
     ),
-    "again": "nothing is left to train, sample or fit: bounded by imports and by reading the store's entries.",
+    "again": "Nothing is left to train, sample or fit. The limits are imports and reading the entries of the store.",
     "start": (
-        "user and system time, the least of all tries; against a Python that imports what the command line is built "
-        "of: typer, rich, pydantic and ruamel.yaml, by the names that are used. (pydantic loads its parts when they "
-        "are asked for: a bare `import pydantic` loads next to nothing, and would be no measure.)"
+        "User and system time, the minimum of all tries. The comparison is a Python that imports what the command "
+        "line is built on, by the names that it uses: typer, rich, pydantic and ruamel.yaml. (pydantic loads its "
+        "parts on demand, so a bare `import pydantic` loads almost nothing.)"
     ),
     "memory": (
-        "the whole family of processes of a run at the preset `smoke`, looked at every 50 ms. A file is read as a "
-        "stream, and only as far as the token budget asks; its digest is taken in pieces."
+        "Memory of all processes of a run at the preset `smoke`, read every 50 ms. A file is read as a stream, and "
+        "only as far as the token budget needs; its digest is computed in pieces."
     ),
-    "more": (
-        "what two settings give on this CPU, without a bar: fused kernels, and eight models that train as one. Stacks "
-        "are meant for a GPU, where small models wait for kernels."
-    ),
+    "fused": "What fused kernels gain, without a bar.",
 }

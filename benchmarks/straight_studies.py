@@ -1,4 +1,4 @@
-"""What the straight script does beyond training and attributing, so that its figures are those of a whole run."""
+"""What the straight script does beyond training and attribution, so that it does all the work of a run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from straight_models import generate
 from tokenizers import Tokenizer
 
 from natfp_bench.attributors import registry, study
 from natfp_bench.corpus import tokens
 from natfp_bench.models import heldout
-from natfp_bench.pipeline.resolve import transfers
+from natfp_bench.pipeline.variants import transfers
 from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.split import UNSEEN_PROMPT
 
@@ -34,9 +35,7 @@ def write_heldout(trained: Sequence[torch.nn.Module], folder: Path, context: int
 def other_texts(
     plan: Plan, trained: Sequence[torch.nn.Module], tokenizer: Tokenizer, folder: Path, *, batch: int
 ) -> dict[str, Ids]:
-    """Draw as many texts as a test has in other ways: at other temperatures, and behind prompts."""
-    import straight
-
+    """Draw texts in other ways, as many as in the test: at other temperatures, and after prompts."""
     end, count, drawn = tokenizer.token_to_id(tokens.END), plan.texts // plan.split.test_every, {}
     for name, settings in transfers(plan, plan.variants[0].settings).items():
         spec = settings.sampling
@@ -45,12 +44,12 @@ def other_texts(
             for prompt in tokens.prompts(folder, spec.prompt_characters)
         ]
         how: dict[str, Any] = {"max_tokens": spec.max_tokens, "temperature": spec.temperature, "prompts": prompts}
-        drawn[name] = [straight.generate(one, count, end=end, batch=batch, **how) for one in trained]
+        drawn[name] = [generate(one, count, end=end, batch=batch, **how) for one in trained]
     return drawn
 
 
 def study_texts(plan: Plan, ids: Ids, others: dict[str, Ids], tokenizer: Tokenizer) -> list[Any]:
-    """Put the reference attributor to all tests of the run: returns what the run's studies return."""
+    """Run all studies of a run with the reference attributor; returns their results."""
     every, longest = plan.split.test_every, plan.variants[0].settings.sampling.max_tokens
     test = [rows[every - 1 :: every] for rows in ids]
     known = [[row for i, row in enumerate(rows) if i % every != every - 1] for rows in ids]
@@ -83,7 +82,7 @@ def study_texts(plan: Plan, ids: Ids, others: dict[str, Ids], tokenizer: Tokeniz
 
 
 def _texts(decode: Callable[..., list[str]], ids: Ids, size: int | None = None) -> study.Texts:
-    """Texts of all models, cut to so many tokens; each counts as a prompt of its own."""
+    """Texts of all models, cut to so many tokens; each text counts as a prompt of its own."""
     rows = [row[:size] for part in ids for row in part]
     source = np.repeat(np.arange(len(ids)), [len(part) for part in ids])
     places = np.concatenate([np.arange(len(part)) for part in ids])

@@ -1,9 +1,9 @@
-"""What `performance.py` measures, each in a process of its own.
+"""The workloads that `performance.py` measures, each in a process of its own.
 
 python benchmarks/workloads.py NAME FOLDER OPTIONS
 
-FOLDER is what the workload `prepare` made, OPTIONS a JSON object. The last line printed is a JSON object. Start-up is
-in no figure: processes wait for each other once they are warm, and a rate is what all of them did between the
+The workload `prepare` makes FOLDER; OPTIONS is a JSON object. The last line printed is a JSON object. No figure
+includes start-up: processes wait for each other once they are warm. A rate counts what all of them did between the
 first start and the last end.
 """
 
@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 PRESET = "quick"
 PATIENCE = 900.0
-"""Seconds that a process waits for the others."""
+"""Seconds that a process waits for the others at most."""
 
 barrier: Barrier | None = None
 
 
 class Span(NamedTuple):
-    """So many tokens between two readings of the clock; first: seconds until the first step was done."""
+    """Number of tokens between two readings of the clock; first: seconds until the first step was done."""
 
     tokens: int
     start: float
@@ -51,7 +51,7 @@ def meet() -> float:
 
 
 def crew(count: int, work: Callable[[int], Span]) -> dict[str, float]:
-    """Do work in so many fresh processes at once; returns their common rate, tokens a second."""
+    """Do work in so many fresh processes at once; returns their common rate, in tokens per second."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, _join, (context.Barrier(count),)) as pool:
         spans = list(pool.map(work, range(count)))
@@ -60,14 +60,14 @@ def crew(count: int, work: Callable[[int], Span]) -> dict[str, float]:
 
 
 class Clock:
-    """Progress of a training: it reads the time when the training is warm, and at its end."""
+    """Progress of a training that reads the time when the training is warm, and at its end."""
 
     def __init__(self, warm: int) -> None:
         self.warm, self.begun = warm, time.monotonic()
         self.first, self.start, self.counted, self.end, self.done = 0.0, 0.0, 0, 0.0, 0
 
     def __call__(self, done: int, total: int, _: str = "") -> None:
-        """Take note of so many tokens of a total."""
+        """Note that `done` of `total` tokens are done."""
         self.first = self.first or time.monotonic() - self.begun
         if not self.start and done >= self.warm:
             self.counted, self.start = done, meet()
@@ -81,7 +81,7 @@ class Clock:
 
 
 def _settings(index: int, **numerics: Any) -> Any:
-    """Recipe of a model: the preset's, with seeds of its own."""
+    """Settings of the preset, with the model's own seeds."""
     from natfp_bench.plan.plan import make_plan
     from natfp_bench.plan.settings import SeedsSpec
 
@@ -92,7 +92,7 @@ def _settings(index: int, **numerics: Any) -> Any:
     )
 
 
-def _ended(settings: Any, **budget: Any) -> Any:
+def _with_budget(settings: Any, **budget: Any) -> Any:
     return settings.model_copy(update={"budget": settings.budget.model_copy(update=budget)})
 
 
@@ -100,34 +100,28 @@ def _step_tokens(settings: Any) -> int:
     return int(settings.budget.batch * settings.model.context)
 
 
-# Ours: the package's own stages, set up as its workers are.
+# Ours: the package's own functions, set up as in its workers.
 
 
-def _train(
-    first: int, folder: Path, *, steps: int, warm: int, stack: int = 0, compiled: bool = False, device: str = "cpu"
-) -> Span:
+def _train(index: int, folder: Path, *, steps: int, warm: int, compiled: bool = False, device: str = "cpu") -> Span:
     import torch
 
-    import natfp_bench.pipeline.stages  # noqa: F401  # what workers import; it sets how they hold memory
+    import natfp_bench.pipeline.workbench  # noqa: F401  # workers import it; it sets how they hold memory
     from natfp_bench.models import train
 
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
-    orders, size = [], max(1, stack)
+    settings = _settings(index, compile=compiled)
+    # Stopped early, so that checkpoints are as rare as in a whole training.
+    settings = _with_budget(settings, stop=steps / settings.steps)
+    clock = Clock(warm * _step_tokens(settings))
     with tempfile.TemporaryDirectory() as out:
-        for index in range(first * size, (first + 1) * size):
-            settings = _settings(index, stack=stack, compile=compiled)
-            # Stopped early, so that checkpoints are as rare as in the whole run; a stack does not stop early.
-            short = {"tokens": steps * _step_tokens(settings)} if stack else {"stop": steps / settings.steps}
-            place = Path(out, str(index))
-            (place / "model").mkdir(parents=True)
-            orders.append(train.Order(_ended(settings, **short), 0, folder / "corpus", place / "model", place / "part"))
-        clock = Clock(warm * _step_tokens(orders[0].settings) * size)
-        train.train(orders, torch.device(device), progress=clock)
+        job = train.TrainingJob(settings, 0, folder / "corpus", Path(out), Path(out, "partial"))
+        train.train(job, torch.device(device), progress=clock)
     return clock.span
 
 
 def train_ours(folder: Path, *, processes: int, **how: Any) -> dict[str, float]:
-    """Train one model (or stack) in each process, one thread each."""
+    """Train one model in each process, on one thread each."""
     return crew(processes, partial(_train, folder=folder, **how))
 
 
@@ -141,7 +135,7 @@ def _model(folder: Path, index: int, device: str = "cpu") -> Any:
 
 
 def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
-    """Sampler, tokenizer, end token, and the one empty prompt."""
+    """Sampler, tokenizer, end token, and one empty prompt."""
     from natfp_bench.corpus import tokens
     from natfp_bench.models import sample
 
@@ -154,7 +148,7 @@ def _begun(folder: Path) -> tuple[Any, Any, int, list[list[int]]]:
 def _one_thread() -> None:
     import torch
 
-    import natfp_bench.pipeline.stages  # noqa: F401
+    import natfp_bench.pipeline.workbench  # noqa: F401
     from natfp_bench.models import model
 
     model.set_numerics(_settings(0).numerics, torch.device("cpu"))
@@ -179,7 +173,7 @@ def _sample(index: int, folder: Path, *, blocks: int, fused: bool, device: str) 
 def sample_ours(
     folder: Path, *, processes: int, blocks: int, fused: bool = False, device: str = "cpu"
 ) -> dict[str, float]:
-    """Sample blocks of the preset's size in each process, one thread each."""
+    """Sample blocks of the preset's size in each process, on one thread each."""
     return crew(processes, partial(_sample, folder=folder, blocks=blocks, fused=fused, device=device))
 
 
@@ -193,28 +187,28 @@ def _score(index: int, folder: Path) -> Span:
     import numpy as np
 
     from natfp_bench.models import sample
-    from natfp_bench.pipeline import stages
+    from natfp_bench.pipeline.stages.score import ROWS
 
     _one_thread()
     spec, _, _, prompts = _begun(folder)
     trained, texts = _model(folder, index), _texts(folder)
-    sample.token_log_likelihood(trained, spec, texts.take(np.arange(128)), prompts, rows=stages.SCORE_ROWS["cpu"])
+    sample.token_log_likelihood(trained, spec, texts.take(np.arange(128)), prompts, rows=ROWS["cpu"])
     start = meet()
-    sample.token_log_likelihood(trained, spec, texts, prompts, rows=stages.SCORE_ROWS["cpu"])
+    sample.token_log_likelihood(trained, spec, texts, prompts, rows=ROWS["cpu"])
     return Span(int(texts.lengths.sum()), start, time.monotonic())
 
 
 def score_ours(folder: Path, *, processes: int) -> dict[str, float]:
-    """Score all texts under one model in each process, one thread each."""
+    """Score all texts under one model in each process, on one thread each."""
     return crew(processes, partial(_score, folder=folder))
 
 
-# Theirs: transformers as it comes, all cores.
+# Theirs: transformers with its defaults, on all cores.
 
 
 def train_theirs(folder: Path, *, steps: int, warm: int) -> dict[str, float]:
     """Train one model by transformers' Trainer, timed from a warm step to the last."""
-    import straight
+    import straight_models
     from transformers import TrainerCallback
 
     from natfp_bench.corpus import tokens
@@ -228,16 +222,16 @@ def train_theirs(folder: Path, *, steps: int, warm: int) -> dict[str, float]:
             clock(state.global_step * size, steps * size)
 
     blocks = tokens.read_blocks(folder / "corpus", settings.model.context)
-    untrained = straight.fresh(settings, tokens.reader(folder / "corpus", {}).end)
+    untrained = straight_models.fresh(settings, tokens.reader(folder / "corpus", {}).end)
     with tempfile.TemporaryDirectory() as out:
-        straight.train(untrained, settings, blocks, Path(out), steps=steps, callbacks=[Watch()])
+        straight_models.train(untrained, settings, blocks, Path(out), steps=steps, callbacks=[Watch()])
     span = clock.span
     return {"rate": span.tokens / (span.end - span.start)}
 
 
 def sample_theirs(folder: Path, *, texts: int, batches: Sequence[int], keep: bool = False) -> dict[str, float]:
-    """Sample by `generate`, at each batch size in turn; with the workers' way to hold memory if asked to."""
-    import straight
+    """Sample by `generate`, at each batch size in turn; keep: hold memory as our workers do."""
+    import straight_models
 
     from natfp_bench.pipeline import allocator
 
@@ -246,33 +240,33 @@ def sample_theirs(folder: Path, *, texts: int, batches: Sequence[int], keep: boo
     spec, _, end, _ = _begun(folder)
     trained, rates = _model(folder, 0), {}
     for batch in batches:
-        straight.generate(trained, batch, max_tokens=8, end=end, batch=batch)
+        straight_models.generate(trained, batch, max_tokens=8, end=end, batch=batch)
         start = time.monotonic()
-        drawn = straight.generate(trained, max(texts, batch), max_tokens=spec.max_tokens, end=end, batch=batch)
+        drawn = straight_models.generate(trained, max(texts, batch), max_tokens=spec.max_tokens, end=end, batch=batch)
         rates[str(batch)] = sum(map(len, drawn)) / (time.monotonic() - start)
     return rates
 
 
 def score_theirs(folder: Path, *, models: int, batches: Sequence[int], share: int = 1) -> dict[str, float]:
     """Score texts (one in `share`) under some models by plain forward passes, at each batch size in turn."""
-    import straight
+    import straight_models
 
     _, _, end, _ = _begun(folder)
     ids, trained, rates = _texts(folder).ids[::share], [_model(folder, index) for index in range(models)], {}
     for batch in batches:
-        straight.score(trained[0], ids[: 2 * batch], end=end, batch=batch)
+        straight_models.score(trained[0], ids[: 2 * batch], end=end, batch=batch)
         start = time.monotonic()
         for one in trained:
-            straight.score(one, ids, end=end, batch=batch)
+            straight_models.score(one, ids, end=end, batch=batch)
         rates[str(batch)] = len(trained) * sum(map(len, ids)) / (time.monotonic() - start)
     return rates
 
 
-# What both need.
+# Needed by both.
 
 
 def peak(_: Path, *, seconds: float) -> dict[str, float]:
-    """Measure the products of 1024 x 1024 matrices on one thread: operations a second, at best."""
+    """Measure products of 1024 x 1024 matrices on one thread: operations per second, at best."""
     import torch
 
     torch.set_num_threads(1)
@@ -286,7 +280,7 @@ def peak(_: Path, *, seconds: float) -> dict[str, float]:
 
 
 def model_facts(folder: Path) -> dict[str, float]:
-    """Parameters of the model, and operations of a token's training: 6 a parameter, and attention's."""
+    """Parameters of the model, and operations to train it on one token: 6 per parameter, plus attention."""
     parameters = sum(parameter.numel() for parameter in _model(folder, 0).parameters())
     spec = _settings(0).model
     operations = 6 * parameters + 12 * spec.layers * spec.context * spec.width
@@ -301,10 +295,10 @@ def _variant(index: int, folder: Path, *, steps: int, texts: int) -> None:
     _one_thread()
     settings, out = _settings(index), folder / f"model-{index}"
     out.mkdir()
-    # At least the warm-up, and a schedule that is whole: a model that writes as a trained one does.
-    settings = _ended(settings, tokens=steps * _step_tokens(settings))
-    order = train.Order(settings, 0, folder / "corpus", out, folder / f"part-{index}")
-    train.train([order], torch.device("cpu"))
+    # A complete schedule with at least the warm-up gives a model that writes like a trained one.
+    settings = _with_budget(settings, tokens=steps * _step_tokens(settings))
+    job = train.TrainingJob(settings, 0, folder / "corpus", out, folder / f"part-{index}")
+    train.train(job, torch.device("cpu"))
     spec, tokenizer, end, prompts = _begun(folder)
     trained = _model(folder, index)
     parts = [
@@ -318,11 +312,11 @@ def _variant(index: int, folder: Path, *, steps: int, texts: int) -> None:
 
 def prepare(folder: Path, *, processes: int, steps: int, texts: int) -> dict[str, float]:
     """Prepare the corpus, four trained models, and texts of each."""
-    import straight
+    import straight_models
 
     start = time.monotonic()
     (folder / "corpus").mkdir(parents=True)
-    straight.prepare(_settings(0), folder / "corpus")
+    straight_models.prepare(_settings(0), folder / "corpus")
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(partial(_variant, folder=folder, steps=steps, texts=texts), range(4)))
     return {"seconds": time.monotonic() - start}

@@ -13,6 +13,7 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
+from bench import BRIEF, Bench, gathered
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so does all that it starts: the tests of Ctrl-C could not pass there.
@@ -94,7 +95,7 @@ def tiny_model(tiny: Settings, tiny_corpus: Path, tmp_path_factory: pytest.TempP
     from natfp_bench.models import train
 
     folder = tmp_path_factory.mktemp("tiny-model")
-    train.train([train.Order(tiny, 0, tiny_corpus, folder, folder / "partial")], torch.device("cpu"))
+    train.train(train.TrainingJob(tiny, 0, tiny_corpus, folder, folder / "partial"), torch.device("cpu"))
     return folder
 
 
@@ -113,51 +114,6 @@ def natfp(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Calla
         return (code if isinstance(code, int) else 0 if code is None else 1), captured.out, captured.err
 
     return call
-
-
-FEW = "majority,unigram,char_ngram,naive_bayes"
-"""Baselines that a test takes where it does not matter which; the others are slower, and have tests of their own."""
-
-
-class Bench:
-    """A store, a pool of workers and a corpus that tests share: what one of them trained, others find."""
-
-    def __init__(self, root: Path, corpus: Path) -> None:
-        from natfp_bench.pipeline.local_engine import LocalEngine
-
-        self.root, self.corpus = root, corpus
-        self.store, self.output = root / "store", root / "results"
-        self.engine = LocalEngine(1)
-        self.events: list[Any] = []
-        self.warnings: list[str] = []
-
-    def plan(self, task: str, **options: Any) -> Any:
-        """Plan a task at the preset `smoke` on the shared corpus."""
-        from natfp_bench.plan.plan import make_plan
-
-        overrides = {"corpus.name": f"text:{self.corpus}", **options.pop("overrides", {})}
-        return make_plan(task, "smoke", overrides=overrides, **options)
-
-    def run(self, task: str, *, baselines: str = FEW, store: Path | None = None, **options: Any) -> Any:
-        """Run a task; returns (result, folder). `events` and `warnings` hold what the last run said."""
-        from natfp_bench.attributors import registry
-        from natfp_bench.pipeline.run import run_plan
-        from natfp_bench.pipeline.store import Store
-
-        self.events, self.warnings = [], []
-        return run_plan(
-            self.plan(task, **options),
-            registry.find(baselines),
-            store=Store(store or self.store, self.warnings.append),
-            engine=self.engine,
-            output=self.output,
-            device="cpu",
-            watch=self.events.append,
-        )
-
-    def started(self) -> list[str]:
-        """Names of the jobs that the last run started."""
-        return [event.job.name for event in self.events if event.kind == "start"]
 
 
 @pytest.fixture(scope="session")
@@ -194,27 +150,6 @@ def rate_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rate-tasks")
     (folder / "rate.yaml").write_text(RATE)
     return folder
-
-
-BRIEF = {
-    "budget.tokens": "20480",
-    "schedule.warmup_tokens": "1024",
-    "sampling.texts": "100",
-    "analysis.transfer": "false",
-}
-"""What makes a run of many models brief: 40 steps each, 100 texts, and none drawn in other ways."""
-
-
-def gathered(bench: Bench, task: str, **options: Any) -> tuple[Any, Any, Path]:
-    """Run a task; returns what its result is made from, the result, and its folder."""
-    from natfp_bench.pipeline import analysis
-
-    seen: list[Any] = []
-    make = analysis.result
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(analysis, "result", lambda evidence, info: (seen.append(evidence), make(evidence, info))[1])
-        result, folder = bench.run(task, **options)
-    return seen[0], result, folder
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from natfp_bench.base import streams
 from natfp_bench.base.errors import AttributorError
+from natfp_bench.base.limits import Limits
 from natfp_bench.statistics import metrics
 
 from .attribute import Attribution, Attributor, attribute, check_proba
 from .planted import HABITS, ODD, planted
-from .registry import Limits, last_line
+from .registry import last_line
 
 TRAIN, TEST, FEW = 360, 300, 60
 """Texts to learn habits from, texts to tell by them, and texts where what is learnt does not matter."""

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from natfp_bench.base import resources, yaml_source
 from natfp_bench.base.errors import AttributorError, UserError, unknown
+from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record, folder_digest
 
 GROUP = "natfp_bench.baselines"
@@ -38,13 +39,6 @@ RESULTS = "results.json"
 """A folder's scores on the fixed texts; no part of its digest, which they state."""
 
 _HINT = "natfp-bench list baselines   shows all"
-
-
-class Limits(Record):
-    """What one fit with its prediction may take before it is stopped."""
-
-    seconds: Annotated[float, Field(gt=0)] = 600.0
-    memory_mb: Annotated[int, Field(gt=0)] = 4096
 
 
 class Card(Record):
@@ -70,6 +64,11 @@ class Baseline(Record):
     folder: Path
     digest: str
     card: Card
+
+    @property
+    def identity(self) -> str:
+        """What stands for the baseline in a key: its code, wherever it lies."""
+        return self.digest
 
 
 def bundled() -> list[Baseline]:

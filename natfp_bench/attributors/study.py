@@ -6,28 +6,21 @@ of their split: Student's t over replicates where they are held out, else by pro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from natfp_bench.base.records import Record
 from natfp_bench.corpus import words
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
 from natfp_bench.statistics import fingerprint, metrics, replication
+from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, powers
 from natfp_bench.statistics.metrics import Floats, Interval, Ints
 
 from . import transforms
 from .attribute import Attributor, attribute
-
-ENOUGH = 0.95
-"""Accuracy at which a source counts as told."""
-
-MANY = 6
-"""From so many classes on, accuracy against their number is a curve."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -60,14 +53,6 @@ class Answer(NamedTuple):
     proba: Floats
     truth: Ints
     prompts: Ints
-
-
-class Point(Record):
-    """Accuracy at one place of a curve, over all folds and in each."""
-
-    at: int
-    accuracy: Interval
-    by_fold: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -120,48 +105,8 @@ class Experiment:
         return Point(at=at, accuracy=self.accuracy(answers), by_fold=tuple(_by_fold(answers)))
 
 
-class Curve(Record):
-    """Accuracy of the reference attributor against one quantity."""
-
-    name: Literal["length", "pooled", "train_texts", "classes"]
-    unit: str
-    target: Literal["level", "instance"]
-    split: str
-    points: tuple[Point, ...]
-
-
-class Wording(Record):
-    """What the words alone say of the levels: the words that tell them, and how far their n-grams diverge."""
-
-    telling_words: tuple[fingerprint.TellingWord, ...]
-    jensen_shannon: tuple[fingerprint.NgramDivergence, ...]
-
-
-class Permuted(Record):
-    """The permutation test of the factor, and the accuracy that it is about, on the texts that it takes."""
-
-    test: replication.Test
-    observed: float
-
-
-class Robustness(Record):
-    """Accuracy of the reference attributor under one condition of the test texts.
-
-    trained_on: `plain` texts as in the scores, or texts `transformed` like those of the test.
-    """
-
-    condition: str
-    trained_on: Literal["plain", "transformed"]
-    accuracy: Interval
-
-
 def _by_fold(answers: Sequence[Answer]) -> list[float]:
     return [float(metrics.credits(answer.proba, answer.truth).mean()) for answer in answers]
-
-
-def powers(last: int, first: int = 1) -> list[int]:
-    """Powers of two from `first` to below `last`, and `last`."""
-    return [*(2**i for i in range(last.bit_length()) if first <= 2**i < last), last]
 
 
 def length_curve(
@@ -173,19 +118,6 @@ def length_curve(
         (answers,) = experiment.fit(*cut(length))
         points.append(experiment.point(length, answers))
     return Curve(name="length", unit=unit, target="level", split=experiment.split, points=tuple(points))
-
-
-def crossing(points: Sequence[tuple[float, float]], height: float = ENOUGH) -> float | None:
-    """Where a curve first reaches a height, on straight lines over the logarithm of x; None if it never does."""
-    before: tuple[float, float] | None = None
-    for x, y in points:
-        if y >= height:
-            if before is None:
-                return x
-            share = (height - before[1]) / (y - before[1])
-            return math.exp(math.log(before[0]) + share * (math.log(x) - math.log(before[0])))
-        before = (x, y)
-    return None
 
 
 def pooled_curve(experiment: Experiment) -> Curve:

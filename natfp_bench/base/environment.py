@@ -7,16 +7,23 @@ import os
 import platform
 from pathlib import Path
 
+PACKAGES = ("natfp_bench", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
+"""Packages whose versions the last digits of a result may depend on."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that floats depend on."""
+    return {name: _version(name) for name in PACKAGES}
+
 
 def environment() -> dict[str, str | int]:
     """Describe the machine and the versions that floats depend on."""
-    packages = ("natfp_bench", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 0,
-        **{name: _version(name) for name in packages},
+        **versions(),
         **({"commit": made_at} if (made_at := commit()) else {}),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Record(BaseModel):
@@ -18,7 +20,7 @@ class Record(BaseModel):
 
 
 def canonical_json(value: Any) -> str:
-    """Serialise to the one JSON text of a value: keys sorted, no spaces, no NaN or infinity.
+    """Serialise a value to its one JSON text: keys sorted, no spaces, no NaN or infinity.
 
     Raises ValueError for a number that JSON cannot hold and TypeError for an object that it cannot.
     """
@@ -32,9 +34,48 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in canonical JSON")
 
 
+def canonical(value: Any) -> Any:
+    """Return the form of a value that is hashed, as JSON.
+
+    Records and dataclasses lose each field that has its default, so that a field added later, with a default, changes
+    no digest. An object with a property `identity` is replaced by it: what it is, not where it lies.
+    """
+    if hasattr(type(value), "identity"):
+        return canonical(value.identity)
+    if isinstance(value, Record):
+        known = type(value).model_fields.items()
+        return {
+            info.alias or name: canonical(own)
+            for name, info in known
+            if not _is_default(own := getattr(value, name), info)
+        }
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return fields_of(value)
+    if isinstance(value, Mapping):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return value
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return a dataclass's canonical fields, those that have their default left out."""
+    own = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {field.name: canonical(item) for field, item in own.items() if not _same(item, field.default)}
+
+
+def _is_default(value: Any, info: FieldInfo) -> bool:
+    return not info.is_required() and _same(value, info.get_default(call_default_factory=True, validated_data={}))
+
+
+def _same(value: Any, default: Any) -> bool:
+    # True == 1 in Python, and they are different settings.
+    return type(value) is type(default) and bool(value == default)
+
+
 def digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON, in hexadecimal."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    """SHA-256 of a value's canonical form, in hexadecimal."""
+    return hashlib.sha256(canonical_json(canonical(value)).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -1,23 +1,24 @@
-"""The commands `store ls`, `verify` and `gc`: thin, as all of the command line."""
+"""The commands `store ls`, `store verify` and `store gc`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from natfp_bench.base.errors import UserError
 
-app = typer.Typer(help="Look after the store of models, texts and predictions.", no_args_is_help=True)
+from .options import Json, StoreRoot
 
-Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
-Root = Annotated[Path | None, typer.Option("--store", help="default: $NATFP_STORE, else in the user's cache")]
+if TYPE_CHECKING:
+    from natfp_bench.pipeline.store import Store
+
+app = typer.Typer(help="List, verify and clean the store.", no_args_is_help=True)
 
 
 @app.command("ls")
-def ls(store: Root = None, as_json: Json = False) -> None:
+def ls(store: StoreRoot = None, as_json: Json = False) -> None:
     """List the entries of the store."""
     from natfp_bench.pipeline import store as stores
 
@@ -25,19 +26,24 @@ def ls(store: Root = None, as_json: Json = False) -> None:
 
     found = list(stores.entries(store or stores.default_root()))
     if as_json:
-        records = [{"kind": e.kind, "key": e.key, "bytes": e.bytes, "meta": e.meta, "made": e.made} for e in found]
-        typer.echo(json.dumps(records, indent=1, ensure_ascii=False))
+        records = [
+            {"kind": e.kind, "key": e.key, "bytes": e.bytes, "meta": e.meta, "made": e.made.model_dump()} for e in found
+        ]
+        terminal.print_json(records)
         return
-    rows = [(e.kind, e.key[:12], f"{e.bytes:,}", str(e.made.get("at", "")), e.label) for e in found]
-    terminal.stdout().print(terminal.table("", ("kind", "key", "bytes", "made", "what"), rows, right=("bytes",)))
+    rows = [(e.kind, e.key[:12], f"{e.bytes:,}", e.made.at, e.made.label) for e in found]
+    terminal.stdout().print(terminal.table("", ("kind", "key", "bytes", "made at", "what"), rows, right=("bytes",)))
 
 
 @app.command("verify")
-def verify(store: Root = None) -> None:
-    """Hash every file of every entry; exit code 1 if anything is wrong."""
+def verify(store: StoreRoot = None) -> None:
+    """Check the digest of every file in the store.
+
+    The exit code is 1 if anything is wrong.
+    """
     from natfp_bench.pipeline import store as stores
 
-    opened = stores.Store(_existing(store))
+    opened = _existing(store)
     findings = opened.verify()
     for finding in findings:
         typer.echo(f"{finding.path}: {finding.what}")
@@ -48,24 +54,26 @@ def verify(store: Root = None) -> None:
 
 @app.command("gc")
 def gc(
-    store: Root = None,
-    older_than: Annotated[float, typer.Option(min=0, help="days; what is younger stays")] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="remove nothing")] = False,
+    store: StoreRoot = None,
+    older_than: Annotated[float, typer.Option(min=0, help="remove only what is older than this many days")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be removed, and remove nothing")] = False,
 ) -> None:
-    """Remove entries that no existing result rests on, old checkpoints, and what was set aside."""
-    from natfp_bench.pipeline import store as stores
+    """Remove entries that no result uses.
 
-    removed = stores.Store(_existing(store)).gc(older_than_days=older_than, dry_run=dry_run)
+    Old checkpoints, and damaged entries that were set aside, are removed too.
+    """
+    removed = _existing(store).gc(older_than_days=older_than, dry_run=dry_run)
     for path, size in removed:
         typer.echo(f"{path}: {size:,} bytes")
     done = "would be removed" if dry_run else "removed"
-    typer.echo(f"{len(removed)} things, {sum(size for _, size in removed):,} bytes {done}")
+    typer.echo(f"{len(removed)} entries and folders, {sum(size for _, size in removed):,} bytes {done}")
 
 
-def _existing(store: Path | None) -> Path:
+def _existing(store: Path | None) -> Store:
+    """Open a store that exists already; raises UserError if there is none."""
     from natfp_bench.pipeline import store as stores
 
     root = store or stores.default_root()
     if not (root / "store.json").is_file():
-        raise UserError(f"no store at {root}\n  --store, or $NATFP_STORE, names another")
-    return root
+        raise UserError(f"no store at {root}\n  name another one with --store or $NATFP_STORE")
+    return stores.Store(root)

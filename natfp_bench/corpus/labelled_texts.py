@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 
 from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.records import Record, digest, file_digest
+from natfp_bench.base.records import digest, file_digest
 from natfp_bench.plan.settings import TextsSpec
 from natfp_bench.plan.split import is_test
 
 from . import text_files
+from .metas import TextsMeta
 
 HINT = "--text-column, --label-column and --group-column name them"
 
@@ -32,29 +33,6 @@ def identity(spec: TextsSpec) -> dict[str, Any]:
     """Return what determines the texts, as JSON: the files' bytes and labels, and the columns."""
     names = [[given, relative.as_posix(), file_digest(path)] for given, relative, path in _files(spec)]
     return {"texts": names, "columns": [spec.text, spec.label, spec.group]}
-
-
-class TextsMeta(Record):
-    """What was read: texts and bytes in all, texts of each label, and copies that were removed."""
-
-    documents: int
-    bytes: int
-    tokens: int = 0
-    labels: dict[str, int]
-    copies: int
-    digest: str
-
-
-class SourceMeta(Record):
-    """What is known of a source that gives texts and nothing else."""
-
-    status: Literal["ok"] = "ok"
-    reason: None = None
-    parameters: None = None
-    tokens_trained: None = None
-    epochs: None = None
-    training_multiset: None = None
-    weights: None = None
 
 
 class Row(NamedTuple):

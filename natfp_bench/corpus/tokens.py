@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.records import Record, file_digest
+from natfp_bench.base.records import file_digest
 from natfp_bench.plan.settings import MAX_EPOCHS, TokenizerSpec
 
 from .documents import Corpus, Document
+from .metas import CorpusMeta
 
 END = "<|endoftext|>"
 """The one special token: it begins a text, and ends it."""
@@ -34,18 +35,6 @@ Progress = Callable[[int, int, str], None]
 
 def no_progress(done: int, total: int, unit: str) -> None:
     """Report to nobody."""
-
-
-class CorpusMeta(Record):
-    """What was prepared: what was read for it, what there is of it, and the digest of the packed blocks."""
-
-    documents: int
-    bytes: int
-    tokens: int
-    blocks: int
-    context: int
-    heldout_documents: int
-    digest: str
 
 
 class Reader(NamedTuple):

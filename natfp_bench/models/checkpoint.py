@@ -1,44 +1,28 @@
-"""Models that exist already: checkpoints of the Hugging Face Hub, or of a folder, of any causal architecture."""
+"""Models that exist already: checkpoints of any causal architecture, on the Hugging Face Hub or in a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.records import Record, digest
+from natfp_bench.base.records import digest
 from natfp_bench.corpus.tokens import Progress, Reader, no_progress, read_heldout
-from natfp_bench.plan import sources as source
 from natfp_bench.plan.settings import ServeSpec, SourceSpec
 
+from . import checkpoint_files as source
 from . import model as models
 from .heldout import write_heldout
+from .metas import CheckpointMeta
 
 LONGEST = 2048
-"""Positions at a time, at most, in which held-out documents are scored."""
-
-
-class CheckpointMeta(Record):
-    """What a checkpoint is; tokenizer: digest of how it reads text; commit: which one the Hub served."""
-
-    status: Literal["ok"] = "ok"
-    reason: None = None
-    parameters: int
-    tokens_trained: None = None
-    epochs: None = None
-    training_multiset: None = None
-    weights: None = None
-    commit: str | None
-    tokenizer: str
-    begin: int
-    end: int
-    context: int | None
+"""The longest window, in positions, in which held-out documents are scored."""
 
 
 def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
-    """Load a checkpoint's model, served as the specification says; raises UserError where it cannot be loaded."""
+    """Load a checkpoint's model, served as the specification says; raises UserError if it cannot be loaded."""
     from transformers import AutoModelForCausalLM
 
     made: torch.nn.Module = _loaded(AutoModelForCausalLM, spec, dtype=torch.float32)
@@ -46,27 +30,27 @@ def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.M
 
 
 def read_tokenizer(spec: SourceSpec) -> Reader:
-    """Load a checkpoint's tokenizer; raises UserError where there is none, or it knows neither begin nor end."""
+    """Load a checkpoint's tokenizer; raises UserError if there is none, or it has neither a begin nor an end token."""
     made = loaded_tokenizer(spec)
     fast = getattr(made, "backend_tokenizer", None)
-    # Of a folder without a tokenizer, transformers makes an empty one.
+    # For a folder without a tokenizer, transformers builds an empty one.
     if fast is None or len(made.get_vocab()) <= len(made.all_special_ids):
         raise UserError(
             f"checkpoint {spec.filled(spec.model)}: there is no tokenizer.json beside its model\n"
-            "  AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER) writes one"
+            "  AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER) writes it"
         )
     begin = made.bos_token_id if made.bos_token_id is not None else made.eos_token_id
     if begin is None:
         raise UserError(
             f"checkpoint {spec.filled(spec.model)}: its tokenizer has no begin token and no end token\n"
-            "  a model's texts begin somewhere: set bos_token in its tokenizer_config.json"
+            "  every text starts from one of them: set bos_token in its tokenizer_config.json"
         )
     fast.encode_special_tokens = True
     return Reader(fast, begin, made.eos_token_id if made.eos_token_id is not None else begin)
 
 
 def loaded_tokenizer(spec: SourceSpec) -> Any:
-    """A checkpoint's tokenizer, as transformers has it."""
+    """A checkpoint's tokenizer, as an object of transformers."""
     from transformers import AutoTokenizer
 
     return _loaded(AutoTokenizer, spec)
@@ -87,7 +71,7 @@ def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:
 
 
 def positions(model: Any) -> int | None:
-    """How many positions a model has, None where there is no limit."""
+    """Number of positions of a model, None if there is no limit."""
     found = getattr(model.config, "max_position_embeddings", None)
     return int(found) if found else None
 
@@ -101,9 +85,9 @@ def adopt(
     device: torch.device,
     progress: Progress = no_progress,
 ) -> CheckpointMeta:
-    """Measure a checkpoint on the held-out documents of a corpus, as models that are trained here are.
+    """Measure a checkpoint on the held-out documents of a corpus, like a model that is trained here.
 
-    Writes `heldout.parquet` and the tokenizer; the weights stay where they are. Raises UserError where the checkpoint
+    Writes `heldout.parquet` and the tokenizer; the weights stay where they are. Raises UserError if the checkpoint
     cannot be loaded.
     """
     reader, model = read_tokenizer(spec), load(spec, serve, device)

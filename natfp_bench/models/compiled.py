@@ -1,4 +1,4 @@
-"""Functions of tensors with fused kernels, by torch's compiler."""
+"""Functions on tensors with fused kernels, made by torch's compiler."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 from natfp_bench.base.errors import UserError
 
 MANY_SHAPES = 2**16
-"""Shapes that one process may compile for, and models that it may make graphs for: more than it will ever see."""
+"""Limit of shapes that one process compiles for, and of models that it makes graphs for: never reached."""
 
 
 def compiled(function: Callable[..., Tensor], *, graphs: bool = False) -> Callable[..., Tensor]:
-    """Make the same with fused kernels, by torch's compiler: some seconds once a shape, then faster steps.
+    """Compile a function to fused kernels: takes some seconds for each new shape, then runs faster.
 
-    graphs: on a GPU, launch all kernels as one CUDA graph; what a call returns is overwritten by the next one.
-    The first call raises UserError where the machine cannot compile.
+    graphs: on a GPU, launch all kernels as one CUDA graph; each call then overwrites the result of the call before.
+    The first call raises UserError if the machine cannot compile.
     """
     from torch._dynamo import config
     from torch._inductor import config as inductor
 
-    # Beyond a few shapes torch would go on without kernels, so that a model's numbers hung on those before it.
+    # After a few shapes torch would run uncompiled, and a model's numbers would depend on the models before it.
     config.recompile_limit = config.accumulated_recompile_limit = MANY_SHAPES
-    # Each model has weights of its own, whose addresses are part of a graph.
+    # Each model has its own weights, and their addresses are part of a graph.
     inductor.triton.cudagraph_unexpected_rerecord_limit = MANY_SHAPES
     made = torch.compile(function, dynamic=False, fullgraph=True, mode="reduce-overhead" if graphs else None)
 

@@ -1,4 +1,4 @@
-"""How well a model has learnt: bits of held-out documents."""
+"""How well a model has learnt: the bits that it needs for held-out documents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_heldout(
     device: torch.device,
     progress: Progress = no_progress,
 ) -> None:
-    """Write `heldout.parquet`: bits of each held-out document under a model, ends included, true bits, and bytes."""
+    """Write `heldout.parquet`: bits of each held-out document (with its end token) under a model, true bits, bytes."""
     bits = []
     for number, document in enumerate(documents, 1):
         ids = reader.tokenizer.encode(document.text, add_special_tokens=False).ids
@@ -40,10 +40,10 @@ def write_heldout(
 
 
 def document_bits(model: torch.nn.Module, tokens: list[int], context: int, device: torch.device) -> float:
-    """Bits of a document under a model, its first token conditioned on and not scored.
+    """Bits of a document under a model. The first token is conditioned on and not scored.
 
-    A document longer than the context is scored in windows that predict disjoint stretches, each given one token of
-    the stretch before, the last one reaching back to a full context: the rolling windows of lm-evaluation-harness.
+    A document longer than the context is scored in windows, each of which predicts the next stretch of it and sees one
+    token before that stretch; the last window reaches back to a full context. These are lm-eval's rolling windows.
     """
     total, start, last = 0.0, 1, len(tokens)
     while start < last:

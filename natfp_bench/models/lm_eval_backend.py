@@ -1,7 +1,7 @@
-"""Texts of the backends of lm-evaluation-harness: a server, vLLM, or whatever its registry knows.
+"""Texts from the backends of lm-evaluation-harness: a server, vLLM, or anything else in its registry.
 
-A backend gives texts and no likelihoods of them. Rows are asked for in chunks with a seed of their own and kept as they
-come, so that a run that broke off goes on where it stopped. Whether a server honours the seed is up to the server.
+A backend gives texts but not their likelihoods. Rows are requested in chunks, each with its own seed, and each answer
+is kept, so an interrupted run continues where it stopped. Whether a server honours the seed is up to the server.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.labelled_texts import sample_table
 from natfp_bench.corpus.tokens import Progress, no_progress
-from natfp_bench.plan.settings import SamplingSpec, SourceSpec
+from natfp_bench.plan.settings import SamplerSpec, SourceSpec
 
 from .sample import prompt_of
 
 CHUNK = 20
-"""Rows that are asked for at a time, and lost at most where a run breaks off; a prompt stands once among them."""
+"""Rows per request: the most that an interruption can lose. No prompt occurs twice in a chunk."""
 
 ATTEMPTS = 5
-"""How often a request is tried, ever longer pauses between; `max_retries` in source.model_args sets it."""
+"""How often a request is tried, with growing pauses; `max_retries` in source.model_args overrides it."""
 
 LOCAL = ("hf", "hf-auto", "huggingface", "vllm", "sglang", "gguf")
-"""Backends that run a model in this process, rather than ask a server."""
+"""Backends that run a model in this process instead of asking a server."""
 
 
 def sample(
     source: SourceSpec,
-    spec: SamplingSpec,
+    spec: SamplerSpec,
     prompts: Sequence[str],
     rows: Sequence[int],
     stream: Sequence[streams.Name],
@@ -46,10 +46,10 @@ def sample(
     partial: Path,
     progress: Progress = no_progress,
 ) -> pa.Table:
-    """Ask a backend to continue prompts, by `generate_until`; returns a sample set of which no tokens are known.
+    """Ask a backend to continue prompts, by `generate_until`; returns a sample set without tokens.
 
-    stream: name of the random stream that the chunks' seeds are from. partial: folder in which answers are kept until
-    all are there. Raises UserError for a backend that is unknown, cannot be made, fails, or answers nothing at all.
+    stream: name of the random stream of the chunks' seeds. partial: folder that keeps answers until all have arrived.
+    Raises UserError if the backend is unknown, cannot be built, fails, or gives only empty answers.
     """
     partial.mkdir(parents=True, exist_ok=True)
     texts: list[str] = []
@@ -70,21 +70,21 @@ def sample(
         for file in partial.glob("*.json"):
             file.unlink()
         raise UserError(
-            f"{source.model} gave {len(texts)} answers, all of them empty\n"
-            "  does it take these prompts, and more than sampling.max_tokens tokens?"
+            f"{source.model} gave {len(texts)} answers, and all of them are empty\n"
+            "  does it accept these prompts, and is its token limit above sampling.max_tokens?"
         )
     return sample_table(list(rows), [prompt_of(row, len(prompts)) for row in rows], texts)
 
 
 def _chunks(rows: Sequence[int], prompts: int) -> Iterator[list[int]]:
-    """Rows together: a prompt that stood twice under one seed could be answered alike."""
+    """Split rows into chunks without repeated prompts: a prompt repeated under one seed could get the same answer."""
     size = min(CHUNK, prompts)
     for start in range(0, len(rows), size):
         yield list(rows[start : start + size])
 
 
 def _read(path: Path, n: int) -> list[str] | None:
-    """Answers that were kept; None where there are none, or they are damaged."""
+    """Answers that were kept; None if there are none, or if they are damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -99,7 +99,7 @@ def _make(source: SourceSpec, device: str) -> Any:
     given = simple_parse_args_string(source.filled(source.model_args))
     if given.get("trust_remote_code") and not source.trust_remote_code:
         raise UserError(
-            "source.model_args asks to run a model's own code\n  --set source.trust_remote_code=true permits it"
+            "source.model_args asks to run the model's own code\n  --set source.trust_remote_code=true permits it"
         )
     if source.model not in LOCAL:
         given.setdefault("max_retries", ATTEMPTS)
@@ -107,10 +107,10 @@ def _make(source: SourceSpec, device: str) -> Any:
         return get_model(source.model).create_from_arg_obj(given, {"batch_size": 1, "device": device})
 
 
-def _ask(backend: Any, source: SourceSpec, spec: SamplingSpec, prompts: Sequence[str], seed: int) -> list[str]:
+def _ask(backend: Any, source: SourceSpec, spec: SamplerSpec, prompts: Sequence[str], seed: int) -> list[str]:
     from lm_eval.api.instance import Instance
 
-    # Everything is said: what is left out, some backends fill with a truncation of their own.
+    # Every option is given: for a missing one, some backends choose a truncation of their own.
     options: dict[str, Any] = {"until": [], "do_sample": True, "max_gen_toks": spec.max_tokens}
     options |= {"temperature": spec.temperature, "top_p": spec.top_p}
     if source.model in ("vllm", "sglang"):
@@ -121,18 +121,18 @@ def _ask(backend: Any, source: SourceSpec, spec: SamplingSpec, prompts: Sequence
         Instance(request_type="generate_until", doc={}, arguments=(prompt, dict(options)), idx=0) for prompt in prompts
     ]
     if hasattr(backend, "_seed"):
-        backend._seed = seed  # what a server is asked for
-    torch.manual_seed(seed)  # what a model in this process draws from
+        backend._seed = seed  # sent to a server
+    torch.manual_seed(seed)  # used by a model in this process
     with _failures(source, "failed"), quiet():
         answers = backend.generate_until(requests, disable_tqdm=True)
     if len(answers) != len(prompts):
-        raise UserError(f"{source.model} answered {len(answers)} of {len(prompts)} prompts\n  is the server whole?")
+        raise UserError(f"{source.model} answered {len(answers)} of {len(prompts)} prompts\n  check the server")
     missing = _placeholder()
     return ["" if answer is None or answer == missing else str(answer) for answer in answers]
 
 
 def _placeholder() -> str:
-    """What lm-eval puts in the place of an answer that is null."""
+    """Text that lm-eval puts in the place of a null answer."""
     from lm_eval.models import api_models
 
     return str(getattr(api_models, "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER", ""))
@@ -140,7 +140,7 @@ def _placeholder() -> str:
 
 @contextlib.contextmanager
 def _failures(source: SourceSpec, doing: str) -> Iterator[None]:
-    """Turn what a backend raises, which can be anything, into one message; answers so far are kept."""
+    """Turn any exception of a backend into one message; the answers so far are kept."""
     try:
         yield
     except UserError:
@@ -150,13 +150,13 @@ def _failures(source: SourceSpec, doing: str) -> Iterator[None]:
         name = f"{type(error).__name__}: {said}" if said else type(error).__name__
         raise UserError(
             f"the lm-eval backend {source.model!r} {doing}: {name}\n"
-            f"  source.model_args: {source.filled(source.model_args) or '(none)'}; what was answered so far is kept"
+            f"  source.model_args: {source.filled(source.model_args) or '(none)'}; all answers so far are kept"
         ) from None
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep lm-eval from telling of each request, in its log and by its bars."""
+    """Silence lm-eval's log and its progress bars."""
     logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("lm_eval"):

@@ -1,7 +1,7 @@
-"""Capability parity by lm-evaluation-harness: are the models that are told apart equally good?
+"""Scores of a model's capabilities by lm-evaluation-harness.
 
-Two models that differ in quality are easily told apart. Offline there is one task, the held-out documents of the
-corpus; online any task of lm-eval's can be asked for by name.
+They show whether the models of a task are equally good ("capability parity"): models of different quality are easy to
+identify. Offline there is one task, the held-out documents of the corpus; online any task of lm-eval can be named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HELD_OUT = "natfp_heldout"
 TASK = Path(__file__).parent / "lm_eval_tasks" / f"{HELD_OUT}.yaml"
 
 
-def parity(
+def capability_scores(
     model: torch.nn.Module,
     tokenizer: Any,
     corpus: Path,
@@ -39,9 +39,9 @@ def parity(
 ) -> dict[str, float]:
     """Score a model by lm-eval; returns task/metric -> value.
 
-    model, tokenizer: of transformers. corpus: folder with held-out documents. begin: token before each text. context:
-    positions at a time. tasks: of lm-eval's own, beside the held-out documents. Raises UserError for a task that
-    lm-eval does not know, or whose data cannot be had.
+    model, tokenizer: objects of transformers. corpus: folder with held-out documents. begin: token before each text.
+    context: positions per window. tasks: names of lm-eval tasks, in addition to the held-out documents. Raises
+    UserError if lm-eval does not know a task, or cannot load its data.
     """
     from lm_eval.models.huggingface import HFLM
 
@@ -60,7 +60,7 @@ def parity(
 
 
 def held_out_bits(wrapped: Any, tokenizer: Any, corpus: Path) -> float:
-    """Bits per byte of the held-out documents, by lm-eval's rolling log-likelihoods, ends included."""
+    """Bits per byte of the held-out documents with their end tokens, by lm-eval's rolling log-likelihoods."""
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
@@ -88,16 +88,16 @@ def held_out_bits(wrapped: Any, tokenizer: Any, corpus: Path) -> float:
 
 
 def _named(wrapped: Any, tasks: Sequence[str]) -> dict[str, float]:
-    """Scores of lm-eval's own tasks, which load their data from the Hub."""
+    """Scores by lm-eval's own tasks, which load their data from the Hub."""
     from lm_eval import simple_evaluate
 
     try:
         result = simple_evaluate(model=wrapped, tasks=list(tasks), log_samples=False, bootstrap_iters=0)
-    except Exception as error:  # a library of a thousand tasks raises everything
+    except Exception as error:  # lm-eval's many tasks can raise anything
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
             f"--parity-tasks {','.join(tasks)}: lm-eval cannot run them ({type(error).__name__}: {said})\n"
-            "  lm-eval ls tasks   names them; their data need the network or a filled cache"
+            "  lm-eval ls tasks   lists the tasks; their data come from the network or the cache"
         ) from None
     scores = {}
     for task, metrics in result["results"].items():

@@ -29,7 +29,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def set_numerics(numerics: NumericsSpec, device: torch.device) -> None:
-    """Fix what float sums depend on: the number of threads, and deterministic kernels on a GPU."""
+    """Fix what float sums depend on: the number of threads and, on a GPU, deterministic kernels."""
     torch.set_num_threads(numerics.threads)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -38,7 +38,7 @@ def set_numerics(numerics: NumericsSpec, device: torch.device) -> None:
 
 
 def config(spec: ModelSpec, vocabulary: int, end: int) -> Any:
-    """Transformers configuration of a model: the terms common to all architectures, in each one's own words."""
+    """Configuration of a model for transformers; each architecture has its own names for the same sizes."""
     common = {"vocab_size": vocabulary, "bos_token_id": end, "eos_token_id": end}
     common["tie_word_embeddings"] = spec.tied_embeddings
     if spec.architecture == "gpt2":
@@ -51,13 +51,13 @@ def config(spec: ModelSpec, vocabulary: int, end: int) -> Any:
     if spec.architecture == "gpt_neox":
         dropout = dict.fromkeys(("hidden_dropout", "attention_dropout"), spec.dropout)
     else:
-        # Llama itself drops attention weights only.
+        # Llama has dropout on attention weights only.
         dropout = {"attention_dropout": spec.dropout}
     return AutoConfig.for_model(spec.architecture, **common, **sizes, **dropout)
 
 
 def build(spec: ModelSpec, vocabulary: int, end: int, *stream: streams.Name) -> torch.nn.Module:
-    """Initialise a model in float32 on the CPU, so that the weights are the same wherever it will train.
+    """Initialise a model in float32 on the CPU: the weights do not depend on the device that trains it.
 
     stream: name of the random stream of the initial weights.
     """
@@ -68,7 +68,7 @@ def build(spec: ModelSpec, vocabulary: int, end: int, *stream: streams.Name) -> 
 
 
 def save(model: torch.nn.Module, tokenizer: Path, context: int, folder: Path) -> None:
-    """Write an ordinary checkpoint folder: configuration, safetensors weights, and the tokenizer."""
+    """Write an ordinary checkpoint folder: configuration, safetensors weights and tokenizer."""
     model.save_pretrained(folder)  # type: ignore[operator]
     fast = PreTrainedTokenizerFast(
         tokenizer_object=load_tokenizer(tokenizer),
@@ -86,7 +86,7 @@ def load(folder: Path, serve: ServeSpec, device: torch.device) -> torch.nn.Modul
 
 
 def served(model: torch.nn.Module, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
-    """Make a model in float32 ready for inference, as the specification says."""
+    """Prepare a float32 model for inference, as the specification says."""
     if serve.quantization == "int8":
         quantize(model)
     return model.to(device, DTYPES[serve.dtype]).eval()
@@ -94,13 +94,13 @@ def served(model: torch.nn.Module, serve: ServeSpec, device: torch.device) -> to
 
 @torch.no_grad()
 def quantize(model: torch.nn.Module) -> None:
-    """Round every matrix to 8 bits an output channel, symmetrically, and back: w = s q, s = max|w| / 127, in place.
+    """Round every matrix in place to 8 bits, symmetrically for each output channel: w = s q, s = max|w| / 127.
 
-    Parameters that are shared, as tied embeddings are, are rounded once; vectors (norms, biases) stay as they are.
+    Shared parameters, such as tied embeddings, are rounded once; vectors (norms, biases) stay as they are.
     """
     seen: set[int] = set()
     for module in model.modules():
-        # GPT-2's matrices map rows to columns, all others columns to rows.
+        # GPT-2's matrices map rows to columns; all others map columns to rows.
         channel = 1 if isinstance(module, Conv1D) else 0
         for weight in module.parameters(recurse=False):
             if weight.ndim == 2 and id(weight) not in seen:
@@ -112,7 +112,7 @@ def quantize(model: torch.nn.Module) -> None:
 def token_log_probabilities(model: torch.nn.Module, tokens: Tensor) -> Tensor:
     """Log-probability of each token given those before it, by one plain forward pass.
 
-    tokens: (rows, positions) int64, the first column conditioned on and not scored.
+    tokens: (rows, positions) int64; the first column is conditioned on and not scored.
     Returns (rows, positions - 1) float32, nats.
     """
     with torch.inference_mode():

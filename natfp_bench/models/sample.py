@@ -1,7 +1,7 @@
 """Texts of a causal language model, drawn in blocks, and the likelihood of texts under the same sampler.
 
-Rows are sampled in blocks of a fixed number, padded where fewer are wanted, and each row has its own uniform numbers:
-workers, restarts and limits never change a text.
+Rows are sampled in blocks of a fixed size, padded if fewer rows are wanted, and each row has its own uniform numbers.
+So workers, restarts and limits never change a text.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from torch import Tensor
 from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.tokens import Progress, first_bytes, no_progress
-from natfp_bench.plan.settings import SamplingSpec
+from natfp_bench.plan.settings import DrawSpec, SamplerSpec
 
 from .sampler import generate, sampler_log_probabilities
 
 BOUNDARY = 1e-5
-"""A scored token this near to a truncation's boundary counts as kept: sampler and scorer sum floats in other orders."""
+"""A scored token this close to the limit of top-k or top-p counts as kept: the sampler sums floats in another order."""
 
 
 @dataclass(frozen=True)
 class SampleSet:
     """Texts drawn from one variant, in the order of their rows.
 
-    ids: the completion's tokens, the end token included where it was drawn. log_probability: nats, of the completion
-    under the sampler.
+    ids: tokens of the completion, with the end token if it was drawn. log_probability: of the completion under the
+    sampler, in nats.
     """
 
     rows: NDArray[np.int64]
@@ -59,7 +59,7 @@ class SampleSet:
 
     @staticmethod
     def join(parts: Sequence[SampleSet]) -> SampleSet:
-        """Put sample sets one behind another."""
+        """Concatenate sample sets."""
         return SampleSet(
             np.concatenate([part.rows for part in parts]),
             np.concatenate([part.prompts for part in parts]),
@@ -77,8 +77,12 @@ class SampleSet:
 
     @staticmethod
     def read(path: Path) -> SampleSet:
-        """Read what `write` wrote, or fixed texts, of which there are no tokens."""
-        table = pq.read_table(path)
+        """Read what `write` wrote."""
+        return SampleSet.of(pq.read_table(path))
+
+    @staticmethod
+    def of(table: pa.Table) -> SampleSet:
+        """Take the rows of a table; fixed texts have no tokens."""
         texts, ended = table["text"].to_pylist(), table["ended"].to_numpy()
         rows, prompts = (table[name].to_numpy().astype(np.int64) for name in ("row", "prompt"))
         if "ids" not in table.column_names:
@@ -89,53 +93,53 @@ class SampleSet:
 
 
 def cut_bytes(samples: SampleSet, size: int) -> SampleSet:
-    """Cut texts to so many bytes; what was as long or longer counts as not ended. Token ids stay those of the whole."""
+    """Cut texts to so many bytes; a text of that length or more counts as not ended. Token ids are not cut."""
     texts = [first_bytes(text, size) for text in samples.texts]
     ended = samples.ended & np.array([len(text.encode()) < size for text in samples.texts], dtype=np.bool_)
     return replace(samples, texts=texts, ended=ended)
 
 
 def cut_tokens(samples: SampleSet, size: int, tokenizer: Tokenizer, end: int) -> SampleSet:
-    """Cut texts to so many tokens; log-probabilities stay those of the whole."""
+    """Cut texts to so many tokens; log-probabilities stay those of the whole texts."""
     ids = [row[:size] for row in samples.ids]
     texts = tokenizer.decode_batch([[i for i in row if i != end] for row in ids], skip_special_tokens=True)
     return replace(samples, ids=ids, texts=texts, ended=samples.ended & (samples.lengths <= size))
 
 
 def retokenised(samples: SampleSet, tokenizer: Tokenizer, end: int) -> SampleSet:
-    """Give texts the token ids that another tokenizer reads them as, the end token behind those that ended."""
+    """Replace token ids by those of another tokenizer, with an end token after each text that ended."""
     read = tokenizer.encode_batch(samples.texts, add_special_tokens=False)
     ids = [[*one.ids, end] if over else list(one.ids) for one, over in zip(read, samples.ended, strict=True)]
     return replace(samples, ids=ids)
 
 
 def encode_prompts(
-    tokenizer: Tokenizer, prompts: Sequence[str], begin: int, spec: SamplingSpec, context: int | None
+    tokenizer: Tokenizer, prompts: Sequence[str], begin: int, spec: SamplerSpec, context: int | None
 ) -> list[list[int]]:
-    """Token ids of the prompts, each behind the begin token; raises UserError where one leaves too little room.
+    """Token ids of the prompts, each after the begin token; raises UserError if one leaves too little room for a text.
 
-    context: positions of the model, None where there is no limit.
+    context: positions of the model, None if there is no limit.
     """
     ids = [[begin, *tokenizer.encode(prompt, add_special_tokens=False).ids] for prompt in prompts]
     longest = max(map(len, ids))
-    # The last token drawn is never fed back, so that it needs no position.
+    # The last token drawn is never fed back, so it needs no position.
     if context is not None and longest + spec.max_tokens - 1 > context:
         raise UserError(
             f"a prompt of {spec.prompt_characters} characters takes {longest} tokens; with sampling.max_tokens "
-            f"{spec.max_tokens} that is over the context of {context}\n"
+            f"{spec.max_tokens} this exceeds the context of {context}\n"
             "  --set sampling.max_tokens=N, or a smaller sampling.prompt_characters"
         )
     return ids
 
 
 def prompt_of(row: int, prompts: int) -> int:
-    """Prompt id of a row: prompts are used in turn; without prompting (one, empty) each row counts as its own."""
+    """Prompt id of a row: prompts are used in turn; without prompts (one empty prompt) each row counts as its own."""
     return row if prompts == 1 else row % prompts
 
 
 def sample_rows(
     model: torch.nn.Module,
-    spec: SamplingSpec,
+    spec: DrawSpec,
     rows: Sequence[int],
     prompts: Sequence[Sequence[int]],
     tokenizer: Tokenizer,
@@ -146,7 +150,7 @@ def sample_rows(
     """Sample one block of rows.
 
     rows: at most `spec.block` row numbers. prompts: token ids of all prompts, begin token first (`encode_prompts`).
-    stream: name of the random stream, of which each row has its own part. fused: see `sampler.generate`.
+    stream: name of the random stream; each row has its own part of it. fused: see `sampler.generate`.
     """
     device = next(model.parameters()).device
     padded = [*rows, *[rows[0]] * (spec.block - len(rows))]
@@ -178,7 +182,7 @@ def _collect(
 
 def token_log_likelihood(
     model: torch.nn.Module,
-    spec: SamplingSpec,
+    spec: SamplerSpec,
     samples: SampleSet,
     prompts: Sequence[Sequence[int]],
     *,
@@ -187,8 +191,8 @@ def token_log_likelihood(
 ) -> NDArray[np.float32]:
     """Score completions token by token under a model's actual sampler, in nats.
 
-    rows: how many rows go through the model at a time, always padded to this number; texts of like length go together.
-    Returns (texts, max_tokens) float32: zero beyond a text's length, -inf where the sampler could not draw the token.
+    rows: number of rows that go through the model at once; always padded to this number, texts of similar length
+    together. Returns (texts, max_tokens) float32: 0 beyond a text's length, -inf if the sampler cannot draw the token.
     """
     device = next(model.parameters()).device
     scores = np.zeros((len(samples.ids), spec.max_tokens), dtype=np.float32)
@@ -197,7 +201,7 @@ def token_log_likelihood(
     order = np.argsort(widths, kind="stable")
     for start in range(0, len(order), rows):
         batch = order[start : start + rows]
-        # Each token read, and the token to come after it where that is scored.
+        # Each token that is read, and the token after it if that is scored.
         read = np.zeros((rows, max(1, int(widths[batch].max()) - 1)), dtype=np.int64)
         then = np.zeros_like(read)
         for i, text in enumerate(batch):
@@ -212,8 +216,8 @@ def token_log_likelihood(
 
 
 @torch.inference_mode()
-def _score(model: torch.nn.Module, spec: SamplingSpec, read: Tensor, then: Tensor) -> NDArray[np.float32]:
-    # Log-probabilities of prompts go to waste, which costs less than to copy those of the texts.
+def _score(model: torch.nn.Module, spec: SamplerSpec, read: Tensor, then: Tensor) -> NDArray[np.float32]:
+    # Log-probabilities of prompts are wasted. That costs less than copying those of the texts.
     logits = model(input_ids=read, use_cache=False).logits
     log_probabilities = sampler_log_probabilities(logits, spec, boundary=BOUNDARY)
     scored = log_probabilities.gather(-1, then[..., None]).squeeze(-1)

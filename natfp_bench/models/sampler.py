@@ -1,4 +1,4 @@
-"""The sampler: temperature, top-k and top-p, a token of each row by a uniform number of its own, and the next."""
+"""The sampler: temperature, top-k and top-p; each row draws each token with its own uniform number."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer, StaticCache
 
-from natfp_bench.plan.settings import SamplingSpec
+from natfp_bench.plan.settings import SamplerSpec
 
 from .compiled import compiled
 
 PART = 32
-"""Tokens that are drawn from together."""
+"""Tokens per part of the vocabulary; `draw` chooses a part first, then a token in it."""
 
 
-def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: float = 0.0) -> Tensor:
+def sampler_log_probabilities(logits: Tensor, spec: SamplerSpec, *, boundary: float = 0.0) -> Tensor:
     """Log-probabilities of the actual sampler: temperature, then top-k, then top-p, renormalised.
 
-    logits: (..., vocabulary). Returns the same shape, -inf for tokens cut off; ties with the last token kept are kept.
-    Tokens within `boundary` of being kept (in logits over temperature, or in probability mass for top-p) are scored
-    as if they were, and the others as if they were not.
+    logits: (..., vocabulary). Returns the same shape, with -inf for tokens that are cut off. Tokens that tie with the
+    last kept token are kept. Tokens that miss being kept by at most `boundary` (in logits over temperature, or in
+    probability mass for top-p) are scored as if they were kept; this does not change the scores of other tokens.
     """
     scaled = logits.float()
     if spec.temperature != 1:
@@ -37,8 +37,8 @@ def sampler_log_probabilities(logits: Tensor, spec: SamplingSpec, *, boundary: f
     return (scaled - total).masked_fill(scaled < least, -torch.inf)
 
 
-def _least_kept(scaled: Tensor, spec: SamplingSpec, boundary: float) -> Tensor:
-    """Least logit that truncation keeps, with so much probability mass to spare: (..., 1)."""
+def _least_kept(scaled: Tensor, spec: SamplerSpec, boundary: float) -> Tensor:
+    """Least logit that truncation keeps if top-p is larger by `boundary`: (..., 1)."""
     least = scaled.amin(-1, keepdim=True)
     if 0 < spec.top_k < scaled.shape[-1]:
         least = scaled.topk(spec.top_k).values[..., -1:]
@@ -51,13 +51,13 @@ def _least_kept(scaled: Tensor, spec: SamplingSpec, boundary: float) -> Tensor:
 
 
 def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
-    """Draw one token a row by inverting the cumulative distribution.
+    """Draw one token per row by inverting the cumulative distribution.
 
     log_probabilities: (rows, vocabulary); uniforms: (rows,) float64 in [0, 1). Returns (rows,) int64.
     """
     mass = log_probabilities.exp()
-    # First a part of the vocabulary, then a token of it: to add up all of it in double precision would cost more than
-    # the model's own products.
+    # First a part of the vocabulary, then a token in it: summing the whole vocabulary in double precision would cost
+    # more than the model's own matrix products.
     parts = torch.nn.functional.pad(mass, (0, -mass.shape[-1] % PART)).reshape(len(mass), -1, PART)
     part, left = _invert(parts.sum(-1), uniforms)
     token, _ = _invert(parts[torch.arange(len(parts), device=parts.device), part], left)
@@ -65,9 +65,9 @@ def draw(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def _invert(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Find whose cumulative mass, (rows, n), first exceeds a share of all; also which share of its own lies below."""
+    """Find in each row of mass (rows, n) the entry at a share of the total; returns it, and the share within it."""
     cumulative = mass.double().cumsum(-1)
-    # It has mass of its own, so that nothing impossible is drawn; u < 1 in 53 bits stays below 1 after rounding, too.
+    # The entry found has mass, so nothing impossible is drawn. u < 1 in 53 bits stays below 1 after rounding.
     target = uniforms[:, None] * cumulative[:, -1:]
     found = torch.searchsorted(cumulative, target, right=True)
     left = 1 - (cumulative.gather(-1, found) - target) / mass.gather(-1, found).double()
@@ -75,7 +75,7 @@ def _invert(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
-    """Keys and values of one layer, in memory that is taken once: what grows by copying costs most of the sampling."""
+    """Keys and values of one layer in memory allocated once: growing by copies would take most of the sampling time."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -83,25 +83,25 @@ class _Layer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
         self.is_initialized = False
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Put new positions (rows, heads, positions, width) behind those that are there; returns all of them."""
+        """Append new positions (rows, heads, positions, width); returns all positions so far."""
         if not self.is_initialized:
-            self.rooms = [part.new_empty(*part.shape[:2], self.size, part.shape[3]) for part in (keys, values)]
+            self.memory = [part.new_empty(*part.shape[:2], self.size, part.shape[3]) for part in (keys, values)]
             self.is_initialized = True
         start, self.filled = self.filled, self.filled + keys.shape[2]
-        for room, part in zip(self.rooms, (keys, values), strict=True):
-            room[:, :, start : self.filled] = part
-        self.keys, self.values = (room[:, :, : self.filled] for room in self.rooms)
+        for memory, part in zip(self.memory, (keys, values), strict=True):
+            memory[:, :, start : self.filled] = part
+        self.keys, self.values = (memory[:, :, : self.filled] for memory in self.memory)
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Positions that are there."""
+        """Number of positions so far."""
         return self.filled
 
 
 @torch.inference_mode()
 def generate(
     model: torch.nn.Module,
-    spec: SamplingSpec,
+    spec: SamplerSpec,
     tokens: Tensor,
     mask: Tensor | None,
     uniforms: Tensor,
@@ -109,16 +109,16 @@ def generate(
     *,
     fused: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Draw token after token; returns ids and log-probabilities, both (rows, max_tokens) or as many as were needed.
+    """Draw token after token; returns ids and log-probabilities, both (rows, max_tokens), or shorter if all rows end.
 
-    tokens: (rows, width) of the prompts, padded on the left; mask: 0 where padded, None if nowhere. uniforms: (rows,
-    max_tokens) float64. fused: compile the model's step, over keys and values of a fixed size, on a GPU as one graph
-    of kernels. Probabilities differ in their last digits.
+    tokens: (rows, width) of the prompts, padded on the left; mask: 0 at padding, or None if nothing is padded.
+    uniforms: (rows, max_tokens) float64. fused: compile the model's step with keys and values of a fixed size, on a GPU
+    as one graph of kernels; this changes the last digits of probabilities.
     """
     width = tokens.shape[1]
     size = width + spec.max_tokens - 1
     whole = None if mask is None else torch.nn.functional.pad(mask, (0, spec.max_tokens - 1), value=1)
-    # Without padding each model knows best where its positions begin.
+    # Without padding each model sets its own positions.
     positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
     if fused:
         cache = StaticCache(config=model.config, max_cache_len=size)
@@ -129,7 +129,7 @@ def generate(
     alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
     for i in range(spec.max_tokens):
         seen = whole if whole is None or fused else whole[:, : width + i]
-        step = _fused_step() if fused and i else _step  # prompts are read once, which is not worth compiling
+        step = _fused_step() if fused and i else _step  # prompts are read only once: not worth compiling
         log_probabilities = sampler_log_probabilities(step(model, tokens, seen, positions, cache), spec)
         token = draw(log_probabilities, uniforms[:, i])
         drawn.append(token)
@@ -144,7 +144,7 @@ def generate(
 def _step(
     model: Callable[..., Any], tokens: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Cache
 ) -> Tensor:
-    """Logits of the next token, (rows, vocabulary), from tokens (rows, n); the cache takes their keys and values."""
+    """Logits of the next token, (rows, vocabulary), from tokens (rows, n), whose keys and values go to the cache."""
     output = model(input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
     logits: Tensor = output.logits[:, -1]
     return logits

@@ -1,4 +1,4 @@
-"""What changes during training, and its checkpoints: one safetensors file, written atomically, read only if whole."""
+"""The state of a training and its checkpoints: one safetensors file, written atomically and verified when read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass
 class State:
-    """What changes during training."""
+    """Everything that changes during a training; recent: the last losses, log: the lines of the training log."""
 
     model: torch.nn.Module
     optimizers: list[torch.optim.Optimizer]
@@ -27,7 +27,7 @@ class State:
 
 
 def save(state: State, path: Path) -> None:
-    """Write a checkpoint atomically: weights, optimiser moments and counters, in one safetensors file."""
+    """Write a checkpoint atomically: weights, optimiser moments and counters in one safetensors file."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
     for which, optimizer in enumerate(state.optimizers):
         for index, entry in optimizer.state_dict()["state"].items():
@@ -55,7 +55,7 @@ def _lr_state(scheduler: Any) -> dict[str, Any]:
 
 
 def restore(state: State, path: Path) -> bool:
-    """Take up a checkpoint; returns False, and changes nothing, where the file is damaged."""
+    """Restore the state from a checkpoint; if the file is damaged, returns False and changes nothing."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
@@ -63,7 +63,7 @@ def restore(state: State, path: Path) -> bool:
         if _checkpoint_digest(tensors, metadata["counters"]) != metadata["digest"]:
             return False
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        # A disk or a machine that failed: what can be half a file can be any file.
+        # After a failure of the disk or the machine the file can hold anything.
         return False
     counters = json.loads(metadata["counters"])
     with torch.no_grad():

@@ -13,13 +13,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from natfp_bench.attributors.registry import Limits
 from natfp_bench.base.errors import JobError, NatfpError
-
-from .needs import Needs
+from natfp_bench.base.limits import Limits
 
 TRIES = 3
 """How often a job is started before the death of its worker counts against the job."""
+
+
+WORKER_MB = 1024
+"""Memory of a worker with the libraries and the texts of a task."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Cores, memory and a device that a job takes while it runs.
+
+    device: `cuda` needs a GPU of its own, and `auto` takes one if there are any.
+    """
+
+    cpus: int = 1
+    memory_mb: int = WORKER_MB
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,33 @@
-"""What a run has found, before any of it is interpreted: the keys of finished entries, and how to read them."""
+"""What a run has found, before any of it is interpreted: its finished stages, and how to read them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.records import Record, canonical_json
-from natfp_bench.corpus.tokens import first_bytes
+from natfp_bench.base.text import first_bytes
+from natfp_bench.corpus.metas import CorpusMeta, TextsMeta
+from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
-from natfp_bench.plan.plan import Plan, Target
+from natfp_bench.plan.plan import Plan, Target, Variant
 from natfp_bench.statistics.metrics import Floats, Ints
 
-from .resolve import VariantKeys
+from .stages.prediction import Prediction, PredictionMeta
+from .stages.sample import read_table
+from .stages.score import Score
+from .stages.stage import Stage
+from .stages.studies import Study
+from .stages.variant import VariantStages
 from .store import Store
 
 Found = TypeVar("Found", bound=Record)
@@ -52,22 +56,22 @@ class TestTexts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a result is made from; the keys of predictions, scores and studies are those of finished entries.
+    """All that a result is made from; predictions, scores and studies are finished stages.
 
-    predictions: by (baseline, target, fold); failed: why there is none. scores: by variant. studies: by name.
-    parity: what lm-eval says of each variant's model.
+    metas: what is noted of each finished stage. predictions: by (baseline, target, fold); failed: why there is none.
+    scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan
     store: Store
-    metas: Mapping[str, dict[str, Any]]
-    variants: Sequence[VariantKeys]
-    kept: Sequence[VariantKeys]
+    metas: Mapping[Stage, Record]
+    variants: Sequence[VariantStages]
+    kept: Sequence[VariantStages]
     baselines: Sequence[Baseline]
-    predictions: Mapping[tuple[str, Target, int], str]
+    predictions: Mapping[tuple[str, Target, int], Prediction]
     failed: Mapping[tuple[str, Target], str]
-    scores: Mapping[str, str]
-    studies: Mapping[str, str]
+    scores: Mapping[str, Score]
+    studies: Mapping[str, Study]
     failed_studies: Mapping[str, str]
     protocol: str
     parity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -124,42 +128,62 @@ class Evidence:
             parts["lengths"].append(token_counts(table)[test])
         return TestTexts(ids=ids, **{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
-    def sample_table(self, of: VariantKeys) -> pa.Table:
-        """Return a variant's sample set as it was written; fixed texts have no `ids`, but the number of `tokens`."""
-        paths = [self.store.require("sample", key).folder / "samples.parquet" for key in of.samples]
-        return pa.concat_tables([pq.read_table(path) for path in paths]).slice(0, self.plan.texts)
+    def sample_table(self, of: VariantStages) -> pa.Table:
+        """Read a variant's sample set; bundled texts have no `ids`, but a number of `tokens`."""
+        return read_table(self.store, of.samples, self.plan.texts)
 
     @cached_property
     def token_scores(self) -> list[NDArray[np.float32]]:
         """Nats of each token of every test text under each kept variant: one (texts, tokens) array a variant."""
-        return [
-            safetensors.numpy.load_file(self.store.require("score", self.scores[name]).folder / "scores.safetensors")[
-                "token_log_likelihood"
-            ]
-            for name in self.names
-        ]
+        return [self.scores[name].read(self.store) for name in self.names]
 
     def log_likelihood(self, length: int | None = None) -> Floats:
         """Nats of the first `length` tokens of every test text under each kept variant: (texts, variants)."""
         return np.column_stack([scores[:, :length].astype(np.float64).sum(axis=1) for scores in self.token_scores])
 
-    def proba(self, baseline: str, target: Target, fold: int, classes: int) -> Floats:
+    def proba(self, baseline: str, target: Target, fold: int) -> Floats:
         """Return what a baseline answered for all test texts in one fold: (texts, classes)."""
-        folder = self.store.require("prediction", self.predictions[baseline, target, fold]).folder
-        flat = pq.read_table(folder / "proba.parquet")["proba"].combine_chunks().flatten().to_numpy()
-        return np.asarray(flat.reshape(-1, classes), dtype=np.float64)
+        return self.predictions[baseline, target, fold].read(self.store)
 
     def studied(self, name: str, kind: type[Found]) -> list[Found]:
-        """Return what a study found, as records of its kind; none where it was not done."""
-        if (key := self.studies.get(name)) is None:
-            return []
-        found = json.loads((self.store.require("study", key).folder / "study.json").read_text())
-        rows = found if isinstance(found, list) else [found]
-        return [kind.model_validate_json(json.dumps(row)) for row in rows]
+        """Return what a study found, as records of its kind; none if it was not done."""
+        return self.studies[name].read(self.store, kind) if name in self.studies else []
 
-    def model(self, of: VariantKeys) -> Path:
-        """Folder of a variant's model."""
-        return self.store.require("model", of.model).folder
+    def heldout(self, of: VariantStages) -> pa.Table:
+        """Read how a variant's model does on each held-out document: bits, true bits and bytes."""
+        return pq.read_table(of.model.folder(self.store) / "heldout.parquet")
+
+    def model_meta(self, of: VariantStages) -> ModelMeta:
+        """What is noted of a variant's model."""
+        meta = self.metas[of.model]
+        assert isinstance(meta, ModelMeta)  # noqa: S101  for the type checker
+        return meta
+
+    def corpus_meta(self, of: VariantStages) -> CorpusMeta | TextsMeta:
+        """What is noted of a variant's corpus."""
+        meta = self.metas[of.corpus]
+        assert isinstance(meta, CorpusMeta | TextsMeta)  # noqa: S101  for the type checker
+        return meta
+
+    def prediction_meta(self, prediction: Prediction) -> PredictionMeta:
+        """What is noted of a prediction."""
+        meta = self.metas[prediction]
+        assert isinstance(meta, PredictionMeta)  # noqa: S101  for the type checker
+        return meta
+
+
+def without_diverged(variants: Sequence[Variant], statuses: Mapping[str, str]) -> set[str]:
+    """Names of the variants that take part in the statistics.
+
+    A replicate with a diverged variant is left out whole, so that levels stay balanced. If no replicate is whole, the
+    levels that diverged are left out.
+    """
+    bad = [variant for variant in variants if statuses[variant.name] != "ok"]
+    whole = {variant.replicate for variant in variants} - {variant.replicate for variant in bad}
+    if whole:
+        return {variant.name for variant in variants if variant.replicate in whole}
+    levels = {variant.level for variant in bad}
+    return {variant.name for variant in variants if variant.level not in levels}
 
 
 def token_counts(table: pa.Table) -> Ints:

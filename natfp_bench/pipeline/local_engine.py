@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.2
 STARTS = 5
 """Tries to start one worker, where the server that forks them is killed in the middle of it."""
 
-WARM = ("natfp_bench.pipeline.stages",)
+WARM = ("natfp_bench.pipeline.workbench",)
 """What the fork server imports before the first worker."""
 
 

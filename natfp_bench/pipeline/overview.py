@@ -7,10 +7,12 @@ from statistics import median
 
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.plan.plan import Plan, differing, parameters
-from natfp_bench.plan.settings import Settings
+from natfp_bench.plan.settings import Recipe
 
 from . import store as stores
-from .resolve import resolve_keys
+from .sources.train import TrainedModel
+from .stages.stage import ModelStage, Stage
+from .variants import resolve
 
 
 class VariantOverview(Record):
@@ -51,32 +53,38 @@ def overview(plan: Plan, root: Path) -> Overview:
     training_seconds: of all models still to train, one after another, at the median rate of finished trainings of the
     same shape. Raises UserError for a corpus that cannot be read.
     """
-    differs = differing(plan.variants)
-    resolved = resolve_keys(plan)
-    bases = {of.base.model: of.base.settings for of in resolved if of.base}
-    trained = plan.source.kind == "train"
-    models = {**bases, **{of.model: of.variant.settings for of in resolved if trained}}
-    missing = {key for key in models if not stores.entry_folder(root, "model", key).is_dir()}
-    # What a model goes on from was read for it already.
-    starts = {of.model: models[of.start].tokens_trained for of in resolved if of.start}
-    work = [(_size(models[key]), models[key].tokens_trained - starts.get(key, 0)) for key in sorted(missing)]
+    differs, resolved = differing(plan.variants), resolve(plan)
+    models: dict[ModelStage, TrainedModel] = {}
+    for of in resolved:
+        for model in (getattr(of.model, "base", None), of.model):
+            if isinstance(model, TrainedModel):
+                models[model] = model
+    missing = [model for model in models.values() if not _there(root, model)]
+    # What a model goes on from has read its share already.
+    starts = {of.model: of.start for of in resolved if of.start}
+    starts |= {model: model.base for model in models.values() if model.base}
+    work = []
+    for model in sorted(missing, key=lambda model: model.key):
+        start = models.get(starts[model]) if model in starts else None
+        read = start.recipe.tokens_trained if start else 0
+        work.append((_size(model.recipe), model.recipe.tokens_trained - read))
     rows = []
     for of in resolved:
-        settings = of.variant.settings
+        settings, trained = of.variant.settings, plan.source.trained
         flat = dict(flatten(settings.model_dump(mode="json")))
         row = VariantOverview(
-            name=of.variant.name,
+            name=of.name,
             differs={path: flat[path] for path in differs},
             parameters=_size(settings) if trained else None,
             tokens=settings.tokens_trained if trained else None,
-            trained=trained and of.model not in missing,
-            sampled=all(stores.entry_folder(root, "sample", key).is_dir() for key in of.samples),
+            trained=trained and _there(root, of.model),
+            sampled=all(_there(root, stage) for stage in of.samples),
         )
         rows.append(row)
     first = plan.variants[0].settings
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
     sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
-    disk = (rows[0].tokens or 0) * 4 + sum(_size(settings) * 4 for settings in models.values()) + sampled * 12
+    disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models.values()) + sampled * 12
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,
@@ -97,16 +105,20 @@ def overview(plan: Plan, root: Path) -> Overview:
     )
 
 
-def _size(settings: Settings) -> int:
-    return parameters(settings.model, settings.tokenizer.vocabulary)
+def _there(root: Path, stage: Stage) -> bool:
+    return stores.entry_folder(root, stage.kind, stage.key).is_dir()
+
+
+def _size(recipe: Recipe) -> int:
+    return parameters(recipe.model, recipe.tokenizer.vocabulary)
 
 
 def _seconds(work: list[tuple[int, int]], root: Path) -> float | None:
     """Seconds of trainings, each (parameters, tokens), at the rates that this store has measured."""
     rates: dict[int, list[float]] = {}
     for entry in stores.entries(root, ("model",)):
-        if entry.meta["status"] == "ok" and entry.made["seconds"] > 0:
-            rate = entry.meta["tokens_trained"] / entry.made["seconds"]
+        if entry.meta["status"] == "ok" and entry.made.seconds > 0:
+            rate = entry.meta["tokens_trained"] / entry.made.seconds
             rates.setdefault(entry.meta["parameters"], []).append(rate)
     if any(size not in rates for size, _ in work):
         return None

@@ -1,33 +1,30 @@
 """`result.json`: what a run found, as a public, versioned record.
 
-Everything volatile stands under `run`; two runs of one protocol from two empty stores agree on the rest byte for byte.
+Everything volatile is under `run`: two runs of one protocol that start from empty stores agree on the rest byte for
+byte.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from natfp_bench.attributors.study import Curve, Permuted, Robustness, Wording
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
+from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording
 from natfp_bench.statistics.fingerprint import PositionRatio, TypeRatio
 from natfp_bench.statistics.metrics import Interval
 from natfp_bench.statistics.replication import Equivalence, Permanova
 
 SCHEMA = 1
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""What makes of a result of one schema version one of the next; there is none older than the first yet."""
-
 
 class TaskId(Record):
-    """Which task, exactly."""
+    """Which version of which task."""
 
     name: str
     version: int
@@ -45,21 +42,23 @@ class FactorResult(Record):
 
 
 class CorpusResult(Record):
-    """What was trained on: digest of the packed blocks, and their size."""
+    """The training corpus: digest of the packed blocks, and their size."""
 
     name: str
     digest: str
     documents: int
     bytes: int
     tokens: int
-    copies: int = Field(0, description="of given texts: those of the test that stood in training too, and were removed")
+    copies: int = Field(
+        0, description="given texts only: test texts that were removed because they were in training, too"
+    )
 
 
 class VariantResult(Record):
-    """One variant: its settings, and what came of its training; null is what a source does not tell.
+    """One variant: its settings and the outcome of its training; null if the source does not know a value.
 
-    training_multiset: digest of the blocks that were read, their order forgotten. Bits per byte are of held-out
-    documents; the excess is over the corpus's true entropy, where that is known.
+    training_multiset: digest of the training blocks, whatever their order. Bits per byte are measured on held-out
+    documents; the excess is over the corpus's true entropy, if that is known.
     """
 
     name: str
@@ -77,11 +76,11 @@ class VariantResult(Record):
     weights: str | None
     heldout_bits_per_byte: Interval | None
     excess_bits_per_byte: Interval | None
-    parity: dict[str, float] = Field({}, description="what lm-eval says of the model, by task/metric")
+    parity: dict[str, float] = Field({}, description="scores of the model by lm-eval, by task/metric")
 
 
 class SampleResult(Record):
-    """How texts were drawn; the digest is over all variants' tokens, or texts where no tokens are known."""
+    """How texts were sampled; the digest is over the tokens of all variants, or over texts if tokens are unknown."""
 
     per_variant: int
     max_tokens: int | None
@@ -92,7 +91,7 @@ class SampleResult(Record):
 
 
 class AttributorId(Record):
-    """Who guessed; `access` says whether from texts or from the variants' likelihoods."""
+    """An attributor; `access`: whether it uses the texts or the variants' likelihoods."""
 
     name: str
     version: str
@@ -102,7 +101,7 @@ class AttributorId(Record):
 
 
 class Score(Record):
-    """One attributor's result for one target on one split; confusion has rows of truth, ties shared."""
+    """One attributor's result for one target on one split; rows of `confusion` are true classes, ties are shared."""
 
     attributor: AttributorId
     status: Literal["ok", "failed"]
@@ -114,24 +113,26 @@ class Score(Record):
     n_train: int | None = None
     n_test: int | None = None
     log10_p: float | None = Field(None, description="one-sided exact binomial test against chance")
-    rank: int | None = Field(None, description="1 + attributors of texts that are significantly better")
+    rank: int | None = Field(None, description="1 + number of attributors of texts that are significantly better")
     metrics: dict[str, Interval] = Field({})
-    parts: tuple[float, ...] = Field((), description="accuracy on each held-out replicate, else each tenth of prompts")
+    parts: tuple[float, ...] = Field(
+        (), description="accuracy on each held-out replicate, else on each tenth of the prompts"
+    )
     confusion: tuple[tuple[float, ...], ...] | None = None
-    extraction: float | None = Field(None, description="bits over the ceiling's, where the ceiling has enough")
+    extraction: float | None = Field(None, description="bits divided by the ceiling's, if the ceiling has enough")
 
 
 class Predicted(Record):
-    """Accuracy of the ceiling that its log-likelihood ratios predict at a length."""
+    """Accuracy of the ceiling at one length, predicted from its log-likelihood ratios."""
 
     tokens: int
     accuracy: float
 
 
 class Likelihood(Record):
-    """What the variants' own likelihoods say of one target, every variant known, beyond the ceiling's score.
+    """What the variants' own likelihoods say about one target if every variant is known, beyond the ceiling's score.
 
-    There is no self-check where tokenizers differ: the likelihoods are then no sampler's.
+    There is no self-check if tokenizers differ: the likelihoods are then not those of the sampler.
     """
 
     target: Literal["level", "instance"]
@@ -141,9 +142,9 @@ class Likelihood(Record):
 
 
 class Gap(Record):
-    """The replicate gap: accuracy on seen replicates less that on unseen ones, same fits, same prompts.
+    """The replicate gap: accuracy on seen replicates minus accuracy on unseen ones, same fits, same prompts.
 
-    p: of a gap below zero, one-sided, Student's t over replicates; None below three.
+    p: one-sided p-value of a gap below zero, Student's t over replicates; None below three replicates.
     """
 
     attributor: str
@@ -152,7 +153,7 @@ class Gap(Record):
 
 
 class LengthPoint(Record):
-    """Accuracy at one length: the reference attributor's, the ceiling's, and what the likelihood ratios predict."""
+    """Accuracy at one length: of the reference attributor, of the ceiling, and as likelihood ratios predict it."""
 
     at: int
     accuracy: Interval
@@ -161,9 +162,9 @@ class LengthPoint(Record):
 
 
 class Length(Record):
-    """Accuracy against length; `to_95`: length at which 0.95 is reached, None where the longest texts do not.
+    """Accuracy against length; `to_95`: length at which 0.95 is reached, None if the longest texts do not reach it.
 
-    The ceiling and the prediction are of the level target with every variant known.
+    The ceiling and the prediction are for the level target with every variant known.
     """
 
     unit: str
@@ -174,10 +175,10 @@ class Length(Record):
 
 
 class Detectable(Record):
-    """Smallest effects that this preset would have found with a power of 0.8 at the 5% level.
+    """Smallest effects that this preset detects with a power of 0.8 at a significance level of 5%.
 
-    instance: accuracy on the instance target (level, where a level is an instance). factor: identifiability on unseen
-    replicates, from the spread seen; None below three.
+    instance: accuracy on the instance target (on levels, if each level is one instance). factor: identifiability on
+    unseen replicates, from the observed spread; None below three replicates.
     """
 
     instance: float | None
@@ -185,9 +186,9 @@ class Detectable(Record):
 
 
 class FactorStudy(Record):
-    """What is known of the factor beyond its scores; the reference attributor did the refits.
+    """What is known about the factor beyond its scores; the reference attributor was refitted for these studies.
 
-    failed: studies that could not be done, each with its reason.
+    failed: studies that failed, each with its reason.
     """
 
     reference: str
@@ -206,7 +207,7 @@ class FactorStudy(Record):
 
 
 class MeanKL(Record):
-    """Mean KL divergence in bits a token (a byte, where tokenizers differ), of each variant (row) from each other."""
+    """Mean KL divergence in bits per token (per byte, if tokenizers differ) of each variant (row) from each other."""
 
     unit: Literal["token", "byte"]
     variants: tuple[str, ...]
@@ -214,7 +215,7 @@ class MeanKL(Record):
 
 
 class Check(Record):
-    """Something that must hold of a sound run."""
+    """A condition that every sound run meets."""
 
     name: str
     ok: bool
@@ -227,11 +228,17 @@ class RunInfo(Record):
     id: str
     command: tuple[str, ...]
     started: str
-    seconds: dict[str, float] = Field(description="total: wall clock; a stage: summed over the jobs that it did now")
-    work: dict[str, float] = Field(description="a stage: summed over all jobs that the result rests on")
+    seconds: dict[str, float] = Field(description="total: wall clock; a stage: sum over the jobs of this run")
+    work: dict[str, float] = Field(
+        description="by stage: sum over all jobs that the result depends on, whenever they ran"
+    )
     attributors: dict[str, dict[str, float]] = Field(description="seconds of fit and prediction, by target/name")
-    memory_mb: dict[str, int] = Field({}, description="most memory of a process that fits and answers, by target/name")
+    memory_mb: dict[str, int] = Field({}, description="peak memory of the fitting process, by target/name")
     environment: dict[str, str | int]
+    mixed_versions: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="packages whose major or minor version differs among the jobs of the result, with these versions",
+    )
 
 
 class Result(Record):
@@ -241,8 +248,8 @@ class Result(Record):
     protocol_digest: str
     overrides: dict[str, str | int | float | bool]
     seed: int
-    fixed_texts: str | None = Field(None, description="digest of the fixed texts, where no model was trained")
-    subset: int | None = Field(None, description="test texts a class, where scores are of a part of a protocol's")
+    fixed_texts: str | None = Field(None, description="digest of the fixed texts, if no model was trained")
+    subset: int | None = Field(None, description="test texts per class, if only a part of the test texts is scored")
     task: TaskId
     preset: str
     factor: FactorResult
@@ -258,8 +265,8 @@ class Result(Record):
 
     @property
     def failures(self) -> list[str]:
-        """What failed: checks, attributors, variants that diverged."""
-        diverged = [f"{v.name} diverged: {v.reason}; kept out" for v in self.variants if v.status == "diverged"]
+        """One line for each variant that diverged, and each attributor, study and check that failed."""
+        diverged = [f"{v.name} diverged: {v.reason}; left out" for v in self.variants if v.status == "diverged"]
         failed = {s.attributor.name: f"{s.attributor.name} failed: {s.error}" for s in self.scores if s.error}
         studies = [f"study {name} failed: {why}" for name, why in (self.study.failed if self.study else {}).items()]
         return [
@@ -270,11 +277,11 @@ class Result(Record):
         ]
 
     def to_json(self) -> str:
-        """Serialise, keys in the order of the schema."""
+        """Serialise with the keys in the order of the schema."""
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
 
     def stable_json(self) -> str:
-        """Serialise without what is volatile."""
+        """Serialise all but the volatile part."""
         return json.dumps(self.model_dump(mode="json", exclude={"run"}), sort_keys=True)
 
 
@@ -285,43 +292,30 @@ def schema() -> dict[str, Any]:
 
 
 def read(path: Path) -> Result:
-    """Read a `result.json`, of an older schema too; raises UserError where it is none, or of a newer one."""
+    """Read a `result.json`; raises UserError if it is damaged or has another schema."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged, no JSON ({error})") from None
+        raise UserError(f"{path}: damaged, not JSON ({error})") from None
     version = data.get("schema") if isinstance(data, dict) else None
+    if type(version) is int and version > SCHEMA:
+        raise UserError(
+            f"{path}: not a result of schema {SCHEMA} (found {version}, which is newer)\n"
+            "  pip install --upgrade natfp_bench, or use the version that wrote it"
+        )
+    if type(version) is not int or version != SCHEMA:
+        raise UserError(f"{path}: not a result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
     try:
-        return Result.model_validate_json(json.dumps(_migrated(data, version, path)))
+        return Result.model_validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _migrated(data: Any, version: Any, path: Path) -> Any:
-    """Bring a result to the schema of now, version by version."""
-    if type(version) is int and version > SCHEMA:
-        raise UserError(
-            f"{path}: no result of schema {SCHEMA} (found {version}, which is newer)\n"
-            "  pip install --upgrade natfp_bench, or use the version that wrote it"
-        )
-    known = type(version) is int and (version == SCHEMA or version in MIGRATIONS)
-    if not known:
-        raise UserError(f"{path}: no result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
-    while version < SCHEMA:
-        try:
-            data = MIGRATIONS[version](data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{path}: damaged, no result of schema {version} ({error!r})") from None
-        version += 1
-        data = {**data, "schema": version}
-    return data
-
-
 def find(paths: list[Path]) -> list[Path]:
-    """All `result.json` among files and below folders, sorted; raises UserError for a path that is not there."""
+    """Find every `result.json` among files and below folders, sorted; raises UserError if a path does not exist."""
     found: set[Path] = set()
     for path in paths:
         if path.is_file():

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
-from natfp_bench.plan.plan import Target, Variant
+from natfp_bench.plan.plan import Target
 from natfp_bench.plan.split import Fold
 from natfp_bench.statistics import ceiling, discrimination, metrics, replication
 from natfp_bench.statistics.metrics import Floats, Interval, Ints
@@ -48,11 +48,6 @@ PREDICTIONS = pa.schema(
 """Columns of `predictions.parquet`: `label` is the truth, `proba` the answer for the score's classes in their order."""
 
 
-def label(variant: Variant, target: Target) -> str:
-    """What an attributor is to guess of a variant's texts."""
-    return variant.level if target == "level" else variant.name
-
-
 @dataclass(frozen=True)
 class Frame:
     """What answers are scored in: target and split, the classes, sorted, and the seed of the intervals.
@@ -78,7 +73,7 @@ class View:
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels, sorted."""
-        return tuple(sorted({label(of.variant, self.target) for of in self.evidence.kept}))
+        return tuple(sorted({of.variant.label(self.target) for of in self.evidence.kept}))
 
     @property
     def frame(self) -> Frame:
@@ -92,7 +87,7 @@ class View:
     def class_of(self) -> Ints:
         """Class of each kept variant."""
         classes = self.classes
-        return np.array([classes.index(label(of.variant, self.target)) for of in self.evidence.kept], dtype=np.int64)
+        return np.array([classes.index(of.variant.label(self.target)) for of in self.evidence.kept], dtype=np.int64)
 
     @property
     def folds(self) -> list[Fold]:
@@ -163,10 +158,7 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
     given: dict[str, Answers] = {}
     for baseline in evidence.baselines:
         if (baseline.name, view.target) not in evidence.failed:
-            proba = {
-                fold.number: evidence.proba(baseline.name, view.target, fold.number, len(view.classes))
-                for fold in view.folds
-            }
+            proba = {fold.number: evidence.proba(baseline.name, view.target, fold.number) for fold in view.folds}
             given[baseline.name] = answers(view, proba)
     credit = {name: one.credit for name, one in given.items()}
     prompts = next(iter(given.values())).prompts if given else None
@@ -195,8 +187,8 @@ def _identity(baseline: Baseline) -> AttributorId:
 def _n_train(view: View, baseline: Baseline) -> int | None:
     """Texts that a baseline learnt from, in the fold with the fewest."""
     predictions, asked = view.evidence.predictions.items(), (baseline.name, view.target)
-    keys = [key for (name, target, _), key in predictions if (name, target) == asked]
-    return min((view.evidence.metas[key]["n_train"] for key in keys), default=None)
+    found = [prediction for (name, target, _), prediction in predictions if (name, target) == asked]
+    return min((view.evidence.prediction_meta(prediction).n_train for prediction in found), default=None)
 
 
 def _framed(frame: Frame) -> dict[str, Any]:

@@ -27,13 +27,15 @@ from uuid import uuid4
 
 from filelock import FileLock
 from platformdirs import user_cache_path
+from pydantic import Field
 
+from natfp_bench.base.environment import versions
 from natfp_bench.base.errors import NatfpError, StoreError
-from natfp_bench.base.records import canonical_json, digest, file_digest
+from natfp_bench.base.records import Record, canonical_json, digest, file_digest
 
 LAYOUT = 1
-KINDS = ("corpus", "model", "sample", "score", "prediction", "study", "parity")
-"""Kinds of entries, in the order in which a run makes them."""
+NO_KINDS = frozenset({"compiled", "damaged", "locks", "partial", "runs", "temp"})
+"""Folders of a store that hold no entries; every other folder holds those of one kind."""
 
 FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
 """A full disk in the words of errors that carry no number; the second are NumPy's."""
@@ -41,20 +43,24 @@ FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
 Warn = Callable[[str], None]
 
 
+class Made(Record):
+    """How an entry was made, which is never hashed: what people call it, when, in how long, by which versions."""
+
+    label: str
+    at: str
+    seconds: float
+    versions: dict[str, str] = Field({})
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One finished entry: its folder, what its stage said of it, and how it was made (never hashed)."""
+    """One finished entry: its folder, what its stage noted of it, and how it was made."""
 
     kind: str
     key: str
     folder: Path
     meta: dict[str, Any]
-    made: dict[str, Any]
-
-    @property
-    def label(self) -> str:
-        """What the entry is, for people."""
-        return str(self.made.get("label", ""))
+    made: Made
 
     @property
     def bytes(self) -> int:
@@ -63,7 +69,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Finding:
+class StoreFault:
     """What `verify` found wrong at one place."""
 
     path: Path
@@ -102,13 +108,18 @@ def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
         raise
 
 
-def entries(root: Path, kinds: Sequence[str] = KINDS) -> Iterator[Entry]:
+def kinds(root: Path) -> list[str]:
+    """Kinds of entries that a store holds, sorted."""
+    return sorted(path.name for path in root.glob("*") if path.is_dir() and path.name not in NO_KINDS)
+
+
+def entries(root: Path, only: Sequence[str] | None = None) -> Iterator[Entry]:
     """Walk the entries of a store that have a readable manifest, by kind and key; nothing is written."""
-    for kind in kinds:
+    for kind in only or kinds(root):
         for folder in sorted((root / kind).glob("*/*")):
             try:
                 manifest = json.loads((folder / "manifest.json").read_text())
-                yield Entry(kind, folder.name, folder, manifest["meta"], manifest["made"])
+                yield Entry(kind, folder.name, folder, manifest["meta"], Made.model_validate(manifest["made"]))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
 
@@ -166,10 +177,9 @@ class Store:
         """Folder for the checkpoints of unfinished work."""
         return self.root / "partial" / key
 
-    @property
-    def compiled(self) -> Path:
-        """Folder where torch's compiler keeps what it has made."""
-        return self.root / "compiled"
+    def keep_kernels(self) -> None:
+        """Have torch's compiler keep what it makes in the store, for other processes and later runs."""
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.root / "compiled")
 
     def open(self, kind: str, key: str) -> Entry | None:
         """Find a finished, undamaged entry; a damaged one is set aside with a warning."""
@@ -201,7 +211,7 @@ class Store:
             return None, ""
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
-            entry = Entry(kind, key, folder, manifest["meta"], manifest["made"])
+            entry = Entry(kind, key, folder, manifest["meta"], Made.model_validate(manifest["made"]))
             if manifest["key"] != key or manifest["kind"] != kind:
                 return None, "the manifest is another entry's"
             if manifest["digest"] != _manifest_digest(manifest):
@@ -271,12 +281,13 @@ class Store:
         files = {
             path.relative_to(temp).as_posix(): file_digest(path) for path in sorted(temp.rglob("*")) if path.is_file()
         }
-        made = {
-            "label": label,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
-        }
-        manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made}
+        made = Made(
+            label=label,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(time.perf_counter() - clock, 3),
+            versions=versions(),
+        )
+        manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made.model_dump()}
         manifest["digest"] = _manifest_digest(manifest)
         (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
         folder = self.folder(kind, key)
@@ -286,23 +297,24 @@ class Store:
         shutil.rmtree(self.partial(key), ignore_errors=True)
         return Entry(kind, key, folder, meta, made)
 
-    def verify(self) -> list[Finding]:
+    def verify(self) -> list[StoreFault]:
         """Hash every file of every entry; returns what is wrong, changing nothing."""
         findings = []
         for path in self._places():
             kind, *_ = path.relative_to(self.root).parts
             self._sound.discard(path.name)
             if path != self.folder(kind, path.name):
-                findings.append(Finding(path, "no entry belongs here"))
+                findings.append(StoreFault(path, "no entry belongs here"))
             elif wrong := self._read(kind, path.name)[1]:
-                findings.append(Finding(path, wrong))
-        findings += [Finding(path, "unreadable reference") for path in self._references() if _referred(path) is None]
-        return findings + [Finding(path, "half-written") for path in sorted((self.root / "temp").glob("*"))]
+                findings.append(StoreFault(path, wrong))
+        findings += [StoreFault(path, "unreadable reference") for path in self._references() if _referred(path) is None]
+        return findings + [StoreFault(path, "half-written") for path in sorted((self.root / "temp").glob("*"))]
 
     def _places(self) -> list[Path]:
         """List whatever lies where entries do, files between their folders too."""
-        found = [path for kind in KINDS for path in (self.root / kind).glob("*/*")]
-        return sorted([*found, *(path for kind in KINDS for path in (self.root / kind).glob("*") if path.is_file())])
+        folders = [self.root / kind for kind in kinds(self.root)]
+        found = [path for folder in folders for path in folder.glob("*/*")]
+        return sorted([*found, *(path for folder in folders for path in folder.glob("*") if path.is_file())])
 
     def _references(self) -> list[Path]:
         return sorted((self.root / "runs").glob("*.json"))

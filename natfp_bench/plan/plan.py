@@ -14,7 +14,7 @@ from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar, Source
 
 from . import sources
-from .settings import IDLE, FinetuneSpec, ModelSpec, SeedsSpec, Settings, SourceSpec, TextsSpec
+from .settings import IDLE, ModelSpec, SeedsSpec, Settings, SourceSpec, TextsSpec
 from .task_files import (
     MATCH,
     NO_TRACE,
@@ -51,6 +51,10 @@ class Variant(Record):
     def name(self) -> str:
         """Name of the variant, unique within its task: `level/r0`."""
         return f"{self.level}/r{self.replicate}"
+
+    def label(self, target: Target) -> str:
+        """What an attributor is to guess of the variant's texts."""
+        return self.level if target == "level" else self.name
 
 
 class Plan(Record):
@@ -433,16 +437,6 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
         ]
     if faults:
         raise SpecError(faults)
-
-
-def recipe(settings: Settings, seed: int) -> dict[str, Any]:
-    """Everything that determines how a model is trained: settings up to its weights, and the experiment's seed."""
-    return {"seed": seed, **settings.model_dump(mode="json", exclude={"serve", "sampling", "source"})}
-
-
-def base_run(settings: Settings) -> Settings:
-    """Return the settings of the model that a fine-tuned one starts from."""
-    return settings.model_copy(update={"finetune": FinetuneSpec()})
 
 
 def parameters(model: ModelSpec, vocabulary: int) -> int:

@@ -6,7 +6,7 @@ Each section is a record of its own. A field's default is what a preset may leav
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     Field,
@@ -34,6 +34,14 @@ MAX_EPOCHS = 4
 
 def _names(listed: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+Part = TypeVar("Part", bound=Record)
+
+
+def _part(kind: type[Part], whole: Record) -> Part:
+    """Take the fields of a smaller record out of a larger one."""
+    return kind(**{name: getattr(whole, name) for name in kind.model_fields})
 
 
 class CorpusSpec(Record):
@@ -161,7 +169,6 @@ class NumericsSpec(Record):
     threads: Count = Field(1, description="CPU threads of one job")
     micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
     compile: bool = Field(False, description="train (on a GPU: and sample) with fused kernels: pays in long runs")
-    stack: Natural = Field(0, description="models of one shape that train as one, for a GPU; 0: each alone")
 
 
 class ServeSpec(Record):
@@ -171,17 +178,63 @@ class ServeSpec(Record):
     quantization: Literal["none", "int8"] = Field("none", description="int8: each output channel rounded to 8 bits")
 
 
-class SamplingSpec(Record):
-    """How texts are drawn from a model: always explicit, nothing left to a library's default."""
+class SamplerSpec(Record):
+    """The distribution that texts are drawn from; always explicit, nothing is left to a library's default."""
 
-    texts: Count = Field(description="texts per variant")
     max_tokens: Count
     temperature: Positive = 1.0
     top_k: Natural = Field(0, description="0 keeps the whole vocabulary")
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     prompt_characters: Natural = Field(0, description="0 samples from the begin token alone")
+
+
+class DrawSpec(SamplerSpec):
+    """How rows are drawn from that distribution."""
+
     stream: Natural = Field(0, description="index of the sampling stream")
     block: Count = Field(500, description="rows that are sampled together, always padded to this number")
+
+
+class SamplingSpec(DrawSpec):
+    """How a variant's sample set is drawn."""
+
+    texts: Count = Field(description="texts per variant")
+
+    @property
+    def sampler(self) -> SamplerSpec:
+        """The distribution alone."""
+        return _part(SamplerSpec, self)
+
+    @property
+    def draw(self) -> DrawSpec:
+        """How each row is drawn, however many there are."""
+        return _part(DrawSpec, self)
+
+
+SourceName = Literal["train", "checkpoint", "lm_eval", "texts"]
+
+
+class SourceFacts(Record):
+    """What is true of every source of a kind.
+
+    trained: its models are trained here. likelihood: it gives the likelihood of a text. model: what `source.model`
+    takes. prompted: it takes no empty prompt. task: it can be the subject of a task file.
+    """
+
+    model: str
+    trained: bool = False
+    likelihood: bool = False
+    prompted: bool = False
+    task: bool = True
+
+
+SOURCES: dict[SourceName, SourceFacts] = {
+    "train": SourceFacts(model="nothing", trained=True, likelihood=True),
+    "checkpoint": SourceFacts(model="a Hub id or a folder", likelihood=True),
+    "lm_eval": SourceFacts(model="the name of a backend of lm-eval", prompted=True),
+    "texts": SourceFacts(model="the label", task=False),
+}
+"""All kinds of sources. What each does during a run is in its module of `pipeline/sources/`, named after the kind."""
 
 
 class SourceSpec(Record):
@@ -191,7 +244,7 @@ class SourceSpec(Record):
     which gives texts and no likelihoods. `texts`: texts that exist already, by label.
     """
 
-    kind: Literal["train", "checkpoint", "lm_eval", "texts"] = "train"
+    kind: SourceName = "train"
     model: str = Field("", description="checkpoint: Hub id or folder; lm_eval: the backend; texts: the label")
     revision: str = Field("", description="of a Hub id: branch, tag or commit; empty: main")
     subfolder: str = Field("", description="of the repository or folder")
@@ -201,9 +254,19 @@ class SourceSpec(Record):
     trust_remote_code: bool = Field(False, description="run the code that comes with a checkpoint")
 
     @property
+    def facts(self) -> SourceFacts:
+        """What is true of every source of this kind."""
+        return SOURCES[self.kind]
+
+    @property
+    def trained(self) -> bool:
+        """Whether the models are trained here."""
+        return self.facts.trained
+
+    @property
     def has_likelihood(self) -> bool:
-        """Whether the source tells how likely a text is, and not only texts."""
-        return self.kind in ("train", "checkpoint")
+        """Whether the source gives the likelihood of a text, and not only texts."""
+        return self.facts.likelihood
 
     def filled(self, text: str) -> str:
         """Put the replicate's name in its place."""
@@ -228,10 +291,9 @@ class TextsSpec(Record):
         return "texts:" + ",".join(Path(path).name for path in self.paths)
 
 
-class Settings(Record):
-    """Everything that may vary between variants: how a model is trained and how it is sampled."""
+class Recipe(Record):
+    """Everything that determines how a model is trained, the documents and the experiment's seed apart."""
 
-    corpus: CorpusSpec
     tokenizer: TokenizerSpec
     model: ModelSpec
     optimizer: OptimizerSpec
@@ -240,43 +302,7 @@ class Settings(Record):
     seeds: SeedsSpec = SeedsSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     numerics: NumericsSpec = NumericsSpec()
-    serve: ServeSpec = ServeSpec()
     rerun: Natural = Field(0, description="part of the variant's key and ignored by the trainer: a control")
-    sampling: SamplingSpec
-    source: SourceSpec = SourceSpec()
-
-    @model_serializer(mode="wrap")
-    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Models that are trained here are what they were before there were other sources: same settings, same keys.
-        told: dict[str, Any] = serialize(self)
-        if self.source == SourceSpec():
-            told.pop("source", None)
-        return told
-
-    @model_validator(mode="after")
-    def _fits(self) -> Settings:
-        if self.sampling.texts > MAX_BLOCKS * self.sampling.block:
-            raise ValueError(
-                f"sampling.texts {self.sampling.texts} are more than {MAX_BLOCKS:,} blocks of sampling.block "
-                f"{self.sampling.block}"
-            )
-        if self.source.kind != "train":
-            return self
-        step = self.budget.batch * self.model.context
-        if self.budget.tokens < step:
-            raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")
-        room = self.model.context - (1 if self.sampling.prompt_characters else 0)
-        if self.sampling.max_tokens > room:
-            raise ValueError(f"sampling.max_tokens {self.sampling.max_tokens} is over model.context's room of {room}")
-        if self.schedule.warmup_tokens > self.budget.tokens:
-            raise ValueError(f"schedule.warmup_tokens is over budget.tokens {self.budget.tokens}")
-        if self.budget.stop < 1 and self.finetune.share:
-            raise ValueError("a run that is stopped early (budget.stop) is not fine-tuned (finetune.share)")
-        if not self.stop_step:
-            raise ValueError(f"budget.stop {self.budget.stop} ends the run before its first of {self.steps} steps")
-        if self.finetune.share and not self.finetune_steps:
-            raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
-        return self
 
     @property
     def steps(self) -> int:
@@ -299,11 +325,53 @@ class Settings(Record):
         return (self.stop_step + self.finetune_steps) * self.budget.batch * self.model.context
 
     @property
-    def stacks(self) -> bool:
-        """Whether the model trains in a stack: those that drop units, stop early or are fine-tuned train alone."""
-        return self.numerics.stack > 0 and not (self.model.dropout or self.finetune_steps or self.budget.stop < 1)
-
-    @property
     def unique_blocks(self) -> int:
         """Distinct blocks that pre-training wants; what is fine-tuned on comes behind them."""
         return -(-self.steps * self.budget.batch // self.budget.epochs)
+
+
+class Settings(Recipe):
+    """Everything that may vary between variants: how a model is trained and how it is sampled."""
+
+    corpus: CorpusSpec
+    serve: ServeSpec = ServeSpec()
+    sampling: SamplingSpec
+    source: SourceSpec = SourceSpec()
+
+    @model_serializer(mode="wrap")
+    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Models that are trained here are what they were before there were other sources: same settings, same keys.
+        told: dict[str, Any] = serialize(self)
+        if self.source == SourceSpec():
+            told.pop("source", None)
+        return told
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        if self.sampling.texts > MAX_BLOCKS * self.sampling.block:
+            raise ValueError(
+                f"sampling.texts {self.sampling.texts} are more than {MAX_BLOCKS:,} blocks of sampling.block "
+                f"{self.sampling.block}"
+            )
+        if not self.source.trained:
+            return self
+        step = self.budget.batch * self.model.context
+        if self.budget.tokens < step:
+            raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")
+        room = self.model.context - (1 if self.sampling.prompt_characters else 0)
+        if self.sampling.max_tokens > room:
+            raise ValueError(f"sampling.max_tokens {self.sampling.max_tokens} is over model.context's room of {room}")
+        if self.schedule.warmup_tokens > self.budget.tokens:
+            raise ValueError(f"schedule.warmup_tokens is over budget.tokens {self.budget.tokens}")
+        if self.budget.stop < 1 and self.finetune.share:
+            raise ValueError("a run that is stopped early (budget.stop) is not fine-tuned (finetune.share)")
+        if not self.stop_step:
+            raise ValueError(f"budget.stop {self.budget.stop} ends the run before its first of {self.steps} steps")
+        if self.finetune.share and not self.finetune_steps:
+            raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """What determines how the model is trained."""
+        return _part(Recipe, self)

@@ -46,7 +46,9 @@ NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
 MATCH = "match"
 """The value of model.feed_forward that gives a model as many parameters as the preset's."""
 
-Transform = Literal["lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"]
+TransformName = Literal[
+    "lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"
+]
 
 
 class SplitSpec(Record):
@@ -65,7 +67,7 @@ class AnalysisSpec(Record):
     reference: str = Field("naive_bayes", description="the baseline that curves, transforms and permutations refit")
     permutations: Count = Field(99, description="of level labels, at most")
     texts: Count = Field(1000, description="texts a variant, at most, that each refit of a permutation uses")
-    transforms: tuple[Transform, ...] = Field((), description="what test texts are put through")
+    transforms: tuple[TransformName, ...] = Field((), description="what test texts are put through")
     transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted ones")
     margin: Share = Field(0.01, description="relative margin of bits per byte within which models are equally good")
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from natfp_bench.base.errors import UserError
@@ -23,10 +22,11 @@ from natfp_bench.base.records import file_digest
 from natfp_bench.corpus.tokens import first_bytes
 from natfp_bench.corpus.words import word_types
 from natfp_bench.pipeline.result import Result, Score, VariantResult
+from natfp_bench.pipeline.stages.sample import read_table
 from natfp_bench.pipeline.store import Store, entry_folder
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.results.export import main_split, read_predictions
-from natfp_bench.results.origin import remake, sample_keys, settings_of
+from natfp_bench.results.origin import remake, sample_stages, settings_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.statistics import metrics
 
@@ -173,7 +173,7 @@ def sample_texts(protocol: Protocol, answers: Answers, root: Path) -> Texts:
     chosen = _first_of_each_level(result)
     try:
         store = Store(root)
-        tables = [_table(store, wanted) for wanted in sample_keys(result, chosen, store)]
+        tables = [read_table(store, stages) for stages in sample_stages(result, chosen, store)]
         size = cut_to(result.factor.fields, settings_of(chosen[0]))
     except UserError as error:
         return Texts((), f"The texts cannot be shown: {str(error).splitlines()[0]}. {again}")
@@ -205,10 +205,6 @@ def _first_of_each_level(result: Result) -> list[VariantResult]:
     sound = [variant for variant in result.variants if variant.status == "ok"]
     first = {variant.level: variant for variant in reversed(sound)}
     return [first[level] for level in result.factor.levels if level in first]
-
-
-def _table(store: Store, wanted: Sequence[str]) -> pa.Table:
-    return pa.concat_tables([pq.read_table(store.require("sample", key).folder / "samples.parquet") for key in wanted])
 
 
 def _by_row(rows: pa.Table, variant: str) -> dict[int, list[dict[str, Any]]]:

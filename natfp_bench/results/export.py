@@ -24,12 +24,13 @@ from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.evidence import SampleTotals
 from natfp_bench.pipeline.result import Result, VariantResult
 from natfp_bench.pipeline.scoring import PREDICTIONS
+from natfp_bench.pipeline.stages.sample import read_table
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.report.markdown import escape, grid
 
-from .origin import remake, sample_keys, settings_of
+from .origin import remake, sample_stages, settings_of
 
 TEXTS = pa.schema(
     {
@@ -129,12 +130,7 @@ def gather(path: Path, store: Store) -> Exported:
     # A variant that diverged has no test texts.
     kept = [variant for variant in result.variants if variant.name in tests]
     texts = result.samples.per_variant if result.samples else 0
-    tables = [
-        pa.concat_tables(
-            [pq.read_table(store.require("sample", key).folder / "samples.parquet") for key in wanted]
-        ).slice(0, texts)
-        for wanted in sample_keys(result, kept, store)
-    ]
+    tables = [read_table(store, stages, texts) for stages in sample_stages(result, kept, store)]
     if not result.samples or SampleTotals.of(tables).digest != result.samples.digest:
         raise UserError(
             f"{path}: the texts in the store {store.root} are not those of this result\n"

@@ -6,7 +6,6 @@ the verdict's power rests on, fits without each class in turn, is kept in the st
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,21 +25,25 @@ from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.corpus.labelled_plan import plan_of_labels
 from natfp_bench.corpus.tokens import first_bytes
 from natfp_bench.pipeline import bundled_texts as fixed_texts
-from natfp_bench.pipeline import keys, scoring
 from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import scoring
 from natfp_bench.pipeline.engine import Engine, Job, Outcome, Watch
-from natfp_bench.pipeline.identify_jobs import Measure, Noticed, Refit, Tests, prior_of
 from natfp_bench.pipeline.result import AttributorId, Result
+from natfp_bench.pipeline.schedule import Schedule, Wanted
+from natfp_bench.pipeline.stages.left_out import HeldOut, LeftOut, Noticed, Question, StrangerPower, prior_of
+from natfp_bench.pipeline.stages.sample import SampleStage
 from natfp_bench.pipeline.store import Store, Warn
 from natfp_bench.plan.plan import Plan, Target, make_plan
 from natfp_bench.statistics import metrics
 from natfp_bench.statistics.metrics import Ints
 from natfp_bench.statistics.open_set import ALPHA, Calibration, Held, Seen, calibrating, outside_p, smallest_p
 
-from .origin import find_result, remake, sample_keys
+from .origin import find_result, remake, sample_stages
 from .unlabelled_texts import GivenText
 
 SCHEMA = 1
+
+ANSWER = "natfp_bench.pipeline.stages.left_out:answer"
 
 
 class Verdict(Record):
@@ -105,16 +108,18 @@ class Source:
     store: Store
     target: Target
     labels: tuple[str, ...]
-    samples: tuple[tuple[str, ...], ...]
+    samples: tuple[tuple[SampleStage, ...], ...]
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels, sorted."""
         return tuple(sorted(set(self.labels)))
 
-    def tests(self) -> Tests:
-        """Look at the test texts of all variants."""
-        return Tests.of(self.store, self.labels, self.samples, self.plan)
+    def labelled(self, baseline: Baseline) -> dict[str, Any]:
+        """The fields of every stage that shows the sample sets to a baseline."""
+        plan = self.plan
+        known = {"baseline": baseline, "seed": plan.seed, "labels": self.labels, "samples": self.samples}
+        return {**known, "texts": plan.texts, "split": plan.split, "cut": plan.cut}
 
 
 def open_source(
@@ -133,8 +138,8 @@ def open_source(
             f"no store at {root}\n  --store names the one of the run; {remake(result)}   makes its texts again"
         )
     store = Store(root, warn)
-    samples = sample_keys(result, [result.variants[index] for index in kept], store, include=include)
-    labels = tuple(scoring.label(plan.variants[index], target) for index in kept)
+    samples = sample_stages(result, [result.variants[index] for index in kept], store, include=include)
+    labels = tuple(plan.variants[index].label(target) for index in kept)
     if len(set(labels)) < 2:
         raise UserError(f"{found}: there are no two {target}s with texts to choose between")
     return Source(result, found.parent, plan, store, target, labels, tuple(samples))
@@ -220,7 +225,7 @@ def identify(
     texts = tuple(one.text if cut is None else first_bytes(one.text, cut) for one in given)
     classes, seed, n = source.classes, source.plan.seed, len(texts)
     whole, power = _fits(source, baseline, texts, engine, watch)
-    tests = source.tests()
+    tests = HeldOut.of(LeftOut(**source.labelled(baseline), left_out=None), source.store)
     label = tests.label
     asked = Seen(whole.proba[len(label) :], whole.familiarity[len(label) :])
     held = Held(
@@ -295,66 +300,25 @@ def _notes(source: Source, texts: Sequence[str], lengths: Ints, pooled: Calibrat
 def _fits(
     source: Source, baseline: Baseline, texts: tuple[str, ...], engine: Engine, watch: Watch
 ) -> tuple[Seen, list[Noticed]]:
-    """Fit on all classes, for all test texts and the given ones behind them, and without each, to measure the power."""
-    whole = _refit(source, baseline, None, texts)
-    # Of two classes neither can be left out: one alone is nothing to fit to.
-    fits = [_refit(source, baseline, name, ()) for name in source.classes if len(source.classes) > 2]
-    measures = {fit.name: _measure(source, fit, tuple(sorted({1, len(texts)}))) for fit in fits}
+    """Fit to all classes, for all test texts and then the given ones, and without each class, to measure the power."""
+    shared = source.labelled(baseline)
+    question = Question(LeftOut(**shared, left_out=None), str(source.store.root), texts)
     found: list[Any] = []
-
-    def missing(job: Job) -> bool:
-        return source.store.open("study", job.payload.key) is None
 
     def follow(outcome: Outcome) -> list[Job]:
         if outcome.error:
             raise outcome.error
-        if outcome.job is whole:
-            found.append(outcome.value)
-        return [measures[outcome.job.name]] if outcome.job.name in measures else []
+        found.append(outcome.value)
+        return []
 
-    wanted = [fit for fit in fits if missing(measures[fit.name])]
-    engine.run([whole, *(fit if missing(fit) else measures[fit.name] for fit in wanted)], watch, follow)
-    power = []
-    for job in measures.values():
-        entry = source.store.require("study", job.payload.key)
-        power += [Noticed.model_validate(row) for row in json.loads((entry.folder / "study.json").read_text())]
-    return Seen(*found[0]), power
-
-
-def _labelled(source: Source, baseline: Baseline, study: str, label: str, **inputs: Any) -> dict[str, Any]:
-    """Make the part of a job that all jobs here have; what it does is its study's name, and further inputs."""
-    plan = source.plan
-    return {
-        "store": str(source.store.root),
-        "kind": "study",
-        "key": keys.study_key(study, baseline.digest, source.labels, source.samples, plan, **inputs),
-        "label": label,
-        "baseline": baseline,
-        "seed": plan.seed,
-        "labels": source.labels,
-        "samples": source.samples,
-        "texts": plan.texts,
-        "split": plan.split,
-        "cut": plan.cut,
-    }
-
-
-def _refit(source: Source, baseline: Baseline, left_out: str | None, given: tuple[str, ...]) -> Job:
-    label = f"fit {baseline.name} to all" if left_out is None else f"fit {baseline.name} without {left_out}"
-    same = _labelled(source, baseline, "identify", label, left_out=left_out)
-    order = Refit(left_out=left_out, given=given, **same)
-    return Job(
-        name=label,
-        stage="study",
-        call="natfp_bench.pipeline.identify_jobs:refit",
-        payload=order,
-        limits=baseline.card.limits,
-    )
-
-
-def _measure(source: Source, fit: Job, sizes: tuple[int, ...]) -> Job:
-    name, key = fit.payload.left_out, fit.payload.key
-    label = f"is {name} noticed?"
-    same = _labelled(source, fit.payload.baseline, "power", label, fit=key, sizes=list(sizes))
-    order = Measure(left_out=name, fit=key, sizes=sizes, **same)
-    return Job(name=label, stage="study", call="natfp_bench.pipeline.identify_jobs:measure", payload=order)
+    job = Job(f"fit {baseline.name} to all", "study", ANSWER, question, baseline.card.limits)
+    engine.run([job], watch, follow)
+    # If there are two classes, neither can be left out: one class alone is nothing to fit to.
+    fits = [LeftOut(**shared, left_out=name) for name in source.classes if len(source.classes) > 2]
+    sizes = tuple(sorted({1, len(texts)}))
+    powers = {fit: StrangerPower(**shared, fit=fit, sizes=sizes) for fit in fits}
+    missing = {fit: power for fit, power in powers.items() if source.store.open(power.kind, power.key) is None}
+    wanted = [Wanted(fit, f"fit {baseline.name} without {fit.left_out}") for fit in missing]
+    wanted += [Wanted(power, f"is {fit.left_out} noticed?") for fit, power in missing.items()]
+    Schedule(source.store, engine, "cpu", watch).drive(wanted)
+    return Seen(*found[0]), [row for power in powers.values() for row in power.read(source.store)]

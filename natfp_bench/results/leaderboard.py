@@ -1,7 +1,7 @@
-"""Leaderboards: tables over results, as plain records that a console, a page or a program can show.
+"""Leaderboards over results, as plain records: factors by identifiability, and attributors by their mean over tasks.
 
-Factors: how identifiable is each? Attributors: who tells factors best, task by task? Beside them the boards of each
-protocol. Figures of different settings (presets, corpora, overrides, ...) never stand in one table.
+Figures of different settings (presets, corpora, overrides, ...) are never in one table. The boards of each protocol
+belong to the leaderboards, too.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from natfp_bench.statistics import metrics, replication
 from natfp_bench.statistics.metrics import Interval
 from natfp_bench.statistics.replication import Equivalence
 
-from .protocols import Board, Protocol, Setting, make_boards, read_protocols
+from .protocols import Board, Protocol, ProtocolId, Setting, make_boards, read_protocols
 
 FEWEST_UNITS = 3
-"""As with replicates: below three an interval says nothing."""
+"""As with replicates: with fewer than three units an interval says nothing."""
 
-Section = Literal["held-out runs", "seen runs only", "positive control", "negative control", "older protocol"]
-"""Parts of the table of factors, in their order."""
+FactorSection = Literal[
+    "held-out replicates", "seen replicates only", "positive control", "negative control", "older protocol"
+]
+"""Sections of the table of factors, in their order."""
 
-SECTIONS: tuple[Section, ...] = get_args(Section)
+SECTIONS: tuple[FactorSection, ...] = get_args(FactorSection)
 
 
 class Identified(Record):
-    """How well the level was told on one split: identifiability by the reference attributor, the best, the ceiling.
+    """Identifiability of the level on one split, by the reference attributor, by the best one, and by the ceiling.
 
-    best: see `best`; best_attributors: who that was, the one of most parts first. bits: the reference attributor's;
-    the ceiling is None where the likelihoods bound nothing (`likelihood_reference`).
+    best: see `best`; best_attributors: their names, the most often chosen first. bits: of the reference attributor.
+    The ceiling is None if the likelihoods are no bound (`likelihood_reference`).
     """
 
     split: str
@@ -49,14 +51,14 @@ class Identified(Record):
 
 
 class FactorRow(Record):
-    """How identifiable a factor is, and what that rests on.
+    """How identifiable a factor is, and on what evidence.
 
-    unseen: on replicates that no fit has seen, None where the task holds none out. seen: on unseen prompts of the runs
-    that the fits know. permutation: the test of the factor; log10_p: where there is none, the exact binomial test of
-    the reference attributor's accuracy, which speaks of these runs alone.
-    detectable: smallest identifiability that would have been found with a power of 0.8; on unseen replicates, else of
-    the instance (of the level, where a level is an instance).
-    current: whether this is the newest protocol of its task in the table; older ones are shown but count for nothing.
+    unseen: on replicates that no fit has seen, None if the task holds out none. seen: on unseen prompts of the
+    replicates that the fits have seen. permutation: the test of the factor; log10_p: the exact binomial test of the
+    reference attributor's accuracy, which is about these models alone, for use if there is no permutation test.
+    detectable: smallest identifiability that is detected with a power of 0.8; on unseen replicates, else of the
+    instance (of the level, if each level is one instance).
+    current: whether this is the newest protocol of its task in the table; older ones are shown but not counted.
     """
 
     task: str
@@ -77,22 +79,22 @@ class FactorRow(Record):
     current: bool
 
     @property
-    def section(self) -> Section:
-        """The part of the table that a row stands in; only rows of one part compare."""
+    def section(self) -> FactorSection:
+        """The section of the table that a row belongs to; only rows of one section compare."""
         if not self.current:
             return "older protocol"
         if self.control:
             return "negative control" if self.control == "negative" else "positive control"
-        return "held-out runs" if self.unseen else "seen runs only"
+        return "held-out replicates" if self.unseen else "seen replicates only"
 
 
 class AttributorRow(Record):
-    """How well an attributor tells levels over the tasks of a table, controls left out.
+    """How well an attributor identifies levels over the tasks of a table, controls excluded.
 
-    identifiability: mean over the tasks that it did, on their main splits (unseen replicates where they are held out),
-    with Student's 95% interval over tasks. rank: 1 + attributors that are significantly better (see `_ranks_over`);
-    None for one that did not do every task by one and the same code (`digests`). failed: tasks on which it failed.
-    Seconds are those of all its fits and answers, over all tasks and targets, controls included.
+    identifiability: mean over the tasks that it did, on their main splits (unseen replicates if any are held out), with
+    Student's 95% interval over tasks. rank: 1 + attributors that are significantly better (see `_ranks_over`); None
+    unless it did every task with the same code (`digests`). failed: tasks on which it failed. Seconds are sums over all
+    its fits and predictions, over all tasks and targets, controls included.
     """
 
     attributor: str
@@ -115,18 +117,14 @@ class Standing(Record):
     tasks: int
 
 
-class Origin(Record):
+class Origin(ProtocolId):
     """How one result was made."""
 
-    task: str
-    preset: str
-    corpus: str
-    protocol_digest: str
     run: RunInfo
 
 
 class Leaderboards(Record):
-    """All that a set of results says; faults: one line for each file, or part of one, that could not be used."""
+    """All leaderboards of a set of results; faults: a message for each file, or part of one, that could not be used."""
 
     standings: tuple[Standing, ...]
     boards: tuple[Board, ...]
@@ -135,24 +133,16 @@ class Leaderboards(Record):
 
 
 def leaderboards(paths: Sequence[Path]) -> Leaderboards:
-    """Build every leaderboard of result files; a file that cannot be read is skipped and named."""
+    """Build every leaderboard of result files; a file that cannot be read is skipped and named among the faults."""
     return leaderboards_of(*read_protocols(paths))
 
 
 def leaderboards_of(protocols: Sequence[Protocol], faults: Sequence[str] = ()) -> Leaderboards:
-    """Build every leaderboard of results that have been read; `faults`: what could not be."""
+    """Build every leaderboard of results that have been read; `faults`: messages for those that could not be."""
     found = list(faults)
     made = make_boards(protocols, found)
     origins = [
-        Origin(
-            task=result.task.name,
-            preset=result.preset,
-            corpus=result.corpus.name,
-            protocol_digest=result.protocol_digest,
-            run=result.run,
-        )
-        for protocol in protocols
-        for _, result in protocol.results
+        Origin(**Origin.fields_of(result), run=result.run) for protocol in protocols for _, result in protocol.results
     ]
     return Leaderboards(
         standings=tuple(_standings(protocols)),
@@ -163,7 +153,7 @@ def leaderboards_of(protocols: Sequence[Protocol], faults: Sequence[str] = ()) -
 
 
 def _standings(protocols: Sequence[Protocol]) -> list[Standing]:
-    """Both leaderboards of every setting, sorted by preset and corpus, those of a part of the test texts last."""
+    """Both leaderboards of every setting, sorted by preset and corpus; those on a part of the test texts come last."""
     groups: dict[str, list[Protocol]] = {}
     for protocol in protocols:
         groups.setdefault(canonical_json(protocol.setting), []).append(protocol)
@@ -177,7 +167,7 @@ def _standings(protocols: Sequence[Protocol]) -> list[Standing]:
 
 
 def _standing(group: Sequence[Protocol]) -> Standing:
-    # A task that was changed since is another protocol; were both to count, it would count twice.
+    # A task that has changed since is another protocol: if both counted, the task would count twice.
     newest: dict[str, Protocol] = {}
     for protocol in sorted(group, key=lambda of: of.newest.run.started):
         newest[protocol.newest.task.name] = protocol
@@ -185,8 +175,7 @@ def _standing(group: Sequence[Protocol]) -> Standing:
     main = {name: of.main for name, of in counted.items()}
     everywhere = _did_all(main)
     factors = [_factor_row(of, current=of is newest[of.newest.task.name]) for of in group]
-    order = get_args(Section)
-    factors.sort(key=lambda row: (order.index(row.section), -_height(row), row.task, row.protocol_digest))
+    factors.sort(key=lambda row: (SECTIONS.index(row.section), -_height(row), row.task, row.protocol_digest))
     return Standing(
         setting=group[0].setting,
         factors=tuple(factors),
@@ -245,12 +234,12 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
 
 
 def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]:
-    """Choose the best attributor of one split, and tell what it reaches where it was not chosen.
+    """Choose the best attributor of one split by cross-validation, and measure it on the texts that did not choose it.
 
-    For each part of the test texts (a held-out replicate, else a tenth of the prompts) it is the one that is best on
-    the others, so that no text is judged by an attributor that was chosen by it: the highest of several figures is
-    high by luck as much as by skill. Returns the names, the most often chosen first, and the identifiability; a single
-    choice has its own interval, a mixed one Student's over the parts. None where there are no two parts.
+    For each part of the test texts (a held-out replicate, else a tenth of the prompts), the attributor that is best on
+    the other parts is chosen and scored. The highest of several figures would be high by luck as well as by skill.
+    Returns the names, the most often chosen first, and the identifiability. A single choice has its own interval, a
+    mixed one Student's over the parts. None if there are fewer than two parts.
     """
     texts = {name: of for name, of in scores.items() if of.attributor.access == "text"}
     n_parts = max((len(of.parts) for of in texts.values()), default=0)
@@ -258,7 +247,7 @@ def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]
         return (), None
     asked = sorted(name for name, of in texts.items() if len(of.parts) == n_parts)
     parts = np.array([scores[name].parts for name in asked])
-    # To twelve digits, so that a tie is one whatever the order of a sum, and goes to the first name.
+    # Rounded to twelve digits: a tie must not depend on the order of a sum. It goes to the first name.
     elsewhere = np.round(parts.sum(axis=1, keepdims=True) - parts, 12)
     chosen = np.argmax(elsewhere, axis=0)
     counts = np.bincount(chosen, minlength=len(asked))
@@ -271,7 +260,7 @@ def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]
 
 
 def _did_all(main: Mapping[str, Mapping[str, Score]]) -> list[str]:
-    """Attributors that did every task, by one and the same code; sorted."""
+    """Attributors that did every task with the same code, sorted."""
     found = []
     for name in sorted({name for scores in main.values() for name in scores}):
         own = [scores[name] for scores in main.values() if name in scores and scores[name].status == "ok"]
@@ -285,12 +274,12 @@ def _identifiability(score: Score) -> float:
 
 
 def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
-    """Smallest identifiability that would have been found; accuracies of several classes do not compare."""
+    """Smallest identifiability that is detected; accuracies over different numbers of classes do not compare."""
     if (study := protocol.newest.study) is None:
         return None
     if held_out or study.detectable.instance is None:
         return study.detectable.factor
-    # The instance's, where there is one: it has the more classes.
+    # The instance target, if there is one, has the most classes.
     chance = min(score.chance for view in protocol.scores.values() for _, score in view.values())
     return metrics.identifiability(study.detectable.instance, chance)
 
@@ -298,7 +287,7 @@ def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
 def _attributor_rows(
     protocols: Sequence[Protocol], main: Mapping[str, Mapping[str, Score]], everywhere: Sequence[str]
 ) -> list[AttributorRow]:
-    """Rows of all who did a task that counts: those that did every one by mean identifiability, then the others."""
+    """Rows of all attributors of the counted tasks: first those that did every task, by mean identifiability."""
     ranks = _ranks_over({name: [_identifiability(scores[name]) for scores in main.values()] for name in everywhere})
     rows = []
     for name in sorted({name for scores in main.values() for name in scores}):
@@ -329,9 +318,9 @@ def _place(row: AttributorRow) -> float:
 def _ranks_over(values: Mapping[str, Sequence[float]]) -> dict[str, int]:
     """Rank attributors by their identifiability on the same tasks: 1 + those that are significantly better.
 
-    Paired over tasks, for tasks differ more than attributors do; by sign flips, for on a few easy tasks attributors lie
-    further apart than on all the others, which is far from normal. Empty where the tasks are too few for any difference
-    to be significant after Holm: that all are equal would then be no finding.
+    Paired over tasks, because tasks differ more than attributors do. By sign flips, because the differences are far
+    from normal: on a few easy tasks they are much larger than on the others. Empty if there are too few tasks for any
+    difference to be significant after Holm: equal ranks would then mean nothing.
     """
     n_tasks = min((len(row) for row in values.values()), default=0)
     if len(values) * (len(values) - 1) * 0.5**n_tasks > replication.SIGNIFICANT:
@@ -350,9 +339,9 @@ def _mean(values: Sequence[float], units: str) -> Interval:
 
 
 def student_quantile(df: int) -> float:
-    """Quantile of Student's t at 0.975, whose distribution is elementary (Abramowitz and Stegun 26.7.3 and 26.7.4).
+    """Quantile of Student's t at 0.975, from its elementary distribution (Abramowitz and Stegun 26.7.3 and 26.7.4).
 
-    scipy has it too, but takes longer to import than a leaderboard takes altogether.
+    scipy has it, too, but takes longer to import than the whole leaderboard takes.
     """
 
     def within(angle: float) -> float:

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline import bundled_texts as fixed_texts
-from natfp_bench.pipeline import keys
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.result import Result, VariantResult
+from natfp_bench.pipeline.sources.kind import source_kind
+from natfp_bench.pipeline.stages.sample import SampleStage
+from natfp_bench.pipeline.stages.stage import KnownModel
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.settings import Settings
 
@@ -58,10 +60,10 @@ def settings_of(variant: VariantResult) -> Settings:
         ) from None
 
 
-def sample_keys(
+def sample_stages(
     result: Result, variants: Sequence[VariantResult], store: Store, *, include: Sequence[Path] = ()
-) -> list[tuple[str, ...]]:
-    """Keys of the sample sets of some variants of a result, all of them in the store; fixed texts are put there.
+) -> list[tuple[SampleStage, ...]]:
+    """Sample sets of some variants of a result, all of them in the store; fixed texts are put there.
 
     Raises UserError where the store lacks any, or fixed texts are others by now, with the command that remakes them.
     """
@@ -78,11 +80,14 @@ def sample_keys(
     made = [settings_of(of) for of in variants]
     if any(of.source.kind != "texts" and not 0 < texts <= of.sampling.texts for of in made):
         raise UserError(f"the result is damaged: it cannot be of {texts} texts a variant (samples.per_variant)")
-    found = [tuple(keys.sample_keys(own, result.seed, texts, of.key)) for own, of in zip(made, variants, strict=True)]
+    found = [
+        source_kind(own.source.kind).samples(KnownModel(of.key), own, result.seed, texts)
+        for own, of in zip(made, variants, strict=True)
+    ]
     lacking = [
         of.name
         for of, wanted in zip(variants, found, strict=True)
-        if any(store.open("sample", key) is None for key in wanted)
+        if any(store.open(stage.kind, stage.key) is None for stage in wanted)
     ]
     if lacking:
         raise UserError(

@@ -1,6 +1,6 @@
-"""Boards: attributors that answered for the same texts of one protocol, ranked.
+"""Boards: the attributors that answered for the same texts of one protocol, ranked.
 
-Results of one protocol are merged before anything else; results of different protocols never rank together.
+Results of one protocol are merged first. Results of different protocols never rank together.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
@@ -21,6 +19,8 @@ from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import metrics
 from natfp_bench.statistics.metrics import Interval
+
+from .predictions import PredictionFiles
 
 REFERENCE_COLUMNS = ("accuracy", "identifiability", "bits", "macro_f1")
 
@@ -39,13 +39,28 @@ class Row(Record):
     log10_p: float | None
 
 
-class Board(Record):
-    """Attributors that guessed the same target of the same texts after the same fits, best first, the ceiling last."""
+class ProtocolId(Record):
+    """The protocol that a result belongs to, by name and by digest."""
 
     task: str
     preset: str
     corpus: str
     protocol_digest: str
+
+    @classmethod
+    def fields_of(cls, result: Result) -> dict[str, str]:
+        """Values of these fields."""
+        return {
+            "task": result.task.name,
+            "preset": result.preset,
+            "corpus": result.corpus.name,
+            "protocol_digest": result.protocol_digest,
+        }
+
+
+class Board(ProtocolId):
+    """Attributors that guessed the same target of the same texts after the same fits, best first, the ceiling last."""
+
     split: str
     target: str
     classes: int
@@ -55,7 +70,7 @@ class Board(Record):
 
 
 class Setting(Record):
-    """What results must share for their figures to stand in one table; `corpus.name` is told once, as the corpus."""
+    """What results must share for their figures to be in one table; overrides do not repeat `corpus.name`."""
 
     preset: str
     corpus: str
@@ -92,7 +107,7 @@ class Protocol:
 
     @cached_property
     def main(self) -> dict[str, Score]:
-        """What the attributors of texts reached on the split that the task is about, by name."""
+        """Scores of the attributors of texts on the main split of the task, by name."""
         scores = self.level(UNSEEN_REPLICATE) or self.level(UNSEEN_PROMPT)
         return {name: score for name, score in scores.items() if score.attributor.access == "text"}
 
@@ -124,14 +139,14 @@ class Protocol:
 def boards(paths: Sequence[Path]) -> tuple[list[Board], list[str]]:
     """Build the boards alone; returns them with one line for each file that could not be read.
 
-    Results rank together only where their protocol digests agree; of two results of one attributor the newer counts.
+    Results rank together only if their protocol digests agree; the newer of two scores of one attributor counts.
     """
     protocols, faults = read_protocols(paths)
     return make_boards(protocols, faults), faults
 
 
 def read_protocols(paths: Sequence[Path]) -> tuple[list[Protocol], list[str]]:
-    """Results with scores, by protocol; and a line for each file that holds none."""
+    """Read results with scores, by protocol; returns them with a line for each file that has none."""
     found: dict[str, list[tuple[Path, Result]]] = {}
     faults = []
     for path in paths:
@@ -143,7 +158,7 @@ def read_protocols(paths: Sequence[Path]) -> tuple[list[Protocol], list[str]]:
         if result.scores:
             found.setdefault(result.protocol_digest, []).append((path, result))
         else:
-            faults.append(f"{path}: no scores ({'; '.join(result.failures) or 'nobody was asked'})")
+            faults.append(f"{path}: no scores ({'; '.join(result.failures) or 'no attributor was asked'})")
     protocols = [
         Protocol(sorted(group, key=lambda pair: (pair[1].run.started, pair[1].run.id))) for group in found.values()
     ]
@@ -151,29 +166,27 @@ def read_protocols(paths: Sequence[Path]) -> tuple[list[Protocol], list[str]]:
 
 
 def make_boards(protocols: Sequence[Protocol], faults: list[str]) -> list[Board]:
-    """Build a board for each target and split of each protocol; what cannot be ranked is added to the faults."""
-    made = [_board(protocol, *view, faults) for protocol in protocols for view in protocol.scores]
+    """Build a board for each target and split of each protocol; adds a line to the faults for what cannot be ranked."""
+    files = PredictionFiles()
+    made = [_board(protocol, *view, files, faults) for protocol in protocols for view in protocol.scores]
     return sorted(made, key=lambda board: (board.task, board.preset, board.corpus, board.target, _place(board.split)))
 
 
 def _place(split: str) -> int:
-    """Splits in the order in which people look at them."""
+    """Splits in the order of their importance."""
     order = (UNSEEN_REPLICATE, SEEN_REPLICATE, UNSEEN_PROMPT)
     return order.index(split) if split in order else len(order)
 
 
-def _board(protocol: Protocol, target: str, split: str, faults: list[str]) -> Board:
+def _board(protocol: Protocol, target: str, split: str, files: PredictionFiles, faults: list[str]) -> Board:
     newest, last = protocol.scores[target, split], protocol.newest
     ranked = {name: pair for name, pair in newest.items() if pair[1].rank is not None}
-    ranks = _ranks(ranked, last.seed, faults)
+    ranks = _ranks(ranked, last.seed, files, faults)
     rows = [_row(score, ranks.get(name)) for name, (_, score) in newest.items()]
     rows.sort(key=lambda row: (row.access != "text", row.rank is None, -(row.accuracy.value if row.accuracy else 0.0)))
     any_score = next(score for _, score in newest.values())
     return Board(
-        task=last.task.name,
-        preset=last.preset,
-        corpus=last.corpus.name,
-        protocol_digest=last.protocol_digest,
+        **ProtocolId.fields_of(last),
         split=split,
         target=target,
         classes=len(any_score.classes),
@@ -183,33 +196,22 @@ def _board(protocol: Protocol, target: str, split: str, faults: list[str]) -> Bo
     )
 
 
-def _ranks(scores: Mapping[str, tuple[Path, Score]], seed: int, faults: list[str]) -> dict[str, int]:
-    """Ranks of one result as it states them; of several, recomputed on the texts that they share."""
+def _ranks(
+    scores: Mapping[str, tuple[Path, Score]], seed: int, files: PredictionFiles, faults: list[str]
+) -> dict[str, int]:
+    """Ranks as a single result states them; those of several results are computed anew from their predictions."""
     if len({path for path, _ in scores.values()}) <= 1:
         return {name: score.rank for name, (_, score) in scores.items() if score.rank is not None}
     credit: dict[str, metrics.Floats] = {}
     prompts: metrics.Ints = np.empty(0, dtype=np.int64)
     for name, (path, score) in scores.items():
         try:
-            credit[name], prompts = _credits(path.parent / "predictions.parquet", score)
+            answers = files.of(path, score)
         except UserError as error:
-            faults.append(str(error))
+            faults.append(f"{name} has no rank: {error}")
+            continue
+        credit[name], prompts = answers.credit, answers.prompts
     return metrics.ranks(credit, prompts, seed)
-
-
-def _credits(path: Path, score: Score) -> tuple[metrics.Floats, metrics.Ints]:
-    """Credit and prompt of each answer that a score is about; raises UserError where the file is no such table."""
-    name = score.attributor.name
-    filters = [("target", "==", score.target), ("split", "==", score.split), ("attributor", "==", name)]
-    try:
-        table = pq.read_table(path, columns=["prompt", "label", "proba"], filters=filters)
-        proba = np.array(table["proba"].to_pylist(), dtype=np.float64)
-        truth = np.array([score.classes.index(label) for label in table["label"].to_pylist()], dtype=np.int64)
-        if table["prompt"].null_count or proba.shape != (score.n_test, len(score.classes)):
-            raise ValueError(f"answers of shape {proba.shape} by {name}")
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise UserError(f"{path}: missing or damaged, so {name} has no rank ({error})") from None
-    return metrics.credits(proba, truth), table["prompt"].to_numpy()
 
 
 def _row(score: Score, rank: int | None) -> Row:

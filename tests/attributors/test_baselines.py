@@ -2,32 +2,18 @@
 
 import numpy as np
 import pytest
+from fast_baselines import NAMES, build
 from planted_words import planted
 from scipy.sparse import csr_matrix, random_array
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from natfp_bench.attributors import registry, text_classifier
+from natfp_bench.attributors import text_classifier
 from natfp_bench.attributors.attribute import attribute
 from natfp_bench.attributors.text_classifier import TextClassifier, logistic_regression
 
-NAMES = [
-    "majority",
-    "unigram",
-    "char_ngram",
-    "word_ngram",
-    "naive_bayes",
-    "ngram_lm",
-    "stylometry",
-    "compression",
-    "ensemble",
-]
 ODD = ["", " ", "a", "\n\n", "🙂", "👩‍👩‍👧 日本語 العربية", "\x00", "x" * 50_000]
-
-
-def build(name, seed=0):
-    return registry.build(registry.find(name)[0], seed)
 
 
 def run(name, train, labels, test, seed=0):

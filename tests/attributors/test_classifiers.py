@@ -6,13 +6,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from fast_baselines import NAMES, build
 from planted_words import WORDS, planted
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
-from test_baselines import NAMES, build
 
 from natfp_bench.attributors import registry
 from natfp_bench.attributors.text_classifier import FOLDS, LogLinear, folds, some

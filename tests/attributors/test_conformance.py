@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
+from written_baselines import FATAL, write
 
 from natfp_bench.attributors import contract as checks
 from natfp_bench.attributors import planted, registry
@@ -27,8 +27,6 @@ from natfp_bench.pipeline.local_engine import LocalEngine
 
 NAMES = [one.name for one in CHECKS]
 ELSEWHERE = ("encoder_finetune",)  # needs weights: test_neural_baselines.py puts some into its folder
-
-CARD = 'name: {name}\nversion: "1"\nauthors: [A. Nonymous]\nsummary: A test.\nlicence: MIT\ncost: fast\n'
 
 
 class Sound:
@@ -247,26 +245,6 @@ def engine() -> Iterator[LocalEngine]:
     made = LocalEngine(1)
     yield made
     made.close()
-
-
-def write(parent: Path, code: str, *, name: str = "mine", card: str = "") -> Path:
-    folder = parent / name
-    folder.mkdir(parents=True)
-    (folder / "baseline.py").write_text(textwrap.dedent(code))
-    (folder / "card.yaml").write_text(CARD.format(name=name) + card)
-    return folder
-
-
-FATAL = """
-    import os, time
-    class Fatal:
-        def fit(self, texts, labels):
-            {act}
-        def predict_proba(self, texts):
-            raise RuntimeError("not fitted")
-    def build(seed):
-        return Fatal()
-"""
 
 
 @pytest.mark.parametrize(

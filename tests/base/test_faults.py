@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import BRIEF
-from test_pipeline import BASELINE, LEAN, files, plant, scores, task_file
+from bench import BRIEF, LEAN, files, scores, task_file
+from written_baselines import BASELINE, plant
 
 from natfp_bench.base.errors import SpecError, StoreError, UserError
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from bench import Bench
 
 FAULTS = {
     "raises": ("def fit(self, texts, labels): raise ValueError('no idea')", "ValueError: no idea"),
@@ -104,7 +104,7 @@ def test_an_attributor_that_fails_in_one_fold_fails_for_that_target(
 ) -> None:
     """A text of one replicate, met by the two fits that know it but not by the one that holds it out."""
     evidence = rate_evidence[0]
-    table = pq.read_table(evidence.store.require("sample", evidence.kept[0].samples[0]).folder / "samples.parquet")
+    table = evidence.sample_table(evidence.kept[0])
     trap = max((row["text"] for row in table.to_pylist() if row["row"] % 4 != 3), key=len)
     fault = (
         f"def fit(self, texts, labels):\n        if {trap!r} in texts and len(texts) == 450: raise ValueError('met it')"
@@ -210,7 +210,7 @@ def test_fewer_than_two_levels_are_no_comparison(bench: Bench, tmp_path: Path) -
 
 
 def test_a_replicate_with_a_diverged_variant_is_left_out_whole() -> None:
-    from natfp_bench.pipeline.analysis import without_diverged
+    from natfp_bench.pipeline.evidence import without_diverged
     from natfp_bench.plan.plan import make_plan
 
     variants = make_plan("init_seed_id", "smoke").variants
@@ -224,12 +224,13 @@ def test_a_replicate_with_a_diverged_variant_is_left_out_whole() -> None:
 
 
 def test_variants_left_out_beside_a_diverged_one_are_named() -> None:
-    from natfp_bench.pipeline.analysis import left_out
-    from natfp_bench.pipeline.resolve import VariantKeys
+    from natfp_bench.pipeline.assemble import left_out
+    from natfp_bench.pipeline.stages.stage import KnownModel
+    from natfp_bench.pipeline.stages.variant import VariantStages
     from natfp_bench.plan.plan import make_plan
 
     planned = make_plan("init_seed_id", "smoke").variants
-    variants = [VariantKeys(variant, "", "", None, None, (), {}) for variant in planned]
+    variants = [VariantStages(variant, KnownModel("m"), ()) for variant in planned]
     bad = {"init1/r0"}
     assert left_out(variants, variants, set()) == []
     [check] = left_out(variants, [of for of in variants if of.variant.replicate == 1], bad)

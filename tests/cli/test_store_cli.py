@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_store import DAMAGE, KEY, OTHER, never, write
+from store_entries import DAMAGE, KEY, OTHER, never, write
 
 from natfp_bench.pipeline.store import Store
 

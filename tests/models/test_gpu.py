@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from architectures import ARCHITECTURES
 
 from natfp_bench import api
 from natfp_bench.models import model, sampler
@@ -43,7 +44,7 @@ def test_devices_train_to_the_same_quality(tmp_path):
     assert bits[0] == pytest.approx(bits[1], rel=0.02)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_graph_of_kernels_samples_as_plain_steps_do(architecture, monkeypatch, tmp_path):
     """For one model after another, whose weights lie elsewhere."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_train import changed, log
 from torch._dynamo.utils import counters
 from torch._inductor import config as inductor
+from trainings import changed, log
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.models import model as models
 from natfp_bench.models import train
 from natfp_bench.models.compiled import compiled
 from natfp_bench.models.loss import _CrossEntropy, next_token_loss
-from natfp_bench.models.train import Order
+from natfp_bench.models.train import TrainingJob
 from natfp_bench.plan.settings import Settings
 
 CPU = torch.device("cpu")
@@ -48,19 +48,18 @@ def test_every_shape_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stack", [0, 2])
 def test_compiled_training_is_plain_training(
-    tiny: Settings, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: int
+    tiny: Settings, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The losses of the first twenty steps, and the same weights when it is done again."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setattr(train, "LOG_EVERY", 1)
 
     def weights(name: str, *, fused: bool) -> str:
-        settings = changed(tiny, numerics__compile=fused, numerics__stack=stack, budget__tokens=8 * 32 * 20)
+        settings = changed(tiny, numerics__compile=fused, budget__tokens=8 * 32 * 20)
         (tmp_path / name / "model").mkdir(parents=True)
-        order = Order(settings, 0, tiny_corpus, tmp_path / name / "model", tmp_path / name / "partial")
-        return train.train([order], CPU)[0].weights
+        job = TrainingJob(settings, 0, tiny_corpus, tmp_path / name / "model", tmp_path / name / "partial")
+        return train.train(job, CPU).weights
 
     first, again, plain = weights("first", fused=True), weights("again", fused=True), weights("plain", fused=False)
     assert first == again != plain
@@ -73,7 +72,7 @@ def test_the_cross_entropy_and_its_derivative_are_torchs() -> None:
     logits = 5 * torch.randn(6, 300, generator=torch.Generator().manual_seed(1))
     logits[0, 0], targets = 80.0, torch.tensor([7, 299, -100, 0, 5, -100])  # one that was all but impossible
     found = []
-    for cross_entropy in (torch.nn.functional.cross_entropy, lambda *given: _CrossEntropy.apply(*given)[0]):
+    for cross_entropy in (torch.nn.functional.cross_entropy, _CrossEntropy.apply):
         given = logits.clone().requires_grad_()
         loss = cross_entropy(given, targets)
         (3 * loss).backward()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from architectures import ARCHITECTURES
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from natfp_bench.base.errors import UserError
@@ -17,7 +18,6 @@ from natfp_bench.plan.plan import parameters
 from natfp_bench.plan.settings import ModelSpec, NumericsSpec, ServeSpec
 
 CPU = torch.device("cpu")
-ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
 
 
 def spec(**given: Any) -> ModelSpec:

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from test_train import changed, fresh, log, run, same_run
+from architectures import ARCHITECTURES
+from trainings import changed, fresh, log, run, same_run
 
 from natfp_bench.models import model as models
 from natfp_bench.models import optimizers, train
 from natfp_bench.plan.settings import ModelSpec, OptimizerSpec, Settings
-
-ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
 
 RATES = {"adamw": 4e-3, "adafactor": 4e-2, "muon": 4e-3, "sgd": 0.2}
 """A peak rate at which each optimiser trains `tiny` well."""

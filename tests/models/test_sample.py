@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from architectures import ARCHITECTURES, untrained
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -23,8 +24,6 @@ from natfp_bench.models import sample
 from natfp_bench.models.sample import SampleSet
 from natfp_bench.models.sampler import draw, sampler_log_probabilities
 from natfp_bench.plan.settings import ModelSpec, SamplingSpec
-
-ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
 
 
 def spec(**given: Any) -> SamplingSpec:
@@ -44,12 +43,6 @@ def end(tokenizer: Tokenizer) -> int:
 @pytest.fixture(scope="module")
 def trained(tiny_model: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(tiny_model).eval()
-
-
-def untrained(architecture: str, end: int, seed: int = 0) -> Any:
-    """A model of nearly uniform predictions: it writes invalid UTF-8 and hardly ever ends."""
-    small = ModelSpec(architecture=architecture, width=32, layers=2, heads=2, feed_forward=64, context=32)
-    return models.build(small, 300, end, "test", architecture, seed).eval()
 
 
 def constant(logits: torch.Tensor, end: int) -> Any:

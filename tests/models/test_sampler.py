@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_sample import ARCHITECTURES, untrained
+from architectures import ARCHITECTURES, untrained
 from torch import Tensor
 from torch._dynamo.utils import counters
 
 from natfp_bench.models import sampler
-from natfp_bench.pipeline import stages
+from natfp_bench.pipeline.sources.kind import Identities, source_kind
+from natfp_bench.pipeline.stages.stage import KnownModel
+from natfp_bench.plan.plan import make_plan
 from natfp_bench.plan.settings import SamplingSpec, Settings
 
 END, ROWS, WIDTH, LENGTH = 299, 6, 4, 12
@@ -62,20 +63,10 @@ def test_fused_decoding_is_plain_decoding(architecture: str, compiler: Any, *, p
     assert compiler["stats"]["unique_graphs"] == 1
 
 
-@pytest.mark.parametrize(
-    ("compile_", "kind", "device", "fused"),
-    [
-        (True, "train", "cuda", True),
-        (False, "train", "cuda", False),
-        (True, "train", "cpu", False),
-        (True, "checkpoint", "cuda", False),
-    ],
-)
-def test_who_is_sampled_by_fused_kernels(
-    monkeypatch: pytest.MonkeyPatch, tiny: Settings, compile_: bool, kind: str, device: str, fused: bool
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
-    numerics = tiny.numerics.model_copy(update={"compile": compile_})
-    source = tiny.source.model_copy(update={"kind": kind})
-    job = SimpleNamespace(settings=tiny.model_copy(update={"numerics": numerics, "source": source}), device="auto")
-    assert stages._fused(cast("Any", job)) is fused
+def test_only_models_trained_with_fused_kernels_are_sampled_by_them(tiny: Settings) -> None:
+    plan = make_plan("seed_id", "smoke")
+    for compiled in (True, False):
+        numerics = tiny.numerics.model_copy(update={"compile": compiled})
+        settings = tiny.model_copy(update={"numerics": numerics})
+        assert source_kind("train").model(settings, plan, Identities()).compiles is compiled
+    assert not KnownModel("of foreign weights").compiles

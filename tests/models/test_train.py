@@ -19,84 +19,26 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from architectures import ARCHITECTURES
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from trainings import CPU, changed, fresh, log, run, same_run
 from transformers import AutoModelForCausalLM, get_scheduler
 
 from natfp_bench.base import streams
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.documents import open_corpus
-from natfp_bench.models import heldout, optimizers, train
+from natfp_bench.models import heldout, train
 from natfp_bench.models import model as models
-from natfp_bench.models.train import Order, TrainMeta
-from natfp_bench.models.training_state import State
-from natfp_bench.pipeline import keys
+from natfp_bench.pipeline.sources.train import packing
 from natfp_bench.plan.plan import parameters
 from natfp_bench.plan.settings import Settings
-
-CPU = torch.device("cpu")
-
-
-def changed(settings: Settings, **paths: Any) -> Settings:
-    """Settings with some fields replaced, told as section__field=value."""
-    data = settings.model_dump()
-    for path, value in paths.items():
-        *sections, name = path.split("__")
-        at = data
-        for section in sections:
-            at = at[section]
-        at[name] = value
-    return Settings.model_validate(data)
-
-
-def run(
-    settings: Settings,
-    corpus: Path,
-    folder: Path,
-    *,
-    stop_at: int | None = None,
-    seed: int = 0,
-    start: Path | None = None,
-    steps: list[int] | None = None,
-) -> TrainMeta:
-    """Train into a folder; `stop_at` interrupts it once so many steps are done, `steps` notes those that were taken."""
-    (folder / "model").mkdir(parents=True, exist_ok=True)
-    step_tokens = settings.budget.batch * settings.model.context
-
-    def progress(done: int, total: int, unit: str) -> None:
-        assert total == (settings.finetune_steps or settings.stop_step) * step_tokens
-        if steps is not None:
-            steps.append(done // step_tokens)
-        if stop_at is not None and done >= stop_at * step_tokens:
-            raise KeyboardInterrupt
-
-    order = Order(settings, seed, corpus, folder / "model", folder / "partial", start and start / "model")
-    return train.train([order], CPU, progress=progress)[0]
-
-
-def fresh(settings: Settings, model: torch.nn.Module) -> State:
-    """Where a training begins."""
-    built = optimizers.build(model, settings.optimizer)
-    return State(model, built, [optimizers.schedule(optimizer, settings) for optimizer in built])
-
-
-def log(folder: Path) -> list[dict[str, float]]:
-    """Training log without the one figure that a clock decides."""
-    lines = (folder / "model" / "train_log.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key != "tokens_per_second"} for line in lines]
-
-
-def same_run(a: Path, b: Path) -> None:
-    assert log(a) == log(b)
-    for name in ("model.safetensors", "heldout.parquet", "config.json", "tokenizer.json"):
-        assert (a / "model" / name).read_bytes() == (b / "model" / name).read_bytes(), name
-
 
 # Exact after any interruption.
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_an_interrupted_training_ends_bit_for_bit_alike(
     tiny: Settings, tiny_corpus: Path, tmp_path: Path, architecture: str, dropout: float
@@ -130,7 +72,7 @@ def test_a_killed_process_loses_nothing(tiny: Settings, tiny_corpus: Path, tmp_p
         "import sys, torch; from pathlib import Path; from natfp_bench.models import train;"
         "from natfp_bench.plan.settings import *; s = Settings.model_validate_json(sys.argv[1]);"
         "a, b, c = map(Path, sys.argv[2:]);"
-        "train.train([train.Order(s, 0, a, b, c)], torch.device('cpu'))"
+        "train.train(train.TrainingJob(s, 0, a, b, c), torch.device('cpu'))"
     )
     folders = [tiny_corpus, tmp_path / "killed" / "model", tmp_path / "killed" / "partial"]
     folders[1].mkdir(parents=True)
@@ -299,7 +241,7 @@ def base(tiny: Settings, tuned: Settings, tmp_path_factory: pytest.TempPathFacto
     """Folder with the corpus of a fine-tuned run and the base that it starts from, trained on that corpus."""
     folder = tmp_path_factory.mktemp("base")
     (folder / "corpus").mkdir()
-    options = {"context": 32, "heldout": 30, "folder": folder / "corpus", **keys.blocks(tuned)}
+    options = {"context": 32, "heldout": 30, "folder": folder / "corpus", **packing(tuned)}
     meta = tokens.prepare(open_corpus(tuned.corpus), tuned.tokenizer, **options)
     assert meta.blocks == (40 + TUNED) * 8
     assert run(tiny, folder / "corpus", folder).status == "ok"
@@ -543,7 +485,7 @@ def test_micro_batches_are_one_step(tiny: Settings) -> None:
 # What comes of it.
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_training_learns(tiny: Settings, tiny_corpus: Path, tmp_path: Path, architecture: str, dtype: str) -> None:
     settings = changed(tiny, model__architecture=architecture, numerics__dtype=dtype, budget__tokens=8 * 32 * 120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import signal
@@ -10,13 +9,29 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from engine_jobs import (
+    die,
+    double,
+    eat,
+    fail,
+    fail_spec,
+    job,
+    nap,
+    own_id,
+    report,
+    resident,
+    run,
+    sees,
+    together,
+    warn_and_nap,
+)
 from patience import AGES, PATIENCE
 
 from natfp_bench.attributors.registry import Limits
@@ -27,100 +42,7 @@ from natfp_bench.pipeline.engine import Event, Job, Outcome
 from natfp_bench.pipeline.local_engine import LocalEngine
 
 ROOT = Path(__file__).parents[2]
-
-
-# What workers do; a worker imports this module to find them.
-
-
-def double(payload: int, context: Any) -> int:
-    return 2 * payload
-
-
-def own_id(payload: Any, context: Any) -> int:
-    return os.getpid()
-
-
-def nap(payload: float, context: Any) -> float:
-    time.sleep(payload)
-    return time.monotonic()
-
-
-def fail(payload: Exception, context: Any) -> None:
-    raise payload
-
-
-def fail_spec(payload: list[str], context: Any) -> None:
-    raise SpecError(payload)
-
-
-def die(payload: tuple[str, int, str], context: Any) -> str:
-    """Die by a signal, as often as told; the count is kept in a folder."""
-    folder, times, how = payload
-    deaths = len(list(Path(folder).iterdir()))
-    if deaths < times:
-        (Path(folder) / str(deaths)).touch()
-        if how == "exit":
-            os._exit(7)
-        os.kill(os.getpid(), getattr(signal, how))
-    return "alive"
-
-
-def resident(payload: Any, context: Any) -> int:
-    return psutil.Process().memory_info().rss // 2**20
-
-
-def warn_and_nap(payload: float, context: Any) -> str:
-    context.warn("off I go")
-    time.sleep(payload)
-    return "done"
-
-
-def eat(payload: tuple[int, bool], context: Any) -> str:
-    """Take so many MB, here or in a process of its own, and sit on them."""
-    size, elsewhere = payload
-    code = f"held = bytearray(b'x') * ({size} * 2**20); import time; time.sleep({AGES})"
-    if elsewhere:
-        subprocess.run([sys.executable, "-c", code], check=True)
-    else:
-        exec(code)
-    return "sated"
-
-
-def sees(seconds: float, context: Any) -> tuple[str | None, float, float]:
-    """The GPUs that a worker sees, and from when to when it worked."""
-    start = time.monotonic()
-    time.sleep(seconds)
-    return os.environ.get("CUDA_VISIBLE_DEVICES"), start, time.monotonic()
-
-
-def report(payload: int, context: Any) -> int:
-    context.warn("mind the gap")
-    for done in range(1, payload + 1):
-        context.progress(done, payload, "steps")
-    return payload
-
-
-def job(function: Callable[..., Any], payload: Any, name: str = "") -> Job:
-    return Job(name or f"{function.__name__} {payload}", "stage", f"test_engine:{function.__name__}", payload)
-
-
-def run(engine: LocalEngine, jobs: Iterable[Job]) -> tuple[dict[str, Outcome], list[Event]]:
-    outcomes: dict[str, Outcome] = {}
-    events: list[Event] = []
-
-    def follow(outcome: Outcome) -> tuple[Job, ...]:
-        outcomes[outcome.job.name] = outcome
-        return ()
-
-    engine.run(jobs, events.append, follow)
-    return outcomes, events
-
-
-def together(outcomes: dict[str, Outcome]) -> set[frozenset[str]]:
-    """Pairs of jobs that ran at one time."""
-    spans = {name: outcome.value[1:] for name, outcome in outcomes.items()}
-    pairs = itertools.combinations(spans, 2)
-    return {frozenset((a, b)) for a, b in pairs if spans[a][0] < spans[b][1] and spans[b][0] < spans[a][1]}
+SUPPORT = str(ROOT / "tests" / "support")
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +304,7 @@ def script(tmp_path: Path) -> Iterator[Callable[[str, Any], subprocess.Popen[str
 
     def start(call: str, payload: Any) -> subprocess.Popen[str]:
         path = tmp_path / "script.py"
-        text = PROGRAM.format(tests=str(Path(__file__).parent), log=str(tmp_path / "log"), call=call, payload=payload)
+        text = PROGRAM.format(tests=SUPPORT, log=str(tmp_path / "log"), call=call, payload=payload)
         path.write_text(textwrap.dedent(text))
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
@@ -417,7 +339,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 def test_a_script_without_a_guard_starts_once(
     script: Callable[[str, Any], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    process = script("test_engine:double", 21)
+    process = script("engine_jobs:double", 21)
     output, _ = process.communicate(timeout=PATIENCE)
     assert sorted(output.split()) == sorted(["start", "end", "42"] * 2)
     assert (tmp_path / "log").read_text() == "started\n"
@@ -426,7 +348,7 @@ def test_a_script_without_a_guard_starts_once(
 
 @pytest.mark.slow
 def test_ctrl_c_waits_for_no_job_and_leaves_no_process(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
-    process = script("test_engine:nap", AGES)
+    process = script("engine_jobs:nap", AGES)
     descendants = family(process)
     assert len(descendants) >= 3, "a fork server and two workers"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group gets it
@@ -457,7 +379,7 @@ LOST_SERVER = """
 
     forkserver.connect_to_new_process = connect_and_kill
     engine = LocalEngine(1)
-    engine.run([Job("it", "", "test_engine:double", 21)], lambda _: None, lambda outcome: print(outcome.value) or ())
+    engine.run([Job("it", "", "engine_jobs:double", 21)], lambda _: None, lambda outcome: print(outcome.value) or ())
     engine.close()
 """
 
@@ -465,7 +387,7 @@ LOST_SERVER = """
 @pytest.mark.slow
 @pytest.mark.parametrize(("times", "said"), [(2, "42"), (100, "no worker process can be started")])
 def test_a_server_that_is_killed_while_it_starts_a_worker_is_replaced(times: int, said: str) -> None:
-    text = textwrap.dedent(LOST_SERVER.format(tests=str(Path(__file__).parent), times=times))
+    text = textwrap.dedent(LOST_SERVER.format(tests=SUPPORT, times=times))
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -475,7 +397,7 @@ def test_a_server_that_is_killed_while_it_starts_a_worker_is_replaced(times: int
 
 @pytest.mark.slow
 def test_workers_die_with_a_killed_parent(script: Callable[[str, Any], subprocess.Popen[str]]) -> None:
-    process = script("test_engine:nap", AGES)
+    process = script("engine_jobs:nap", AGES)
     descendants = family(process)
     assert len(descendants) >= 3
     process.kill()

@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import BRIEF, gathered
+from bench import BRIEF, gathered
 
-from natfp_bench.attributors import study
 from natfp_bench.corpus import tokens
 from natfp_bench.models import sample
 from natfp_bench.models.sample import SampleSet
 from natfp_bench.pipeline.evidence import Evidence, SampleTotals
 from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.stages.sample import read_samples
+from natfp_bench.statistics.curves import Curve, Robustness
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from bench import Bench
 
 
 def drawn(evidence: Evidence, number: int) -> SampleSet:
     """All texts of a variant, as they lie in the store."""
-    parts = [
-        SampleSet.read(evidence.store.require("sample", key).folder / "samples.parquet")
-        for key in evidence.kept[number].samples
-    ]
-    return SampleSet.join(parts)
+    return read_samples(evidence.store, evidence.kept[number].samples)
 
 
 def test_variants_stand_replicate_by_replicate(evidence: Evidence) -> None:
@@ -82,10 +79,10 @@ def test_answers_are_read_by_baseline_target_and_fold(evidence: Evidence) -> Non
     assert folds == {("level", 0), ("level", 1), ("level", 2), ("instance", 0)}
     assert len(evidence.predictions) == 3 * 4
     for name, target, fold in evidence.predictions:
-        proba = evidence.proba(name, target, fold, 3 if target == "level" else 9)
+        proba = evidence.proba(name, target, fold)
         assert proba.shape == (225, 3 if target == "level" else 9)
         np.testing.assert_allclose(proba.sum(axis=1), 1)
-    one, other = (evidence.proba("unigram", "level", fold, 3) for fold in (0, 1))
+    one, other = (evidence.proba("unigram", "level", fold) for fold in (0, 1))
     assert not np.array_equal(one, other), "fits of other folds"
 
 
@@ -99,10 +96,10 @@ def test_studies_are_read_as_their_records(evidence: Evidence) -> None:
         "pooled",
         "classes",
     }
-    (curve,) = evidence.studied("pooled", study.Curve)
+    (curve,) = evidence.studied("pooled", Curve)
     assert (curve.name, curve.split) == ("pooled", "unseen_replicate")
-    assert len(evidence.studied("robustness", study.Robustness)) == 1 + 2 * 6
-    assert replace(evidence, studies={}).studied("pooled", study.Curve) == []
+    assert len(evidence.studied("robustness", Robustness)) == 1 + 2 * 6
+    assert replace(evidence, studies={}).studied("pooled", Curve) == []
 
 
 def test_samples_are_counted_and_their_digest_is_of_all_tokens(evidence: Evidence) -> None:
@@ -153,7 +150,7 @@ def test_every_model_reads_every_text_in_its_own_tokens(other_tokens: tuple[Evid
     evidence = other_tokens[0]
     texts = evidence.texts
     for number, of in enumerate(evidence.kept):
-        tokenizer = tokens.load_tokenizer(evidence.model(of) / "tokenizer.json")
+        tokenizer = tokens.load_tokenizer(of.model.folder(evidence.store) / "tokenizer.json")
         end = tokenizer.token_to_id(tokens.END)
         scores = evidence.token_scores[number]
         for source in range(4):
@@ -199,8 +196,6 @@ def test_mean_kl_is_per_byte(other_tokens: tuple[Evidence, Result]) -> None:
 
 
 def test_attributors_see_the_cut_texts(other_tokens: tuple[Evidence, Result]) -> None:
-    from natfp_bench.pipeline.stages import read_samples
-
     evidence = other_tokens[0]
     for of in evidence.kept:
         shown = read_samples(evidence.store, of.samples, 100, evidence.plan.cut)

@@ -4,51 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from small_fixed_texts import TASKS, run_of, small, write
 
 from natfp_bench.attributors import registry
 from natfp_bench.base import resources
 from natfp_bench.base.errors import UserError
 from natfp_bench.cli import main as cli
 from natfp_bench.pipeline import bundled_texts as fixed_texts
-from natfp_bench.pipeline.run import Run, run_plan
+from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.store import Store, entries
 from natfp_bench.plan import task_files as spec
 from natfp_bench.report import sheets
 from natfp_bench.results import export
 from natfp_bench.results.leaderboard import leaderboards
 
-TASKS = ("lr_id", "seed_id")
+FILES = ("texts.parquet", "heldout.parquet", "likelihoods.parquet", "manifest.json")
 
 LARGEST = 15_000_000
 """Bytes that the fixed texts may take."""
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fixed texts of the smallest models."""
-    monkeypatch.setattr(fixed_texts, "PRESET", "smoke")
-    monkeypatch.setattr(fixed_texts, "TEXTS", 60)
-
-
-def run_of(bench: Any, task: str) -> Run:
-    """The run that makes the texts of a task."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixed_texts, "PRESET", "smoke")
-        patch.setattr(fixed_texts, "TEXTS", 60)
-        plan = fixed_texts.make_source_plan(task)
-    return Run(plan, (), Store(bench.store), bench.engine, device="cpu", watch=lambda _: None)
-
-
-def write(bench: Any, folder: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixed_texts, "TEXTS", 60)
-        gathered = [run.score(run.gather()) for run in (run_of(bench, task) for task in TASKS)]
-        fixed_texts.write(folder, gathered, command=["make"], environment={"cores": 2})
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +41,13 @@ def trained(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 @pytest.fixture
-def shipped(small: None, trained: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shipped(trained: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the folder, in the place of the one that ships."""
     folder = tmp_path / "fixed"
     shutil.copytree(trained[0], folder)
     monkeypatch.setattr(resources, "fixed_texts", lambda: folder)
-    return folder
+    with small():
+        yield folder
 
 
 def figures(score: Any) -> dict[str, float]:
@@ -146,7 +126,7 @@ def test_texts_that_tasks_share_are_stored_once(trained: tuple[Path, dict[str, A
 
 def test_writing_again_gives_the_same_bytes(bench: Any, trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     write(bench, tmp_path)
-    for name in (*fixed_texts.TABLES, "manifest.json"):
+    for name in FILES:
         assert (tmp_path / name).read_bytes() == (trained[0] / name).read_bytes()
 
 
@@ -160,11 +140,11 @@ def test_a_recipe_that_has_changed_since_is_refused(shipped: Path) -> None:
     data = json.loads((shipped / "manifest.json").read_text())
     data["tasks"]["lr_id"]["asked"] = "0"
     (shipped / "manifest.json").write_text(json.dumps(data))
-    with pytest.raises(UserError, match=r"the fixed texts of lr_id are of another recipe: .* has changed since"):
+    with pytest.raises(UserError, match=r"the fixed texts of lr_id .* has changed since"):
         fixed_texts.make_fixed_plan("lr_id")
 
 
-@pytest.mark.parametrize("name", [*fixed_texts.TABLES, "manifest.json"])
+@pytest.mark.parametrize("name", FILES)
 def test_damage_is_named(shipped: Path, name: str) -> None:
     (shipped / name).write_bytes(b"{}")
     with pytest.raises(UserError, match=rf"{name}: (changed since it was written|damaged)"):
@@ -207,7 +187,7 @@ def test_every_task_that_is_trained_has_fixed_texts_of_its_recipe_as_it_is() -> 
 
 def test_what_ships_is_small_and_whole() -> None:
     folder = resources.fixed_texts()
-    assert sum((folder / name).stat().st_size for name in fixed_texts.TABLES) <= LARGEST
+    assert sum((folder / name).stat().st_size for name in fixed_texts.read_manifest(folder).files) <= LARGEST
     manifest = fixed_texts.read_manifest(folder)
     table = pq.read_table(folder / "texts.parquet", columns=["source"])
     sources = {variant.source for task in manifest.tasks.values() for variant in task.variants}

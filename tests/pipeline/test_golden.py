@@ -1,4 +1,4 @@
-"""What each stage makes of fixed inputs. A stage whose output changes raises its version in `keys.VERSIONS`.
+"""What each stage makes of fixed inputs. A stage whose output changes raises its version.
 
 Digests are pinned where bytes are the same on every machine, figures with a tolerance where floats are not.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from every_stage import all_stages
 
 from natfp_bench.attributors import registry, study
 from natfp_bench.attributors.attribute import attribute
@@ -18,8 +19,8 @@ from natfp_bench.base.records import file_digest
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.models import model, sample
-from natfp_bench.models.train import Order, train
-from natfp_bench.pipeline import keys
+from natfp_bench.models.train import TrainingJob, train
+from natfp_bench.pipeline.sources.train import packing
 from natfp_bench.plan.plan import make_plan
 
 GOLDEN = {
@@ -63,9 +64,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         context=settings.model.context,
         heldout=settings.corpus.heldout_documents,
         folder=corpus,
-        **keys.blocks(settings),
+        **packing(settings),
     )
-    meta = train([Order(settings, 0, corpus, trained, folder / "partial")], cpu)[0]
+    meta = train(TrainingJob(settings, 0, corpus, trained, folder / "partial"), cpu)
     assert meta.status == "ok"
     tokenizer = tokens.load_tokenizer(trained / "tokenizer.json")
     end = tokenizer.token_to_id(tokens.END)
@@ -139,7 +140,7 @@ def _heldout_bits(folder: Path) -> float:
 
 def test_every_stage_is_pinned():
     # What lm-eval says is lm-eval's; test_sources.py compares it with our own bits per byte.
-    assert {*GOLDEN, "parity"} == keys.VERSIONS.keys()
+    assert {*GOLDEN, "parity"} == {kind.kind for kind in all_stages()}
 
 
 @pytest.mark.parametrize("stage", list(GOLDEN))
@@ -147,5 +148,5 @@ def test_a_stage_that_changes_raises_its_version(made, stage):
     version, golden = GOLDEN[stage]
     exact = stage in ("corpus", "sample")
     same = made[stage] == (golden if exact else pytest.approx(golden, rel=2e-3))
-    assert same, f"stage {stage} now makes {made[stage]!r}: raise keys.VERSIONS[{stage!r}], and pin that here"
-    assert keys.VERSIONS[stage] == version
+    assert same, f"stage {stage} now makes {made[stage]!r}: raise its version, and pin that here"
+    assert {kind.version for kind in all_stages() if kind.kind == stage} == {version}

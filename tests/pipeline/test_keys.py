@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from every_stage import all_stages as every_stage
 
-from natfp_bench.pipeline import keys, store
-from natfp_bench.pipeline.resolve import resolve_keys
+from natfp_bench.attributors import registry
+from natfp_bench.base.records import digest
+from natfp_bench.corpus.metas import TextsMeta
+from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.run import protocol_digest
-from natfp_bench.pipeline.steps import STAGES
+from natfp_bench.pipeline.sources.kind import Identities, source_kind
+from natfp_bench.pipeline.stages.prediction import Prediction
+from natfp_bench.pipeline.stages.sample import SampleStage, TestRows
+from natfp_bench.pipeline.stages.score import Score
+from natfp_bench.pipeline.stages.stage import CorpusStage, KnownModel, Located, ModelStage, Stage
+from natfp_bench.pipeline.stages.studies import Permutation, Pooled, TrainTexts
+from natfp_bench.pipeline.variants import resolve
 from natfp_bench.plan.plan import Plan, make_plan, plan_file
 from natfp_bench.plan.settings import (
     BudgetSpec,
@@ -24,6 +34,10 @@ from natfp_bench.plan.settings import (
     TokenizerSpec,
 )
 from natfp_bench.plan.task_files import AnalysisSpec, SplitSpec
+
+TRAINED = source_kind("train")
+
+NOTED = TextsMeta(documents=0, bytes=0, labels={}, copies=0, digest="d")
 
 
 @pytest.fixture
@@ -45,22 +59,48 @@ def with_(settings: Settings, section: str, **changes: Any) -> Settings:
     return settings.model_copy(update={section: changed})
 
 
-def all_keys(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[str, str]:
-    corpus = keys.corpus_key(settings, identity, identity)
-    model = keys.model_key(settings, plan.seed, corpus)
-    samples = [keys.sample_keys(settings, plan.seed, plan.texts, model)] * 2
-    labels, digest = ["a", "b"], "0" * 64
+class Known(Identities):
+    """Corpora of one identity, so that no file is read."""
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
+
+    def corpus(self, spec: CorpusSpec) -> Located:
+        return Located({**self.identity, **({"topics": spec.topics} if spec.topics else {})}, spec)
+
+
+BASELINE = registry.find("unigram")[0].model_copy(update={"digest": "0" * 64})
+
+
+def labelled(plan: Plan, samples: Any, **changes: Any) -> dict[str, Any]:
+    shared = {"baseline": BASELINE, "seed": plan.seed, "labels": ("a", "b"), "samples": samples, "texts": plan.texts}
+    return {**shared, "split": plan.split, "cut": plan.cut, **changes}
+
+
+def all_stages(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[str, Stage]:
+    model = TRAINED.model(settings, plan, Known(identity))
+    samples = (TRAINED.samples(model, settings, plan.seed, plan.texts),) * 2
+    serve, threads, sampling = settings.serve, settings.numerics.threads, settings.sampling
+    shared = labelled(plan, samples)
+    spec = plan.analysis
     return {
-        "corpus": corpus,
+        "corpus": model.corpus,
         "model": model,
         "sample": samples[0][0],
-        "transfer": keys.transfer_key(settings, plan, model),
-        "score": keys.score_key(model, settings, samples, plan),
-        "prediction": keys.prediction_key(digest, labels, samples, [True, True], plan),
-        "study": keys.study_key("length", digest, labels, samples, plan, analysis=plan.analysis),
-        "stream": str(keys.stream_name(model, settings, plan.seed)),
-        "scorer": str(keys.distribution(settings)),
+        "transfer": TestRows(model, serve, threads, sampling.draw, plan.seed, plan.texts, plan.split),
+        "score": Score(model, serve, threads, sampling.sampler, samples, plan.texts, plan.split),
+        "prediction": Prediction(**shared, known=(True, True)),
+        "study": Permutation(
+            **shared, fold="unseen_prompt", replicates=(0, 0), permutations=spec.permutations, refit_texts=spec.texts
+        ),
     }
+
+
+def all_keys(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[str, str]:
+    stages = all_stages(settings, plan, identity)
+    draw, threads = settings.sampling.draw, settings.numerics.threads
+    stream = lineage.stream(stages["model"].lineage, draw, settings.serve, threads, plan.seed)  # type: ignore[attr-defined]
+    return {**{name: stage.key for name, stage in stages.items()}, "stream": digest(stream)}
 
 
 @pytest.fixture
@@ -74,27 +114,29 @@ IDENTITY = {"chronicle": 1, "seed": 0, "topics": []}
 
 
 def test_golden(settings: Settings, plan: Plan) -> None:
-    """A change here makes every store anew: mean it, and raise the stage's version in `keys.VERSIONS`."""
+    """A change here makes every store anew: mean it, and raise the stage's version.
+
+    A change of the stream gives other texts for the same command, which a release must never do.
+    """
     found = all_keys(settings, plan, IDENTITY)
-    assert {name: key[:16] for name, key in found.items() if len(key) == 64} == {
-        "corpus": "1e43cff35526ad61",
-        "model": "42f175e5570c5b6a",
-        "sample": "9273485a52ed75f4",
-        "transfer": "184c02c526918de3",
-        "score": "f47b544f76a872b5",
-        "prediction": "b8935c9b6bb0b0e3",
-        "study": "8dfefce68ea67754",
-    }
+    assert {name: key[:16] for name, key in found.items()} == GOLDEN
 
 
-def test_every_stage_has_a_version_a_place_and_a_name() -> None:
-    assert tuple(keys.VERSIONS) == store.KINDS == tuple(STAGES)
-
+GOLDEN = {
+    "corpus": "1e43cff35526ad61",
+    "model": "80a5ffa5de123e17",
+    "sample": "0d74613f7a457216",
+    "transfer": "8140f8f83273fb1f",
+    "score": "6fc4eacdea8f60b0",
+    "prediction": "f7a9e1743aab2360",
+    "study": "f122f2ed9ee1fcc4",
+    "stream": "f448c86ed0a3b196",
+}
 
 DATA = {"corpus", "model", "sample", "transfer", "score", "prediction", "study", "stream"}
 TRAINING = DATA - {"corpus"}
 DRAWING = {"sample", "transfer", "score", "prediction", "study"}
-SHAPE = {*DRAWING, "stream", "scorer"}
+SHAPE = {*DRAWING, "stream"}
 
 
 @pytest.mark.parametrize(
@@ -124,12 +166,11 @@ SHAPE = {*DRAWING, "stream", "scorer"}
         ("seeds", {"data_order": 1}, TRAINING),
         ("seeds", {"dropout": 1}, TRAINING),
         ("numerics", {"dtype": "bfloat16"}, TRAINING),
-        ("numerics", {"threads": 2}, {*TRAINING, "scorer"}),
+        ("numerics", {"threads": 2}, TRAINING),
         ("serve", {"dtype": "bfloat16"}, SHAPE),
         ("serve", {"quantization": "int8"}, SHAPE),
         ("numerics", {"micro_batch": 4}, TRAINING),
         ("numerics", {"compile": True}, TRAINING),
-        ("numerics", {"stack": 8}, TRAINING),
         ("rerun", {"rerun": 1}, TRAINING),
         ("sampling", {"temperature": 0.7}, SHAPE),
         ("sampling", {"top_k": 5}, SHAPE),
@@ -171,64 +212,74 @@ def test_what_is_studied_counts_for_studies_alone(settings: Settings, plan: Plan
     before = all_keys(settings, plan, IDENTITY)
     other = all_keys(settings, plan.model_copy(update={"analysis": AnalysisSpec(permutations=9)}), IDENTITY)
     assert {name for name in before if before[name] != other[name]} == {"study"}
+    samples = all_stages(settings, plan, IDENTITY)["study"].samples  # type: ignore[attr-defined]
+    other_code = BASELINE.model_copy(update={"digest": "1" * 64})
     found = {
-        keys.study_key(study, digest, labels, [["s"], ["t"]], plan, fold=fold)
-        for study in ("length", "pooled")
-        for digest in "de"
-        for labels in (["a", "b"], ["b", "a"])
+        study(**labelled(plan, samples, baseline=baseline, labels=labels), fold=fold, replicates=(0, 0)).key
+        for study in (Pooled, TrainTexts)
+        for baseline in (BASELINE, other_code)
+        for labels in (("a", "b"), ("b", "a"))
         for fold in ("unseen_prompt", "unseen_replicate")
     }
     assert len(found) == 16
 
 
-def test_the_whole_corpus_counts_where_a_part_of_it_is_trained_on(settings: Settings) -> None:
-    part, whole = {**IDENTITY, "topics": ["mill"]}, IDENTITY
-    found = {keys.corpus_key(settings, a, b) for a in (part, whole) for b in (part, whole)}
+def test_the_whole_corpus_counts_where_a_part_of_it_is_trained_on(settings: Settings, plan: Plan) -> None:
+    corpus = all_stages(settings, plan, IDENTITY)["corpus"]
+    part, whole = Located({**IDENTITY, "topics": ["mill"]}, settings.corpus), Located(IDENTITY, settings.corpus)
+    found = {replace(corpus, corpus=a, whole=b).key for a in (part, whole) for b in (part, whole)}
     assert len(found) == 4
 
 
 def test_test_rows_drawn_in_another_way_are_an_entry_of_their_own(settings: Settings, plan: Plan) -> None:
-    hot = with_(settings, "sampling", temperature=1.3)
-    known = {keys.transfer_key(settings, plan, "m"), keys.transfer_key(hot, plan, "m")}
-    known |= {keys.transfer_key(settings, plan.model_copy(update={"texts": 100}), "m")}
-    known |= set(keys.sample_keys(settings, plan.seed, plan.texts, "m"))
+    usual, hot = (all_stages(one, plan, IDENTITY) for one in (settings, with_(settings, "sampling", temperature=1.3)))
+    fewer = all_stages(settings, plan.model_copy(update={"texts": 100}), IDENTITY)
+    known = {usual["transfer"].key, hot["transfer"].key, fewer["transfer"].key}
+    known |= {stage.key for stage in TRAINED.samples(KnownModel("m"), settings, plan.seed, plan.texts)}
     assert len(known) == 5
 
 
 def test_a_limit_is_a_prefix(settings: Settings, plan: Plan) -> None:
-    whole = keys.sample_keys(settings, plan.seed, 450, "m")
+    def found(texts: int) -> list[str]:
+        return [stage.key for stage in TRAINED.samples(KnownModel("m"), settings, plan.seed, texts)]
+
+    whole = found(450)
     assert len(whole) == len(set(whole)) == 5
     for texts, blocks in {450: 5, 401: 5, 400: 4, 100: 1, 99: 1, 8: 1}.items():
-        assert keys.sample_keys(settings, plan.seed, texts, "m") == whole[:blocks]
+        assert found(texts) == whole[:blocks]
 
 
-def test_a_baseline_counts_by_its_digest_labels_and_what_it_knows(plan: Plan) -> None:
-    samples, all_ = [["s0"], ["s1"]], [True, True]
-    found = {
-        keys.prediction_key("d", ["a", "b"], samples, all_, plan),
-        keys.prediction_key("e", ["a", "b"], samples, all_, plan),
-        keys.prediction_key("d", ["a/r0", "b/r0"], samples, all_, plan),
-        keys.prediction_key("d", ["a", "c"], samples, all_, plan),
-        keys.prediction_key("d", ["a", "b"], samples[::-1], all_, plan),
-        keys.prediction_key("d", ["a", "b"], samples, [True, False], plan),
-        keys.prediction_key("d", ["a", "b"], samples, all_, plan.model_copy(update={"texts": 100})),
-        keys.prediction_key("d", ["a", "b"], samples, all_, plan.model_copy(update={"seed": 1})),
-    }
-    assert len(found) == 8
+def test_a_baseline_counts_by_its_digest_labels_and_what_it_knows(settings: Settings, plan: Plan) -> None:
+    block = all_stages(settings, plan, IDENTITY)["sample"]
+    samples = ((block,), (replace(block, index=1),))
+    moved = BASELINE.model_copy(update={"folder": Path("elsewhere")})
+    changes: list[dict[str, Any]] = [
+        {},
+        {"baseline": BASELINE.model_copy(update={"digest": "1" * 64})},
+        {"labels": ("a/r0", "b/r0")},
+        {"labels": ("a", "c")},
+        {"samples": samples[::-1]},
+        {"known": (True, False)},
+        {"texts": 100},
+        {"seed": 1},
+    ]
+    found = [Prediction(**{**labelled(plan, samples), "known": (True, True), **change}).key for change in changes]
+    assert len(set(found)) == 8
+    assert Prediction(**labelled(plan, samples, baseline=moved), known=(True, True)).key == found[0]
 
 
 def test_where_a_text_lies_is_in_no_key(prose: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere.txt"
     moved.write_bytes(prose.read_bytes())
     here, there = (make_plan("seed_id", "smoke", overrides={"corpus.name": f"text:{path}"}) for path in (prose, moved))
-    found = [resolve_keys(plan) for plan in (here, there)]
+    found = [resolve(plan) for plan in (here, there)]
     for a, b in zip(*found, strict=True):
         assert (a.corpus, a.model, a.samples) == (b.corpus, b.model, b.samples)
-    metas = {of.corpus: {"digest": "d"} for of in found[0]}
+    metas = {of.corpus: NOTED for of in found[0]}
     assert protocol_digest(here, found[0], metas) == protocol_digest(there, found[1], metas)
 
     moved.write_bytes(prose.read_bytes() + b" ")
-    changed = resolve_keys(there)
+    changed = resolve(there)
     assert {of.model for of in changed}.isdisjoint(of.model for of in found[0])
 
 
@@ -236,25 +287,44 @@ def test_a_stage_version_moves_its_key_and_those_behind(
     settings: Settings, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = all_keys(settings, plan, IDENTITY)
-    monkeypatch.setitem(keys.VERSIONS, "sample", 99)
+    monkeypatch.setattr(SampleStage, "version", 99)
     after = all_keys(settings, plan, IDENTITY)
     assert {name for name in before if before[name] != after[name]} == DRAWING
 
 
+def test_no_version_changes_a_text(settings: Settings, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = all_keys(settings, plan, IDENTITY)["stream"]
+    for kind in (SampleStage, ModelStage, CorpusStage):
+        monkeypatch.setattr(kind, "version", 99)
+    assert all_keys(settings, plan, IDENTITY)["stream"] == before
+
+
+def test_a_part_of_a_stage_counts_by_its_key(settings: Settings, plan: Plan) -> None:
+    block = all_stages(settings, plan, IDENTITY)["sample"]
+    assert replace(block, model=KnownModel(block.model.key)).key == block.key  # type: ignore[attr-defined]
+    assert block.needs() == (block.model,)  # type: ignore[attr-defined]
+
+
+def test_every_stage_is_told_apart() -> None:
+    studies = [kind.name for kind in every_stage() if kind.kind == "study"]
+    assert len(set(studies)) == len(studies) == 9
+
+
 def test_variants_of_one_model_share_it_and_no_random_number(prose: Path) -> None:
-    found = resolve_keys(make_plan("null_id", "smoke", overrides={"corpus.name": f"text:{prose}"}))
+    found = resolve(make_plan("null_id", "smoke", overrides={"corpus.name": f"text:{prose}"}))
     assert len({of.model for of in found}) == 1
     assert len({of.samples for of in found}) == 4
     plan = make_plan("null_id", "smoke")
     streams = {
-        keys.stream_name(of.model, variant.settings, plan.seed)
-        for of, variant in zip(found, plan.variants, strict=True)
+        lineage.stream(of.model.lineage, own.sampling.draw, own.serve, own.numerics.threads, plan.seed)
+        for of in found
+        for own in [of.variant.settings]
     }
     assert len(streams) == 4
 
 
 def test_reruns_are_models_of_their_own(prose: Path) -> None:
-    found = resolve_keys(make_plan("null_run_id", "smoke", overrides={"corpus.name": f"text:{prose}"}))
+    found = resolve(make_plan("null_run_id", "smoke", overrides={"corpus.name": f"text:{prose}"}))
     assert len({of.model for of in found}) == 4
     assert len({of.corpus for of in found}) == 1
 
@@ -263,8 +333,8 @@ def test_the_protocol_holds_what_figures_depend_on(prose: Path, tmp_path: Path) 
     def protocol(task: str = "seed_id", seed: int = 0, limit: int | None = None, **overrides: str) -> str:
         names = {name.replace("__", "."): value for name, value in overrides.items()}
         plan = make_plan(task, "smoke", overrides={"corpus.name": f"text:{prose}", **names}, seed=seed, limit=limit)
-        resolved = resolve_keys(plan)
-        return protocol_digest(plan, resolved, {of.corpus: {"digest": "d"} for of in resolved})
+        resolved = resolve(plan)
+        return protocol_digest(plan, resolved, {of.corpus: NOTED for of in resolved})
 
     assert protocol() == protocol()
     different = [
@@ -289,9 +359,12 @@ def test_a_task_file_elsewhere_is_the_same_task(tmp_path: Path) -> None:
 
 def test_more_rows_of_a_backend_are_another_block() -> None:
     """A backend's last block has no more rows than were wanted, so a larger run must not take it for its own."""
-    settings = next(iter(make_plan("null_id", "smoke").variants)).settings
+    settings = make_plan("null_id", "smoke").variants[0].settings
     served = settings.model_copy(update={"source": SourceSpec(kind="lm_eval", model="hf")})
-    few, more = (keys.sample_keys(served, 0, texts, "m") for texts in (140, 250))
+    few, more = (
+        [stage.key for stage in source_kind("lm_eval").samples(KnownModel("m"), served, 0, texts)]
+        for texts in (140, 250)
+    )
     assert [len(few), len(more)] == [2, 3]
     assert few[0] == more[0]
     assert few[1] != more[1]

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_engine import job, run, sees, together
+from engine_jobs import job, run, sees, together
 
-from natfp_bench.pipeline import local_engine, needs
-from natfp_bench.pipeline.engine import Job
+from natfp_bench.pipeline import local_engine
+from natfp_bench.pipeline.engine import WORKER_MB, Job, Needs
 from natfp_bench.pipeline.local_engine import LocalEngine
-from natfp_bench.pipeline.needs import Needs
+from natfp_bench.pipeline.sources.kind import Identities, source_kind
+from natfp_bench.pipeline.sources.train import TrainedModel
 from natfp_bench.plan.plan import make_plan
 
 
@@ -72,9 +73,14 @@ def test_visible_gpus(monkeypatch: pytest.MonkeyPatch, variable: str, names: lis
     assert local_engine.visible_gpus() == names
 
 
+def model(preset: str) -> TrainedModel:
+    plan = make_plan("seed_id", preset)
+    return source_kind("train").model(plan.variants[0].settings, plan, Identities())  # type: ignore[return-value]
+
+
 def test_what_models_need() -> None:
-    quick = make_plan("seed_id", "quick").variants[0].settings
-    assert needs.model_needs(quick, "auto").device == "auto"
-    assert needs.WORKER_MB < needs.model_needs(quick, "cpu").memory_mb < needs.WORKER_MB + 500
-    paper = make_plan("seed_id", "paper").variants[0].settings
-    assert needs.model_needs(paper, "cuda").memory_mb > 4000
+    quick, paper = model("quick"), model("paper")
+    assert quick.machine("auto").device == "auto"
+    for made in (quick, *source_kind("train").samples(quick, make_plan("seed_id", "quick").variants[0].settings, 0, 1)):
+        assert WORKER_MB < made.machine("cpu").memory_mb < WORKER_MB + 500
+    assert paper.machine("cuda").memory_mb > 4000

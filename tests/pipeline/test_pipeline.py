@@ -13,62 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import BRIEF, FEW
+from bench import BRIEF, FEW, LEAN, files, scores, task_file
+from written_baselines import BASELINE, plant
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import wanted
 from natfp_bench.pipeline.engine import Job, Outcome
-from natfp_bench.pipeline.resolve import resolve_keys
-from natfp_bench.pipeline.run import Run
 from natfp_bench.pipeline.store import Store
+from natfp_bench.pipeline.variants import resolve
 from natfp_bench.statistics import metrics
 
 if TYPE_CHECKING:
-    from conftest import Bench
-
-BASELINE = """
-import os
-import numpy as np
-class Odd:
-    def fit(self, texts, labels):
-        self.classes_ = np.unique(labels)
-        return self
-    def predict_proba(self, texts):
-        return np.full((len(texts), len(self.classes_)), 1 / len(self.classes_))
-    {fault}
-def build(seed):
-    return Odd()
-"""
-
-
-LEAN = {"analysis.transfer": "false"}
-"""What a test overrides that needs no texts drawn in other ways."""
-
-
-def plant(folder: Path, name: str, code: str) -> str:
-    """Write a baseline's folder; returns its path, as `--baseline` takes it."""
-    made = folder / name
-    made.mkdir()
-    (made / "baseline.py").write_text(code)
-    card = f"name: {name}\nversion: '1'\nauthors: [a]\nsummary: s\nlicence: Apache-2.0\ncost: fast\n"
-    (made / "card.yaml").write_text(card)
-    return str(made)
-
-
-def task_file(folder: Path, name: str, text: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.yaml").write_text(f"task: {name}\nversion: 1\nsummary: s\nreplicates: 1\n{text}")
-    return folder
-
-
-def scores(result: results.Result, target: str = "level") -> dict[str, results.Score]:
-    return {score.attributor.name: score for score in result.scores if score.target == target}
-
-
-def files(store: Path, kind: str, result: results.Result) -> list[Path]:
-    """Files of the entries of one kind that a result rests on."""
-    keys = json.loads((store / "runs" / f"{result.run.id}.json").read_text())["keys"]
-    return sorted(path for key in keys for path in (store / kind / key[:2] / key).glob("*"))
+    from bench import Bench
 
 
 def differing(variants: list[results.VariantResult]) -> set[tuple[str, str]]:
@@ -297,9 +254,10 @@ def test_one_seed_varies_and_the_data_are_the_same(bench: Bench, task: str, seed
 def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Bench, tmp_path: Path) -> None:
     text = "factor:\n  name: context\n  fields: [model.context]\n  levels: {short: 32, long: 48}\n"
     plan = bench.plan("context", include=[task_file(tmp_path / "tasks", "context", text)])
-    run = Run(plan, [], Store(bench.store), bench.engine, "cpu", lambda _: None)
-    steps = run.steps.corpora(resolve_keys(plan))
-    assert len({step.job.name for step in steps}) == 2
+    variants = resolve(plan)
+    corpora = {of.corpus for of in variants}
+    labels = {one.label for one in wanted.texts(plan, variants) if one.stage in corpora}
+    assert (len(corpora), len(labels)) == (2, 2)
 
 
 # Levels on replicates held out.
@@ -370,7 +328,7 @@ class Inline:
         self.steps: dict[str, int] = {}
 
     def run(self, jobs: Iterable[Job], watch: Any, follow: Callable[[Outcome], Iterable[Job]]) -> None:
-        from natfp_bench.pipeline import stages
+        from natfp_bench.pipeline import workbench
 
         queue = deque(jobs)
         while queue:
@@ -381,7 +339,7 @@ class Inline:
                 self.steps[job.name] += 1
 
             context = SimpleNamespace(progress=progress, warn=lambda text: pytest.fail(text))
-            queue.extend(follow(Outcome(job, value=stages.make(job.payload, context))))
+            queue.extend(follow(Outcome(job, value=workbench.make(job.payload, context))))
 
     def close(self) -> None:
         """Nothing to stop."""
@@ -413,13 +371,11 @@ def test_checkpoints_of_one_run_take_each_step_once(bench: Bench, inline: Inline
 
 def test_plain_runs_are_shared_by_what_stops_or_goes_on(bench: Bench, rate_run: Any) -> None:
     """A run to its end, and the base of a fine-tuned one, are found under the key of the plain run."""
-    stopped, tuned = (
-        resolve_keys(bench.plan(task, overrides=ONE_RUN)) for task in ("checkpoint_id", "finetune_seed_id")
-    )
+    stopped, tuned = (resolve(bench.plan(task, overrides=ONE_RUN)) for task in ("checkpoint_id", "finetune_seed_id"))
     plain = next(variant for variant in rate_run[0].variants if variant.name == "middle/r0")
-    assert [of.model == plain.key for of in stopped] == [False, False, False, True]
+    assert [of.model.key == plain.key for of in stopped] == [False, False, False, True]
     assert [of.start for of in stopped] == [None, *(of.model for of in stopped[:3])]
-    assert {of.start for of in tuned} == {of.base.model for of in tuned if of.base} == {plain.key}
+    assert {of.model.base.key for of in tuned} == {plain.key}
 
 
 def test_levels_of_fine_tuning_start_from_one_base(bench: Bench, inline: Inline) -> None:

@@ -17,48 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from engine_jobs import die, double, eat, fail, fail_spec, job, kill_parent, nap, own_id, report, run, see, warn_and_nap
 from patience import AGES, PATIENCE
+from run_programs import Program
 from safetensors import safe_open
-from test_engine import die, double, eat, fail, fail_spec, nap, own_id, report, run, warn_and_nap
-from test_resume import Program
 
 from natfp_bench import api
 from natfp_bench.attributors.registry import Limits
 from natfp_bench.base.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
 from natfp_bench.pipeline import result as results
-from natfp_bench.pipeline.engine import Engine, Event, Job, Outcome
-from natfp_bench.pipeline.jobs import MakeModel
-from natfp_bench.pipeline.needs import WORKER_MB, Needs, model_needs
+from natfp_bench.pipeline.engine import WORKER_MB, Engine, Event, Job, Needs, Outcome
+from natfp_bench.pipeline.sources.kind import Identities, source_kind
+from natfp_bench.pipeline.stages.stage import Work
 from natfp_bench.pipeline.store import Store
+from natfp_bench.plan.plan import make_plan
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from bench import Bench
 
     from natfp_bench.pipeline.ray_engine import RayEngine
     from natfp_bench.plan.settings import Settings
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'natfp-bench[ray]'")
-
-
-# What workers do, beside what they do in test_engine; a worker imports this module to find them.
-
-
-def see(payload: Any, context: Any) -> dict[str, Any]:
-    return {"devices": os.environ.get("CUDA_VISIBLE_DEVICES"), "process": os.getpid()}
-
-
-def kill_parent(payload: str, context: Any) -> str:
-    """Take the Ray worker above this process away, once."""
-    path = Path(payload)
-    if not path.exists():
-        path.touch()
-        psutil.Process().parent().parent().kill()  # between the two stands the fork server
-        time.sleep(60)
-    return "alive"
-
-
-def job(function: Callable[..., Any], payload: Any, name: str = "") -> Job:
-    return Job(name or f"{function.__name__} {payload}", "stage", f"{function.__module__}:{function.__name__}", payload)
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +160,9 @@ def test_limits_are_kept(engine: RayEngine) -> None:
 def on_device(device: str, threads: int, settings: Settings) -> Job:
     numerics = settings.numerics.model_copy(update={"threads": threads})
     changed = settings.model_copy(update={"numerics": numerics})
-    made = MakeModel(
-        store="", kind="model", key="", label="", device=device, settings=changed, seed=0, corpus="", start=None
-    )
-    return replace(job(see, None, "train"), payload=made, needs=model_needs(changed, device))
+    plan = make_plan("seed_id", "smoke")
+    model = source_kind("train").model(changed, plan, Identities())
+    return replace(job(see, None, "train"), payload=Work(model, "", "", device), needs=model.machine(device))
 
 
 def test_what_a_job_books(tiny: Settings) -> None:

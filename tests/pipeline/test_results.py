@@ -76,7 +76,7 @@ def test_a_result_cannot_be_changed(seed_run: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda data: data | {"schema": 2}, "no result of schema 1 (found 2, which is newer)"),
+        (lambda data: data | {"schema": 2}, "found 2, which is newer"),
         (lambda data: {name: data[name] for name in data if name != "schema"}, "found None"),
         (lambda data: [data], "found None"),
         (lambda data: data | {"seed": "zero"}, "damaged at seed"),
@@ -94,9 +94,9 @@ def test_a_damaged_result_is_named_with_its_place(file: Path, change: Any, said:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_is_said_to_be_none(file: Path, content: bytes) -> None:
+def test_a_file_that_is_not_json_is_refused(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    with pytest.raises(UserError, match="damaged, no JSON"):
+    with pytest.raises(UserError, match="damaged, not JSON"):
         results.read(file)
 
 
@@ -130,7 +130,7 @@ def test_failures_name_what_failed(seed_run: Any) -> None:
     parts = {"variants": (variant,), "scores": (score, score), "checks": (check,), "study": study}
     bad = result.model_copy(update=parts)
     assert bad.failures == [
-        "seed0/r0 diverged: loss nan; kept out",
+        "seed0/r0 diverged: loss nan; left out",
         f"{score.attributor.name} failed: fit raised",
         "study length failed: fit raised",
         "check reruns repeat exactly: 2 distinct weights",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,27 +13,16 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from patience import PATIENCE
+from run_programs import Program
 
 from natfp_bench.base.errors import StoreError
-from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.local_engine import LocalEngine
 from natfp_bench.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from bench import Bench
 
 pytestmark = pytest.mark.slow
-
-PAIR = """
-task: pair
-version: 1
-summary: two initialisations
-replicates: 1
-factor:
-  name: initialisation seed
-  fields: [seeds.init]
-  levels: {a: 0, b: 1}
-"""
 
 
 def test_one_worker_or_two_end_alike(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
@@ -49,52 +37,6 @@ def test_one_worker_or_two_end_alike(bench: Bench, seed_run: Any, tmp_path: Path
     assert sum(name.startswith("train") for name in bench.started()) == 4
     assert other.stable_json() == result.stable_json()
     assert (other_folder / "predictions.parquet").read_bytes() == (folder / "predictions.parquet").read_bytes()
-
-
-class Program:
-    """`natfp-bench run` as a user starts it, in a process group of its own."""
-
-    def __init__(self, folder: Path, corpus: Path) -> None:
-        tasks = folder / "tasks"
-        tasks.mkdir()
-        (tasks / "pair.yaml").write_text(PAIR)
-        self.store, self.output = folder / "store", folder / "results"
-        # Long enough stages to be hit in the middle: 8 checkpoints a training, 20 blocks a sample set.
-        changed = ["budget.tokens=300000", "sampling.texts=2000", "sampling.block=100", "analysis.transfer=false"]
-        command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair", "--include-path", str(tasks)]
-        command += ["--preset", "smoke", "--corpus", f"text:{corpus}", "--baseline", "majority,char_ngram"]
-        command += ["--store", str(self.store), "-o", str(self.output), "--workers", "1", "--device", "cpu"]
-        self.command = command + [part for setting in changed for part in ("--set", setting)]
-
-    def start(self) -> subprocess.Popen[bytes]:
-        root = str(Path(__file__).parents[2])
-        pipe = subprocess.DEVNULL
-        environment = {**os.environ, "PYTHONPATH": root}
-        return subprocess.Popen(self.command, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
-
-    def finish(self) -> tuple[results.Result, bytes]:
-        process = self.start()
-        assert process.wait(timeout=180) == 0
-        [path] = self.output.rglob("result.json")
-        return results.read(path), (path.parent / "predictions.parquet").read_bytes()
-
-    def kill_when(self, moment: Callable[[], bool]) -> None:
-        """Start a run and kill all its processes, without warning, as soon as the moment has come."""
-        process = self.start()
-        deadline = time.monotonic() + PATIENCE
-        while not moment():
-            assert process.poll() is None, "the run ended before the moment came"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        family = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE)
-        assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
-        assert not list(self.output.rglob("result.json"))
-
-    def count(self, kind: str) -> int:
-        return len(list((self.store / kind).glob("*/*")))
 
 
 def test_kills_at_any_moment_change_nothing(prose: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from natfp_bench.pipeline import scoring
 from natfp_bench.pipeline.evidence import Evidence, TestTexts
 from natfp_bench.pipeline.result import Gap, Result, Score
 from natfp_bench.pipeline.scoring import Answers, View
-from natfp_bench.plan.plan import Plan, make_plan
+from natfp_bench.plan.plan import Plan, Variant, make_plan
 from natfp_bench.plan.split import folds
 from natfp_bench.statistics import metrics
 
@@ -91,7 +91,7 @@ def test_seen_and_unseen_are_answers_of_one_fit(evidence: Evidence, rows: list[d
     texts = evidence.texts
     place = {(evidence.names[s], r): i for i, (s, r) in enumerate(zip(texts.source, texts.rows, strict=True))}
     for fold in range(3):
-        entry = evidence.proba("unigram", "level", fold, 3)
+        entry = evidence.proba("unigram", "level", fold)
         mine = [r for r in rows if (r["attributor"], r["target"], r["fold"]) == ("unigram", "level", fold)]
         covered = [place[r["variant"], r["row"]] for r in mine]
         assert sorted(covered) == list(range(225)), "seen and unseen together are all texts, once"
@@ -180,7 +180,7 @@ def view(
     """A view of variants with one-letter levels, each with so many test texts; prompts are shared."""
     plan = plan or make_plan("seed_id", "smoke")
     variants = [
-        SimpleNamespace(variant=SimpleNamespace(level=label, name=f"{label}/r{r}"), model=f"{label}{r}")
+        SimpleNamespace(variant=Variant(level=label, replicate=r, settings=plan.variants[0].settings))
         for label, r in zip(labels, replicates, strict=True)
     ]
     n = len(variants)

@@ -24,7 +24,7 @@ from natfp_bench.corpus import tokens
 from natfp_bench.models import checkpoint, model
 from natfp_bench.models import lm_eval_backend as backend
 from natfp_bench.models.heldout import document_bits
-from natfp_bench.plan import sources as source
+from natfp_bench.models import checkpoint_files as source
 from natfp_bench.plan import task_files as spec
 from natfp_bench.plan.plan import make_plan
 from natfp_bench.plan.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec
@@ -146,7 +146,7 @@ def test_models_that_read_other_tokens_are_compared_by_bytes(
     other = save(tmp_path / "other", folder, "gpt2", 3)
     levels = {"one": str(checkpoints / "gpt2-seed1"), "other": str(other)}
     tasks = write(tmp_path / "tasks", "tokenizers", levels)
-    with pytest.raises(UserError, match=r"2 kinds of tokens.*\n.*--set source.shared_tokenizer=false"):
+    with pytest.raises(UserError, match=r"2 different tokenizers.*\n.*--set source.shared_tokenizer=false"):
         bench.run("tokenizers", include=[tasks], overrides=SMALL, baselines="majority")
     result, _ = bench.run(
         "tokenizers",
@@ -190,7 +190,7 @@ def test_missing_checkpoints_are_all_named_with_the_commands_that_fetch_them(ben
     with pytest.raises(UserError) as caught:
         bench.run("hub", include=[tasks])
     said = str(caught.value)
-    assert "2 checkpoints cannot be had" in said
+    assert "2 checkpoints are not available" in said
     assert "nobody/model-a at step1: not in the cache, and the Hub cannot be reached" in said
     assert "hf download nobody/model-b --revision step1" in said
 
@@ -229,7 +229,7 @@ def test_a_tokenizer_without_begin_and_end(checkpoints: Path, tmp_path: Path) ->
 def test_a_prompt_longer_than_the_context(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
     levels = {f"seed{seed}": str(checkpoints / f"gpt2-seed{seed}") for seed in (1, 2)}
     tasks = write(tmp_path / "tasks", "long", levels)
-    with pytest.raises(UserError, match="over the context of 64"):
+    with pytest.raises(UserError, match="context of 64"):
         bench.run("long", include=[tasks], overrides={**SMALL, "sampling.prompt_characters": "150"})
 
 
@@ -338,7 +338,7 @@ def test_a_half_done_sample_set_goes_on_where_it_stopped(servers: list[Server], 
     whole = ask(completions(servers[0]), tmp_path / "whole")
     servers[0].asked.clear()
     servers[0].plan = [""] * 8 + ["500"] * 4
-    with pytest.raises(UserError, match=r"'local-completions' failed: .*500.*\n.*what was answered so far is kept"):
+    with pytest.raises(UserError, match=r"'local-completions' failed: .*500.*\n.*answers so far are kept"):
         ask(completions(servers[0]), tmp_path / "half")
     servers[0].asked.clear()
     servers[0].plan = []
@@ -348,7 +348,7 @@ def test_a_half_done_sample_set_goes_on_where_it_stopped(servers: list[Server], 
 
 def test_a_server_that_answers_nothing(servers: list[Server], tmp_path: Path) -> None:
     servers[0].plan = ["empty"] * 14
-    with pytest.raises(UserError, match="14 answers, all of them empty"):
+    with pytest.raises(UserError, match=r"14 answers, .*empty"):
         ask(completions(servers[0]), tmp_path)
 
 
@@ -470,7 +470,7 @@ def test_parity_of_texts_makes_no_sense(natfp: Any, tmp_path: Path) -> None:
     rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
     code, _, err = natfp("run", "--texts", "x.jsonl", "--parity", "--store", tmp_path / "store")
-    assert (code, "here there are only texts" in err) == (2, True), err
+    assert (code, "only texts" in err) == (2, True), err
 
 
 def test_parity_tasks_that_cannot_be_had(natfp: Any, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,33 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from patience import AGES, PATIENCE
+from store_entries import DAMAGE, KEY, OTHER, flip, never, write
 
 from natfp_bench.base.errors import AttributorError, StoreError
 from natfp_bench.base.records import file_digest
 from natfp_bench.pipeline import store as stores
-from natfp_bench.pipeline.store import Entry, Store
+from natfp_bench.pipeline.store import Store
 
-KEY = "ab" * 32
-OTHER = "cd" * 32
 DAY = 86_400
-
-
-def write(text: str = "hello") -> Callable[[Path], dict[str, Any]]:
-    """Make a build function that writes two files, one of them in a folder."""
-
-    def build(folder: Path) -> dict[str, Any]:
-        (folder / "text.txt").write_text(text)
-        (folder / "more").mkdir()
-        (folder / "more" / "numbers.bin").write_bytes(bytes(range(256)))
-        return {"texts": 1, "share": 0.1, "names": ["a", "b"]}
-
-    return build
-
-
-def never(folder: Path) -> dict[str, Any]:
-    raise AssertionError("built again")
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -62,8 +45,8 @@ def test_an_entry_holds_files_meta_and_how_it_was_made(store: Store) -> None:
     assert entry.folder == store.root / "model" / "ab" / KEY == store.folder("model", KEY)
     assert (entry.folder / "text.txt").read_text() == "hello"
     assert entry.meta == {"texts": 1, "share": 0.1, "names": ["a", "b"]}
-    assert (entry.label, entry.made["label"]) == ("train a", "train a")
-    assert entry.made["seconds"] >= 0
+    assert (entry.made.label, entry.made.versions["numpy"]) == ("train a", np.__version__)
+    assert entry.made.seconds >= 0
     assert entry.bytes == sum(len(content) for content in tree(entry.folder).values())
     assert Store(store.root).open("model", KEY) == entry
     assert list(stores.entries(store.root)) == [entry]
@@ -188,44 +171,6 @@ def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
     assert store.verify() == [], "who holds the lock sweeps away what the dead one left"
 
 
-def _flip(entry: Entry) -> None:
-    path = entry.folder / "more" / "numbers.bin"
-    content = bytearray(path.read_bytes())
-    content[100] ^= 1
-    path.write_bytes(content)
-
-
-def _another_entrys(entry: Entry) -> None:
-    path = entry.folder / "manifest.json"
-    path.write_text(path.read_text().replace(KEY, OTHER))
-
-
-def _changed_meta(entry: Entry) -> None:
-    path = entry.folder / "manifest.json"
-    path.write_text(path.read_text().replace('"texts": 1', '"texts": 3'))
-
-
-def _a_file(entry: Entry) -> None:
-    shutil.rmtree(entry.folder)
-    entry.folder.write_text("no folder")
-
-
-DAMAGE: dict[str, tuple[Callable[[Entry], Any], str]] = {
-    "flipped bit": (_flip, "more/numbers.bin has changed"),
-    "truncated": (lambda entry: os.truncate(entry.folder / "text.txt", 2), "text.txt has changed"),
-    "missing file": (lambda entry: (entry.folder / "text.txt").unlink(), "text.txt is missing"),
-    "foreign file": (lambda entry: (entry.folder / "more" / "x").touch(), "foreign file more/x"),
-    "missing manifest": (lambda entry: (entry.folder / "manifest.json").unlink(), "no manifest"),
-    "garbage": (lambda entry: (entry.folder / "manifest.json").write_bytes(b"\xff{"), "unreadable manifest"),
-    "cut manifest": (lambda entry: os.truncate(entry.folder / "manifest.json", 40), "unreadable manifest"),
-    "list": (lambda entry: (entry.folder / "manifest.json").write_text("[1]"), "unreadable manifest"),
-    "no keys": (lambda entry: (entry.folder / "manifest.json").write_text("{}"), "unreadable manifest"),
-    "another's manifest": (_another_entrys, "the manifest is another entry's"),
-    "changed meta": (_changed_meta, "the manifest has changed"),
-    "a file in its place": (_a_file, "unreadable manifest"),
-}
-
-
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_found_set_aside_and_mended(store: Store, kind: str) -> None:
     damage, expected = DAMAGE[kind]
@@ -251,7 +196,7 @@ def test_damage_is_found_set_aside_and_mended(store: Store, kind: str) -> None:
 
 
 def test_a_damaged_entry_that_is_needed_says_what_to_do(store: Store, warnings: list[str]) -> None:
-    _flip(store.make("model", KEY, "", write()))
+    flip(store.make("model", KEY, "", write()))
     with pytest.raises(StoreError, match="run the same command again"):
         Store(store.root).require("model", KEY)
     with pytest.raises(StoreError, match="model/cdcdcd"):
@@ -295,7 +240,7 @@ def test_a_read_only_store_is_not_writable(mounted: Callable[[str], Path]) -> No
 def test_a_store_that_turns_read_only_says_so(mounted: Callable[[str], Path]) -> None:
     point = mounted("size=1m")
     store = Store(point / "store")
-    _flip(store.make("model", KEY, "", write()))
+    flip(store.make("model", KEY, "", write()))
     subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
     with pytest.raises(StoreError, match="is not writable"):
         store.make("model", OTHER, "", write())

@@ -12,7 +12,7 @@ import pytest
 SCRIPT = """
 import itertools, os, shutil, sys
 from pathlib import Path
-from natfp_bench import store as stores
+from natfp_bench.pipeline import store as stores
 from natfp_bench.pipeline.store import Store
 
 root, begun, key = Path(sys.argv[1]) / "store", sys.argv[2], "ab" * 32

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from conftest import BRIEF
+from bench import BRIEF
 from transformers import AutoModelForCausalLM
 
 from natfp_bench.attributors import registry
@@ -17,7 +17,7 @@ from natfp_bench.plan.plan import Plan, make_plan, no_trace, parameters
 from natfp_bench.plan.settings import Settings
 
 if TYPE_CHECKING:
-    from conftest import Bench
+    from bench import Bench
 
 TASKS, PRESETS = sorted(spec.trained_tasks()), sorted(spec.preset_files())
 

@@ -24,9 +24,10 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.labelled_plan import make_texts_plan
 from natfp_bench.corpus.labelled_texts import TextsSpec
 from natfp_bench.pipeline import result as results
-from natfp_bench.pipeline.resolve import resolve_keys
 from natfp_bench.pipeline.run import run_plan
+from natfp_bench.pipeline.stages.sample import read_table
 from natfp_bench.pipeline.store import Store
+from natfp_bench.pipeline.variants import resolve
 from natfp_bench.results import export, lm_eval_export
 from natfp_bench.results import origin as result_texts
 from natfp_bench.results.export import Exported
@@ -65,9 +66,8 @@ def sampled(bench: Any) -> dict[str, list[str]]:
     """Texts of each variant's sample set, found by planning the run again."""
     plan, store = bench.plan("seed_id"), Store(bench.store)
     found = {}
-    for of in resolve_keys(plan):
-        paths = [store.require("sample", key).folder / "samples.parquet" for key in of.samples]
-        found[of.variant.name] = pa.concat_tables(map(pq.read_table, paths))["text"].to_pylist()[: plan.texts]
+    for of in resolve(plan):
+        found[of.name] = read_table(store, of.samples, plan.texts)["text"].to_pylist()
     return found
 
 

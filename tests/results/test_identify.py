@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import BRIEF
+import small_fixed_texts
+from bench import BRIEF
 
 from natfp_bench import api
 from natfp_bench.base import resources
@@ -289,9 +290,7 @@ def test_a_result_on_fixed_texts(bench: Any, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(fixed_texts, "PRESET", "smoke")
     monkeypatch.setattr(fixed_texts, "TEXTS", 60)
     monkeypatch.setattr(resources, "fixed_texts", lambda: tmp_path / "fixed")
-    plan = fixed_texts.make_source_plan("seed_id")
-    run = Run(plan, (), Store(bench.store), bench.engine, device="cpu", watch=lambda _: None)
-    fixed_texts.write(tmp_path / "fixed", [run.score(run.gather())], command=["make"], environment={"cores": 2})
+    small_fixed_texts.write(bench, tmp_path / "fixed", ["seed_id"])
     (baseline,) = registry.find("naive_bayes")
     options = {"store": Store(tmp_path / "one"), "engine": bench.engine, "output": tmp_path / "out", "device": "cpu"}
     result, folder = run_plan(fixed_texts.make_fixed_plan("seed_id"), [baseline], **options)

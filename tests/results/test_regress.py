@@ -569,7 +569,7 @@ def test_a_damaged_result_is_one_message(tmp_path: Path) -> None:
     planted(tmp_path, {"u": skilled(1)})
     (path,) = tmp_path.rglob("result.json")
     path.write_text(path.read_text()[:-100])
-    with pytest.raises(UserError, match=r"damaged, no JSON(.|\n)*run these tasks again"):
+    with pytest.raises(UserError, match=r"damaged, not JSON(.|\n)*run these tasks again"):
         current(tmp_path)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_conformance import FATAL, write
-from test_fixed_texts import write as write_texts
+from small_fixed_texts import write as write_texts
+from written_baselines import FATAL, write
 
 from natfp_bench.attributors import registry
 from natfp_bench.base import resources

@@ -20,18 +20,18 @@ ROOMS = {
     "base": "errors records streams resources environment yaml_source",
     "plan": "settings task_files sources plan split",
     "corpus": "chronicle text_files labelled_texts labelled_plan documents tokens words",
-    "models": """model optimizers compiled loss stacked heldout training_state train checkpoint sampler sample
-        lm_eval_backend lm_eval_scores""",
+    "models": """metas model optimizers compiled loss heldout training_state train checkpoint_files checkpoint sampler
+        sample lm_eval_backend lm_eval_scores""",
     "statistics": "metrics ceiling discrimination open_set replication fingerprint",
     "attributors": "transforms familiarity registry attribute text_classifier neural_text planted contract study",
     "pipeline": """result store needs engine allocator worker local_engine ray_engine keys jobs stages resolve evidence
         bundled_texts scoring analysis steps run contract_suite overview identify_jobs""",
-    "results": """protocols leaderboard regress_reference regress origin unlabelled_texts identify submission
+    "results": """predictions protocols leaderboard regression_reference regression origin unlabelled_texts identify submission
         validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """cells sheets markdown regression_formats charts study_figures figures page_texts page_tables pages
         site""",
-    "cli": "terminal console progress regress identify baseline export store report main",
+    "cli": "terminal console progress options look run leaderboard regress identify report export baseline store main",
     "__main__": "",
 }
 """Reading order: a room imports only rooms before it, and a module only modules of its room before it."""
@@ -88,7 +88,7 @@ from .plan import Plan
 import natfp_bench.pipeline.store as s, os
 from natfp_bench import __version__
 from natfp_bench.models import train
-from natfp_bench.models.train import Order
+from natfp_bench.models.train import TrainingJob
 if TYPE_CHECKING:
     from natfp_bench.cli import main
 else:

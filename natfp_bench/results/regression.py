@@ -1,9 +1,9 @@
-"""Regression on metrics: what attributors answer now against a reference, on the same texts.
+"""Regression on metrics: current answers of attributors against a reference, on the same texts.
 
-Likelihoods (`ceiling`, `likelihood_reference`) are compared as attributors are. On the same texts of the same models
-they have no reason to move, so that one that does tells of a change in the code of likelihoods.
+Likelihoods (`ceiling`, `likelihood_reference`) are compared in the same way. On the same texts of the same models they
+should not change; if they do, the code of the likelihoods has changed.
 
-What is compared are answers to these texts by these models; the unit is the prompt, also where replicates are held out.
+The comparison is about these texts by these models: the unit is the prompt, even if replicates are held out.
 """
 
 from __future__ import annotations
@@ -19,50 +19,50 @@ from natfp_bench.base.records import Record
 from natfp_bench.statistics import metrics
 from natfp_bench.statistics.metrics import Floats, Interval, Ints
 
-from .regress_reference import STEPS, Answers, Current, Place, Setup
+from .regression_reference import STEPS, Current, RegressionSetup, ScorePlace, SteppedAnswers
 
-Verdict = Literal["regression", "failed", "missing", "moved", "improvement", "new", "same"]
-"""What became of a score, the worst first.
+RegressionVerdict = Literal["regression", "failed", "missing", "moved", "improvement", "new", "same"]
+"""What happened to a score, the worst first.
 
-regression, improvement: accuracy moved significantly, and by more than the drop. moved: accuracy significantly but not
-so far, or bits, with all of their interval, by more than the drop: at 95% some interval of many always excludes zero.
-failed: the attributor failed now. missing: the reference has it and the results lack it; new: the other way round.
+regression, improvement: accuracy changed significantly, and by more than the drop. moved: accuracy changed
+significantly but by less, or the whole interval of bits lies beyond the drop (among many 95% intervals, some always
+exclude zero). failed: the attributor failed now. missing: in the reference but not in the results; new: the reverse.
 """
 
-Test = Literal["mcnemar", "sign flips"]
+PairedTest = Literal["mcnemar", "sign flips"]
 
 SHARES = 5040
-"""Parts of a text in which shared credits are counted: those of up to ten tied classes are whole numbers of them."""
+"""Credits are counted in 1/5040 of a text: the shares of up to ten tied classes are whole numbers of these."""
 
 LATTICE = 1 << 18
-"""Most steps that all differences may take together: many odd shares of many texts are rounded to them."""
+"""Most steps that all differences may take together; if there would be more, differences are rounded."""
 
 LEAST_P = 1e-15
-"""Least p-value of the sign flips: the rounding of the transform that adds them up."""
+"""Least p-value of the sign flips: the rounding error of the Fourier transform."""
 
 ROUNDING = 1e-9
-"""A drop of 0.02 is no drop of more than 0.02, though 0.52 - 0.5 is above it in floating point."""
+"""Tolerance: 0.52 - 0.5 is above 0.02 in floating point, but not a drop of more than 0.02."""
 
 SEED = 0
-"""Of the bootstrap."""
+"""Seed of the bootstrap."""
 
 DIGEST, SHOWN = 64, 12
-"""Digits of a digest, and how many are shown."""
+"""Length of a digest, and how many of its digits are shown."""
 
 
 class Change(Record):
     """How one attributor's answers to n texts changed.
 
     before, now: accuracy; differing: texts whose credit differs. p_worse, p_better: one-sided, each adjusted by Holm
-    over all comparisons. bits: mean change a text, paired, with its 95% interval. code: whether the attributor has the
-    version and digest that it had.
+    over all comparisons. bits: mean paired change per text, with its 95% interval. code: whether version and digest of
+    the attributor are the same as in the reference.
     """
 
     n: int
     before: float
     now: float
     differing: int
-    test: Test
+    test: PairedTest
     p_worse: float
     p_better: float
     bits: Interval
@@ -70,29 +70,29 @@ class Change(Record):
 
     @property
     def gain(self) -> float:
-        """Accuracy now less accuracy before."""
+        """Accuracy now minus accuracy before."""
         return self.now - self.before
 
 
-class Finding(Record):
-    """What became of one score."""
+class RegressionFinding(Record):
+    """What happened to one score."""
 
-    verdict: Verdict
-    place: Place
+    verdict: RegressionVerdict
+    place: ScorePlace
     change: Change | None = None
     error: str | None = None
 
 
-class Report(Record):
-    """All findings, the worst first, and what was asked."""
+class RegressionReport(Record):
+    """All findings, the worst first, and the options of the comparison."""
 
     reference: str
     alpha: float
     drop: float
     allow_missing: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[RegressionFinding, ...]
 
-    def fails(self, finding: Finding) -> bool:
+    def fails(self, finding: RegressionFinding) -> bool:
         """Whether a finding is a failure."""
         return finding.verdict in ("regression", "failed") or (finding.verdict == "missing" and not self.allow_missing)
 
@@ -102,59 +102,64 @@ class Report(Record):
         return not any(map(self.fails, self.findings))
 
     @property
-    def counts(self) -> dict[Verdict, int]:
-        """Findings of each verdict, those that there are."""
+    def counts(self) -> dict[RegressionVerdict, int]:
+        """Number of findings of each verdict that occurs."""
         found = Counter(finding.verdict for finding in self.findings)
-        return {verdict: found[verdict] for verdict in get_args(Verdict) if found[verdict]}
+        return {verdict: found[verdict] for verdict in get_args(RegressionVerdict) if found[verdict]}
 
 
 def compare(
-    reference: Mapping[Place, Answers],
+    reference: Mapping[ScorePlace, SteppedAnswers],
     current: Current,
     *,
     name: str,
     alpha: float = 0.01,
     drop: float = 0.02,
     allow_missing: bool = False,
-) -> Report:
+) -> RegressionReport:
     """Compare answers with those of the reference called `name`.
 
     A regression is a drop of accuracy by more than `drop` whose one-sided p-value, adjusted by Holm over all
-    comparisons, is below `alpha`. Raises UserError where texts are not the same, or where nothing is left to compare.
+    comparisons, is below `alpha`. Raises UserError if texts are not the same, or if there is nothing to compare.
     """
     _refuse_other_texts(reference, current, name)
     shared = [place for place in reference if place in current.answers]
     if not shared and not current.failed and (allow_missing or not reference):
-        raise UserError(f"{name} and the results have no score in common\n  give the results of what it is about")
+        raise UserError(
+            f"{name} and the results have no score in common\n  give results of the tasks that the reference has"
+        )
     findings = [
         *(
-            Finding(verdict=_verdict(change, alpha, drop), place=place, change=change)
+            RegressionFinding(verdict=_verdict(change, alpha, drop), place=place, change=change)
             for place, change in zip(shared, _changes(shared, reference, current), strict=True)
         ),
-        *(Finding(verdict="failed", place=place, error=error) for place, error in current.failed.items()),
+        *(RegressionFinding(verdict="failed", place=place, error=error) for place, error in current.failed.items()),
         *_absent("missing", reference, [*current.answers, *current.failed]),
         *_absent("new", current.answers, reference),
     ]
-    order = get_args(Verdict)
+    order = get_args(RegressionVerdict)
     findings.sort(key=lambda finding: (order.index(finding.verdict), finding.place.order))
-    return Report(reference=name, alpha=alpha, drop=drop, allow_missing=allow_missing, findings=tuple(findings))
+    return RegressionReport(
+        reference=name, alpha=alpha, drop=drop, allow_missing=allow_missing, findings=tuple(findings)
+    )
 
 
 def flip_p(differences: Ints) -> tuple[float, float]:
     """p-values that a sum of differences is so high, and so low, by chance: the sign-flip test with all 2^C flips.
 
-    differences (C,): whole numbers, one a prompt. If nothing changed, each is as likely to have the other sign. The sum
-    of C such signs times numbers is on a lattice, so that its characteristic function, a product of cosines, gives its
-    distribution by one Fourier transform (Pagano and Tritchler 1983). Where all differences are -1, 0 or 1 this is
-    McNemar's exact test; 10,000 drawn flips could give no p-value small enough to pass Holm over a hundred comparisons.
+    differences (C,): whole numbers, one per prompt. If nothing changed, each is equally likely to have the other sign.
+    The sum of C such signed numbers lies on a lattice. Its characteristic function is a product of cosines and gives
+    its distribution by one Fourier transform (Pagano and Tritchler 1983). If all differences are -1, 0 or 1, this is
+    McNemar's exact test. Random flips would need far more than 10,000 draws for p-values that pass Holm over a hundred
+    comparisons.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     total = int(sizes @ counts)
-    # The sum is one of 2 total + 1 numbers; a power of two that holds them all is transformed fastest.
+    # The sum has 2 total + 1 possible values; the transform is fastest for a power of two above that.
     period = 1 << (2 * total).bit_length()
     spectrum = np.ones(period // 2 + 1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        # Reduced as whole numbers: a cosine of millions would lose the digits that matter.
+        # Reduced as whole numbers: a cosine of millions would lose the significant digits.
         turns = np.arange(period // 2 + 1) * size % period
         spectrum *= np.cos(turns * (2 * np.pi / period)) ** count
     chance = np.roll(np.fft.irfft(spectrum, n=period), total)[: 2 * total + 1]
@@ -163,12 +168,11 @@ def flip_p(differences: Ints) -> tuple[float, float]:
     return min(1.0, max(LEAST_P, high)), min(1.0, max(LEAST_P, low))
 
 
-def _test(before: Floats, now: Floats, prompts: Ints) -> tuple[Test, float, float]:
-    """Which test it is, and its p-values of being worse and of being better.
+def _test(before: Floats, now: Floats, prompts: Ints) -> tuple[PairedTest, float, float]:
+    """Choose the test; returns its name and its p-values of being worse and of being better.
 
-    McNemar's exact test knows hits and misses of independent texts. It is for credits that are all 0 or 1 where each
-    text has a prompt of its own; one credit that is shared between tied classes and the sign flips take over, to which
-    1/m is 1/m.
+    McNemar's exact test takes hits and misses of independent texts: all credits are 0 or 1, and each text has a prompt
+    of its own. The sign-flip test takes all other cases, such as a credit of 1/m that m tied classes share.
     """
     own = len(np.unique(prompts)) == len(prompts)
     if own and np.isin(np.concatenate([before, now]), (0.0, 1.0)).all():
@@ -181,8 +185,10 @@ def _test(before: Floats, now: Floats, prompts: Ints) -> tuple[Test, float, floa
     return "sign flips", worse, better
 
 
-def _changes(places: Sequence[Place], reference: Mapping[Place, Answers], current: Current) -> list[Change]:
-    """Measure the change at each place."""
+def _changes(
+    places: Sequence[ScorePlace], reference: Mapping[ScorePlace, SteppedAnswers], current: Current
+) -> list[Change]:
+    """Measure the change of each score, with p-values adjusted by Holm."""
     pairs = [(reference[place], current.answers[place], *current.texts[place]) for place in places]
     gains = [
         (metrics.bits(new.steps / STEPS, truth) - metrics.bits(old.steps / STEPS, truth), prompts)
@@ -194,8 +200,8 @@ def _changes(places: Sequence[Place], reference: Mapping[Place, Answers], curren
     return [one.model_copy(update={"p_worse": down, "p_better": up}) for one, down, up in adjusted]
 
 
-def _change(old: Answers, new: Answers, truth: Ints, prompts: Ints, bits: Interval) -> Change:
-    """Make the change of one score, its p-values not adjusted yet."""
+def _change(old: SteppedAnswers, new: SteppedAnswers, truth: Ints, prompts: Ints, bits: Interval) -> Change:
+    """Measure the change of one score, without adjusting its p-values."""
     before, now = (metrics.credits(one.steps / STEPS, truth) for one in (old, new))
     test, p_worse, p_better = _test(before, now, prompts)
     return Change(
@@ -211,7 +217,7 @@ def _change(old: Answers, new: Answers, truth: Ints, prompts: Ints, bits: Interv
     )
 
 
-def _verdict(change: Change, alpha: float, drop: float) -> Verdict:
+def _verdict(change: Change, alpha: float, drop: float) -> RegressionVerdict:
     far = drop + ROUNDING
     if change.p_worse < alpha and change.gain < -far:
         return "regression"
@@ -222,22 +228,24 @@ def _verdict(change: Change, alpha: float, drop: float) -> Verdict:
     return "moved" if bits_moved or min(change.p_worse, change.p_better) < alpha else "same"
 
 
-def _absent(verdict: Verdict, have: Iterable[Place], known: Iterable[Place]) -> list[Finding]:
-    """Findings of places that are not known; one for all of a task of which nothing is."""
+def _absent(
+    verdict: RegressionVerdict, have: Iterable[ScorePlace], known: Iterable[ScorePlace]
+) -> list[RegressionFinding]:
+    """Findings for unknown places; a task of which no score is known has a single finding."""
     there = set(known)
     tasks = {place.protocol_digest for place in there}
     absent = [
         place
         if place.protocol_digest in tasks
-        else Place(task=place.task, preset=place.preset, protocol_digest=place.protocol_digest)
+        else ScorePlace(task=place.task, preset=place.preset, protocol_digest=place.protocol_digest)
         for place in have
         if place not in there
     ]
-    return [Finding(verdict=verdict, place=place) for place in dict.fromkeys(absent)]
+    return [RegressionFinding(verdict=verdict, place=place) for place in dict.fromkeys(absent)]
 
 
-def _refuse_other_texts(reference: Mapping[Place, Answers], current: Current, name: str) -> None:
-    """Raise UserError, with all that differs, unless whatever both have is about the same texts."""
+def _refuse_other_texts(reference: Mapping[ScorePlace, SteppedAnswers], current: Current, name: str) -> None:
+    """Raise UserError, with all differences, unless the scores that both have are about the same texts."""
     faults: dict[str, dict[str, None]] = {}
     setups = {place.protocol_digest: answers.setup for place, answers in reference.items()}
     for protocol, setup in setups.items():
@@ -265,13 +273,15 @@ def _refuse_other_texts(reference: Mapping[Place, Answers], current: Current, na
         lines += [f"  {task}:", *(f"    {difference}" for difference in differences)]
     if elsewhere:
         lines.append(
-            "  one protocol wrote other texts on another machine or library: --fixed-texts are the same everywhere"
+            "  the same protocol gives other texts on another machine or library; --fixed-texts are the same everywhere"
         )
-    lines.append(f"  give results of the same texts, or renew: natfp-bench regress --reference {name} --update")
+    lines.append(
+        f"  give results of the same texts, or renew the reference: natfp-bench regress --reference {name} --update"
+    )
     raise UserError("\n".join(lines))
 
 
-def _differences(old: Setup, new: Setup) -> list[str]:
+def _differences(old: RegressionSetup, new: RegressionSetup) -> list[str]:
     """A line for each field in which two setups differ."""
     pairs = zip(old, new, strict=True)
     return [line for (field, before), (_, now) in pairs for line in _difference(field.replace("_", " "), before, now)]

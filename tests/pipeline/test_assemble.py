@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from natfp_bench.pipeline import analysis
+from natfp_bench.attributors import registry
+from natfp_bench.pipeline import assemble, wanted
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.result import Result
 from natfp_bench.statistics import ceiling, metrics, replication
@@ -16,7 +17,8 @@ from natfp_bench.statistics import ceiling, metrics, replication
 def with_other_data(evidence: Evidence, fields: tuple[str, ...]) -> Evidence:
     """The same evidence, but the last variant read other data, and the task is of these fields."""
     last = evidence.variants[-1].model
-    metas = {**evidence.metas, last: {**evidence.metas[last], "training_multiset": "other"}}
+    other = evidence.metas[last].model_copy(update={"training_multiset": "other"})
+    metas = {**evidence.metas, last: other}
     factor = evidence.plan.task.factor.model_copy(update={"fields": fields})
     task = evidence.plan.task.model_copy(update={"factor": factor})
     return replace(evidence, metas=metas, plan=evidence.plan.model_copy(update={"task": task}))
@@ -42,19 +44,23 @@ def with_other_data(evidence: Evidence, fields: tuple[str, ...]) -> Evidence:
 def test_other_data_fail_the_check_unless_they_are_the_factor(
     evidence: Evidence, fields: tuple[str, ...], ok: bool
 ) -> None:
-    (check,) = analysis._same_data(with_other_data(evidence, fields))
+    (check,) = assemble._same_data(with_other_data(evidence, fields))
     assert check.ok == ok
     said = "2 distinct digests of the training multiset"
     assert check.detail == (f"{said}, which the factor is about" if ok else said)
 
 
+def studied(evidence: Evidence) -> set[str]:
+    return set(wanted.studies(evidence, registry.find("naive_bayes")[0]))
+
+
 def test_which_studies_there_are(evidence: Evidence) -> None:
     everything = {"permutation", "robustness", "length", "train_texts", "wording", "pooled", "classes"}
-    assert set(analysis.studies(evidence)) == everything
+    assert studied(evidence) == everything
     two = replace(evidence, kept=[of for of in evidence.kept if of.variant.replicate < 2][:5])
-    assert set(analysis.studies(two)) == everything - {"classes"}, "five instances make no curve"
+    assert studied(two) == everything - {"classes"}, "five instances make no curve"
     one = replace(evidence, kept=evidence.kept[:3])
-    assert set(analysis.studies(one)) == everything - {"classes", "permutation"}, "no labels to exchange"
+    assert studied(one) == everything - {"classes", "permutation"}, "no labels to exchange"
 
 
 def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, result: Result) -> None:

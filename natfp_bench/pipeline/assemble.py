@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from natfp_bench.attributors import study
 from natfp_bench.corpus import words
+from natfp_bench.corpus.metas import TextsMeta
 from natfp_bench.corpus.tokens import reader
+from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
-from natfp_bench.plan.plan import Target, Variant
+from natfp_bench.plan.plan import Target
 from natfp_bench.statistics import ceiling, fingerprint, metrics, replication
+from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, crossing
 from natfp_bench.statistics.metrics import Floats
 
 from . import scoring
 from .evidence import Evidence
-from .resolve import VariantKeys
 from .result import (
     Check,
     CorpusResult,
@@ -40,40 +40,18 @@ from .result import (
     VariantResult,
 )
 from .scoring import PREDICTIONS, View
+from .stages.variant import VariantStages
 
 PERMANOVA_PERMUTATIONS = 999
 """No fit is needed for these, so there can be many."""
 
 
-def without_diverged(variants: Sequence[Variant], statuses: Mapping[str, str]) -> set[str]:
-    """Names of the variants that take part in the statistics.
-
-    A replicate with a diverged variant is left out whole, so that levels stay balanced; where no replicate is whole,
-    the levels that diverged are.
-    """
-    bad = [variant for variant in variants if statuses[variant.name] != "ok"]
-    whole = {variant.replicate for variant in variants} - {variant.replicate for variant in bad}
-    if whole:
-        return {variant.name for variant in variants if variant.replicate in whole}
-    levels = {variant.level for variant in bad}
-    return {variant.name for variant in variants if variant.level not in levels}
-
-
-def left_out(variants: Sequence[VariantKeys], kept: Sequence[VariantKeys], diverged: set[str]) -> list[Check]:
+def left_out(variants: Sequence[VariantStages], kept: Sequence[VariantStages], diverged: set[str]) -> list[Check]:
     """Name the variants that share a replicate with a diverged one, and so its fate."""
-    taking_part = {of.variant.name for of in kept} | diverged
-    names = [of.variant.name for of in variants if of.variant.name not in taking_part]
+    taking_part = {of.name for of in kept} | diverged
+    names = [of.name for of in variants if of.name not in taking_part]
     detail = f"left out beside a diverged variant: {', '.join(names)}"
     return [Check(name="replicates are whole", ok=False, detail=detail)] if names else []
-
-
-def studies(evidence: Evidence) -> list[str]:
-    """Which studies a plan takes, the longest first; none of fixed texts, which are there to rank attributors."""
-    if evidence.plan.fixed_texts:
-        return []
-    found = ["permutation"] if evidence.splits("level")[0] == split.UNSEEN_REPLICATE else []
-    found += ["robustness", "length", "train_texts", "wording", "pooled"]
-    return [*found, "classes"] if len(evidence.kept) >= study.MANY else found
 
 
 def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
@@ -81,7 +59,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     plan = evidence.plan
     scores: list[Score] = []
     likelihood: list[Likelihood] = []
-    diverged = {of.variant.name for of in evidence.variants if evidence.metas[of.model]["status"] != "ok"}
+    diverged = {of.name for of in evidence.variants if evidence.model_meta(of).status != "ok"}
     checks = [
         *_same_data(evidence),
         *_same_weights(evidence),
@@ -116,7 +94,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     else:
         kept = sorted(set(evidence.levels))
         checks.append(Check(name="two levels", ok=False, detail=f"levels that did not diverge: {kept or 'none'}"))
-    corpus = evidence.metas[evidence.variants[0].corpus]
+    corpus = evidence.corpus_meta(evidence.variants[0])
     made = Result(
         schema=1,
         protocol_digest=evidence.protocol,
@@ -136,8 +114,11 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         ),
         corpus=CorpusResult(
             name=plan.given.name if plan.given else plan.variants[0].settings.corpus.name,
-            copies=corpus.get("copies", 0),
-            **{name: corpus[name] for name in ("digest", "documents", "bytes", "tokens")},
+            digest=corpus.digest,
+            documents=corpus.documents,
+            bytes=corpus.bytes,
+            tokens=corpus.tokens,
+            copies=corpus.copies if isinstance(corpus, TextsMeta) else 0,
         ),
         variants=tuple(_variant(of, evidence) for of in evidence.variants),
         samples=_samples(evidence) if evidence.attributed else None,
@@ -151,28 +132,27 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     return made, pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
 
 
-def _variant(of: VariantKeys, evidence: Evidence) -> VariantResult:
-    meta = evidence.metas[of.model]
+def _variant(of: VariantStages, evidence: Evidence) -> VariantResult:
+    meta = evidence.model_meta(of)
     bits = excess = None
-    if meta["status"] == "ok" and evidence.plan.source.has_likelihood:
-        table = pq.read_table(evidence.model(of) / "heldout.parquet")
+    if meta.status == "ok" and evidence.plan.source.has_likelihood:
+        table = evidence.heldout(of)
         modelled, size = (table[name].to_numpy() for name in ("bits", "bytes"))
         seed = evidence.plan.seed
         bits = metrics.ratio_interval(modelled, size, seed, "documents")
         if not table["true_bits"].null_count:
             excess = metrics.ratio_interval(modelled - table["true_bits"].to_numpy(), size, seed, "documents")
-    kept = ("status", "reason", "parameters", "tokens_trained", "epochs", "training_multiset", "weights")
     return VariantResult(
-        name=of.variant.name,
+        name=of.name,
         level=of.variant.level,
         replicate=of.variant.replicate,
         source=evidence.plan.source.kind,
-        key=of.model,
+        key=of.model.key,
         settings=of.variant.settings.model_dump(mode="json"),
         heldout_bits_per_byte=bits,
         excess_bits_per_byte=excess,
-        parity=dict(evidence.parity.get(of.variant.name, {})),
-        **{name: meta[name] for name in kept},
+        parity=dict(evidence.parity.get(of.name, {})),
+        **{name: getattr(meta, name) for name in ModelMeta.model_fields},
     )
 
 
@@ -219,9 +199,9 @@ def _likelihood(evidence: Evidence, target: Target) -> Likelihood:
 def _factor(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> FactorStudy:
     """Put together what is known of the factor beyond its scores."""
     plan = evidence.plan
-    curves = evidence.studied("pooled", study.Curve)
-    curves += evidence.studied("train_texts", study.Curve) + evidence.studied("classes", study.Curve)
-    wording, permuted = evidence.studied("wording", study.Wording), evidence.studied("permutation", study.Permuted)
+    curves = evidence.studied("pooled", Curve)
+    curves += evidence.studied("train_texts", Curve) + evidence.studied("classes", Curve)
+    wording, permuted = evidence.studied("wording", Wording), evidence.studied("permutation", Permuted)
     whole = next((curve.points[0] for curve in curves if curve.name == "pooled"), None)
     return FactorStudy(
         reference=plan.analysis.reference,
@@ -232,7 +212,7 @@ def _factor(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> 
         detectable=_detectable(evidence, whole),
         length=_length(evidence),
         curves=tuple(curves),
-        robustness=tuple(evidence.studied("robustness", study.Robustness)),
+        robustness=tuple(evidence.studied("robustness", Robustness)),
         wording=wording[0] if wording else None,
         by_position=_by_position(evidence),
         by_type=_by_type(evidence),
@@ -252,12 +232,11 @@ def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | N
 
 
 def _parity(evidence: Evidence) -> replication.Equivalence | None:
-    tables = [pq.read_table(evidence.model(of) / "heldout.parquet") for of in evidence.kept]
-    bits = np.stack([table["bits"].to_numpy() for table in tables])
+    bits = np.stack([evidence.heldout(of)["bits"].to_numpy() for of in evidence.kept])
     return replication.equivalence(bits, evidence.names, evidence.plan.analysis.margin)
 
 
-def _detectable(evidence: Evidence, whole: study.Point | None) -> Detectable:
+def _detectable(evidence: Evidence, whole: Point | None) -> Detectable:
     """Smallest effects that would have been found; `whole`: the reference attributor's accuracy on whole texts."""
     factor = None
     if whole and evidence.splits("level")[0] == split.UNSEEN_REPLICATE:
@@ -270,7 +249,7 @@ def _detectable(evidence: Evidence, whole: study.Point | None) -> Detectable:
 
 
 def _length(evidence: Evidence) -> Length | None:
-    if not (curves := evidence.studied("length", study.Curve)):
+    if not (curves := evidence.studied("length", Curve)):
         return None
     (curve,) = curves
     at = [point.at for point in curve.points]
@@ -290,7 +269,7 @@ def _length(evidence: Evidence) -> Length | None:
     )
 
     def reached(values: Sequence[float | None]) -> float | None:
-        return study.crossing([(n, value) for n, value in zip(at, values, strict=True) if value is not None])
+        return crossing([(n, value) for n, value in zip(at, values, strict=True) if value is not None])
 
     return Length(
         unit=curve.unit,
@@ -324,8 +303,8 @@ def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
     if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
-    model = evidence.kept[0].model
-    tokenizer, _, end = reader(evidence.store.require("model", model).folder, evidence.metas[model])
+    entry = evidence.kept[0].model.entry(evidence.store)
+    tokenizer, _, end = reader(entry.folder, entry.meta)
     known = sorted({token for row in texts.ids for token in row})
     pieces = dict(
         zip(known, tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False), strict=True)
@@ -361,11 +340,11 @@ def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
 
 def _same_data(evidence: Evidence) -> list[Check]:
     """Check that all variants read exactly the same training data, unless that is what varies."""
-    if evidence.plan.source.kind != "train":
+    if not evidence.plan.source.trained:
         return []
     fields = evidence.plan.task.factor.fields
-    finished = [evidence.metas[of.model] for of in evidence.variants]
-    distinct = {meta["training_multiset"] for meta in finished if meta["status"] == "ok"}
+    finished = [evidence.model_meta(of) for of in evidence.variants]
+    distinct = {meta.training_multiset for meta in finished if meta.status == "ok"}
     other = (
         "budget.tokens",
         "budget.epochs",
@@ -384,5 +363,5 @@ def _same_weights(evidence: Evidence) -> list[Check]:
     """Check that a rerun, where that is the factor, ended with the same weights."""
     if evidence.plan.task.factor.fields != ("rerun",):
         return []
-    distinct = {evidence.metas[of.model]["weights"] for of in evidence.variants}
+    distinct = {evidence.model_meta(of).weights for of in evidence.variants}
     return [Check(name="reruns repeat exactly", ok=len(distinct) == 1, detail=f"{len(distinct)} distinct weights")]

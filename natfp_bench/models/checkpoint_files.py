@@ -1,0 +1,85 @@
+"""The files of a checkpoint: what identifies it, where it is, and whether the Hub has it. No model is loaded."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import file_digest
+from natfp_bench.plan.settings import SourceSpec
+
+KNOWN_BY = (".safetensors", ".bin", ".json", ".txt", ".model", ".py")
+"""Suffixes of the files that identify a checkpoint's folder; notes and logs beside them do not count."""
+
+
+def is_folder(spec: SourceSpec) -> bool:
+    """Whether a checkpoint is in a folder; a path counts as one even if it is missing, so that the Hub is not asked."""
+    name = spec.filled(spec.model)
+    return name.startswith((".", "/", "~")) or Path(name).is_dir()
+
+
+def folder(spec: SourceSpec) -> Path:
+    """Folder of a checkpoint that is in a folder."""
+    return Path(spec.filled(spec.model)).expanduser() / spec.filled(spec.subfolder)
+
+
+def identity(spec: SourceSpec) -> dict[str, Any]:
+    """What determines a checkpoint, as JSON: the files of a folder, or a name and revision on the Hub.
+
+    Raises UserError if the folder does not exist or holds no model.
+    """
+    code = {"code": True} if spec.trust_remote_code else {}
+    if not is_folder(spec):
+        names = {"hub": spec.filled(spec.model), "revision": spec.filled(spec.revision) or "main"}
+        return {**names, "subfolder": spec.filled(spec.subfolder), **code}
+    place = folder(spec)
+    if not (place / "config.json").is_file():
+        what = "holds no config.json" if place.is_dir() else "is no folder"
+        raise UserError(f"checkpoint {place} {what}\n  save_pretrained of model and tokenizer writes such a folder")
+    files = sorted(path for path in place.iterdir() if path.suffix in KNOWN_BY)
+    return {"folder": [[path.name, file_digest(path)] for path in files], **code}
+
+
+def require(specs: Iterable[SourceSpec]) -> None:
+    """Make sure, before any work, that all checkpoints on the Hub are available; `identity` checks folders.
+
+    Fetches their configurations, or finds them in the cache. Raises one UserError that names all missing checkpoints
+    and the commands that fetch them.
+    """
+    missing: dict[str, str] = {}
+    for spec in specs:
+        if not is_folder(spec) and (why := _unreachable(spec)):
+            name, revision = spec.filled(spec.model), spec.filled(spec.revision)
+            command = ["hf", "download", name, *(["--revision", revision] if revision else [])]
+            missing.setdefault(shlex.join(command), f"{name}{f' at {revision}' if revision else ''}: {why}")
+    if missing:
+        lines = [f"{len(missing)} checkpoints are not available:", *(f"  {line}" for line in missing.values())]
+        raise UserError("\n".join([*lines, "fetch them with:", *(f"  {command}" for command in missing)]))
+
+
+def _unreachable(spec: SourceSpec) -> str | None:
+    """Why the configuration of a Hub id is not available, None if it is."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    name, revision = spec.filled(spec.model), spec.filled(spec.revision) or None
+    try:
+        huggingface_hub.hf_hub_download(name, "config.json", subfolder=spec.filled(spec.subfolder), revision=revision)
+    except errors.GatedRepoError:
+        return f"gated: accept its terms at https://huggingface.co/{name}, then hf auth login"
+    except errors.RepositoryNotFoundError:
+        return "the Hub has no such model (if it is private: hf auth login)"
+    except errors.RevisionNotFoundError:
+        return "the Hub has the model, but not this revision"
+    except errors.EntryNotFoundError as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            return "not in the cache, and the Hub cannot be reached"
+        return "it has no config.json"
+    except errors.HFValidationError:
+        return "neither a Hub id (owner/name) nor a folder"
+    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return None

@@ -1,0 +1,41 @@
+"""What is recorded about a model after it is trained, measured or found; None if the source does not know it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from natfp_bench.base.records import Record
+
+
+class ModelMeta(Record):
+    """Facts about any source of texts; a source that gives only texts knows none of them."""
+
+    status: Literal["ok", "diverged"] = "ok"
+    reason: str | None = None
+    parameters: int | None = None
+    tokens_trained: int | None = None
+    epochs: float | None = None
+    training_multiset: str | None = None
+    weights: str | None = None
+
+
+class TrainMeta(ModelMeta):
+    """Result of a training. training_multiset: digest of the blocks that were read, in whatever order."""
+
+    parameters: int
+    steps: int
+    tokens_trained: int
+    epochs: float
+    training_multiset: str
+    weights: str
+
+
+class CheckpointMeta(ModelMeta):
+    """Facts about a checkpoint. tokenizer: digest of how it reads text. commit: the one that the Hub served."""
+
+    parameters: int
+    commit: str | None
+    tokenizer: str
+    begin: int
+    end: int
+    context: int | None

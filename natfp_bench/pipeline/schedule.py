@@ -1,0 +1,117 @@
+"""Scheduling: each stage is made once what it needs is there; what the store already holds costs no job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record
+
+from .engine import Engine, Event, Job, Outcome, Watch
+from .stages.stage import ModelStage, Stage, Work
+from .store import Made, Store
+
+MAKE = "natfp_bench.pipeline.workbench:make"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A stage that is to be made, what people call it, and a finished stage that it may go on from."""
+
+    stage: Stage
+    label: str
+    start: Stage | None = None
+
+
+@dataclass
+class Schedule:
+    """Makes stages, and notes what came of each.
+
+    metas: what is noted of each finished stage. made: how it was made. failed: why a stage that a run survives without
+    could not be made. seconds: of the jobs done now, by stage as people read it; work: of all that was made ever.
+    """
+
+    store: Store
+    engine: Engine
+    device: str
+    watch: Watch
+    metas: dict[Stage, Record] = field(default_factory=dict)
+    made: dict[Stage, Made] = field(default_factory=dict)
+    failed: dict[Stage, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
+
+    def job(self, wanted: Wanted) -> Job:
+        """Order the work of a stage."""
+        stage = wanted.stage
+        work = Work(stage, str(self.store.root), wanted.label, self.device, wanted.start)
+        return Job(wanted.label, stage.doing, MAKE, work, stage.limits, stage.machine(self.device))
+
+    def drive(self, wanted: Iterable[Wanted]) -> None:
+        """Make all stages that are wanted and not yet there, each after those that it needs or goes on from."""
+        first_named: dict[Stage, Wanted] = {}
+        for one in wanted:
+            if one.stage not in self.metas:
+                first_named.setdefault(one.stage, one)
+        waiting = list(first_named.values())
+
+        def ready() -> list[Job]:
+            """Take the jobs that can be done now; what the store holds is noted, and may make more of them ready."""
+            jobs: list[Job] = []
+            found = True
+            while found:
+                found = False
+                for one in list(waiting):
+                    stage = one.stage
+                    first = {*stage.needs(), *([one.start] if one.start else [])}
+                    if not first <= self.metas.keys():
+                        continue
+                    waiting.remove(one)
+                    if not stage.possible(self.metas):
+                        continue
+                    if entry := self.store.open(stage.kind, stage.key):
+                        self._finished(one.label, stage, stage.meta(entry), entry.made, fresh=False)
+                        found = True
+                    else:
+                        jobs.append(self.job(one))
+            return jobs
+
+        def follow(outcome: Outcome) -> list[Job]:
+            self._note(outcome)
+            return ready()
+
+        if first := ready():
+            self.engine.run(first, self.watch, follow)
+
+    def warn(self, text: str, about: str = "") -> None:
+        """Tell the user something that does not stop the work; about: what people call the stage, if it is one's."""
+        self.watch(Event("warning", Job(about, "", "", None), text=text))
+
+    def mixed(self) -> dict[str, tuple[str, ...]]:
+        """Packages of which finished stages were made by different major or minor versions, with these versions."""
+        found: dict[str, set[str]] = {}
+        for made in self.made.values():
+            for package, version in made.versions.items():
+                found.setdefault(package, set()).add(".".join(version.split(".")[:2]))
+        return {package: tuple(sorted(versions)) for package, versions in sorted(found.items()) if len(versions) > 1}
+
+    def _finished(self, label: str, stage: Stage, meta: Record, made: Made, *, fresh: bool) -> None:
+        self.metas[stage], self.made[stage] = meta, made
+        for spent in (self.work, self.seconds) if fresh else (self.work,):
+            spent[stage.doing] = spent.get(stage.doing, 0.0) + made.seconds
+        if isinstance(stage, ModelStage) and (reason := getattr(meta, "reason", None)):
+            self.warn(f"{label} diverged: {reason}", label)
+
+    def _note(self, outcome: Outcome) -> None:
+        name, stage, error = outcome.job.name, outcome.job.payload.stage, outcome.error
+        if error is None:
+            noted, made = outcome.value
+            self._finished(name, stage, stage.meta_type.model_validate(noted, strict=False), made, fresh=True)
+        elif type(error) in stage.survived:
+            self.failed[stage] = str(error)
+            first = str(error).splitlines()[0]
+            what = f"{name} is left out: {first}" if isinstance(error, UserError) else f"{name} failed: {error}"
+            self.warn(what, name)
+        else:
+            raise error

@@ -1,0 +1,141 @@
+"""Models that exist already: checkpoints in a folder, or of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record
+from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.metas import CorpusMeta
+from natfp_bench.models import checkpoint_files
+from natfp_bench.models.metas import CheckpointMeta
+from natfp_bench.pipeline import lineage
+from natfp_bench.pipeline.engine import WORKER_MB, Needs
+from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Stage, Workplace
+from natfp_bench.pipeline.stages.variant import VariantStages
+from natfp_bench.pipeline.store import Store
+from natfp_bench.plan.plan import Plan
+from natfp_bench.plan.settings import CorpusSpec, NumericsSpec, ServeSpec, Settings, SourceSpec
+
+from .kind import Identities, SourceKind
+
+UNKNOWN_MB = 4096
+"""Memory for a model whose size only its files tell."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldoutCorpus(CorpusStage):
+    """The held-out documents of a corpus, which models that are not trained here are measured on."""
+
+    corpus: Located
+    heldout: int
+
+    meta_type = CorpusMeta
+
+    @property
+    def lineage(self) -> dict[str, object]:
+        """The documents in the words of `pipeline.lineage`."""
+        return {"corpus": self.corpus.content, "heldout_only": self.heldout}
+
+    def run(self, at: Workplace) -> CorpusMeta:
+        """Keep the first held-out documents."""
+        from natfp_bench.corpus import tokens
+
+        assert isinstance(self.corpus.where, CorpusSpec)  # noqa: S101  for the type checker
+        return tokens.prepare_heldout(open_corpus(self.corpus.where), self.heldout, at.folder)
+
+
+def heldout_corpus(settings: Settings, identities: Identities) -> HeldoutCorpus:
+    """Return the stage that keeps the held-out documents of a variant's corpus."""
+    return HeldoutCorpus(identities.corpus(settings.corpus), settings.corpus.heldout_documents)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointModel(ModelStage):
+    """A checkpoint as it is served, measured on held-out documents; its weights stay where they are."""
+
+    checkpoint: Located
+    serve: ServeSpec
+    threads: int
+    corpus: HeldoutCorpus
+
+    doing = "measure"
+    meta_type = CheckpointMeta
+
+    @property
+    def source(self) -> SourceSpec:
+        """Where the checkpoint lies."""
+        assert isinstance(self.checkpoint.where, SourceSpec)  # noqa: S101  for the type checker
+        return self.checkpoint.where
+
+    @property
+    def lineage(self) -> str:
+        """Name of the model in random streams."""
+        return lineage.of_checkpoint(self.checkpoint.content, self.serve, self.threads, self.corpus.lineage)
+
+    def machine(self, device: str) -> Needs:
+        """A model of unknown size."""
+        return Needs(self.threads, WORKER_MB + UNKNOWN_MB, device)
+
+    def serving_mb(self, rows: int) -> int:  # noqa: ARG002
+        """A model of unknown size."""
+        return UNKNOWN_MB
+
+    def run(self, at: Workplace) -> CheckpointMeta:
+        """Measure the checkpoint, and keep its tokenizer."""
+        from natfp_bench.models import checkpoint
+        from natfp_bench.models.model import pick_device, set_numerics
+
+        device = pick_device(at.device)
+        set_numerics(NumericsSpec(threads=self.threads), device)
+        corpus = self.corpus.folder(at.store)
+        return checkpoint.adopt(self.source, self.serve, corpus, at.folder, device=device, progress=at.context.progress)
+
+    def load(self, at: Workplace, serve: ServeSpec, threads: int) -> Loaded:
+        """Load the checkpoint from where it lies."""
+        from natfp_bench.corpus import tokens
+        from natfp_bench.models import checkpoint
+        from natfp_bench.models.model import pick_device, set_numerics
+
+        device, entry = pick_device(at.device), self.entry(at.store)
+        set_numerics(NumericsSpec(threads=threads), device)
+        reader = tokens.reader(entry.folder, entry.meta)
+        return Loaded(checkpoint.load(self.source, serve, device), reader, entry.meta["context"])
+
+    def tokenizer(self, store: Store) -> Any:  # noqa: ARG002
+        """Load the checkpoint's own tokenizer."""
+        from natfp_bench.models import checkpoint
+
+        return checkpoint.loaded_tokenizer(self.source)
+
+
+class Checkpoints(SourceKind):
+    """Variants that are checkpoints."""
+
+    doing = "measure"
+
+    def model(self, settings: Settings, plan: Plan, identities: Identities) -> CheckpointModel:  # noqa: ARG002
+        """Return the stage that measures a variant's checkpoint."""
+        spec = settings.source
+        found = identities.located(spec, lambda: checkpoint_files.identity(spec))
+        return CheckpointModel(found, settings.serve, settings.numerics.threads, heldout_corpus(settings, identities))
+
+    def require(self, settings: Sequence[Settings]) -> None:
+        """Make sure that the Hub, or its cache, has every checkpoint that lies in no folder."""
+        checkpoint_files.require([own.source for own in settings])
+
+    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Record]) -> list[str]:
+        """Check that models which are said to share a tokenizer do."""
+        readers = {meta.tokenizer for of in found if isinstance(meta := metas[of.model], CheckpointMeta)}
+        if plan.shared_tokenizer and len(readers) > 1:
+            raise UserError(
+                f"the models have {len(readers)} different tokenizers, so their likelihoods are no ceiling\n"
+                "  --set source.shared_tokenizer=false compares the same bytes, as likelihood_reference"
+            )
+        return []
+
+
+SOURCE = Checkpoints()

@@ -1,0 +1,187 @@
+"""Models that are trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from natfp_bench.base.records import digest
+from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.metas import CorpusMeta
+from natfp_bench.models.metas import TrainMeta
+from natfp_bench.pipeline import lineage
+from natfp_bench.pipeline.engine import WORKER_MB, Needs
+from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace
+from natfp_bench.pipeline.store import Store
+from natfp_bench.plan.plan import Plan, Variant, parameters
+from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, NumericsSpec, Recipe, ServeSpec, Settings, TokenizerSpec
+
+from .kind import Identities, SourceKind
+
+
+@dataclass(frozen=True, eq=False)
+class PackedCorpus(CorpusStage):
+    """Documents packed into blocks of tokens: chosen and packed once, before any seed has a say.
+
+    whole: the corpus that tokenizer and held-out documents are from, if `corpus` is only some topics of it. blocks: how
+    many distinct ones training wants. reads: how many it reads, repeated ones counted again. fresh: how many behind
+    them are for fine-tuning.
+    """
+
+    corpus: Located
+    whole: Located
+    tokenizer: TokenizerSpec
+    context: int
+    heldout: int
+    blocks: int
+    reads: int
+    fresh: int
+
+    meta_type = CorpusMeta
+
+    def run(self, at: Workplace) -> CorpusMeta:
+        """Train the tokenizer, pack the blocks, and keep the held-out documents."""
+        from natfp_bench.corpus import tokens
+
+        return tokens.prepare(
+            _opened(self.corpus),
+            self.tokenizer,
+            context=self.context,
+            heldout=self.heldout,
+            folder=at.folder,
+            whole=_opened(self.whole),
+            blocks=self.blocks,
+            reads=self.reads,
+            fresh=self.fresh,
+            progress=at.context.progress,
+        )
+
+
+def _opened(corpus: Located) -> Any:
+    assert isinstance(corpus.where, CorpusSpec)  # noqa: S101  for the type checker
+    return open_corpus(corpus.where)
+
+
+def packing(recipe: Recipe) -> dict[str, int]:
+    """How many blocks training wants: distinct ones in all, reads of repeated ones, and fresh ones behind them."""
+    batch, fresh = recipe.budget.batch, recipe.finetune_steps * recipe.budget.batch
+    return {"blocks": recipe.unique_blocks + fresh, "reads": recipe.steps * batch, "fresh": fresh}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel(ModelStage):
+    """A model trained by a recipe on packed blocks; fine-tuned ones start from their base."""
+
+    recipe: Recipe
+    seed: int
+    corpus: PackedCorpus
+
+    meta_type = TrainMeta
+
+    @property
+    def base(self) -> TrainedModel | None:
+        """The model that is fine-tuned, None if none is."""
+        if not self.recipe.finetune.share:
+            return None
+        recipe = self.recipe.model_copy(update={"finetune": FinetuneSpec()})
+        packed = packing(recipe)
+        corpus = replace(self.corpus, blocks=packed["blocks"], reads=packed["reads"], fresh=packed["fresh"])
+        return TrainedModel(recipe, self.seed, corpus)
+
+    @property
+    def lineage(self) -> str:
+        """Name of the model in random streams."""
+        packed, recipe = self.corpus, self.recipe
+        identity = {"corpus": packed.corpus.content, "whole": packed.whole.content, "context": packed.context}
+        return lineage.of_trained(recipe, self.seed, {**identity, "heldout": packed.heldout, **packing(recipe)})
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it was trained with fused kernels, and so is sampled from with them on a GPU."""
+        return self.recipe.numerics.compile
+
+    def needs(self) -> tuple[CorpusStage | ModelStage, ...]:
+        """The corpus, and the base of a fine-tuned model."""
+        return (self.corpus, self.base) if self.base else (self.corpus,)
+
+    def machine(self, device: str) -> Needs:
+        """Weights, gradients and moments, and what a batch keeps for its backward pass."""
+        model, vocabulary = self.recipe.model, self.recipe.tokenizer.vocabulary
+        rows = self.recipe.numerics.micro_batch or self.recipe.budget.batch
+        # Logits, their softmax and its gradient; in each layer what its gradient needs, attention weights included.
+        layer = 16 * model.width + 4 * model.feed_forward + 2 * model.heads * model.context
+        floats = 4 * parameters(model, vocabulary) + rows * model.context * (3 * vocabulary + model.layers * layer)
+        return Needs(self.recipe.numerics.threads, WORKER_MB + floats * 4 // 2**20, device)
+
+    def serving_mb(self, rows: int) -> int:
+        """Weights; keys and values of all positions; logits, their probabilities and what is left of them."""
+        model, vocabulary = self.recipe.model, self.recipe.tokenizer.vocabulary
+        row = 2 * model.layers * model.width * model.context + 8 * vocabulary
+        return (parameters(model, vocabulary) + rows * row) * 4 // 2**20
+
+    def run(self, at: Workplace) -> TrainMeta:
+        """Train, or go on from the last checkpoint of an interrupted run."""
+        from natfp_bench.models import train
+        from natfp_bench.models.model import pick_device
+
+        at.store.keep_kernels()
+        start = self.base or at.start
+        job = train.TrainingJob(
+            self.recipe,
+            self.seed,
+            corpus=self.corpus.folder(at.store),
+            folder=at.folder,
+            partial=at.store.partial(self.key),
+            start=start.folder(at.store) if start else None,
+        )
+        return train.train(job, pick_device(at.device), progress=at.context.progress, warn=at.context.warn)
+
+    def load(self, at: Workplace, serve: ServeSpec, threads: int) -> Loaded:
+        """Load the checkpoint folder."""
+        from natfp_bench.corpus import tokens
+        from natfp_bench.models import model as models
+
+        device = models.pick_device(at.device)
+        models.set_numerics(NumericsSpec(threads=threads), device)
+        folder = self.folder(at.store)
+        return Loaded(models.load(folder, serve, device), tokens.reader(folder, {}), self.recipe.model.context)
+
+    def tokenizer(self, store: Store) -> Any:
+        """Load the tokenizer of the checkpoint folder."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.folder(store))
+
+
+class Trained(SourceKind):
+    """Variants that are trained here."""
+
+    doing = "train"
+
+    def model(self, settings: Settings, plan: Plan, identities: Identities) -> TrainedModel:
+        """Return the stage that trains a variant's model."""
+        spec, recipe = settings.corpus, settings.recipe
+        packed = PackedCorpus(
+            corpus=identities.corpus(spec),
+            whole=identities.corpus(spec.model_copy(update={"topics": ""})),
+            tokenizer=recipe.tokenizer,
+            context=recipe.model.context,
+            heldout=spec.heldout_documents,
+            **packing(recipe),
+        )
+        return TrainedModel(recipe, plan.seed, packed)
+
+    def start(self, variant: Variant, plan: Plan, models: Mapping[str, ModelStage]) -> ModelStage | None:
+        """The same run stopped the last time before this variant's stop, if the plan has one."""
+
+        def run(of: Variant) -> str:
+            budget = of.settings.budget.model_copy(update={"stop": 1.0})
+            return digest([of.settings.recipe.model_copy(update={"budget": budget}), of.settings.corpus])
+
+        mine = variant.settings.budget.stop
+        earlier = [other for other in plan.variants if other.settings.budget.stop < mine and run(other) == run(variant)]
+        return models[max(earlier, key=lambda other: other.settings.budget.stop).name] if earlier else None
+
+
+SOURCE = Trained()

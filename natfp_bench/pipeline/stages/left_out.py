@@ -1,0 +1,145 @@
+"""How often a stranger is noticed: fits without one class each, and what is noticed of the class that was left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import safetensors.numpy
+
+from natfp_bench.attributors import registry
+from natfp_bench.base.records import Record, canonical_json
+from natfp_bench.pipeline.engine import Context
+from natfp_bench.pipeline.store import Store
+from natfp_bench.statistics.metrics import Floats, Ints
+from natfp_bench.statistics.open_set import Held, Power, Seen, calibrating
+
+from .prediction import Labelled
+from .stage import Workplace
+from .studies import StudyMeta
+
+
+class Noticed(Record):
+    """What the p-value finds of a class that the attributor did not learn, from bundles of `size` of its texts.
+
+    auroc: against held-out bundles of the classes learnt. detected, false_alarms: share of its bundles, and of theirs,
+    with p below 0.05.
+    """
+
+    left_out: str
+    size: int
+    auroc: float
+    detected: float
+    false_alarms: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Test texts, variant after variant: the class of each, its prompt, and its length in characters, (texts,) each."""
+
+    label: Ints
+    prompts: Ints
+    lengths: Ints
+
+    @staticmethod
+    def of(labelled: Labelled, store: Store) -> HeldOut:
+        """Look at the test texts of labelled sample sets."""
+        classes, parts = sorted(set(labelled.labels)), [*labelled.read_texts(store)]
+        return HeldOut(
+            label=np.concatenate([np.full(int(part.test.sum()), classes.index(part.label)) for part in parts]),
+            prompts=np.concatenate([part.prompts[part.test] for part in parts]),
+            lengths=np.array([len(text) for part in parts for text in part.side(test=True)], dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut(Labelled):
+    """A fit to all classes but one (None: to all), and what it says of all test texts."""
+
+    kind, version, doing, name = "study", 2, "study", "identify"
+    meta_type = StudyMeta
+    survived = ()
+
+    left_out: str | None
+
+    def run(self, at: Workplace) -> StudyMeta:
+        """Fit, and answer for all test texts."""
+        seen = self.seen(at.store)
+        found = {"proba": seen.proba, "familiarity": seen.familiarity}
+        safetensors.numpy.save_file(found, at.folder / "seen.safetensors")
+        return StudyMeta()
+
+    def read(self, store: Store) -> Seen:
+        """Read what was said."""
+        return Seen(**safetensors.numpy.load_file(self.folder(store) / "seen.safetensors"))
+
+    def seen(self, store: Store, given: Sequence[str] = ()) -> Seen:
+        """Fit, and answer for the test texts of all variants, one after another, and then for given ones."""
+        from natfp_bench.attributors.attribute import attribute
+        from natfp_bench.attributors.familiarity import ByteNgrams
+
+        parts = [*self.read_texts(store)]
+        shown = [(part, part.side(test=False)) for part in parts if part.label != self.left_out]
+        train = [text for _, texts in shown for text in texts]
+        labels = [part.label for part, texts in shown for _ in texts]
+        prompts = [prompt for part, _ in shown for prompt in part.prompts[~part.test].tolist()]
+        asked = [*(text for part in parts for text in part.side(test=True)), *given]
+        build = partial(registry.build, self.baseline)
+        found = attribute(build, self.seed, train, labels, prompts, asked)
+        return Seen(found.proba, ByteNgrams(train).familiarity(asked))
+
+
+@dataclass(frozen=True, eq=False)
+class StrangerPower(Labelled):
+    """What is noticed of the class that a fit has not seen, from bundles of some sizes."""
+
+    kind, version, doing, name = "study", 2, "study", "power"
+    meta_type = StudyMeta
+    survived = ()
+
+    fit: LeftOut
+    sizes: tuple[int, ...]
+
+    def run(self, at: Workplace) -> StudyMeta:
+        """Compare the bundles of the class that was left out with those of the others."""
+        left_out, classes = self.fit.left_out or "", sorted(set(self.labels))
+        others = [name for name in classes if name != left_out]
+        held_out = HeldOut.of(self, at.store)
+        # The class that was left out is none of those known.
+        known = np.array([others.index(name) if name in others else -1 for name in classes])
+        calibrates = calibrating(held_out.prompts, self.seed)
+        held = Held(self.fit.read(at.store), known[held_out.label], calibrates, prior_of(self.labels, others))
+        found = [Noticed(left_out=left_out, **vars(Power.of(held, size, self.seed))) for size in self.sizes]
+        (at.folder / "study.json").write_text(canonical_json(found))
+        return StudyMeta()
+
+    def read(self, store: Store) -> list[Noticed]:
+        """Read what was noticed."""
+        found = json.loads((self.folder(store) / "study.json").read_text())
+        return [Noticed.model_validate(row) for row in found]
+
+
+def prior_of(labels: Sequence[str], classes: Sequence[str]) -> Floats:
+    """Share of each class in the training texts: every variant, labelled so, has as many."""
+    counts = np.array([labels.count(name) for name in classes], dtype=np.float64)
+    return np.asarray(counts / counts.sum())
+
+
+@dataclass(frozen=True)
+class Question:
+    """Given texts, and a fit to all classes that is asked who wrote them; nothing of it is kept in the store."""
+
+    fit: LeftOut
+    store: str
+    given: tuple[str, ...]
+
+
+def answer(question: Question, context: Context) -> tuple[Floats, Floats]:
+    """Answer a question, in a worker: what is seen of all test texts, and then of the given ones."""
+    from pathlib import Path
+
+    seen = question.fit.seen(Store(Path(question.store), context.warn), question.given)
+    return seen.proba, seen.familiarity

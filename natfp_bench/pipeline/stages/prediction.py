@@ -1,0 +1,129 @@
+"""Predictions: an attributor learns from some labelled sample sets and answers for the test texts of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from natfp_bench.attributors import registry
+from natfp_bench.attributors.registry import Baseline
+from natfp_bench.base.errors import AttributorError, JobError, NatfpError
+from natfp_bench.base.limits import Limits
+from natfp_bench.base.records import Record
+from natfp_bench.base.text import first_bytes
+from natfp_bench.pipeline.store import Store
+from natfp_bench.plan import split
+from natfp_bench.plan.task_files import SplitSpec
+
+from .sample import SampleStage, read_table
+from .stage import Stage, Workplace
+
+
+class LabelledTexts(NamedTuple):
+    """Texts of one label with their prompts, (n,), and which of them are for testing, (n,) bool."""
+
+    label: str
+    texts: list[str]
+    prompts: NDArray[np.int64]
+    test: NDArray[np.bool_]
+
+    def side(self, *, test: bool) -> list[str]:
+        """The texts for testing, or those for training."""
+        return [text for text, is_test in zip(self.texts, self.test.tolist(), strict=True) if is_test == test]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled(Stage):
+    """A stage that shows labelled sample sets to an attributor.
+
+    texts: of each sample set. cut: bytes that texts are cut to, None if they are whole.
+    """
+
+    survived: ClassVar[tuple[type[NatfpError], ...]] = (AttributorError, JobError)
+
+    baseline: Baseline
+    seed: int
+    labels: tuple[str, ...]
+    samples: tuple[tuple[SampleStage, ...], ...]
+    texts: int
+    split: SplitSpec
+    cut: int | None
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the baseline's card allows for one fit."""
+        return self.baseline.card.limits
+
+    def build(self, seed: int) -> object:
+        """Make a fresh attributor."""
+        return registry.build(self.baseline, seed)
+
+    def read_texts(self, store: Store) -> Iterator[LabelledTexts]:
+        """Read the texts of one sample set after another."""
+        for label, stages in zip(self.labels, self.samples, strict=True):
+            table = read_table(store, stages, self.texts)
+            whole = table["text"].to_pylist()
+            texts = whole if self.cut is None else [first_bytes(text, self.cut) for text in whole]
+            prompts = table["prompt"].to_numpy().astype(np.int64)
+            yield LabelledTexts(label, texts, prompts, split.test_rows(prompts, self.split))
+
+
+class PredictionMeta(Record):
+    """The classes in the order of the answers, texts learnt from and answered for, time and memory."""
+
+    classes: tuple[str, ...]
+    n_train: int
+    n_test: int
+    fit_seconds: float
+    predict_seconds: float
+    peak_mb: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Labelled):
+    """One fit; known: which sample sets it learns from."""
+
+    kind, version, doing = "prediction", 2, "attribute"
+    meta_type = PredictionMeta
+
+    known: tuple[bool, ...]
+
+    def run(self, at: Workplace) -> PredictionMeta:
+        """Fit, and answer for the test texts of all sample sets, one set after another."""
+        from natfp_bench.attributors.attribute import attribute
+
+        parts = [*self.read_texts(at.store)]
+        shown = [part for part, known in zip(parts, self.known, strict=True) if known]
+        train = [(part.label, part.side(test=False), part.prompts[~part.test].tolist()) for part in shown]
+        asked = [text for part in parts for text in part.side(test=True)]
+        found = attribute(
+            partial(registry.build, self.baseline),
+            self.seed,
+            [text for _, texts, _ in train for text in texts],
+            [label for label, texts, _ in train for _ in texts],
+            [prompt for _, _, prompts in train for prompt in prompts],
+            asked,
+        )
+        proba = pa.array(found.proba.tolist(), pa.list_(pa.float64()))
+        pq.write_table(pa.table({"proba": proba}), at.folder / "proba.parquet")
+        return PredictionMeta(
+            classes=found.classes,
+            n_train=sum(len(texts) for _, texts, _ in train),
+            n_test=len(asked),
+            fit_seconds=round(found.fit_seconds, 3),
+            predict_seconds=round(found.predict_seconds, 3),
+            peak_mb=found.peak_mb,
+        )
+
+    def read(self, store: Store) -> NDArray[np.float64]:
+        """Read the answers: (test texts, classes) float64."""
+        table = pq.read_table(self.folder(store) / "proba.parquet")
+        flat = table["proba"].combine_chunks().flatten().to_numpy()
+        return np.asarray(flat.reshape(-1, len(set(self.labels))), dtype=np.float64)

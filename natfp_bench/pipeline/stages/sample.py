@@ -1,0 +1,148 @@
+"""Sample sets: texts of a model, block by block, and the reading of those that are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record
+from natfp_bench.models.metas import ModelMeta
+from natfp_bench.pipeline import lineage
+from natfp_bench.pipeline.engine import WORKER_MB, Needs
+from natfp_bench.pipeline.store import Store
+from natfp_bench.plan import split
+from natfp_bench.plan.settings import DrawSpec, SamplerSpec, ServeSpec
+from natfp_bench.plan.task_files import SplitSpec
+
+from .stage import Loaded, ModelStage, Stage, Workplace
+
+if TYPE_CHECKING:
+    from natfp_bench.models.sample import SampleSet
+
+
+class SampleMeta(Record):
+    """Texts of a block, and their tokens; 0 if no tokens are known."""
+
+    texts: int
+    tokens: int
+
+
+class SampleStage(Stage):
+    """A stage that leaves texts in `samples.parquet`."""
+
+    kind, version, doing = "sample", 2, "sample"
+    meta_type = SampleMeta
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(SampleStage):
+    """Texts drawn from a model whose weights are at hand."""
+
+    model: ModelStage
+    serve: ServeSpec
+    threads: int
+    draw: DrawSpec
+    seed: int
+
+    def possible(self, metas: Mapping[Stage, Record]) -> bool:
+        """Nothing is drawn from a model that diverged."""
+        meta = metas[self.model]
+        return isinstance(meta, ModelMeta) and meta.status == "ok"
+
+    def machine(self, device: str) -> Needs:
+        """The model and one block of rows."""
+        return Needs(self.threads, WORKER_MB + self.model.serving_mb(self.draw.block), device)
+
+    def rows(self, prompts: int) -> list[int]:
+        """Row numbers to draw, given the number of prompts."""
+        raise NotImplementedError
+
+    def run(self, at: Workplace) -> SampleMeta:
+        """Draw the rows, a block at a time, so that the same rows are always drawn together."""
+        from natfp_bench.models import sample
+        from natfp_bench.models.model import pick_device
+
+        loaded = self.model.load(at, self.serve, self.threads)
+        prompts = encoded_prompts(self.model, self.draw, loaded, at.store)
+        stream = lineage.stream(self.model.lineage, self.draw, self.serve, self.threads, self.seed)
+        # A GPU waits for each kernel of a small model; a CPU is as fast without fused kernels.
+        fused = self.model.compiles and pick_device(at.device).type == "cuda"
+        rows, size, reader = self.rows(len(prompts)), self.draw.block, loaded.reader
+        parts = []
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
+            drawn = sample.sample_rows(
+                loaded.model, self.draw, block, prompts, reader.tokenizer, reader.end, *stream, fused=fused
+            )
+            parts.append(drawn)
+            at.context.progress(start + len(block), len(rows), "texts")
+        samples = sample.SampleSet.join(parts)
+        samples.write(at.folder / "samples.parquet")
+        return SampleMeta(texts=len(samples.texts), tokens=int(samples.lengths.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Block(Drawn):
+    """One block of a variant's sample set, the same whoever wants how many texts of the set."""
+
+    index: int
+
+    def rows(self, prompts: int) -> list[int]:  # noqa: ARG002
+        """All rows of the block."""
+        return list(range(self.index * self.draw.block, (self.index + 1) * self.draw.block))
+
+
+@dataclass(frozen=True, eq=False)
+class TestRows(Drawn):
+    """The test texts of a variant alone, to be drawn in another way than its sample set."""
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    # If there are too few held-out documents to draw texts in this way, only the study of them is left out.
+    survived = (UserError,)
+
+    texts: int
+    split: SplitSpec
+
+    def rows(self, prompts: int) -> list[int]:
+        """Rows of the prompts that are for testing."""
+        from natfp_bench.models.sample import prompt_of
+
+        asked = np.array([prompt_of(row, prompts) for row in range(self.texts)])
+        return [*np.flatnonzero(split.test_rows(asked, self.split)).tolist()]
+
+
+def blocks(
+    model: ModelStage, serve: ServeSpec, threads: int, draw: DrawSpec, seed: int, texts: int
+) -> tuple[Block, ...]:
+    """Blocks of a variant's sample set: as many whole ones as the wanted texts touch."""
+    return tuple(Block(model, serve, threads, draw, seed, index) for index in range(-(-texts // draw.block)))
+
+
+def encoded_prompts(model: ModelStage, draw: SamplerSpec, loaded: Loaded, store: Store) -> list[list[int]]:
+    """Token ids of a model's prompts, each after the begin token."""
+    from natfp_bench.corpus import tokens
+    from natfp_bench.models import sample
+
+    begun = tokens.prompts(model.corpus.folder(store), draw.prompt_characters)
+    return sample.encode_prompts(loaded.reader.tokenizer, begun, loaded.reader.begin, draw, loaded.positions)
+
+
+def read_table(store: Store, samples: Sequence[Stage], texts: int | None = None) -> pa.Table:
+    """Read the first `texts` rows of a sample set; bundled texts have no `ids`, but a number of `tokens`."""
+    table = pa.concat_tables([pq.read_table(stage.folder(store) / "samples.parquet") for stage in samples])
+    return table.slice(0, texts)
+
+
+def read_samples(store: Store, samples: Sequence[Stage], texts: int | None = None, cut: int | None = None) -> SampleSet:
+    """Read a sample set, in a worker: its first `texts` rows, each cut to so many bytes."""
+    from natfp_bench.models import sample
+
+    found = sample.SampleSet.of(read_table(store, samples, texts))
+    return found if cut is None else sample.cut_bytes(found, cut)

@@ -1,0 +1,50 @@
+"""From a plan to the stages of its variants: which models and texts there are, and which go on from which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from natfp_bench.plan.plan import Plan
+from natfp_bench.plan.settings import Settings
+
+from .sources.kind import Identities, source_kind
+from .stages.sample import TestRows
+from .stages.variant import VariantStages
+
+TRANSFER_TEMPERATURES = (0.7, 1.3)
+
+
+def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
+    """Other ways to draw texts, to test an attributor of the usual ones on; none if sampling is the factor."""
+    sampling = settings.sampling
+    varied = any(path.startswith("sampling.") for path in plan.task.factor.fields)
+    if not plan.analysis.transfer or varied or not plan.shared_tokenizer or not settings.source.has_likelihood:
+        return {}
+    ways: dict[str, dict[str, Any]] = {}
+    for temperature in TRANSFER_TEMPERATURES:
+        if temperature != sampling.temperature:
+            ways[f"temperature {temperature}"] = {"temperature": temperature}
+    if settings.source.trained and not sampling.prompt_characters:
+        # A character takes four bytes at most, and a byte one token at most: such prompts always leave enough room.
+        room = settings.model.context
+        ways["prompted"] = {"prompt_characters": room // 8, "max_tokens": min(sampling.max_tokens, room // 2)}
+    return {
+        name: settings.model_copy(update={"sampling": sampling.model_copy(update=way)}) for name, way in ways.items()
+    }
+
+
+def resolve(plan: Plan) -> list[VariantStages]:
+    """Return the stages of all variants; text files are hashed for it. Raises UserError for what cannot be read."""
+    source, identities = source_kind(plan.source.kind), Identities()
+    models = {of.name: source.model(of.settings, plan, identities) for of in plan.variants}
+    found = []
+    for variant in plan.variants:
+        settings, model = variant.settings, models[variant.name]
+        serve, threads = settings.serve, settings.numerics.threads
+        transfer = {
+            name: TestRows(model, serve, threads, way.sampling.draw, plan.seed, plan.texts, plan.split)
+            for name, way in transfers(plan, settings).items()
+        }
+        samples = source.samples(model, settings, plan.seed, plan.texts)
+        found.append(VariantStages(variant, model, samples, source.start(variant, plan, models), transfer))
+    return found

@@ -1,0 +1,113 @@
+"""Which stages a plan takes: first those that make texts, and then those that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from natfp_bench.attributors.registry import Baseline
+from natfp_bench.plan import split
+from natfp_bench.plan.plan import Plan, Target
+
+from .evidence import Evidence
+from .schedule import Wanted
+from .sources.kind import source_kind
+from .sources.train import TrainedModel
+from .stages.parity import Parity
+from .stages.prediction import Prediction
+from .stages.score import Score
+from .stages.stage import CorpusStage
+from .stages.studies import STUDIES, Ground, Study
+from .stages.variant import VariantStages
+
+
+def texts(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
+    """Corpora, models and sample sets."""
+    corpora, models, doing = list[CorpusStage](), list[Wanted](), source_kind(plan.source.kind).doing
+    for of in variants:
+        corpora.append(of.corpus)
+        models.append(Wanted(of.model, f"{doing} {of.name}", of.start))
+        if isinstance(of.model, TrainedModel) and (base := of.model.base):
+            corpora.append(base.corpus)
+            models.append(Wanted(base, f"train base of {of.name}"))
+    samples = [wanted for of in variants for wanted in _samples(of)]
+    return [*_corpora(plan, list(dict.fromkeys(corpora))), *models, *samples]
+
+
+def _corpora(plan: Plan, distinct: Sequence[CorpusStage]) -> Iterator[Wanted]:
+    for number, corpus in enumerate(distinct, 1):
+        # If the factor shapes the blocks, one corpus is prepared in several ways, and names must differ.
+        which = f" ({number} of {len(distinct)})" if len(distinct) > 1 else ""
+        name = (
+            f"read {', '.join(plan.given.paths)}" if plan.given else f"prepare {plan.variants[0].settings.corpus.name}"
+        )
+        yield Wanted(corpus, f"{name}{which}")
+
+
+def _samples(of: VariantStages) -> Iterator[Wanted]:
+    for number, stage in enumerate(of.samples, 1):
+        yield Wanted(stage, f"sample {of.name} {number}/{len(of.samples)}")
+    for condition, stage in of.transfer.items():
+        yield Wanted(stage, f"sample {of.name} {condition}")
+
+
+def scores(evidence: Evidence) -> dict[str, Score]:
+    """Scores of all test texts, by the variant under whose model they are; none if the sources have no likelihood."""
+    plan, samples = evidence.plan, tuple(of.samples for of in evidence.kept)
+    if not plan.source.has_likelihood:
+        return {}
+    found = {}
+    for of in evidence.kept:
+        own = of.variant.settings
+        sampler, threads = own.sampling.sampler, own.numerics.threads
+        found[of.name] = Score(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
+    return found
+
+
+def parity(evidence: Evidence, tasks: tuple[str, ...]) -> dict[str, Parity]:
+    """Scores by lm-eval, by variant."""
+    found = {}
+    for of in evidence.kept:
+        own = of.variant.settings
+        found[of.name] = Parity(of.model, own.serve, own.numerics.threads, tasks)
+    return found
+
+
+def predictions(evidence: Evidence) -> dict[tuple[str, Target, int], Prediction]:
+    """Predictions by baseline, target and fold."""
+    found = {}
+    for target in evidence.plan.targets:
+        labels = tuple(of.variant.label(target) for of in evidence.kept)
+        for baseline in evidence.baselines:
+            for fold in split.folds(evidence.splits(target)[0], evidence.replicates):
+                shared = _labelled(evidence, baseline, labels)
+                found[baseline.name, target, fold.number] = Prediction(**shared, known=tuple(fold.known.tolist()))
+    return found
+
+
+def studies(evidence: Evidence, reference: Baseline) -> dict[str, Study]:
+    """Studies by name; none of bundled texts, which are there to rank attributors."""
+    if evidence.plan.fixed_texts:
+        return {}
+    fold = evidence.splits("level")[0]
+    conditions = evidence.kept[0].transfer
+    ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in conditions}
+    drawn = {how: stages for how, stages in ways.items() if evidence.metas.keys() >= set(stages)}
+    ground = Ground(evidence.plan, evidence.kept, fold, drawn)
+    shared = _labelled(evidence, reference, tuple(evidence.levels))
+    shared |= {"fold": fold, "replicates": tuple(evidence.replicates.tolist())}
+    made = [kind.of(ground, **shared) for kind in STUDIES]
+    return {study.name: study for study in made if study}
+
+
+def _labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) -> dict[str, Any]:
+    plan = evidence.plan
+    return {
+        "baseline": baseline,
+        "seed": plan.seed,
+        "labels": labels,
+        "samples": tuple(of.samples for of in evidence.kept),
+        "texts": plan.texts,
+        "split": plan.split,
+        "cut": plan.cut,
+    }

@@ -1,0 +1,57 @@
+"""The defaults of the settings that shape models and texts, frozen.
+
+Keys leave out each field that has its default, so a default that changed would give every stored entry a new meaning.
+A test compares this table with the settings. To change what users get, set the new value in the presets. If a default
+itself must change, add the old value to every preset that relied on it, change both places, and raise the version of
+the stages that read the field.
+
+A field that is added later stands in no entry here: it needs a default that means "as before", and goes to `LATER`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "corpus": {"seed": 0, "topics": ""},
+    "tokenizer": {},
+    "model": {"architecture": "llama", "dropout": 0.0, "tied_embeddings": True},
+    "optimizer": {
+        "name": "adamw",
+        "weight_decay": 0.1,
+        "momentum": 0.95,
+        "beta1": 0.9,
+        "beta2": 0.95,
+        "epsilon": 1e-8,
+        "clip": 1.0,
+    },
+    "schedule": {"name": "cosine"},
+    "budget": {"epochs": 1, "stop": 1.0},
+    "seeds": {"init": 0, "data_order": 0, "dropout": 0},
+    "finetune": {"share": 0.0, "lr": 0.25, "seed": 0},
+    "numerics": {"dtype": "float32", "threads": 1, "micro_batch": 0, "compile": False},
+    "serve": {"dtype": "float32", "quantization": "none"},
+    "rerun": 0,
+    "sampling": {
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 1.0,
+        "prompt_characters": 0,
+        "stream": 0,
+        "block": 500,
+    },
+    "source": {
+        "kind": "train",
+        "model": "",
+        "revision": "",
+        "subfolder": "",
+        "model_args": "",
+        "replicate": "",
+        "shared_tokenizer": True,
+        "trust_remote_code": False,
+    },
+}
+"""Default of each field that has one, by section, as of the first release."""
+
+LATER: dict[str, Any] = {}
+"""Likewise, of fields that were added since: `{"model": {"qk_norm": False}}`."""

@@ -1,0 +1,76 @@
+"""What studies of an attributor find: accuracy against one quantity, under one condition, or with other labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from natfp_bench.base.records import Record
+
+from . import fingerprint, replication
+from .metrics import Interval
+
+ENOUGH = 0.95
+"""Accuracy at which a source counts as told."""
+
+
+class Point(Record):
+    """Accuracy at one place of a curve, over all folds and in each."""
+
+    at: int
+    accuracy: Interval
+    by_fold: tuple[float, ...]
+
+
+class Curve(Record):
+    """Accuracy of the reference attributor against one quantity."""
+
+    name: Literal["length", "pooled", "train_texts", "classes"]
+    unit: str
+    target: Literal["level", "instance"]
+    split: str
+    points: tuple[Point, ...]
+
+
+class Wording(Record):
+    """What the words alone say of the levels: the words that tell them, and how far their n-grams diverge."""
+
+    telling_words: tuple[fingerprint.TellingWord, ...]
+    jensen_shannon: tuple[fingerprint.NgramDivergence, ...]
+
+
+class Permuted(Record):
+    """The permutation test of the factor, and the accuracy that it is about, on the texts that it takes."""
+
+    test: replication.Test
+    observed: float
+
+
+class Robustness(Record):
+    """Accuracy of the reference attributor under one condition of the test texts.
+
+    trained_on: `plain` texts as in the scores, or texts `transformed` like those of the test.
+    """
+
+    condition: str
+    trained_on: Literal["plain", "transformed"]
+    accuracy: Interval
+
+
+def powers(last: int, first: int = 1) -> list[int]:
+    """Powers of two from `first` to below `last`, and `last`."""
+    return [*(2**i for i in range(last.bit_length()) if first <= 2**i < last), last]
+
+
+def crossing(points: Sequence[tuple[float, float]], height: float = ENOUGH) -> float | None:
+    """Where a curve first reaches a height, on straight lines over the logarithm of x; None if it never does."""
+    before: tuple[float, float] | None = None
+    for x, y in points:
+        if y >= height:
+            if before is None:
+                return x
+            share = (height - before[1]) / (y - before[1])
+            return math.exp(math.log(before[0]) + share * (math.log(x) - math.log(before[0])))
+        before = (x, y)
+    return None

@@ -1,0 +1,24 @@
+"""All stages of the package, found in the modules of `stages` and `sources`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from natfp_bench.pipeline import bundled_texts, sources, stages
+from natfp_bench.pipeline.stages.stage import Stage
+
+
+def all_stages() -> list[type[Stage]]:
+    """Stages that leave entries, by class name."""
+    for package in (stages, sources):
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    assert bundled_texts, "its stages are imported with it"
+    found, waiting = list[type[Stage]](), Stage.__subclasses__()
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if not kind.__abstractmethods__ and kind.__module__.startswith("natfp_bench"):
+            found.append(kind)
+    return sorted(found, key=lambda kind: kind.__name__)

@@ -1,0 +1,40 @@
+"""Fixed texts of the smallest models, made from runs that tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmark_scripts import script
+
+from natfp_bench.pipeline import bundled_texts
+from natfp_bench.pipeline.run import Run
+from natfp_bench.pipeline.store import Store
+
+TASKS = ("lr_id", "seed_id")
+
+
+@contextmanager
+def small() -> Iterator[None]:
+    """Let fixed texts be those of the smallest models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundled_texts, "PRESET", "smoke")
+        patch.setattr(bundled_texts, "TEXTS", 60)
+        yield
+
+
+def run_of(bench: Any, task: str) -> Run:
+    """The run that makes the texts of a task."""
+    with small():
+        plan = script("fixed_texts").source_plan(task)
+    return Run(plan, (), Store(bench.store), bench.engine, device="cpu", watch=lambda _: None)
+
+
+def write(bench: Any, folder: Path, tasks: Sequence[str] = TASKS) -> None:
+    """Make the fixed texts of tasks and write them into a folder."""
+    gathered = [run.score(run.gather()) for run in (run_of(bench, task) for task in tasks)]
+    with small():
+        script("fixed_texts").write(folder, gathered, command=["make"], environment={"cores": 2})
