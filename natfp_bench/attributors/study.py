@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus import words
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
 from natfp_bench.statistics import fingerprint, metrics, replication
@@ -21,8 +22,6 @@ from natfp_bench.statistics.metrics import Floats, Interval, Ints
 
 from . import transforms
 from .attribute import Attributor, attribute
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,7 @@ def robustness(
     return rows
 
 
-def permutation(experiment: Experiment, limit: int, texts: int, progress: Progress = lambda *_: None) -> Permuted:
+def permutation(experiment: Experiment, limit: int, texts: int, progress: Progress = no_progress) -> Permuted:
     """Test by permuting level labels within replicates, refitting for each.
 
     limit: permutations at most; texts: of each variant, at most, since so many refits must be cheap.

@@ -47,7 +47,7 @@ WHOLE = frozenset({"levels"})
 
 
 @dataclass(frozen=True)
-class Source:
+class YamlSource:
     """Plain data and, for each path into it, the place it was written (`file:line`)."""
 
     data: dict[str, Any]
@@ -63,16 +63,16 @@ class Source:
         """Format one fault as `file:line: what`."""
         return f"{self.place(key)}: {what}"
 
-    def over(self, base: Source) -> Source:
+    def over(self, base: YamlSource) -> YamlSource:
         """Merge this source over a base: mappings key by key, this one's values winning."""
         where = dict(base.where)
         data = _merge(self.data, base.data, (), self.where, where)
-        return Source(data, where)
+        return YamlSource(data, where)
 
-    def at(self, key: str) -> Source:
+    def at(self, key: str) -> YamlSource:
         """Take the mapping under a top-level key as a source of its own."""
         where = {path[1:]: place for path, place in self.where.items() if path[:1] == (key,)}
-        return Source(self.data.get(key) or {}, where)
+        return YamlSource(self.data.get(key) or {}, where)
 
 
 def _merge(
@@ -110,7 +110,7 @@ def show_path(path: Path) -> str:
         return str(path)
 
 
-def load(path: Path, _parents: tuple[Path, ...] = ()) -> Source:
+def load(path: Path, _parents: tuple[Path, ...] = ()) -> YamlSource:
     """Read a YAML file and what it includes (`include: other.yaml`, relative to the file; its own keys win).
 
     Raises SpecError for an unreadable file, a syntax fault, a duplicate key, a tag, a key that is no word,
@@ -147,14 +147,14 @@ def _text(path: Path) -> str:
         raise SpecError([f"{show_path(path)}: cannot be read ({error.strerror})"]) from None
 
 
-def parse(text: str, shown: str) -> Source:
+def parse(text: str, shown: str) -> YamlSource:
     """Parse YAML text whose top is a mapping; `shown` names the file in places and faults."""
     known = _parsed(text, shown)
-    return Source(copy.deepcopy(known.data), known.where)
+    return YamlSource(copy.deepcopy(known.data), known.where)
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(text: str, shown: str) -> Source:
+def _parsed(text: str, shown: str) -> YamlSource:
     """Parse once what many files include."""
     plain = _Plain(lambda line: f"{shown}:{line}")
     data = plain.document(text)
@@ -162,7 +162,7 @@ def _parsed(text: str, shown: str) -> Source:
         plain.faults.append(f"{shown}:1: the file is no mapping of keys to values")
     if plain.faults:
         raise SpecError(plain.faults)
-    return Source(data, plain.where | {(): f"{shown}:1"})
+    return YamlSource(data, plain.where | {(): f"{shown}:1"})
 
 
 def scalar(text: str, *, shown: str) -> Scalar:
@@ -289,7 +289,7 @@ def read(path: Path, model: type[Model]) -> Model:
     return validate(load(path), model)
 
 
-def validate(source: Source, model: type[Model]) -> Model:
+def validate(source: YamlSource, model: type[Model]) -> Model:
     """Validate a source as a record; raises SpecError with every fault, each with its place."""
     try:
         return _validated(source, model)
@@ -297,8 +297,8 @@ def validate(source: Source, model: type[Model]) -> Model:
         raise SpecError([source.fault(key, what) for key, what in _faults(error, source, model)]) from None
 
 
-def faults(source: Source, model: type[Record]) -> list[tuple[Key, str]]:
-    """Find what keeps a source from being a record, as (path, what) for `Source.fault`; empty where nothing does."""
+def faults(source: YamlSource, model: type[Record]) -> list[tuple[Key, str]]:
+    """Find what keeps a source from being a record, as (path, what) for `YamlSource.fault`; empty if it is one."""
     try:
         _validated(source, model)
     except ValidationError as error:
@@ -306,12 +306,12 @@ def faults(source: Source, model: type[Record]) -> list[tuple[Key, str]]:
     return []
 
 
-def _validated(source: Source, model: type[Model]) -> Model:
+def _validated(source: YamlSource, model: type[Model]) -> Model:
     # Through JSON, because strict JSON mode takes a list for a tuple and still no string for a number.
     return model.model_validate_json(json.dumps(source.data))
 
 
-def _faults(error: ValidationError, source: Source, model: type[Record]) -> list[tuple[Key, str]]:
+def _faults(error: ValidationError, source: YamlSource, model: type[Record]) -> list[tuple[Key, str]]:
     """Put pydantic's errors in words, those of the members of a union as one."""
     unions: dict[Key, list[str]] = {}
     found: dict[tuple[Key, str], None] = {}

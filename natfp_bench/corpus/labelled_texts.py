@@ -35,7 +35,7 @@ def identity(spec: TextsSpec) -> dict[str, Any]:
     return {"texts": names, "columns": [spec.text, spec.label, spec.group]}
 
 
-class Row(NamedTuple):
+class LabelledText(NamedTuple):
     """One text as it was read; group: None where it stands for itself."""
 
     label: str
@@ -160,7 +160,7 @@ def _label(named: str) -> tuple[str | None, Path]:
     return None, Path(named).expanduser()
 
 
-def _rows(spec: TextsSpec) -> Iterator[Row]:
+def _rows(spec: TextsSpec) -> Iterator[LabelledText]:
     for given, relative, path in _files(spec):
         try:
             f"{given}={relative}".encode()
@@ -176,19 +176,19 @@ def _rows(spec: TextsSpec) -> Iterator[Row]:
             raise UserError(f"{path}: a file of an unknown format\n  known are {known}, and .gz of them")
 
 
-def _plain(path: Path, relative: Path, given: str | None) -> Iterator[Row]:
+def _plain(path: Path, relative: Path, given: str | None) -> Iterator[LabelledText]:
     """A file in a folder of its label is one text; any other is its label's texts, parted by blank lines."""
     whole = text_files.decoded(text_files.content(path), str(path))
     if given is None and len(relative.parts) > 1:
-        yield Row(relative.parts[0], whole, None)
+        yield LabelledText(relative.parts[0], whole, None)
         return
     label = given or path.name.split(".")[0]
-    yield from (Row(label, part.strip(), None) for part in re.split(r"\n\s*\n", whole))
+    yield from (LabelledText(label, part.strip(), None) for part in re.split(r"\n\s*\n", whole))
 
 
-def _table(path: Path, given: str | None, spec: TextsSpec) -> Iterator[Row]:
+def _table(path: Path, given: str | None, spec: TextsSpec) -> Iterator[LabelledText]:
     wanted = [spec.text, *([] if given else [spec.label]), *([spec.group] if spec.group else [])]
     for place, record in text_files.rows(path, wanted, HINT):
         label = given or text_files.word_of(record, spec.label, place)
         group = text_files.word_of(record, spec.group, place) if spec.group else None
-        yield Row(label, text_files.text_of(record, spec.text, place), group)
+        yield LabelledText(label, text_files.text_of(record, spec.text, place), group)

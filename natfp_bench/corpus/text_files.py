@@ -23,7 +23,7 @@ PLAIN = (".txt", ".md", ".text")
 LONGEST_CELL = 2**31 - 1
 """Characters of a CSV cell; the csv module allows 131,072 by itself."""
 
-Row = tuple[str, Mapping[str, Any]]
+PlacedRecord = tuple[str, Mapping[str, Any]]
 """A record of a table, and its place, as messages name it."""
 
 
@@ -58,7 +58,7 @@ def decoded(found: bytes, shown: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
 
 
-def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[Row]:
+def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
     """Records of a table that have the wanted columns, in its order.
 
     hint: how the columns are named. Raises UserError for a file that is damaged, no UTF-8, or lacks one of them.
@@ -111,7 +111,7 @@ def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
     return str(word)
 
 
-def _json_lines(text: str, shown: str) -> Iterator[Row]:
+def _json_lines(text: str, shown: str) -> Iterator[PlacedRecord]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -124,7 +124,7 @@ def _json_lines(text: str, shown: str) -> Iterator[Row]:
         yield f"{shown}:{number}", record
 
 
-def _json(text: str, path: Path) -> Iterator[Row]:
+def _json(text: str, path: Path) -> Iterator[PlacedRecord]:
     """A list of objects, or an object that maps each label to a list of texts or of objects."""
     try:
         found = json.loads(text)
@@ -144,7 +144,7 @@ def _json(text: str, path: Path) -> Iterator[Row]:
             yield f"{path}, item {number}", {"label": label, **record}
 
 
-def _separated(text: str, shown: str, delimiter: str) -> Iterator[Row]:
+def _separated(text: str, shown: str, delimiter: str) -> Iterator[PlacedRecord]:
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -154,7 +154,7 @@ def _separated(text: str, shown: str, delimiter: str) -> Iterator[Row]:
         raise UserError(f"{shown}:{reader.line_num}: no CSV ({error})") from None
 
 
-def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iterator[Row]:
+def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
     try:
         with pq.ParquetFile(pa.BufferReader(found)) as opened:
             require(opened.schema_arrow.names, wanted, shown, hint)

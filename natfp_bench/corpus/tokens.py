@@ -5,7 +5,7 @@ Every variant of a recipe's data reads the same blocks; a seed only permutes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from natfp_bench.base.errors import UserError
+from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.base.records import file_digest
 from natfp_bench.plan.settings import MAX_EPOCHS, TokenizerSpec
 
@@ -29,15 +30,8 @@ END = "<|endoftext|>"
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 200_000
 """Documents are encoded together until there are so many, or so much of them."""
 
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, unit) by long stages."""
 
-
-def no_progress(done: int, total: int, unit: str) -> None:
-    """Report to nobody."""
-
-
-class Reader(NamedTuple):
+class TextReader(NamedTuple):
     """A tokenizer, and the tokens that begin and end a text."""
 
     tokenizer: Tokenizer
@@ -45,13 +39,13 @@ class Reader(NamedTuple):
     end: int
 
 
-def reader(folder: Path, meta: Mapping[str, Any]) -> Reader:
+def reader(folder: Path, meta: Mapping[str, Any]) -> TextReader:
     """Read the tokenizer of a model or corpus; where its meta tells no begin and end, one token of ours is both."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if "begin" in meta:
-        return Reader(tokenizer, meta["begin"], meta["end"])
+        return TextReader(tokenizer, meta["begin"], meta["end"])
     end = tokenizer.token_to_id(END)
-    return Reader(tokenizer, end, end)
+    return TextReader(tokenizer, end, end)
 
 
 def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
@@ -161,11 +155,6 @@ def _keep_heldout(corpus: Corpus, heldout: int, folder: Path) -> int:
     columns = {"text": [doc.text for doc in kept], "bits": pa.array([doc.bits for doc in kept], pa.float64())}
     pq.write_table(pa.table(columns), folder / "heldout.parquet")
     return len(kept)
-
-
-def first_bytes(text: str, size: int) -> str:
-    """Cut a text to its first `size` bytes of UTF-8, at a whole character."""
-    return text.encode()[:size].decode(errors="ignore")
 
 
 def _until(texts: Iterable[str], limit: int) -> Iterator[str]:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from natfp_bench.base.errors import UserError
+from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.base.records import digest
-from natfp_bench.corpus.tokens import Progress, Reader, no_progress, read_heldout
+from natfp_bench.corpus.tokens import TextReader, read_heldout
 from natfp_bench.plan.settings import ServeSpec, SourceSpec
 
 from . import checkpoint_files as source
@@ -29,7 +30,7 @@ def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.M
     return models.served(made, serve, device)
 
 
-def read_tokenizer(spec: SourceSpec) -> Reader:
+def read_tokenizer(spec: SourceSpec) -> TextReader:
     """Load a checkpoint's tokenizer; raises UserError if there is none, or it has neither a begin nor an end token."""
     made = loaded_tokenizer(spec)
     fast = getattr(made, "backend_tokenizer", None)
@@ -46,7 +47,7 @@ def read_tokenizer(spec: SourceSpec) -> Reader:
             "  every text starts from one of them: set bos_token in its tokenizer_config.json"
         )
     fast.encode_special_tokens = True
-    return Reader(fast, begin, made.eos_token_id if made.eos_token_id is not None else begin)
+    return TextReader(fast, begin, made.eos_token_id if made.eos_token_id is not None else begin)
 
 
 def loaded_tokenizer(spec: SourceSpec) -> Any:

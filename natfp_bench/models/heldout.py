@@ -10,15 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus.documents import Document
-from natfp_bench.corpus.tokens import Progress, Reader, no_progress
+from natfp_bench.corpus.tokens import TextReader
 
 from . import model as models
 
 
 def write_heldout(
     model: torch.nn.Module,
-    reader: Reader,
+    reader: TextReader,
     documents: Sequence[Document],
     folder: Path,
     context: int,

@@ -19,8 +19,8 @@ import torch
 
 from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
+from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus.labelled_texts import sample_table
-from natfp_bench.corpus.tokens import Progress, no_progress
 from natfp_bench.plan.settings import SamplerSpec, SourceSpec
 
 from .sample import prompt_of

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
-from natfp_bench.corpus.tokens import Progress, first_bytes, no_progress
+from natfp_bench.base.progress import Progress, no_progress
+from natfp_bench.base.text import first_bytes
 from natfp_bench.plan.settings import DrawSpec, SamplerSpec
 
 from .sampler import generate, sampler_log_probabilities

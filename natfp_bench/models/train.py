@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from natfp_bench.base import streams
-from natfp_bench.corpus.tokens import Progress, no_progress, read_blocks, read_heldout, reader
+from natfp_bench.base.progress import Progress, no_progress
+from natfp_bench.corpus.tokens import read_blocks, read_heldout, reader
 from natfp_bench.plan.settings import Recipe, ServeSpec
 
 from . import model as models

@@ -30,7 +30,8 @@ from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.records import Record, digest, file_digest
 from natfp_bench.corpus.metas import CorpusMeta
 from natfp_bench.models.metas import TrainMeta
-from natfp_bench.plan.plan import Plan, make_plan
+from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.plan import Plan
 
 from .stages.sample import SampleMeta, SampleStage
 from .stages.score import Score, ScoreMeta

@@ -25,6 +25,9 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+TOPICS = ("harvest", "voyage", "mill", "market", "school", "court", "mountain", "illness", "music", "hunt")
+"""Topics of the corpus `chronicle`, as its grammar has them."""
+
 MAX_BLOCKS = 1_000
 """A variant's sample set is kept block by block, an entry of the store each."""
 
@@ -63,13 +66,10 @@ class CorpusSpec(Record):
         names = _names(topics)
         if names and (corpus := info.data.get("name", "chronicle")) != "chronicle":
             raise ValueError(f"corpus {corpus!r} knows no topics; only 'chronicle' does")
-        if names:
-            # Here, since a grammar is a lot to read for all who only look at settings.
-            from natfp_bench.corpus import chronicle
         for topic in names:
-            if topic not in chronicle.TOPICS:
-                near = did_you_mean(topic, chronicle.TOPICS)
-                raise ValueError(f"unknown topic {topic!r}{near}; known: {', '.join(chronicle.TOPICS)}")
+            if topic not in TOPICS:
+                near = did_you_mean(topic, TOPICS)
+                raise ValueError(f"unknown topic {topic!r}{near}; known: {', '.join(TOPICS)}")
         if len(set(names)) < len(names):
             raise ValueError(f"a topic stands twice in {topics!r}")
         return topics

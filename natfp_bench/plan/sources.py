@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from natfp_bench.base.yaml_source import Scalar, Source
+from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from .settings import Recipe, Settings, SourceSpec
 from .task_files import Preset, Task
@@ -22,7 +22,7 @@ def replicates(spec: SourceSpec) -> list[str]:
 
 
 def faults(
-    task: Task, file: Source, levels: Mapping[str, Preset], chosen: Source, given: Mapping[str, Scalar]
+    task: Task, file: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource, given: Mapping[str, Scalar]
 ) -> Iterable[str]:
     """Say what a task of other sources asks for and cannot have; `given`: what is set on the command line."""
     first = next(iter(levels.values())).settings
@@ -53,7 +53,7 @@ def faults(
         yield chosen.fault(place, what)
 
 
-def _level(settings: Settings, names: list[str], chosen: Source) -> Iterable[str]:
+def _level(settings: Settings, names: list[str], chosen: YamlSource) -> Iterable[str]:
     spec = settings.source
     if not spec.model:
         yield chosen.fault(("settings", "source", "model"), f"source.model is empty: it takes {spec.facts.model}")

@@ -16,7 +16,7 @@ from pydantic import Field
 from natfp_bench.base import resources, yaml_source
 from natfp_bench.base.errors import SpecError, UserError, did_you_mean, unknown
 from natfp_bench.base.records import Record, flatten
-from natfp_bench.base.yaml_source import Scalar, Source
+from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from .settings import Count, Settings, Share
 
@@ -177,14 +177,14 @@ def find(kind: str, name: str, files: dict[str, Path]) -> Path:
     return files[name]
 
 
-def load_task(path: Path) -> tuple[Task, Source]:
+def load_task(path: Path) -> tuple[Task, YamlSource]:
     """Read a task file and check all that needs no preset; raises SpecError with every fault."""
     source = yaml_source.load(path)
     wrong = yaml_source.faults(source, Task)
     faults = [source.fault(key, what) for key, what in wrong]
     # What is sound is checked further, so that every fault is told at once: the faulty keys are put aside for it.
     sound = {key: value for key, value in source.data.items() if key not in {at[0] for at, _ in wrong if at}}
-    stand_in = Source({"task": path.stem, "version": 1, "summary": "", **sound}, source.where) if wrong else source
+    stand_in = YamlSource({"task": path.stem, "version": 1, "summary": "", **sound}, source.where) if wrong else source
     if not yaml_source.faults(stand_in, Task):
         task = yaml_source.validate(stand_in, Task)
         faults += [*_names(task, source, path.stem), *_factor_faults(task, source), *_setting_faults(task, source)]
@@ -193,7 +193,7 @@ def load_task(path: Path) -> tuple[Task, Source]:
     return task, source
 
 
-def _names(task: Task, source: Source, stem: str) -> Iterable[str]:
+def _names(task: Task, source: YamlSource, stem: str) -> Iterable[str]:
     plain = "is no plain word (letters, digits, _.- and at most 64 of them)"
     if task.name != stem:
         yield source.fault(("task",), f"the task is called {task.name!r} and its file {stem!r}")
@@ -204,7 +204,7 @@ def _names(task: Task, source: Source, stem: str) -> Iterable[str]:
             yield source.fault(("factor", "levels", level), f"level {level!r} {plain}")
 
 
-def _factor_faults(task: Task, source: Source) -> Iterable[str]:
+def _factor_faults(task: Task, source: YamlSource) -> Iterable[str]:
     factor, known = task.factor, leaves(Settings)
     for i, path in enumerate(factor.fields):
         key = ("factor", "fields", i)
@@ -221,7 +221,7 @@ def _factor_faults(task: Task, source: Source) -> Iterable[str]:
     yield from _level_faults(factor, source)
 
 
-def _level_faults(factor: Factor, source: Source) -> Iterable[str]:
+def _level_faults(factor: Factor, source: YamlSource) -> Iterable[str]:
     values = {level: factor.values(level) for level in factor.levels}
     for level, given in values.items():
         key = ("factor", "levels", level)
@@ -242,7 +242,7 @@ def _level_faults(factor: Factor, source: Source) -> Iterable[str]:
             yield source.fault(("factor", "fields", i), f"{path!r} is the same at every level, so it is no factor")
 
 
-def _setting_faults(task: Task, source: Source) -> Iterable[str]:
+def _setting_faults(task: Task, source: YamlSource) -> Iterable[str]:
     known = leaves(Settings)
     for path, value in flatten(task.settings):
         key = ("settings", *path.split("."))

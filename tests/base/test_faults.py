@@ -211,7 +211,7 @@ def test_fewer_than_two_levels_are_no_comparison(bench: Bench, tmp_path: Path) -
 
 def test_a_replicate_with_a_diverged_variant_is_left_out_whole() -> None:
     from natfp_bench.pipeline.evidence import without_diverged
-    from natfp_bench.plan.plan import make_plan
+    from natfp_bench.plan.make_plan import make_plan
 
     variants = make_plan("init_seed_id", "smoke").variants
     names = [variant.name for variant in variants]
@@ -227,7 +227,7 @@ def test_variants_left_out_beside_a_diverged_one_are_named() -> None:
     from natfp_bench.pipeline.assemble import left_out
     from natfp_bench.pipeline.stages.stage import KnownModel
     from natfp_bench.pipeline.stages.variant import VariantStages
-    from natfp_bench.plan.plan import make_plan
+    from natfp_bench.plan.make_plan import make_plan
 
     planned = make_plan("init_seed_id", "smoke").variants
     variants = [VariantStages(variant, KnownModel("m"), ()) for variant in planned]

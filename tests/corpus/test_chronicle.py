@@ -30,12 +30,13 @@ from natfp_bench.corpus.chronicle import (
 )
 from natfp_bench.corpus.chronicle.choices import END, OTHERWISE, Branch, Chooser, Table, Word, random_words
 from natfp_bench.corpus.chronicle.interpreters import Checker, Reader, Writer, derivations
+from natfp_bench.plan.settings import TOPICS
 
 DIGEST = "27c1ccd0c994e6eb97a102315ecb16a7e6d27068a2d4cfacd6a1ffe1bb5735fb"
 
 
 @pytest.fixture(scope="module")
-def documents() -> list[chronicle.Document]:
+def documents() -> list[chronicle.Story]:
     return [chronicle.document(0, index) for index in range(1000)]
 
 
@@ -342,3 +343,7 @@ def test_writer_samples_the_exact_distribution():
 def test_random_words_are_endless_and_begin_alike():
     assert list(islice(random_words("a", 1), 3000))[:512] == list(islice(random_words("a", 1), 512))
     assert len(set(islice(random_words("a", 1), 3000))) == 3000
+
+
+def test_settings_know_the_topics() -> None:
+    assert tuple(chronicle.TOPICS) == TOPICS

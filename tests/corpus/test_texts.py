@@ -228,7 +228,7 @@ def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Pat
     options = ("--preset", "smoke", "--workers", "1", "--store", "store", "-o", "out", "--baseline", "naive_bayes")
     code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options)
     assert code == 0, err
-    assert "warning: 2 test texts stood in training too" in " ".join(err.split())
+    assert "warning: 2 test texts are also among the training texts" in " ".join(err.split())
     assert "[red]ann" in out
     (path,) = results.find([tmp_path / "out"])
     assert results.read(path).corpus.copies == 2
@@ -247,9 +247,9 @@ def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Pat
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--task", "seed_id"), "--task has no part in it"),
-        (("--corpus", "chronicle"), "--corpus has no part in it"),
-        (("--fixed-texts",), "--fixed-texts has no part in it"),
+        (("--task", "seed_id"), "--task cannot be combined with --texts"),
+        (("--corpus", "chronicle"), "--corpus cannot be combined with --texts"),
+        (("--fixed-texts",), "--fixed-texts cannot be combined with --texts"),
         (("--set", "optimizer.lr=1"), "--set optimizer.lr changes nothing"),
         (("--limit", "3"), "--limit 3 is too few"),
     ],

@@ -45,8 +45,8 @@ def test_devices_train_to_the_same_quality(tmp_path):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_graph_of_kernels_samples_as_plain_steps_do(architecture, monkeypatch, tmp_path):
-    """For one model after another, whose weights lie elsewhere."""
+def test_a_graph_of_kernels_samples_like_plain_steps(architecture, monkeypatch, tmp_path):
+    """For several models in turn: the weights of each are at another address."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     of = ModelSpec(architecture=architecture, width=32, layers=2, heads=2, feed_forward=64, context=32)
     spec = SamplingSpec(texts=50, max_tokens=20)
@@ -57,7 +57,7 @@ def test_a_graph_of_kernels_samples_as_plain_steps_do(architecture, monkeypatch,
         (ids, logs), (plain_ids, plain_logs) = (
             sampler.generate(made, spec, tokens, None, uniforms, 0, fused=fused) for fused in (True, False)
         )
-        # A number that falls between two tokens' shares may draw the one or the other.
+        # A number at the boundary of two tokens may draw either of them.
         same = (ids == plain_ids).all(1)
         assert same.float().mean() > 0.9
         torch.testing.assert_close(logs[same], plain_logs[same], rtol=0, atol=1e-3)

@@ -28,7 +28,9 @@ def test_the_loss_is_the_mean_of_what_each_token_costs(tiny: Settings) -> None:
     assert next_token_loss(model, ROWS).item() == pytest.approx(-scored.mean().item(), rel=1e-6)
 
 
-def test_what_cannot_be_compiled_is_told(tiny: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_that_cannot_compile_is_a_users_fault(
+    tiny: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     without = inductor.patch({"cpp.cxx": (None, str(tmp_path / "no-compiler"))})
     with without, pytest.raises(UserError, match=r"--set numerics\.compile=false"):
@@ -37,7 +39,7 @@ def test_what_cannot_be_compiled_is_told(tiny: Settings, monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 def test_every_shape_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """However many a worker has seen before: torch itself gives up after eight."""
+    """However many shapes a worker has seen: torch itself stops compiling after eight."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch.compiler.reset()
     counters["stats"].clear()
@@ -51,7 +53,7 @@ def test_every_shape_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_compiled_training_is_plain_training(
     tiny: Settings, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The losses of the first twenty steps, and the same weights when it is done again."""
+    """The losses of the first twenty steps agree, and a repetition gives the same weights."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setattr(train, "LOG_EVERY", 1)
 

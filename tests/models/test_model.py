@@ -1,4 +1,4 @@
-"""Models: sizes by formula, seeds, checkpoint folders that anybody can load."""
+"""Models: sizes by formula, seeds, and checkpoint folders that other tools can load."""
 
 from __future__ import annotations
 
@@ -92,15 +92,15 @@ def test_bfloat16_is_loaded_as_asked(tiny_model: Path) -> None:
 
 
 def channels(name: str, weight: torch.Tensor, architecture: str) -> torch.Tensor:
-    """A matrix with one row an output channel: GPT-2 keeps those of its layers the other way round."""
+    """A matrix with one row per output channel: GPT-2 transposes those of its layers."""
     inner = architecture == "gpt2" and not any(part in name for part in ("wte", "wpe", "lm_head"))
     return weight.T if inner else weight
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("tied", [True, False])
-def test_int8_puts_every_matrix_on_a_grid_a_channel(architecture: str, tied: bool) -> None:
-    """w = s q with whole |q| <= 127 and s = max|w| / 127, from torch's own rounding: not from `quantize`."""
+def test_int8_puts_every_channel_on_a_grid(architecture: str, tied: bool) -> None:
+    """w = s q with integers |q| <= 127 and s = max|w| / 127, computed here with torch's rounding."""
     built = models.build(spec(architecture=architecture, tied_embeddings=tied), 300, 0, "a")
     before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
     models.quantize(built)

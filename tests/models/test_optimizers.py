@@ -1,4 +1,4 @@
-"""Optimisers: each moves what it should, and goes on from a checkpoint as if nothing had happened."""
+"""Optimisers: each moves its own parameters, and continues from a checkpoint as if undisturbed."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_muon_moves_the_matrices_of_the_layers_and_adamw_the_rest(architecture: 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_step_of_muon_is_orthogonal_and_one_of_adamw_a_sign(tiny: Settings, architecture: str) -> None:
-    """What an optimiser is, shows in its first step: Muon's has equal singular values, AdamW's equal entries."""
+    """The first step identifies an optimiser: Muon's has equal singular values, AdamW's equal entries."""
     settings = changed(
         tiny, model__architecture=architecture, optimizer__name="muon", optimizer__weight_decay=0, optimizer__lr=1e-2
     )
@@ -116,7 +116,7 @@ def test_a_step_of_muon_is_orthogonal_and_one_of_adamw_a_sign(tiny: Settings, ar
 @pytest.mark.parametrize("name", RATES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_weight_decay_is_on_matrices_only(name: str, architecture: str) -> None:
-    """Without a gradient decay alone moves a parameter: by rate and strength, for SGD through its momentum."""
+    """If gradients are zero, only decay moves a parameter: by rate times strength, for SGD with its momentum."""
     model, found = built(architecture, name, weight_decay=0.5, momentum=0.9)
     before = {path: parameter.detach().clone() for path, parameter in model.named_parameters()}
     for parameter in model.parameters():

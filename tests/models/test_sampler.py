@@ -16,7 +16,7 @@ from torch._dynamo.utils import counters
 from natfp_bench.models import sampler
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
 from natfp_bench.pipeline.stages.stage import KnownModel
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.settings import SamplingSpec, Settings
 
 END, ROWS, WIDTH, LENGTH = 299, 6, 4, 12
@@ -24,7 +24,7 @@ END, ROWS, WIDTH, LENGTH = 299, 6, 4, 12
 
 @pytest.fixture
 def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """What torch's compiler counts, from nothing on."""
+    """The counters of torch's compiler, set to zero."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch.compiler.reset()
     sampler._fused_step.cache_clear()
@@ -49,7 +49,7 @@ def drawn(model: Any, spec: SamplingSpec, *, padded: bool, fused: bool, seed: in
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_fused_decoding_is_plain_decoding(architecture: str, compiler: Any, *, padded: bool) -> None:
-    """Of models after each other, with one set of kernels, whatever the sampler does with their logits."""
+    """For several models in turn, with one set of kernels, whatever the sampler does with the logits."""
     how: list[dict[str, Any]] = [{}, {"temperature": 0.7}, {"top_k": 20, "top_p": 0.9}]
     for seed, sampling in enumerate(how):
         model = untrained(architecture, END, seed)

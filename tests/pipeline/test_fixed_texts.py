@@ -20,7 +20,7 @@ from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.store import Store, entries
 from natfp_bench.plan import task_files as spec
-from natfp_bench.report import sheets
+from natfp_bench.report import leaderboard_tables
 from natfp_bench.results import export
 from natfp_bench.results.leaderboard import leaderboards
 
@@ -92,9 +92,9 @@ def test_a_run_on_fixed_texts_says_what_the_run_with_training_said(
     assert not Store(tmp_path / "store").verify()
     (standing,) = leaderboards(sorted((tmp_path / "results").rglob("result.json"))).standings
     assert standing.setting.fixed_texts
-    first, *_ = sheets.sheets(standing)
+    first, *_ = leaderboard_tables.standing_tables(standing)
     assert first.title.endswith("(in these fixed texts, which rank attributors, not factors)")
-    assert sheets.setting_title(standing.setting) == "fixed texts, smoke, chronicle, 60 texts a variant"
+    assert leaderboard_tables.setting_title(standing.setting) == "fixed texts, smoke, chronicle, 60 texts per variant"
 
 
 def test_a_result_on_fixed_texts_is_exported_from_them(bench: Any, shipped: Path, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_what_would_change_the_texts_is_refused(
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 2
-    assert f"--fixed-texts are what they are: {option.split('=')[0]} cannot change them" in capsys.readouterr().err
+    assert f"{option.split('=')[0]} cannot be combined with --fixed-texts" in capsys.readouterr().err
 
 
 def test_installed_entries_are_found_again(shipped: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.models import model, sample
 from natfp_bench.models.train import TrainingJob, train
 from natfp_bench.pipeline.sources.train import packing
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 
 GOLDEN = {
     "corpus": (1, "ffc95b57c6bfd330c56666b90698c366"),

@@ -21,7 +21,8 @@ from natfp_bench.pipeline.stages.score import Score
 from natfp_bench.pipeline.stages.stage import CorpusStage, KnownModel, Located, ModelStage, Stage
 from natfp_bench.pipeline.stages.studies import Permutation, Pooled, TrainTexts
 from natfp_bench.pipeline.variants import resolve
-from natfp_bench.plan.plan import Plan, make_plan, plan_file
+from natfp_bench.plan.plan import Plan
+from natfp_bench.plan.make_plan import make_plan, plan_file
 from natfp_bench.plan.settings import (
     BudgetSpec,
     CorpusSpec,

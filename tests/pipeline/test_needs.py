@@ -15,7 +15,7 @@ from natfp_bench.pipeline.engine import WORKER_MB, Job, Needs
 from natfp_bench.pipeline.local_engine import LocalEngine
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
 from natfp_bench.pipeline.sources.train import TrainedModel
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 
 
 def needing(name: str, **needs: Any) -> Job:

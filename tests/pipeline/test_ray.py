@@ -30,7 +30,7 @@ from natfp_bench.pipeline.engine import WORKER_MB, Engine, Event, Job, Needs, Ou
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
 from natfp_bench.pipeline.stages.stage import Work
 from natfp_bench.pipeline.store import Store
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 
 if TYPE_CHECKING:
     from bench import Bench

@@ -19,7 +19,8 @@ from natfp_bench.pipeline import scoring
 from natfp_bench.pipeline.evidence import Evidence, TestTexts
 from natfp_bench.pipeline.result import Gap, Result, Score
 from natfp_bench.pipeline.scoring import Answers, View
-from natfp_bench.plan.plan import Plan, Variant, make_plan
+from natfp_bench.plan.plan import Plan, Variant
+from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.split import folds
 from natfp_bench.statistics import metrics
 

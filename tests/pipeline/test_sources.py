@@ -17,16 +17,16 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
+from natfp_bench import api
 from natfp_bench.attributors import registry
 from natfp_bench.base.errors import SpecError, UserError
-from natfp_bench.cli import main as cli
 from natfp_bench.corpus import tokens
 from natfp_bench.models import checkpoint, model
 from natfp_bench.models import lm_eval_backend as backend
 from natfp_bench.models.heldout import document_bits
 from natfp_bench.models import checkpoint_files as source
 from natfp_bench.plan import task_files as spec
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec
 
 ARCHITECTURES = ("llama", "gpt2", "gpt_neox")
@@ -432,8 +432,11 @@ def test_a_task_of_the_hub_without_a_network_names_all_that_is_missing(natfp: An
 
 
 def test_all_means_what_needs_no_network() -> None:
-    assert not set(HUB) & set(cli._task_names(["all"], None, None))
-    assert cli._task_names([], "hub", None) == HUB
+    assert not set(HUB) & set(api.find_tasks(["all"])[0])
+    assert api.find_tasks(tag="hub") == (HUB, [])
+    chosen, left_out = api.find_tasks(tag="seeds")
+    assert not set(HUB) & set(chosen)
+    assert set(left_out) < set(HUB)
 
 
 # Parity by lm-eval.

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from natfp_bench.base import records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.plan import task_files as spec
-from natfp_bench.plan.plan import Plan, Variant, check_one_factor, differing, make_plan, parameters, plan_file, recipe
+from natfp_bench.plan.plan import Plan, Variant, check_one_factor, differing, parameters
+from natfp_bench.plan.make_plan import make_plan, plan_file
 from natfp_bench.plan.settings import ModelSpec, Settings
 
 TASKS, PRESETS = sorted(spec.trained_tasks()), sorted(spec.preset_files())
@@ -421,11 +422,10 @@ def test_plans_survive_json() -> None:
 
 def test_the_recipe_holds_training_and_no_sampling() -> None:
     null, seeds = PLANS["null_id"].variants, PLANS["seed_id"].variants
-    assert len({records.digest(recipe(variant.settings, 0)) for variant in null}) == 1
-    assert len({records.digest(recipe(variant.settings, 0)) for variant in seeds}) == len(seeds)
-    assert recipe(null[0].settings, 0) != recipe(null[0].settings, 1)
+    assert len({records.digest(variant.settings.recipe) for variant in null}) == 1
+    assert len({records.digest(variant.settings.recipe) for variant in seeds}) == len(seeds)
     reruns = PLANS["null_run_id"].variants
-    assert len({records.digest(recipe(variant.settings, 0)) for variant in reruns}) == len(reruns)
+    assert len({records.digest(variant.settings.recipe) for variant in reruns}) == len(reruns)
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from natfp_bench.attributors import transforms
 from natfp_bench.base import resources
 from natfp_bench.base.errors import SpecError, UserError
-from natfp_bench.plan import plan
+from natfp_bench.plan import make_plan
 from natfp_bench.plan import task_files as spec
 from natfp_bench.plan.settings import Settings
 
@@ -44,7 +44,7 @@ def faults(text: str, name: str = "t") -> list[str]:
     path = Path(f"{name}.yaml")
     path.write_text(text)
     with pytest.raises(SpecError) as caught:
-        plan.plan_file(path, "smoke")
+        make_plan.plan_file(path, "smoke")
     return list(caught.value.faults)
 
 
@@ -357,7 +357,7 @@ def test_sizes_that_break_their_promise_are_a_fault() -> None:
     text = text.replace("  name: f\n", "  name: f\n  matched: 0.05\n")
     assert faults(text) == ["t.yaml:6: parameters are promised to agree within 0.05: a 30,880, b 78,144"]
     Path("t.yaml").write_text(text.replace("0.05", "0.99").replace("64", "40"))
-    assert len(plan.plan_file(Path("t.yaml"), "smoke").variants) == 4
+    assert len(make_plan.plan_file(Path("t.yaml"), "smoke").variants) == 4
 
 
 def test_what_is_wrong_with_the_preset_is_not_told_of_levels_that_are_relative_to_it() -> None:
@@ -372,11 +372,11 @@ def test_a_preset_may_name_known_transforms_alone(folder: Path) -> None:
     text = (resources.tasks() / "presets" / "quick.yaml").read_text()
     known = [name for name in transforms.TRANSFORMS if name in text]
     assert len(known) == 6
-    assert set(typing.get_args(spec.Transform)) == set(transforms.TRANSFORMS)
+    assert set(typing.get_args(spec.TransformName)) == set(transforms.TRANSFORMS)
     Path("presets/mine.yaml").write_text(text.replace("lower_case", "upper_case"))
     Path("t.yaml").write_text(TASK)
     with pytest.raises(SpecError) as caught:
-        plan.plan_file(Path("t.yaml"), "mine", include=[folder])
+        make_plan.plan_file(Path("t.yaml"), "mine", include=[folder])
     assert caught.value.faults == (
         'presets/mine.yaml:11: analysis.transforms.0: "upper_case" is none of lower_case, no_punctuation, '
         "shuffled_words, truncated, function_words, content_words (did you mean 'lower_case'?)",
@@ -549,7 +549,7 @@ def outcome(folder: Path, text: str) -> str:
     path = folder / "t.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        return f"{len(plan.plan_file(path, 'smoke').variants)} variants"
+        return f"{len(make_plan.plan_file(path, 'smoke').variants)} variants"
     except UserError as error:
         return str(error)
 

@@ -29,7 +29,7 @@ class Bench:
 
     def plan(self, task: str, **options: Any) -> Any:
         """Plan a task at the preset `smoke` on the shared corpus."""
-        from natfp_bench.plan.plan import make_plan
+        from natfp_bench.plan.make_plan import make_plan
 
         overrides = {"corpus.name": f"text:{self.corpus}", **options.pop("overrides", {})}
         return make_plan(task, "smoke", overrides=overrides, **options)

@@ -1,15 +1,19 @@
-"""Files as they should not be: mutations of bytes, of lines, and of trees of values, for the tests that fuzz."""
+"""Mutations of bytes, lines, trees of values and tables, for the tests that fuzz."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 Node = str | list[Any]
-"""A value as it is written: the text of a scalar, or a list of items, each a node or a pair of a key's text and one."""
+"""A value in writing: the text of a scalar, or a list whose items are nodes, or pairs of a key's text and a node."""
 
 NUMBERS = ("0", "-1", "1", "2", "3.5", "1e-320", "1e400", "-0.0", "1000000000", str(2**53 + 1), str(2**62), "9" * 400)
 
@@ -78,7 +82,7 @@ def node(value: Any) -> Node:
 
 
 def written(tree: Node) -> str:
-    """Print a node: JSON, which is YAML as well."""
+    """Write a node as JSON, which is also YAML."""
     if isinstance(tree, str):
         return tree
     items = [f"{item[0]}: {written(item[1])}" if isinstance(item, tuple) else written(item) for item in tree]
@@ -87,14 +91,14 @@ def written(tree: Node) -> str:
 
 
 def as_yaml(tree: Node) -> str:
-    """Print a mapping with a line for each of its keys."""
+    """Write a mapping with one line per key."""
     lines = [f"{item[0]}: {written(item[1])}" if isinstance(item, tuple) else written(item) for item in tree]
     return "\n".join(lines) + "\n"
 
 
 @st.composite
 def bytewise(draw: st.DrawFn, sound: bytes) -> bytes:
-    """Flip bits, cut out, insert, repeat and truncate."""
+    """Flip bits, and cut, insert, repeat and truncate bytes."""
     found = bytearray(sound)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(found)))
@@ -116,7 +120,7 @@ def bytewise(draw: st.DrawFn, sound: bytes) -> bytes:
 
 @st.composite
 def linewise(draw: st.DrawFn, sound: str, odd: Sequence[str]) -> str:
-    """Drop, repeat, swap and indent lines, and end some otherwise."""
+    """Drop, repeat, swap and indent lines, and change the ends of some."""
     lines = sound.split("\n")
     for _ in range(draw(st.integers(1, 3))):
         if not lines:
@@ -178,7 +182,7 @@ def treewise(
 
 
 def _walk(draw: st.DrawFn, tree: Node) -> tuple[list[Any], int]:
-    """Go down from the top, and stop somewhere; returns a list of a tree, empty if there is none, and a place in it."""
+    """Walk from the top to a random place; returns the list that it is in (empty if there is none), and its index."""
     at: list[Any] = tree if isinstance(tree, list) else []
     while at:
         index = draw(st.sampled_from(range(len(at))))
@@ -187,3 +191,57 @@ def _walk(draw: st.DrawFn, tree: Node) -> tuple[list[Any], int]:
             return at, index
         at = below
     return [], 0
+
+
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+CELLS = [
+    pa.array([1, 2], pa.int64()),
+    pa.array([2**64 - 1, 0], pa.uint64()),
+    pa.array([-1, 2], pa.int8()),
+    pa.array([float("nan"), 1e308], pa.float64()),
+    pa.array([None, None]),
+    pa.array(["a", None]),
+    pa.array(["", "../x"]),
+    pa.array(["a", "b"], pa.large_string()),
+    pa.array(["a", "b"]).dictionary_encode(),
+    pa.array([b"\xff", b"a"]),
+    pa.array([["a"], None]),
+    pa.array([[0.5, None], [float("nan"), 2.0]]),
+    pa.array([[], [1.0]], pa.list_(pa.float64())),
+    pa.array([{"a": 1}, None]),
+    pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+    pa.array([0, 2**60], pa.timestamp("us")),
+    pa.array([True, None]),
+    pa.array([1, 2], pa.decimal128(5)),
+]
+"""Columns of odd types and values, which are repeated as often as there are rows."""
+
+
+@st.composite
+def tables(draw: st.DrawFn, sound: pa.Table) -> bytes:
+    """Mutate a table: columns of other types and values, without some rows or columns, columns twice."""
+    table = sound
+    for _ in range(draw(st.integers(1, 2))):
+        column = draw(st.sampled_from(range(table.num_columns))) if table.num_columns else 0
+        match draw(st.sampled_from(("type", "type", "null", "drop", "twice", "rows", "order"))):
+            case "type" if table.num_columns:
+                cells = draw(st.sampled_from(CELLS)).take(pa.array(np.arange(len(table)) % 2))
+                table = table.set_column(column, table.schema.field(column).name, cells)
+            case "null" if len(table) and table.num_columns:
+                gone = pa.array(np.arange(len(table)) == draw(st.integers(0, len(table) - 1)))
+                kept = pa.array([None if one else place for place, one in enumerate(gone.to_pylist())], pa.int64())
+                table = table.set_column(column, table.schema.field(column).name, table[column].take(kept))
+            case "drop" if table.num_columns:
+                table = table.remove_column(column)
+            case "twice" if table.num_columns:
+                table = table.append_column(table.schema.field(column).name, table[column])
+            case "rows":
+                table = table.slice(draw(st.integers(0, 3)), draw(st.integers(0, len(table))))
+            case "order":
+                table = table.take(pa.array(np.arange(len(table))[::-1]))
+    found = io.BytesIO()
+    pq.write_table(table, found)
+    return found.getvalue()

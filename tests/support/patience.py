@@ -1,9 +1,9 @@
-"""How long tests wait. None of them tells a fast machine from a slow one: that is what `benchmarks/` is for."""
+"""How long tests wait. No test measures speed: `benchmarks/` does."""
 
 from __future__ import annotations
 
 PATIENCE = 100.0
-"""Seconds within which all that is waited for comes, however busy the machine."""
+"""Seconds within which everything that a test waits for happens, however busy the machine is."""
 
 AGES = 600.0
-"""Seconds that a job sleeps of which a test says that nobody waits for its end."""
+"""Seconds that a job sleeps if a test asserts that nothing waits for its end."""

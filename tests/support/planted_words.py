@@ -1,4 +1,4 @@
-"""Texts of made-up words whose classes differ in how often they say which, for tests of classifiers."""
+"""Texts of made-up words, for tests of classifiers; the classes differ in the frequencies of the words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ WORDS = [a + b for a in "bdfgklmnprst" for b in ("a", "ei", "o", "un")]
 
 
 def planted(n: int, seed: int, *, classes: int = 3, strength: float = 3.0) -> tuple[list[str], list[str]]:
-    """Texts of 20 words each; class i uses every classes-th word `strength` times as often. Labels are balanced."""
+    """Texts of 20 words each, with balanced labels; each class uses some of the words `strength` times as often."""
     draw = np.random.default_rng(seed)
     y = np.arange(n) % classes
     odds = np.where(np.arange(len(WORDS))[None, :] % classes == np.arange(classes)[:, None], strength, 1.0)

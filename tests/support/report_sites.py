@@ -1,4 +1,4 @@
-"""Sites that the tests of the report share: one of ordinary runs, and one whose every name and text is hostile."""
+"""Sites that the tests of the report share: one of ordinary runs, and one with hostile names and texts everywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from natfp_bench.report import site as report
 from natfp_bench.report.pages.page import Page
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
-"""What would run, or load, wherever a page took it for markup."""
+"""Markup that would run or load something if a page did not escape it."""
 
 
 def make(results: list[Path], store: Path, folder: Path) -> list[Page]:
@@ -28,7 +28,7 @@ def make(results: list[Path], store: Path, folder: Path) -> list[Page]:
 
 
 def ordinary(bench: Any, runs: list[Path], folder: Path) -> list[Page]:
-    """Make the site of some runs, of one of them in another setting too, and beside a file that is none."""
+    """Make the site of some runs, of one run with another setting, and of a damaged result."""
     results = folder / "results"
     for place, run in enumerate(runs):
         shutil.copytree(run, results / f"run{place}")
@@ -44,7 +44,7 @@ def ordinary(bench: Any, runs: list[Path], folder: Path) -> list[Page]:
 
 
 def hostile(bench: Any, folder: Path) -> list[Page]:
-    """Make the site of a run on texts and labels that are markup; `folder` is where everything lies."""
+    """Make the site of a run on texts and labels that are markup; everything is written into `folder`."""
     rows = [
         {"label": label, "text": f"{word} {HOSTILE} text {i} \u202e\x07 {word}."}
         for i in range(60)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from natfp_bench.models import optimizers, train
@@ -71,3 +72,15 @@ def same_run(a: Path, b: Path) -> None:
     assert log(a) == log(b)
     for name in ("model.safetensors", "heldout.parquet", "config.json", "tokenizer.json"):
         assert (a / "model" / name).read_bytes() == (b / "model" / name).read_bytes(), name
+
+
+def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Make training steps note the blocks that they are given, and do nothing else."""
+    seen: list[torch.Tensor] = []
+
+    def step(state: Any, rows: torch.Tensor, settings: Settings) -> tuple[float, float]:
+        seen.append(rows)
+        return 1.0, 1.0
+
+    monkeypatch.setattr(train, "_step", step)
+    return seen

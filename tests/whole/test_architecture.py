@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ ROOMS = {
     "results": """predictions protocols leaderboard regression_reference regression origin unlabelled_texts identify submission
         validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
-    "report": """cells sheets markdown regression_formats charts study_figures figures page_texts page_tables pages
-        site""",
+    "report": """cells table result_tables leaderboard_tables markdown regression_formats charts study_figures figures
+        page_texts pages site""",
     "cli": "terminal console progress options look run leaderboard regress identify report export baseline store main",
     "__main__": "",
 }
@@ -127,6 +128,13 @@ def test_imports_follow_the_reading_order(path: Path) -> None:
         if found not in earlier
     ]
     assert wrong == []
+
+
+def test_contributing_lists_the_rooms_in_this_order() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text().split("## Where things are")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ((?:`\w+` ?)+) \|$", text, re.MULTILINE)
+    listed = {room: " ".join(re.findall(r"\w+", modules)) for room, modules in rows}
+    assert list(listed.items()) == [(room, " ".join(modules.split())) for room, modules in ROOMS.items() if modules]
 
 
 def _loaded(code: str, folder: Path) -> list[str]:

@@ -1,14 +1,12 @@
-"""The long disturbing of runs: its judges notice what they should, and a cut-down series of kills."""
+"""The script that disturbs runs: its judges notice every fault, and a short series of kills changes nothing."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,32 +14,26 @@ import numpy as np
 import psutil
 import pytest
 import safetensors.numpy
+from benchmark_scripts import script
 from patience import AGES, PATIENCE
 
 from natfp_bench.pipeline.store import Store
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 KEY = "ab" * 32
 
 
 @pytest.fixture(scope="module")
-def chaos() -> Iterator[ModuleType]:
-    """The script as a module, and with it those beside it."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module("chaos")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def chaos() -> ModuleType:
+    return script("chaos")
 
 
 @pytest.fixture(scope="module")
-def judge(chaos: ModuleType) -> ModuleType:
-    """What the script judges by."""
-    return importlib.import_module("chaos_judge")
+def judge() -> ModuleType:
+    return script("chaos_judge")
 
 
 def make(store: Path, speed: float = 1.0) -> Path:
-    """Make a model's entry whose training log tells a speed; returns its folder."""
+    """Make the entry of a model whose training log contains a speed; returns its folder."""
 
     def build(folder: Path) -> dict[str, int]:
         lines = [{"step": step, "tokens_per_second": speed + step} for step in (0, 20)]
@@ -52,7 +44,7 @@ def make(store: Path, speed: float = 1.0) -> Path:
 
 
 def checkpoint(store: Path, *speeds: float) -> None:
-    """Write a training's checkpoint whose log tells these speeds."""
+    """Write the checkpoint of a training whose log contains these speeds."""
     log = [{"step": 20 * number, "tokens_per_second": speed} for number, speed in enumerate(speeds)]
     path = store / "partial" / KEY / "checkpoint.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +67,7 @@ def test_an_entry_that_is_gone_or_made_again_is_lost_work(judge: ModuleType, tmp
 def test_a_training_that_starts_over_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
     checkpoint(tmp_path, 1.0)
     before = judge.work(tmp_path)
-    said = [f"training {KEY[:12]} did not go on from its checkpoint"]
+    said = [f"training {KEY[:12]} did not continue from its checkpoint"]
     checkpoint(tmp_path, 1.0, 5.0)
     assert judge.lost_work(before, tmp_path) == []
     checkpoint(tmp_path, 1.1, 5.0)

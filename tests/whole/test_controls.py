@@ -12,7 +12,7 @@ from natfp_bench.attributors.registry import find
 from natfp_bench.pipeline.result import Result
 from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.store import Store
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,7 @@
-"""Whatever a file holds, the program ends in time with a result or with one message that names it, and writes nothing.
+"""Whatever is in a file, the program ends in time with a result, or with one message that names it and no file written.
 
-Files that people hand over are mutated: tasks, presets, cards, results with their predictions, references, texts.
-`make test` tries some of what `make check` tries, the same files every time.
+The tests mutate all files that users provide: tasks, presets, cards, results with predictions, references, texts.
+`make test` tries some of the mutations that `make check` tries; they are the same every time.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copyfile, copytree, rmtree
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import Fuzz, reported, sizes, tries
+from hypothesis import given
 from hypothesis import strategies as st
 from mutations import (
     JSON_NESTED,
@@ -31,7 +29,9 @@ from mutations import (
     YAML_SCALARS,
     as_yaml,
     bytewise,
+    encoded,
     linewise,
+    tables,
     treewise,
 )
 
@@ -46,95 +46,10 @@ from natfp_bench.plan.settings import CorpusSpec, TextsSpec, TokenizerSpec
 from natfp_bench.results import identify, submission
 from natfp_bench.results import unlabelled_texts as given_texts
 
-SECONDS, WAIT = 10, 120
-"""Time of the processor that one file may take, and of the clock; most take hundredths of a second."""
-
-
-class Hung(BaseException):
-    """A file took too long; nothing catches it by mistake."""
-
-
-@contextmanager
-def in_time() -> Iterator[None]:
-    """Stop what hangs."""
-
-    def stop(*_: object) -> None:
-        raise Hung
-
-    before = [(one, signal.signal(one, stop)) for one in (signal.SIGPROF, signal.SIGALRM)]
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, WAIT)
-    try:
-        yield
-    except Hung:
-        raise AssertionError(f"it took more than {SECONDS} seconds") from None
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for one, handler in before:
-            signal.signal(one, handler)
-
-
-@contextmanager
-def told(*names: str) -> Iterator[None]:
-    """Let faults of the user's pass that name one of these, and stop what hangs."""
-    with in_time():
-        try:
-            yield
-        except UserError as error:
-            if not any(name in str(error) for name in names):
-                raise
-
-
-def tries(number: int) -> settings:
-    """Try so many files, always the same ones, and keep none."""
-    return settings(
-        max_examples=number,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        print_blob=False,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-    )
-
-
-def sizes(some: int, many: int) -> Any:
-    """Try so many files in `make test`, and so many in `make check`."""
-    numbers = [pytest.param(some, id="some"), pytest.param(many, id="many", marks=pytest.mark.slow)]
-    return pytest.mark.parametrize("number", numbers)
-
-
-class Fuzz:
-    """Calls the command line in a folder, and sees to it that it ends as it should."""
-
-    def __init__(self, natfp: Callable[..., tuple[int, str, str]], folder: Path) -> None:
-        self.natfp, self.folder = natfp, folder
-
-    def seen(self) -> set[tuple[str, int]]:
-        """What lies in the folder, and beside it."""
-        inside = [path for path in self.folder.rglob("*") if path.relative_to(self.folder).parts[0] != "out"]
-        beside = [path for path in self.folder.parent.iterdir() if path != self.folder]
-        return {(str(path), path.lstat().st_mtime_ns) for path in inside} | {(str(path), 0) for path in beside}
-
-    def __call__(self, named: str, *arguments: object, fails: tuple[int, ...] = (2,)) -> int:
-        """Run a command on a file of this name; fails: exit codes of an error."""
-        before = self.seen()
-        with in_time():
-            code, out, err = self.natfp(*arguments)
-        assert self.seen() == before
-        assert code == 0 or code in fails, err
-        assert all(character.isprintable() or character == "\n" for character in err)
-        if "--json" not in arguments:
-            assert all(character.isprintable() or character in "\n\t" for character in out)
-        if code:
-            assert err.startswith("error: ")
-            assert named in err
-        return code
-
 
 @pytest.fixture
 def fuzz(natfp: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fuzz:
-    """The command line in a folder of its own, which is also the user's home."""
+    """The command line in its own folder, which is also the user's home."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return Fuzz(natfp, tmp_path)
@@ -155,10 +70,6 @@ def json_files(text: str) -> st.SearchStrategy[bytes]:
     """Mutate a JSON file."""
     tree = treewise(json.loads(text), JSON_SCALARS, JSON_NESTED)
     return (tree | tree | linewise(text, JSON_SCALARS)).map(encoded) | bytewise(text.encode())
-
-
-def encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
 
 
 @sizes(100, 300)
@@ -295,7 +206,7 @@ def test_results(fuzz: Fuzz, reading: Callable[[tuple[str, ...]], None], number:
     def try_one(content: bytes, command: tuple[str, ...]) -> None:
         path.write_bytes(content)
         reading(command)
-        with told(str(path)):
+        with reported(str(path)):
             api.load_results(path)
 
     try_one()
@@ -315,56 +226,6 @@ def test_predictions_and_references(fuzz: Fuzz, reading: Callable[[tuple[str, ..
         paths[name].write_bytes(sound[name])
 
     try_one()
-
-
-CELLS = [
-    pa.array([1, 2], pa.int64()),
-    pa.array([2**64 - 1, 0], pa.uint64()),
-    pa.array([-1, 2], pa.int8()),
-    pa.array([float("nan"), 1e308], pa.float64()),
-    pa.array([None, None]),
-    pa.array(["a", None]),
-    pa.array(["", "../x"]),
-    pa.array(["a", "b"], pa.large_string()),
-    pa.array(["a", "b"]).dictionary_encode(),
-    pa.array([b"\xff", b"a"]),
-    pa.array([["a"], None]),
-    pa.array([[0.5, None], [float("nan"), 2.0]]),
-    pa.array([[], [1.0]], pa.list_(pa.float64())),
-    pa.array([{"a": 1}, None]),
-    pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
-    pa.array([0, 2**60], pa.timestamp("us")),
-    pa.array([True, None]),
-    pa.array([1, 2], pa.decimal128(5)),
-]
-"""Columns of odd types and values, which are repeated as often as there are rows."""
-
-
-@st.composite
-def tables(draw: st.DrawFn, sound: pa.Table) -> bytes:
-    """Mutate a table: columns of other types and values, without some rows or columns, columns twice."""
-    table = sound
-    for _ in range(draw(st.integers(1, 2))):
-        column = draw(st.sampled_from(range(table.num_columns))) if table.num_columns else 0
-        match draw(st.sampled_from(("type", "type", "null", "drop", "twice", "rows", "order"))):
-            case "type" if table.num_columns:
-                cells = draw(st.sampled_from(CELLS)).take(pa.array(np.arange(len(table)) % 2))
-                table = table.set_column(column, table.schema.field(column).name, cells)
-            case "null" if len(table) and table.num_columns:
-                gone = pa.array(np.arange(len(table)) == draw(st.integers(0, len(table) - 1)))
-                kept = pa.array([None if one else place for place, one in enumerate(gone.to_pylist())], pa.int64())
-                table = table.set_column(column, table.schema.field(column).name, table[column].take(kept))
-            case "drop" if table.num_columns:
-                table = table.remove_column(column)
-            case "twice" if table.num_columns:
-                table = table.append_column(table.schema.field(column).name, table[column])
-            case "rows":
-                table = table.slice(draw(st.integers(0, 3)), draw(st.integers(0, len(table))))
-            case "order":
-                table = table.take(pa.array(np.arange(len(table))[::-1]))
-    found = io.BytesIO()
-    pq.write_table(table, found)
-    return found.getvalue()
 
 
 COLUMNS = {"text": "text", "label": "label", "group": None}
@@ -440,7 +301,7 @@ def test_texts(fuzz: Fuzz, number: int) -> None:
             meta = texts.prepare(spec, 4, out)
             for label in meta.labels:
                 texts.select(out, label, 8, 4, 0)
-        with told(str(path)):
+        with reported(str(path)):
             given_texts.read_all([str(path)])
         path.unlink()
 
@@ -459,7 +320,7 @@ def test_corpora(fuzz: Fuzz, number: int) -> None:
         path.write_bytes(file[1])
         fuzz(path.name, "show", "seed_id", "--corpus", f"text:{file[0]}")
         out.mkdir(exist_ok=True)
-        with told(str(path), "the corpus is too small"):
+        with reported(str(path), "the corpus is too small"):
             corpus = open_corpus(CorpusSpec(name=f"text:{path}", heldout_documents=2))
             tokens.prepare(corpus, tokenizer, context=8, blocks=1, heldout=2, folder=out)
         path.unlink()
@@ -477,7 +338,7 @@ def test_submissions(fuzz: Fuzz, number: int) -> None:
     @given(json_files(sound.model_dump_json(indent=1, by_alias=True)))
     def try_one(content: bytes) -> None:
         path.write_bytes(content)
-        with told(str(path)):
+        with reported(str(path)):
             found = submission.read(path)
             submission.ranking(found, bundled)
             submission.differences(sound, found)

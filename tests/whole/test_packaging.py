@@ -1,4 +1,4 @@
-"""Tasks and baselines travel in the wheel, under the package's own name."""
+"""The wheel contains tasks and baselines, under the name of the package."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def natfp(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed package from a foreign folder, the checkout off the path."""
+    """Run the installed package from another folder, without the checkout on the path."""
     # -P keeps the working folder off sys.path; the target comes before an editable install's entry.
     environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-P", "-m", "natfp_bench", *arguments]

@@ -1,13 +1,11 @@
-"""The long checks of validity: their own arithmetic, and a cut-down run."""
+"""The script that checks validity: its arithmetic, and a short run."""
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import math
 import re
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,26 +14,27 @@ from types import ModuleType
 import numpy as np
 import pytest
 import scipy.stats
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "validity.py"
+from benchmark_scripts import script
 
 
 @pytest.fixture(scope="module")
-def validity() -> Iterator[ModuleType]:
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("validity", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["validity"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["validity"]
+def validity() -> ModuleType:
+    return script("validity")
 
 
-def test_truth_of_single_words_is_that_of_the_table(validity: ModuleType) -> None:
+@pytest.fixture(scope="module")
+def sources() -> ModuleType:
+    return script("validity_sources")
+
+
+@pytest.fixture(scope="module")
+def experiments() -> ModuleType:
+    return script("validity_experiments")
+
+
+def test_truth_of_single_words_is_that_of_the_table(sources: ModuleType) -> None:
     start = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
-    source = validity.Chains(start, np.repeat(start[:, None], 3, axis=1), np.arange(2))
+    source = sources.Chains(start, np.repeat(start[:, None], 3, axis=1), np.arange(2))
     accuracy, information = source.truth(1)
     assert accuracy == pytest.approx((0.5 + 0.3 + 0.5) / 2)
     # Seven words in ten narrow it down to 5 : 2, the middle one says nothing.
@@ -45,8 +44,8 @@ def test_truth_of_single_words_is_that_of_the_table(validity: ModuleType) -> Non
         assert source.mean_kl(length) == pytest.approx(np.array([[0, kl], [kl, 0]]))
 
 
-def test_divergence_by_the_chain_rule_is_that_of_enumeration(validity: ModuleType) -> None:
-    for source in validity.CASES.values():
+def test_divergence_by_the_chain_rule_is_that_of_enumeration(sources: ModuleType) -> None:
+    for source in sources.CASES.values():
         every = np.array([*itertools.product(range(3), repeat=5)])
         logs = source.log_likelihood(every)
         assert np.exp(logs).sum(0) == pytest.approx(np.ones(len(source.classes)))
@@ -54,8 +53,8 @@ def test_divergence_by_the_chain_rule_is_that_of_enumeration(validity: ModuleTyp
         assert source.mean_kl(5) == pytest.approx(kl, abs=1e-12)
 
 
-def test_samples_follow_the_chains(validity: ModuleType) -> None:
-    source = validity.CASES["3 Markov sources"]
+def test_samples_follow_the_chains(sources: ModuleType) -> None:
+    source = sources.CASES["3 Markov sources"]
     words, variant = source.sample(2000, 3, "tests")
     every = np.array([*itertools.product(range(3), repeat=3)])
     for index in range(3):
@@ -64,28 +63,26 @@ def test_samples_follow_the_chains(validity: ModuleType) -> None:
         assert scipy.stats.chisquare(seen, expected).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("experiments", [200, 2000])
-def test_band_is_what_it_says(validity: ModuleType, experiments: int) -> None:
-    low, high = validity.band(experiments)
-    below, above = round(low * experiments), round(high * experiments)
-    assert (
-        scipy.stats.binom.cdf(below - 1, experiments, 0.93) < 0.0005 <= scipy.stats.binom.cdf(below, experiments, 0.93)
-    )
-    assert scipy.stats.binom.sf(above, experiments, 0.97) <= 0.0005 < scipy.stats.binom.sf(above - 1, experiments, 0.97)
+@pytest.mark.parametrize("number", [200, 2000])
+def test_band_is_what_it_says(experiments: ModuleType, number: int) -> None:
+    binom, (low, high) = scipy.stats.binom, experiments.band(number)
+    below, above = round(low * number), round(high * number)
+    assert binom.cdf(below - 1, number, 0.93) < 0.0005 <= binom.cdf(below, number, 0.93)
+    assert binom.sf(above, number, 0.97) <= 0.0005 < binom.sf(above - 1, number, 0.97)
 
 
-def test_the_population_is_what_is_drawn(validity: ModuleType) -> None:
+def test_the_population_is_what_is_drawn(experiments: ModuleType) -> None:
     """Bits of the rows as `metrics` defines them, averaged over the table of hits."""
     from natfp_bench.statistics import metrics
 
-    for kind, hits in validity.HITS.items():
+    for kind, hits in experiments.HITS.items():
         total = 0.0
         for difficulty, level in itertools.product(range(2), range(3)):
-            sure = validity.CONFIDENCE[level]
+            sure = experiments.CONFIDENCE[level]
             row = np.array([[sure, (1 - sure) / 2, (1 - sure) / 2]] * 2)
             right, wrong = metrics.bits(row, np.array([0, 1]))
             total += (hits[difficulty, level] * right + (1 - hits[difficulty, level]) * wrong) / 6
-        assert validity.population(kind)["bits"] == pytest.approx(total)
+        assert experiments.population(kind)["bits"] == pytest.approx(total)
 
 
 def test_a_row_that_does_not_hold_fails_the_script(
@@ -113,11 +110,11 @@ def test_document_and_data_are_of_one_run(validity: ModuleType) -> None:
     assert validity.document(sections, validity.FULL) == validity.DOCUMENT.read_text()
 
 
-def test_size_counts_what_is_no_p_value_as_a_failure(validity: ModuleType) -> None:
-    assert validity._size("fine", [0.5] * 200).holds
-    assert validity._size("at its limit", [0.01] * 21 + [0.5] * 179).holds
-    assert not validity._size("too many", [0.01] * 22 + [0.5] * 178).holds
-    assert not validity._size("none", [math.nan] * 200).holds
+def test_size_counts_what_is_no_p_value_as_a_failure(experiments: ModuleType) -> None:
+    assert experiments.size("fine", [0.5] * 200).holds
+    assert experiments.size("at its limit", [0.01] * 21 + [0.5] * 179).holds
+    assert not experiments.size("too many", [0.01] * 22 + [0.5] * 178).holds
+    assert not experiments.size("none", [math.nan] * 200).holds
 
 
 @pytest.mark.slow

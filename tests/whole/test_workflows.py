@@ -1,4 +1,4 @@
-"""The workflow that scores submissions: it runs code that nobody has read, so it must have nothing to lose."""
+"""The workflow that scores submissions: it runs code that nobody has read, so it must have nothing to steal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 class PullRequest:
-    """A base, and a merge of changes into it, as the workflow finds them."""
+    """A base and a merge of changes into it, as the workflow finds them."""
 
     def __init__(self, root: Path, script: str) -> None:
         self.root, self.script, self.submitted = root, script, root / "submitted"

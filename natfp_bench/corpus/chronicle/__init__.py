@@ -23,26 +23,26 @@ from .choices import random_words
 from .interpreters import Reader, Writer
 from .words import TOPICS
 
-__all__ = ["TOPICS", "VERSION", "Document", "bits", "document", "word_types"]
+__all__ = ["TOPICS", "VERSION", "Story", "bits", "document", "word_types"]
 
 VERSION = 1  # of the texts: any change of a single byte of any document raises it
 
 
-class Document(NamedTuple):
+class Story(NamedTuple):
     """A text and its exact code length: bits = -log2 P(text), the choice to end included."""
 
     text: str
     bits: float
 
 
-def document(seed: int, index: int, *, topics: Sequence[str] | None = None) -> Document:
+def document(seed: int, index: int, *, topics: Sequence[str] | None = None) -> Story:
     """Write document `index` of stream `seed`: a pure function of (VERSION, seed, index, topics).
 
     topics: told of with equal probability; None for all. Raises ValueError for a topic that nobody knows.
     """
     writer = Writer(random_words("chronicle", VERSION, seed, index))
     grammar.document(writer, _checked(topics))
-    return Document(writer.text(), writer.bits)
+    return Story(writer.text(), writer.bits)
 
 
 def bits(text: str, *, topics: Sequence[str] | None = None) -> float:

@@ -8,7 +8,7 @@ from .objects import ALL_VERBS, CLAUSAL, FORMS, SIMPLE, constructions, food, his
 from .phrases import ANIMAL, DOOR, FIXTURE, SALE, WHERE, person, site, tail, thing, where, whither
 from .scene import FIRST_PERSON, PAST, PRESENT, Agreement, Scene
 from .settled import settled
-from .subjects import Subject, subject
+from .subjects import GrammaticalSubject, subject
 
 CONSTRUCTIONS = {
     (form, full): constructions(form, {**SIMPLE, **CLAUSAL} if full else SIMPLE)
@@ -216,7 +216,7 @@ def _possession(c: Chooser, scene: Scene, adjectives: lex.WordClass, number: str
 WHO = Branch(("no", 13, OTHERWISE), ("who", 1, "who"))
 
 
-def clause(c: Chooser, scene: Scene, brief: bool = False) -> Subject:
+def clause(c: Chooser, scene: Scene, brief: bool = False) -> GrammaticalSubject:
     """A subject and its predicate; what follows may be said of the same subject.
 
     A brief clause tells what happened, not what was, must be or was not: it can follow "before".
@@ -235,7 +235,7 @@ def clause(c: Chooser, scene: Scene, brief: bool = False) -> Subject:
     return who
 
 
-def subordinate(c: Chooser, scene: Scene, brief: bool = False) -> Subject:
+def subordinate(c: Chooser, scene: Scene, brief: bool = False) -> GrammaticalSubject:
     """A clause within a sentence, which holds no other."""
     scene.depth += 1
     who = clause(c, scene, brief)
@@ -243,7 +243,7 @@ def subordinate(c: Chooser, scene: Scene, brief: bool = False) -> Subject:
     return who
 
 
-def further(c: Chooser, scene: Scene, who: Subject) -> None:
+def further(c: Chooser, scene: Scene, who: GrammaticalSubject) -> None:
     """What else the subject did: `and went home`."""
     if who.kind == "person":
         predicate(c, scene, who.agreement)

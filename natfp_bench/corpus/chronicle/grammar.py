@@ -16,7 +16,7 @@ from .objects import CLAUSAL, SIMPLE, constructions
 from .openings import opening
 from .phrases import THING, character, indefinite, town, where
 from .scene import PAST, PRESENT, Scene, month_and_day
-from .subjects import Subject
+from .subjects import GrammaticalSubject
 
 SHORTEST, LONGEST = 50, 135  # tokens after which a document may end, and must
 STOP = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"), ("more", 33, OTHERWISE))
@@ -158,12 +158,12 @@ def sentence(c: Chooser, scene: Scene) -> None:
         case _:
             c.word(EVERYONE)
             scene.center, scene.possessive = None, ""
-            who = Subject("person", scene.tense[0])
+            who = GrammaticalSubject("person", scene.tense[0])
             predicate(c, scene, who.agreement)
     continuation(c, scene, who)
 
 
-def continuation(c: Chooser, scene: Scene, who: Subject) -> None:
+def continuation(c: Chooser, scene: Scene, who: GrammaticalSubject) -> None:
     """How a sentence goes on after its main clause, up to the full stop."""
     rest = CONTINUE
     while (link := c.branch(rest)) != "stop":
@@ -282,7 +282,7 @@ def impersonal(c: Chooser, scene: Scene) -> None:
             predicate(c, scene, one)
 
 
-def participial(c: Chooser, scene: Scene) -> Subject:
+def participial(c: Chooser, scene: Scene) -> GrammaticalSubject:
     """`Carrying a basket, Anne went home`."""
     scene.possessive = ""
     name = c.branch(PARTICIPLES)
@@ -290,4 +290,4 @@ def participial(c: Chooser, scene: Scene) -> Subject:
     c.say(",")
     scene.turn_to(character(c, scene))
     predicate(c, scene, scene.tense[0])
-    return Subject("person", scene.tense[0])
+    return GrammaticalSubject("person", scene.tense[0])

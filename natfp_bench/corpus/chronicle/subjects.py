@@ -37,14 +37,14 @@ SUBJECTS = {
 MINE = Branch(("kin", 5, lex.KIN), ("animal", 2, lex.ANIMALS.one), ("thing", 2, lex.THINGS.one), ("body", 2, lex.BODY))
 
 
-class Subject(NamedTuple):
+class GrammaticalSubject(NamedTuple):
     """What a predicate must know of its subject."""
 
     kind: str  # person, animal, thing, site, weather, event, abstract
     agreement: Agreement
 
 
-def subject(c: Chooser, scene: Scene) -> Subject:
+def subject(c: Chooser, scene: Scene) -> GrammaticalSubject:
     """Who or what a clause is about; from here on "his" or "her" is theirs."""
     one, many = scene.tense
     center = scene.center
@@ -79,17 +79,17 @@ def subject(c: Chooser, scene: Scene) -> Subject:
             c.word(lex.NUMBERS)
             several(c, scene, PERSON)
             return _strangers(scene, many)
-    return Subject("person", one)
+    return GrammaticalSubject("person", one)
 
 
-def _strangers(scene: Scene, agreement: Agreement) -> Subject:
+def _strangers(scene: Scene, agreement: Agreement) -> GrammaticalSubject:
     """Nobody whom "he" or "she" could mean from now on."""
     scene.center = None
     scene.possessive = "their" if agreement.plural else ""
-    return Subject("person", agreement)
+    return GrammaticalSubject("person", agreement)
 
 
-def _noun_subject(c: Chooser, scene: Scene) -> Subject:
+def _noun_subject(c: Chooser, scene: Scene) -> GrammaticalSubject:
     topic = scene.topic
     himself = (scene.center.occupation,) if scene.depth and scene.center and scene.center.occupation else ()
     match c.branch(NOUN_SUBJECT):
@@ -120,10 +120,10 @@ def _noun_subject(c: Chooser, scene: Scene) -> Subject:
         if known is None:
             return _strangers(scene, agreement)
         scene.turn_to(known)
-    return Subject(kind, agreement)
+    return GrammaticalSubject(kind, agreement)
 
 
-def _own_subject(c: Chooser, scene: Scene) -> Subject:
+def _own_subject(c: Chooser, scene: Scene) -> GrammaticalSubject:
     assert scene.center is not None  # noqa: S101
     one, topic = scene.tense[0], scene.topic
     c.say(scene.center.pronouns.possessive)
@@ -142,4 +142,4 @@ def _own_subject(c: Chooser, scene: Scene) -> Subject:
             scene.it = c.word(lex.THINGS.one[topic], familiar=scene.recall("thing"))
         case _:
             c.word(lex.BODY[topic])
-    return Subject(kind, one)
+    return GrammaticalSubject(kind, one)

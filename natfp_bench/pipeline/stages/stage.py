@@ -19,7 +19,7 @@ from natfp_bench.pipeline.store import Entry, Store
 from natfp_bench.plan.settings import ServeSpec
 
 if TYPE_CHECKING:
-    from natfp_bench.corpus.tokens import Reader
+    from natfp_bench.corpus.tokens import TextReader
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Loaded:
     """A model in memory with its tokenizer, and its number of positions, None if there is no limit."""
 
     model: Any
-    reader: Reader
+    reader: TextReader
     positions: int | None
 
 

@@ -1,0 +1,12 @@
+"""How long work says how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int, str], None]
+"""Called as (done, total, unit)."""
+
+
+def no_progress(done: int, total: int, unit: str) -> None:
+    """Report to nobody."""

@@ -1,0 +1,307 @@
+"""From a task and a preset to a plan: levels are laid over the preset, checked, and written out as variants."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from natfp_bench.base import yaml_source
+from natfp_bench.base.errors import SpecError, UserError
+from natfp_bench.base.records import flatten
+from natfp_bench.base.yaml_source import Scalar, YamlSource
+
+from . import sources
+from .plan import Plan, Variant, check_one_factor, no_trace, parameters
+from .settings import IDLE, ModelSpec, SeedsSpec, Settings
+from .task_files import MATCH, Preset, Task, find, leaves, load_task, near, preset_files, task_files
+
+RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
+"""A level's value relative to the preset's: `x0.5` is half of it."""
+
+
+MAX_VARIANTS = 1_000
+"""More models than anybody trains for one task; a plan lists them one by one."""
+
+
+def make_plan(
+    task: str,
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    include: Sequence[Path] = (),
+) -> Plan:
+    """Resolve a task at a preset into its variants.
+
+    overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: at most so many texts per variant,
+    a prefix. Raises UserError for an unknown task or preset, a limit or seed that makes no sense, and SpecError, with
+    every fault, for files and overrides that are wrong.
+    """
+    path = find("task", task, task_files(include))
+    return plan_file(path, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+
+
+def plan_file(
+    path: Path,
+    preset: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    include: Sequence[Path] = (),
+) -> Plan:
+    """Resolve a task file at a preset, as `make_plan` does a task's name."""
+    if seed < 0:
+        raise UserError(f"--seed {seed} is negative\n  take 0 or more")
+    task_record, task_source = load_task(path)
+    source = yaml_source.load(find("preset", preset, preset_files(include)))
+    yaml_source.validate(source, Preset)
+    values = _overrides(overrides or {}, task_record)
+    chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
+    levels = _at_levels(task_record, task_source, chosen)
+    if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):
+        raise SpecError(faults)
+    base = next(iter(levels.values()))
+    if not base.settings.source.trained:
+        # Only named ones are there to be had.
+        number = {"replicates": len(sources.replicates(base.settings.source))}
+        levels = {level: preset.model_copy(update=number) for level, preset in levels.items()}
+        base = base.model_copy(update=number)
+    _check_effects(task_record, task_source, levels, chosen)
+    _check_promises(task_record, task_source, levels, chosen)
+    variants = _variants(task_record, levels)
+    check_one_factor(variants, task_record.factor.fields)
+    texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
+    if texts < 2 * base.split.test_every:
+        given = f"--limit {limit}" if limit is not None else f"sampling.texts {texts}"
+        need = 2 * base.split.test_every
+        raise UserError(f"{given} leaves too few texts to train and test on\n  take at least {need} per variant")
+    return Plan(
+        task=task_record,
+        preset=preset,
+        preset_notes=base.notes,
+        seed=seed,
+        overrides=values,
+        split=base.split,
+        analysis=base.analysis,
+        texts=texts,
+        variants=variants,
+    )
+
+
+def overlaid(preset: str, overrides: Mapping[str, str]) -> Preset:
+    """A preset with some settings changed; raises SpecError with every fault."""
+    source = yaml_source.load(find("preset", preset, preset_files()))
+    values = {path: yaml_source.scalar(text, shown=f"--set {path}={text}") for path, text in overrides.items()}
+    return yaml_source.validate(_overlay(values, "--set").over(source), Preset)
+
+
+def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
+    known = [path.removeprefix("settings.") for path in leaves(Preset) if path not in ("summary", "notes")]
+    faults, values = [], {}
+    for path, text in given.items():
+        shown = f"--set {path}={text}"
+        if path in task.factor.fields:
+            faults.append(f"{shown}: {path!r} is what {task.name} varies; its values are the task's levels")
+        elif path not in known:
+            faults.append(f"{shown}: unknown setting {path!r}{near(path, known)}")
+        else:
+            try:
+                values[path] = yaml_source.scalar(text, shown=shown)
+            except SpecError as error:
+                faults += error.faults
+    if faults:
+        raise SpecError(faults)
+    return values
+
+
+def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None) -> YamlSource:
+    """Nest dotted settings into a preset's shape, each value placed at the option that gave it."""
+    data: dict[str, Any] = {}
+    where: dict[yaml_source.Key, str] = {}
+    settings = leaves(Settings)
+    for path, value in values.items():
+        keys = (*(("settings",) if path in settings else ()), *path.split("."))
+        at = data
+        for key in keys[:-1]:
+            at = at.setdefault(key, {})
+        at[keys[-1]] = value
+        # The sections above count as set here too: a fault that spans a section points at what was changed in it.
+        where.update({keys[:depth]: place or f"{shown} {path}={value}" for depth in range(1, len(keys) + 1)})
+    return YamlSource(data, where)
+
+
+def _choices_of(task: Task, source: YamlSource) -> YamlSource:
+    """What a task sets over a preset: its settings and its number of replicates."""
+    data: dict[str, Any] = {"settings": task.settings} if task.settings else {}
+    if task.replicates is not None:
+        data["replicates"] = task.replicates
+    return YamlSource(data, {key: place for key, place in source.where.items() if key and key[0] in data})
+
+
+def _at_levels(task: Task, source: YamlSource, chosen: YamlSource) -> dict[str, Preset]:
+    """Lay each level's values over what was chosen, and validate the whole experiment at that level."""
+    laid, found, faults = {}, {}, []
+    wrong = yaml_source.faults(chosen, Preset)
+    if wrong and any(
+        _is_relative(value) for level in task.factor.levels for value in task.factor.values(level).values()
+    ):
+        # Relative to nothing sound, levels have no values yet that could be checked.
+        raise SpecError([chosen.fault(*fault) for fault in wrong])
+    base = None if wrong else yaml_source.validate(chosen, Preset)
+    for level in task.factor.levels:
+        key = ("factor", "levels", level)
+        values = task.factor.values(level)
+        if base:
+            values, unsolved = _resolve(values, base.settings)
+            faults += [f"{source.fault(key, what)} (level {level!r})" for what in unsolved]
+        laid[level] = _overlay(values, "", source.place(key)).over(chosen)
+        found[level] = yaml_source.faults(laid[level], Preset)
+    if faults:
+        raise SpecError(faults)
+    # What is wrong at every level alike is no level's doing: it is placed at the setting that is to blame.
+    shared = [fault for fault in next(iter(found.values())) if all(fault in others for others in found.values())]
+    faults = [chosen.fault(key, what) for key, what in shared]
+    for level, own in found.items():
+        faults += [f"{laid[level].fault(*fault)} (level {level!r})" for fault in own if fault not in shared]
+    if faults:
+        raise SpecError(faults)
+    levels = {level: yaml_source.validate(laid[level], Preset) for level in laid}
+    for level, preset in levels.items():
+        twin = next(other for other in levels if levels[other] == preset)
+        if twin != level:
+            what = f"levels {twin!r} and {level!r} are the same at this preset"
+            faults.append(source.fault(("factor", "levels", level), what))
+    if faults:
+        raise SpecError(faults)
+    return levels
+
+
+def _is_relative(value: Scalar) -> bool:
+    return isinstance(value, str) and (value == MATCH or bool(RELATIVE.fullmatch(value)))
+
+
+def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Scalar], list[str]]:
+    """Turn values that are relative to the preset (`x0.5`, `match`) into numbers; returns also what is wrong."""
+    flat = dict(flatten(base.model_dump(mode="json")))
+    resolved, faults = dict(values), []
+    for path, value in values.items():
+        if not isinstance(value, str) or not (relative := RELATIVE.fullmatch(value)):
+            continue
+        if isinstance(flat[path], bool) or not isinstance(flat[path], int | float):
+            faults.append(f"{path}: {value!r} is relative, and the preset's {flat[path]!r} is no number")
+            continue
+        product = flat[path] * float(relative[1])
+        if not math.isfinite(product):
+            faults.append(f"{path}: {value!r} of the preset's {flat[path]!r} is no number")
+            continue
+        resolved[path] = round(product) if isinstance(flat[path], int) else product
+    for path in [path for path, value in resolved.items() if value == MATCH]:
+        if path != "model.feed_forward":
+            faults.append(f"{path}: 'match' is for model.feed_forward, whose size is found for it")
+            continue
+        shape = {name.removeprefix("model."): given for name, given in resolved.items() if name.startswith("model.")}
+        try:
+            resolved[path] = _matching(base.model.model_copy(update=shape), base)
+        except ValueError as error:
+            faults.append(f"{path}: nothing matches the preset's parameters ({error})")
+        except (ArithmeticError, TypeError):
+            # It is the rest of the level that is wrong, which its validation tells.
+            resolved[path] = base.model.feed_forward
+    return resolved, faults
+
+
+def _matching(shape: ModelSpec, base: Settings) -> int:
+    """Feed-forward size that gives a model of some shape as many parameters as the preset's model."""
+    vocabulary = base.tokenizer.vocabulary
+    # Parameters are linear in the feed-forward size.
+    one, two = (parameters(shape.model_copy(update={"feed_forward": size}), vocabulary) for size in (1, 2))
+    size = 1 + round((parameters(base.model, vocabulary) - one) / (two - one))
+    if size < 1:
+        raise ValueError("the rest of the model is larger already")
+    return size
+
+
+def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource) -> None:
+    """Refuse what does nothing: a factor that is none, and replicates that are one model over again."""
+    first = next(iter(levels.values()))
+    live = {f"seeds.{name}" for name in SeedsSpec.model_fields}
+    if all(preset.settings.model.dropout == 0 for preset in levels.values()):
+        live.discard("seeds.dropout")
+        if task.factor.fields == ("seeds.dropout",):
+            what = "'seeds.dropout' changes nothing while model.dropout is 0"
+            raise SpecError([source.fault(("factor", "fields"), what)])
+    finetuned = any(preset.settings.finetune.share for preset in levels.values())
+    optimizers = {preset.settings.optimizer.name for preset in levels.values()}
+    for i, path in enumerate(task.factor.fields):
+        idle = None
+        if path.startswith("finetune.") and not finetuned:
+            idle = "finetune.share is 0"
+        elif optimizers <= set(IDLE.get(path, ())):
+            idle = f"optimizer.name is {' or '.join(sorted(optimizers))}"
+        if idle:
+            raise SpecError([source.fault(("factor", "fields", i), f"{path!r} changes nothing while {idle}")])
+    trained = first.settings.source.trained
+    if trained and first.replicates > 1 and live <= set(task.factor.fields):
+        what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
+        raise SpecError([chosen.fault(("replicates",), what)])
+
+
+def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource) -> None:
+    """Refuse what a task or an option asks for and this plan does not keep, all of it at once."""
+    faults = []
+    first = next(iter(levels.values()))
+    if (share := task.factor.matched) is not None:
+        sizes = {
+            level: parameters(preset.settings.model, preset.settings.tokenizer.vocabulary)
+            for level, preset in levels.items()
+        }
+        if max(sizes.values()) > min(sizes.values()) * (1 + share):
+            shown = ", ".join(f"{level} {size:,}" for level, size in sizes.items())
+            faults.append(
+                source.fault(("factor", "matched"), f"parameters are promised to agree within {share:g}: {shown}")
+            )
+    if (n := len(levels) * first.replicates) > MAX_VARIANTS:
+        what = f"{n:,} variants are more than the {MAX_VARIANTS:,} of the largest plan: take fewer replicates or levels"
+        faults.append(chosen.fault(("replicates",), what))
+    if first.split.level == "unseen_replicate":
+        key = ("split", "level")
+        if first.replicates < 2:
+            faults.append(chosen.fault(key, f"unseen_replicate takes 2 replicates or more, not {first.replicates}"))
+        if no_trace(task):
+            what = f"{task.name} varies a seed, whose levels mean nothing on another replicate: take unseen_prompt"
+            faults.append(chosen.fault(key, what))
+    sampling = first.settings.sampling
+    if any(path.startswith("tokenizer.") for path in task.factor.fields) and (sampling.top_k or sampling.top_p < 1):
+        # Read in other tokens than it was drawn in, a text may be impossible even for the model that wrote it.
+        what = "where tokenizers differ, a truncated sampler gives no likelihoods: take top_k 0 and top_p 1"
+        faults.append(chosen.fault(("settings", "sampling", "top_k" if sampling.top_k else "top_p"), what))
+    if (
+        task.factor.fields == ("budget.batch",)
+        and len({preset.settings.tokens_trained for preset in levels.values()}) > 1
+    ):
+        what = "batch sizes must divide the token budget, or the models would not read the same data"
+        faults.append(source.fault(("factor", "levels"), what))
+    if faults:
+        raise SpecError(faults)
+
+
+def _variants(task: Task, levels: Mapping[str, Preset]) -> tuple[Variant, ...]:
+    nuisance = [name for name in SeedsSpec.model_fields if f"seeds.{name}" not in task.factor.fields]
+    variants = []
+    for replicate in range(next(iter(levels.values())).replicates):
+        for level, preset in levels.items():
+            seeds = preset.settings.seeds
+            if preset.settings.source.trained:
+                shifted = seeds.model_copy(update={name: getattr(seeds, name) + replicate for name in nuisance})
+                settings = preset.settings.model_copy(update={"seeds": shifted})
+            else:
+                spec = preset.settings.source
+                named = spec.model_copy(update={"replicate": sources.replicates(spec)[replicate]})
+                settings = preset.settings.model_copy(update={"source": named})
+            variants.append(Variant(level=level, replicate=replicate, settings=settings))
+    return tuple(variants)
