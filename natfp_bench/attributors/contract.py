@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from natfp_bench.base import streams
 from natfp_bench.base.errors import AttributorError
 from natfp_bench.base.limits import Limits
-from natfp_bench.statistics import metrics
+from natfp_bench.statistics import paired, per_text
 
 from .attribute import Attribution, Attributor, attribute, check_proba
 from .planted import HABITS, ODD, planted
@@ -142,7 +142,7 @@ def learns(subject: Subject) -> Seen:
     (texts, labels), (test, truth) = planted(TRAIN, "train"), planted(TEST, "test")
     found = asked(subject, 0, texts, labels, test)
     right = hits(found, truth)
-    log10_p = metrics.binomial_log10_p(right, TEST, 1 / len(HABITS))
+    log10_p = paired.binomial_log10_p(right, TEST, 1 / len(HABITS))
     return subject.floor or log10_p < LOG10_P, _against_chance(right, log10_p)
 
 
@@ -155,7 +155,7 @@ def chance(subject: Subject) -> Seen:
         for name, of in (("train", labels), ("test", truth))
     ]
     right, share = hits(asked(subject, 0, texts, lots[0], test), lots[1]), 1 / len(HABITS)
-    log10_p = min(metrics.binomial_log10_p(right, TEST, share), metrics.binomial_log10_p(TEST - right, TEST, 1 - share))
+    log10_p = min(paired.binomial_log10_p(right, TEST, share), paired.binomial_log10_p(TEST - right, TEST, 1 - share))
     return log10_p >= LOG10_P, _against_chance(right, log10_p)
 
 
@@ -237,7 +237,7 @@ def asked(subject: Subject, seed: int, texts: Sequence[str], labels: Sequence[st
 
 def hits(found: Attribution, truth: Sequence[str]) -> float:
     """Texts that were told right, ties shared."""
-    return float(metrics.credits(found.proba, np.array([found.classes.index(label) for label in truth])).sum())
+    return float(per_text.credits(found.proba, np.array([found.classes.index(label) for label in truth])).sum())
 
 
 def peak_mb() -> float:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus import words
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
-from natfp_bench.statistics import fingerprint, metrics, replication
+from natfp_bench.statistics import fingerprint, metrics, per_text, replication
 from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, powers
-from natfp_bench.statistics.metrics import Floats, Interval, Ints
+from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from . import transforms
 from .attribute import Attributor, attribute
@@ -105,7 +105,7 @@ class Experiment:
 
 
 def _by_fold(answers: Sequence[Answer]) -> list[float]:
-    return [float(metrics.credits(answer.proba, answer.truth).mean()) for answer in answers]
+    return [float(per_text.credits(answer.proba, answer.truth).mean()) for answer in answers]
 
 
 def length_curve(
@@ -134,7 +134,7 @@ def pooled_curve(experiment: Experiment) -> Curve:
 
 
 def _pool(answer: Answer, source: Ints, size: int) -> Answer:
-    logs = np.log(metrics.mixed(answer.proba))
+    logs = np.log(per_text.mixed(answer.proba))
     proba, truth, groups = [], [], []
     for variant in np.unique(source):
         rows = np.flatnonzero(source == variant)

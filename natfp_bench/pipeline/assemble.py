@@ -14,9 +14,9 @@ from natfp_bench.corpus.tokens import reader
 from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
-from natfp_bench.statistics import ceiling, fingerprint, metrics, replication
+from natfp_bench.statistics import ceiling, fingerprint, intervals, per_text, replication
 from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, crossing
-from natfp_bench.statistics.metrics import Floats
+from natfp_bench.statistics.intervals import Floats
 
 from . import scoring
 from .evidence import Evidence
@@ -139,9 +139,9 @@ def _variant(of: VariantStages, evidence: Evidence) -> VariantResult:
         table = evidence.heldout(of)
         modelled, size = (table[name].to_numpy() for name in ("bits", "bytes"))
         seed = evidence.plan.seed
-        bits = metrics.ratio_interval(modelled, size, seed, "documents")
+        bits = intervals.ratio_interval(modelled, size, seed, "documents")
         if not table["true_bits"].null_count:
-            excess = metrics.ratio_interval(modelled - table["true_bits"].to_numpy(), size, seed, "documents")
+            excess = intervals.ratio_interval(modelled - table["true_bits"].to_numpy(), size, seed, "documents")
     return VariantResult(
         name=of.name,
         level=of.variant.level,
@@ -242,7 +242,7 @@ def _detectable(evidence: Evidence, whole: Point | None) -> Detectable:
     if whole and evidence.splits("level")[0] == split.UNSEEN_REPLICATE:
         chance = 1 / len(set(evidence.levels))
         factor = replication.detectable_factor(
-            np.array([metrics.identifiability(accuracy, chance) for accuracy in whole.by_fold])
+            np.array([per_text.identifiability(accuracy, chance) for accuracy in whole.by_fold])
         )
     classes = len(evidence.kept) if "instance" in evidence.plan.targets else len(set(evidence.levels))
     return Detectable(instance=replication.detectable_instance(len(evidence.texts), 1 / classes), factor=factor)
@@ -280,8 +280,8 @@ def _length(evidence: Evidence) -> Length | None:
     )
 
 
-def _accuracy(proba: Floats, truth: metrics.Ints) -> float:
-    return float(metrics.credits(proba, truth).mean())
+def _accuracy(proba: Floats, truth: intervals.Ints) -> float:
+    return float(per_text.credits(proba, truth).mean())
 
 
 def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:

@@ -34,7 +34,7 @@ from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
 
 from .stages.sample import SampleMeta, SampleStage
-from .stages.score import Score, ScoreMeta
+from .stages.score import ScoreMeta, TextScores
 from .stages.stage import CorpusStage, ModelStage, Workplace
 from .stages.variant import VariantStages
 from .store import Store
@@ -181,7 +181,7 @@ def install(plan: Plan, store: Store) -> list[VariantStages]:
     for of in found:
         own = of.variant.settings
         samples, sampler, threads = tuple(one.samples for one in found), own.sampling.sampler, own.numerics.threads
-        score = Score(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
+        score = TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
         fill = functools.partial(_copy_score, plan.task.name, of.name)
         store.make(score.kind, score.key, f"bundled texts, {plan.task.name} {of.name}", fill)
     return found

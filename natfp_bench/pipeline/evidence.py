@@ -20,11 +20,11 @@ from natfp_bench.corpus.metas import CorpusMeta, TextsMeta
 from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Plan, Target, Variant
-from natfp_bench.statistics.metrics import Floats, Ints
+from natfp_bench.statistics.intervals import Floats, Ints
 
 from .stages.prediction import Prediction, PredictionMeta
 from .stages.sample import read_table
-from .stages.score import Score
+from .stages.score import TextScores
 from .stages.stage import Stage
 from .stages.studies import Study
 from .stages.variant import VariantStages
@@ -70,7 +70,7 @@ class Evidence:
     baselines: Sequence[Baseline]
     predictions: Mapping[tuple[str, Target, int], Prediction]
     failed: Mapping[tuple[str, Target], str]
-    scores: Mapping[str, Score]
+    scores: Mapping[str, TextScores]
     studies: Mapping[str, Study]
     failed_studies: Mapping[str, str]
     protocol: str

@@ -10,14 +10,15 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
+from natfp_bench.plan.settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording
 from natfp_bench.statistics.fingerprint import PositionRatio, TypeRatio
-from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import Equivalence, Permanova
 
 SCHEMA = 1
@@ -64,7 +65,7 @@ class VariantResult(Record):
     name: str
     level: str
     replicate: int
-    source: Literal["train", "checkpoint", "lm_eval", "texts"]
+    source: SourceName
     key: str
     status: Literal["ok", "diverged"]
     reason: str | None
@@ -100,6 +101,21 @@ class AttributorId(Record):
     floor: bool
 
 
+METRICS = (
+    "accuracy",
+    "identifiability",
+    "bits",
+    "macro_f1",
+    "log_loss",
+    "pairwise_auroc",
+    "calibration_error",
+    "tpr_at_1_percent_fpr",
+    "level_error",
+    "kendall_tau",
+)
+"""The figures that a score states; each is a function in `statistics.metrics`."""
+
+
 class Score(Record):
     """One attributor's result for one target on one split; rows of `confusion` are true classes, ties are shared."""
 
@@ -114,12 +130,19 @@ class Score(Record):
     n_test: int | None = None
     log10_p: float | None = Field(None, description="one-sided exact binomial test against chance")
     rank: int | None = Field(None, description="1 + number of attributors of texts that are significantly better")
-    metrics: dict[str, Interval] = Field({})
+    metrics: dict[str, Interval] = Field({}, json_schema_extra={"propertyNames": {"enum": list(METRICS)}})
     parts: tuple[float, ...] = Field(
         (), description="accuracy on each held-out replicate, else on each tenth of the prompts"
     )
     confusion: tuple[tuple[float, ...], ...] | None = None
     extraction: float | None = Field(None, description="bits divided by the ceiling's, if the ceiling has enough")
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, found: dict[str, Interval]) -> dict[str, Interval]:
+        if unknown := found.keys() - set(METRICS):
+            raise ValueError(f"unknown metric {min(unknown)!r}")
+        return found
 
 
 class Predicted(Record):

@@ -33,7 +33,7 @@ from .schedule import Schedule, Wanted
 from .sources.kind import source_kind
 from .stages.parity import ParityMeta
 from .stages.prediction import Prediction
-from .stages.score import Score
+from .stages.score import TextScores
 from .stages.stage import Stage
 from .stages.variant import VariantStages
 from .store import Store, storage_faults
@@ -202,7 +202,7 @@ def protocol_digest(plan: Plan, variants: Sequence[VariantStages], metas: Mappin
             "seed": plan.seed,
             "texts": plan.texts,
             "variants": [[of.name, of.model, of.samples, getattr(metas[of.corpus], "digest", "")] for of in variants],
-            "stages": [Score.version, Prediction.version],
+            "stages": [TextScores.version, Prediction.version],
         }
     )
 

@@ -14,8 +14,8 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
 from natfp_bench.plan.split import Fold
-from natfp_bench.statistics import ceiling, discrimination, metrics, replication
-from natfp_bench.statistics.metrics import Floats, Interval, Ints
+from natfp_bench.statistics import ceiling, discrimination, metrics, paired, per_text, replication
+from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .evidence import Evidence
 from .result import AttributorId, Check, Gap, Score
@@ -118,7 +118,7 @@ class Answers:
     @property
     def credit(self) -> Floats:
         """Credit of each answer."""
-        return metrics.credits(self.proba, self.truth)
+        return per_text.credits(self.proba, self.truth)
 
     def by_fold(self) -> list[tuple[Floats, Ints]]:
         """Probabilities and truth of each fold."""
@@ -162,7 +162,7 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
             given[baseline.name] = answers(view, proba)
     credit = {name: one.credit for name, one in given.items()}
     prompts = next(iter(given.values())).prompts if given else None
-    ranks = {} if prompts is None else metrics.ranks(credit, prompts, evidence.plan.seed)
+    ranks = {} if prompts is None else paired.ranks(credit, prompts, evidence.plan.seed)
     by_likelihood = likelihood_answers(view) if evidence.scores else None
     frame, best = view.frame, CEILING if view.bounded else REFERENCE
     top = score(frame, best, by_likelihood) if by_likelihood else None
@@ -220,11 +220,11 @@ def score(
         status="ok",
         n_train=n_train,
         n_test=len(given.truth),
-        log10_p=metrics.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)) if exact else None,
+        log10_p=paired.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)) if exact else None,
         rank=rank,
         metrics=found,
         parts=_parts(frame, given),
-        confusion=tuple(map(tuple, metrics.confusion(given.proba, given.truth).tolist())),
+        confusion=tuple(map(tuple, per_text.confusion(given.proba, given.truth).tolist())),
         extraction=discrimination.extraction(found["bits"], ceiling_bits) if ceiling_bits else None,
         **_framed(frame),
     )
@@ -233,53 +233,24 @@ def score(
 def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
     """Accuracy on each part of the test texts that has nothing in common with the others."""
     if frame.split == split.UNSEEN_REPLICATE:
-        return tuple(float(metrics.credits(proba, truth).mean()) for proba, truth in given.by_fold())
+        return tuple(float(per_text.credits(proba, truth).mean()) for proba, truth in given.by_fold())
     prompts, number = np.unique(given.prompts, return_inverse=True)
     part = number % min(PARTS, len(prompts))
     return tuple((np.bincount(part, given.credit) / np.bincount(part)).tolist())
 
 
+def answered(frame: Frame, proba: Floats, truth: Ints) -> metrics.Answered:
+    """Answers as metrics take them: which columns stand in the order of the levels."""
+    return metrics.Answered(proba, truth, [frame.classes.index(name) for name in frame.order])
+
+
 def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
-    """All metrics: over replicates where they are held out, else with intervals by prompts as far as there are any."""
-    if frame.split == split.UNSEEN_REPLICATE:
-        folds = [_values(frame, proba, truth) for proba, truth in given.by_fold()]
-        shared = [name for name in folds[0] if all(name in fold for fold in folds)]
-        return {name: replication.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
-    with_interval = metrics.score(given.proba, given.truth, given.prompts, frame.seed)
-    n_units = len(np.unique(given.prompts))
-    plain = {
-        name: Interval(value=value, low=None, high=None, method="none", units="prompts", n_units=n_units)
-        for name, value in _further(frame, given.proba, given.truth).items()
-    }
-    return {**with_interval, **plain}
-
-
-def _values(frame: Frame, proba: Floats, truth: Ints) -> dict[str, float]:
-    accuracy = float(metrics.credits(proba, truth).mean())
-    return {
-        "accuracy": accuracy,
-        "identifiability": metrics.identifiability(accuracy, 1 / len(frame.classes)),
-        "bits": float(metrics.bits(proba, truth).mean()),
-        "macro_f1": float(metrics.macro_f1(metrics.confusion(proba, truth))),
-        "log_loss": float(metrics.log_loss(proba, truth).mean()),
-        **_further(frame, proba, truth),
-    }
-
-
-def _further(frame: Frame, proba: Floats, truth: Ints) -> dict[str, float]:
-    """Metrics without an interval of their own, as far as they apply."""
-    found: dict[str, float | None] = {
-        "pairwise_auroc": discrimination.pairwise_auroc(proba, truth),
-        "calibration_error": discrimination.calibration_error(proba, truth),
-        "tpr_at_1_percent_fpr": discrimination.tpr_at_fpr(proba, truth),
-    }
-    if frame.order:
-        # Columns stand in the order of names, levels in the order of the task.
-        order = [frame.classes.index(name) for name in frame.order]
-        place = np.argsort(order)
-        found["level_error"] = discrimination.level_error(proba[:, order], place[truth])
-        found["kendall_tau"] = discrimination.kendall_tau(proba[:, order], place[truth])
-    return {name: value for name, value in found.items() if value is not None}
+    """All metrics: over replicates if they are held out, else with intervals by prompts if they have any."""
+    if frame.split != split.UNSEEN_REPLICATE:
+        return metrics.score_all(answered(frame, given.proba, given.truth), given.prompts, frame.seed)
+    folds = [metrics.fold_values(answered(frame, proba, truth)) for proba, truth in given.by_fold()]
+    shared = [name for name in folds[0] if all(name in fold for fold in folds)]
+    return {name: replication.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
 
 
 def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:
@@ -291,7 +262,7 @@ def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:
     for name, one in given.items():
         if name == CEILING.name:
             continue
-        p = metrics.paired_p(one.credit, best.credit, best.prompts, view.evidence.plan.seed)
+        p = paired.paired_p(one.credit, best.credit, best.prompts, view.evidence.plan.seed)
         gap = one.credit.mean() - best.credit.mean()
         detail = f"accuracy {gap:+.3f} against the ceiling's, p = {p:.2g} of being above it"
         where = view.target if view.split == split.UNSEEN_PROMPT else f"{view.target}, {view.split}"
@@ -318,7 +289,7 @@ def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap
     found = []
     for name in unseen.keys() & seen.keys() - {REFERENCE.name}:
         accuracy = [
-            np.array([metrics.credits(proba, truth).mean() for proba, truth in answers.by_fold()])
+            np.array([per_text.credits(proba, truth).mean() for proba, truth in answers.by_fold()])
             for answers in (seen[name], unseen[name])
         ]
         difference = accuracy[0] - accuracy[1]

@@ -15,7 +15,7 @@ from .sources.kind import source_kind
 from .sources.train import TrainedModel
 from .stages.parity import Parity
 from .stages.prediction import Prediction
-from .stages.score import Score
+from .stages.score import TextScores
 from .stages.stage import CorpusStage
 from .stages.studies import STUDIES, Ground, Study
 from .stages.variant import VariantStages
@@ -51,7 +51,7 @@ def _samples(of: VariantStages) -> Iterator[Wanted]:
         yield Wanted(stage, f"sample {of.name} {condition}")
 
 
-def scores(evidence: Evidence) -> dict[str, Score]:
+def scores(evidence: Evidence) -> dict[str, TextScores]:
     """Scores of all test texts, by the variant under whose model they are; none if the sources have no likelihood."""
     plan, samples = evidence.plan, tuple(of.samples for of in evidence.kept)
     if not plan.source.has_likelihood:
@@ -60,7 +60,7 @@ def scores(evidence: Evidence) -> dict[str, Score]:
     for of in evidence.kept:
         own = of.variant.settings
         sampler, threads = own.sampling.sampler, own.numerics.threads
-        found[of.name] = Score(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
+        found[of.name] = TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
     return found
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from natfp_bench.base import streams
 from natfp_bench.base.records import Record
 
-from . import metrics
-from .metrics import Floats, Interval, Ints, mean_interval
+from . import per_text
+from .intervals import Floats, Interval, Ints, mean_interval
 
 DRAWS, FEWEST_DRAWS = 4_000, 250
 """Simulated texts of each variant for predicted accuracies; the more variants, the fewer of each are needed."""
@@ -93,7 +93,7 @@ def self_check(posterior: Floats, truth: Ints) -> SelfCheck:
     posterior = np.asarray(posterior, dtype=np.float64)
     guess = posterior.max(axis=1)
     tied = (posterior == guess[:, None]).sum(axis=1)
-    excess = math.fsum(metrics.credits(posterior, truth) - guess)
+    excess = math.fsum(per_text.credits(posterior, truth) - guess)
     # Rounding may leave p/m - p^2 a hair below zero.
     standard_error = math.sqrt(math.fsum(np.maximum(guess / tied - guess**2, 0.0)))
     return SelfCheck(excess=excess, standard_error=standard_error, ok=abs(excess) <= TOLERANCE * standard_error + 1.0)
@@ -189,7 +189,7 @@ def _simulated(ratios: Floats, tokens: Floats, variant: int, classes: Ints, at: 
         survives = possible.mean(axis=0) ** (n / float(tokens.mean()))
         scores = np.where(luck < survives, -(n * drift + math.sqrt(n) * noise), -np.inf)
         scores[:, variant] = 0.0
-        yield metrics.credits(posterior(scores, classes), np.full(draws, classes[variant]))
+        yield per_text.credits(posterior(scores, classes), np.full(draws, classes[variant]))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from typing import Literal
 from natfp_bench.base.records import Record
 
 from . import fingerprint, replication
-from .metrics import Interval
+from .intervals import Interval
 
 ENOUGH = 0.95
 """Accuracy at which a source counts as told."""

@@ -16,8 +16,8 @@ import statistics
 
 import numpy as np
 
-from . import metrics
-from .metrics import Floats, Interval, Ints
+from . import per_text
+from .intervals import Floats, Interval, Ints
 
 FEWEST_NEGATIVES = 1_000
 """Below this many impostor trials a false-positive rate of 1% hangs on fewer than ten of them."""
@@ -54,7 +54,7 @@ def calibration_error(proba: Floats, truth: Ints, bins: int = 15) -> float | Non
     Bins hold equally many texts; texts of equal confidence share a bin, because any order among them would be that
     of the rows. A bin of one text says nothing of its noise and adds nothing. None for fewer than two texts a bin.
     """
-    confidence, credit = np.max(proba, axis=1), metrics.credits(proba, truth)
+    confidence, credit = np.max(proba, axis=1), per_text.credits(proba, truth)
     n = len(credit)
     if n < 2 * bins:
         return None
@@ -96,7 +96,7 @@ def level_error(proba: Floats, truth: Ints) -> float:
     The guess is the most probable level, ties shared: the average over all (text, guess) of |guess - truth|. A fair
     coin among k levels is off by (k^2 - 1) / (3 k) for balanced classes.
     """
-    matrix = metrics.confusion(proba, truth)
+    matrix = per_text.confusion(proba, truth)
     levels = np.arange(len(matrix))
     return math.fsum((matrix * np.abs(levels[:, None] - levels)).ravel()) / len(truth)
 

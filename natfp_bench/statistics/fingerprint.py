@@ -23,7 +23,7 @@ from natfp_bench.base import streams
 from natfp_bench.base.records import Record
 from natfp_bench.corpus.words import WORD_TYPES
 
-from .metrics import Floats, Ints
+from .intervals import Floats, Ints
 
 PRIOR_SHARE = 0.01
 """Weight of the prior of log-odds, as a share of the training words: a word seen 100 times gets one pseudo-count."""

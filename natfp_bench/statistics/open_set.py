@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from natfp_bench.base import streams
 
-from . import metrics
+from . import per_text
 from .discrimination import auroc
-from .metrics import Floats, Ints
+from .intervals import Floats, Ints
 
 ALPHA = 0.05
 """p-value below which a source counts as none of those known."""
@@ -101,7 +101,7 @@ def bundles(rows: Ints, size: int, most: int, *name: streams.Name) -> Ints:
 
 def evidence(proba: Floats, prior: Floats) -> Floats:
     """What each text says of each class beyond the prior, in nats: (n, k); bounded, as all log scores are."""
-    return np.asarray(np.log(metrics.mixed(proba)) - np.log(prior))
+    return np.asarray(np.log(per_text.mixed(proba)) - np.log(prior))
 
 
 def posterior(pooled: Floats, prior: Floats, temperature: float) -> Floats:
@@ -164,7 +164,7 @@ class Calibration:
         independent = sum(len(held.rows(label, calibrate=True)) // fitted for label in range(k))
         temperature = fit_temperature(*told[True], held.prior, independent)
         pooled, truth = told[False]
-        credit = metrics.credits(posterior(pooled, held.prior, temperature), truth)
+        credit = per_text.credits(posterior(pooled, held.prior, temperature), truth)
         # Classes may have more or fewer texts; each counts alike.
         accuracy = float(np.mean([credit[truth == label].mean() for label in range(k)]))
         return Calibration(size, fitted, temperature, accuracy)
@@ -252,7 +252,7 @@ def outside_p(held: Held, given: Seen, drawn: Ints, seed: int, *, own: int = -1,
     own: class that the given texts are the held-out ones of, `given` being `held.seen`; each bundle is then compared
     with the rest of its class.
     """
-    known, asked = (np.log(metrics.mixed(seen.proba)) for seen in (held.seen, given))
+    known, asked = (np.log(per_text.mixed(seen.proba)) for seen in (held.seen, given))
     found = []
     for label in range(len(held.prior)):
         rows = held.rows(label, calibrate=False)

@@ -19,7 +19,7 @@ import numpy as np
 from natfp_bench.base import streams
 from natfp_bench.base.records import Record
 
-from .metrics import Floats, Interval, Ints
+from .intervals import Floats, Interval, Ints
 
 FEWEST_REPLICATES = 3
 """Two replicates leave one degree of freedom: an interval thirteen standard errors wide says nothing."""

@@ -319,7 +319,7 @@ def test_a_baseline_that_cannot_be_built_fails_its_check(
     printed = capsys.readouterr()
     assert said in printed.err
     assert printed.err.count("error:") == 1
-    assert "not made" in printed.out
+    assert "not run" in printed.out
 
 
 def test_faults_of_the_folder_are_the_users(

@@ -11,7 +11,7 @@ from natfp_bench.attributors import registry
 from natfp_bench.pipeline import assemble, wanted
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.result import Result
-from natfp_bench.statistics import ceiling, metrics, replication
+from natfp_bench.statistics import ceiling, per_text, replication
 
 
 def with_other_data(evidence: Evidence, fields: tuple[str, ...]) -> Evidence:
@@ -71,7 +71,7 @@ def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, r
     truth = class_of[evidence.texts.source]
     for point in result.study.length.points:
         posterior = ceiling.posterior(evidence.log_likelihood(point.at), class_of)
-        assert point.ceiling == pytest.approx(metrics.credits(posterior, truth).mean())
+        assert point.ceiling == pytest.approx(per_text.credits(posterior, truth).mean())
         assert point.accuracy.value < point.ceiling
         assert point.predicted is not None
     heights = [point.ceiling for point in result.study.length.points]

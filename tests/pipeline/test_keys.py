@@ -17,12 +17,12 @@ from natfp_bench.pipeline.run import protocol_digest
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
 from natfp_bench.pipeline.stages.prediction import Prediction
 from natfp_bench.pipeline.stages.sample import SampleStage, TestRows
-from natfp_bench.pipeline.stages.score import Score
+from natfp_bench.pipeline.stages.score import TextScores
 from natfp_bench.pipeline.stages.stage import CorpusStage, KnownModel, Located, ModelStage, Stage
 from natfp_bench.pipeline.stages.studies import Permutation, Pooled, TrainTexts
 from natfp_bench.pipeline.variants import resolve
-from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.make_plan import make_plan, plan_file
+from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.settings import (
     BudgetSpec,
     CorpusSpec,
@@ -89,7 +89,7 @@ def all_stages(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict
         "model": model,
         "sample": samples[0][0],
         "transfer": TestRows(model, serve, threads, sampling.draw, plan.seed, plan.texts, plan.split),
-        "score": Score(model, serve, threads, sampling.sampler, samples, plan.texts, plan.split),
+        "score": TextScores(model, serve, threads, sampling.sampler, samples, plan.texts, plan.split),
         "prediction": Prediction(**shared, known=(True, True)),
         "study": Permutation(
             **shared, fold="unseen_prompt", replicates=(0, 0), permutations=spec.permutations, refit_texts=spec.texts

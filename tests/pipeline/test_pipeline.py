@@ -22,7 +22,7 @@ from natfp_bench.pipeline import wanted
 from natfp_bench.pipeline.engine import Job, Outcome
 from natfp_bench.pipeline.store import Store
 from natfp_bench.pipeline.variants import resolve
-from natfp_bench.statistics import metrics
+from natfp_bench.statistics import per_text
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -125,7 +125,7 @@ def test_predictions_agree_with_the_scores(seed_run: Any) -> None:
         assert all(row["variant"] == f"{row['label']}/r0" for row in rows)
         assert {row["prompt"] % 4 for row in rows} == {3}
         np.testing.assert_allclose(proba.sum(axis=1), 1)
-        assert metrics.credits(proba, truth).mean() == pytest.approx(score.metrics["accuracy"].value)
+        assert per_text.credits(proba, truth).mean() == pytest.approx(score.metrics["accuracy"].value)
         assert np.array(score.confusion).sum(axis=1).tolist() == pytest.approx(np.bincount(truth).tolist())
         assert np.trace(np.array(score.confusion)) / len(truth) == pytest.approx(score.metrics["accuracy"].value)
 

@@ -18,11 +18,11 @@ from sklearn.metrics import roc_auc_score
 from natfp_bench.pipeline import scoring
 from natfp_bench.pipeline.evidence import Evidence, TestTexts
 from natfp_bench.pipeline.result import Gap, Result, Score
-from natfp_bench.pipeline.scoring import Answers, View
-from natfp_bench.plan.plan import Plan, Variant
+from natfp_bench.pipeline.scoring import Answers, Frame, View
 from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.split import folds
-from natfp_bench.statistics import metrics
+from natfp_bench.statistics import metrics, per_text
 
 LEVELS = ("low", "middle", "high")
 
@@ -252,6 +252,10 @@ def test_of_a_text_that_no_known_variant_can_write_nothing_is_known() -> None:
     assert found.proba == pytest.approx(np.array([[0.5, 0.5], [1, 0], [1 - likely, likely], [0.5, 0.5]]))
 
 
+def further(frame: Frame, proba: Any, truth: Any) -> dict[str, float]:
+    return metrics.fold_values(scoring.answered(frame, proba, truth))
+
+
 def test_ordered_levels_by_hand() -> None:
     """`late` comes before `early` in the task, and behind it in the alphabet."""
     lr = make_plan("lr_id", "smoke")
@@ -260,14 +264,14 @@ def test_ordered_levels_by_hand() -> None:
     some = view("cab", [0, 0, 0], "unseen_prompt", plan=plan)
     # Columns a, b, c; in the factor's order they are the second, the third and the first level.
     truth, guess = [0, 1, 2, 2], [0, 0, 1, 2]
-    found = scoring._further(some.frame, np.eye(3)[guess], np.array(truth))
+    found = further(some.frame, np.eye(3)[guess], np.array(truth))
     assert found["level_error"] == pytest.approx((0 + 1 + 2 + 0) / 4)
-    perfect = scoring._further(some.frame, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
+    perfect = further(some.frame, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
     assert (perfect["level_error"], perfect["kendall_tau"]) == (0.0, pytest.approx(1.0))
     unordered = plan.model_copy(
         update={"task": plan.task.model_copy(update={"factor": factor.model_copy(update={"ordered": False})})}
     )
-    assert "level_error" not in scoring._further(
+    assert "level_error" not in further(
         view("cab", [0, 0, 0], "unseen_prompt", plan=unordered).frame, np.eye(3)[guess], np.array(truth)
     )
 
@@ -277,7 +281,7 @@ def test_levels_that_were_left_out_leave_the_order_of_the_others() -> None:
     factor = lr.task.factor.model_copy(update={"levels": {"z": 0.5, "c": 1.0, "gone": 1.5, "a": 2.0}})
     plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
     some = view("zca", [0, 0, 0], "unseen_prompt", plan=plan)
-    found = scoring._further(some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))  # a for all: for a, c and z
+    found = further(some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))  # a for all: for a, c and z
     assert found["level_error"] == pytest.approx((0 + 1 + 2) / 3)
 
 
@@ -355,4 +359,4 @@ def test_a_fold_is_named_after_its_replicate_in_the_table() -> None:
         ("a/r2", 2, "a", [1.0, 0.0]),
         ("b/r2", 2, "b", [0.0, 1.0]),
     ]
-    assert metrics.credits(given.proba, given.truth).tolist() == [0.5, 0.5, 1, 1]
+    assert per_text.credits(given.proba, given.truth).tolist() == [0.5, 0.5, 1, 1]

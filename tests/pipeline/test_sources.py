@@ -22,9 +22,9 @@ from natfp_bench.attributors import registry
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.corpus import tokens
 from natfp_bench.models import checkpoint, model
+from natfp_bench.models import checkpoint_files as source
 from natfp_bench.models import lm_eval_backend as backend
 from natfp_bench.models.heldout import document_bits
-from natfp_bench.models import checkpoint_files as source
 from natfp_bench.plan import task_files as spec
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.settings import ModelSpec, SamplingSpec, ServeSpec, SourceSpec

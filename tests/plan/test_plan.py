@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from natfp_bench.base import records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.plan import task_files as spec
-from natfp_bench.plan.plan import Plan, Variant, check_one_factor, differing, parameters
 from natfp_bench.plan.make_plan import make_plan, plan_file
+from natfp_bench.plan.plan import Plan, Variant, check_one_factor, differing, parameters
 from natfp_bench.plan.settings import ModelSpec, Settings
 
 TASKS, PRESETS = sorted(spec.trained_tasks()), sorted(spec.preset_files())

@@ -13,8 +13,8 @@ from natfp_bench.attributors import registry
 from natfp_bench.corpus import chronicle
 from natfp_bench.models import model
 from natfp_bench.plan import task_files as spec
-from natfp_bench.plan.plan import Plan, no_trace, parameters
 from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.plan import Plan, no_trace, parameters
 from natfp_bench.plan.settings import Settings
 
 if TYPE_CHECKING:

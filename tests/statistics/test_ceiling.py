@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 
 from natfp_bench.base.records import canonical_json
-from natfp_bench.statistics import ceiling, metrics
+from natfp_bench.statistics import ceiling, paired, per_text
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def test_accuracy_and_information_are_those_of_enumeration(planted: Planted) -> 
     posterior = ceiling.posterior(planted.log_likelihood(counts), planted.classes)
     assert posterior.sum(1) == pytest.approx(np.ones(len(truth)))
     accuracy, information = planted.truth()
-    credit = metrics.credits(posterior, truth)
+    credit = per_text.credits(posterior, truth)
     assert abs(credit.mean() - accuracy) < 4 * credit.std() / math.sqrt(len(truth))
     estimate = ceiling.mutual_information(posterior, truth, np.arange(len(truth)), seed=0)
     assert estimate.low is not None
@@ -136,7 +136,7 @@ def test_disjoint_supports_are_infinitely_far_in_one_direction() -> None:
     assert json.loads(canonical_json(table[0][1]))["value"] is None
     accuracy, information = planted.truth()
     posterior = ceiling.posterior(log_likelihood, planted.classes)
-    assert metrics.credits(posterior, source).mean() == pytest.approx(accuracy, abs=0.02)
+    assert per_text.credits(posterior, source).mean() == pytest.approx(accuracy, abs=0.02)
     mutual = ceiling.mutual_information(posterior, source, np.arange(8000), seed=0)
     assert mutual.value == pytest.approx(information, abs=0.03)
     predicted = ceiling.predicted_accuracy(log_likelihood, counts.sum(1), source, planted.classes, [6, 24])
@@ -247,15 +247,15 @@ def test_no_attributor_beats_the_ceiling(planted: Planted) -> None:
     test, source = planted.sample(1500, seed=2)
     truth = planted.classes[source]
     posterior = ceiling.posterior(planted.log_likelihood(test), planted.classes)
-    best = metrics.credits(posterior, truth)
+    best = per_text.credits(posterior, truth)
     mutual = ceiling.mutual_information(posterior, truth, np.arange(len(truth)), seed=0).value
     for attributor in (LogisticRegression(), MultinomialNB()):
         proba = attributor.fit(train, planted.classes[train_source]).predict_proba(test)
-        lead = metrics.credits(proba, truth) - best
+        lead = per_text.credits(proba, truth) - best
         assert lead.mean() <= 4 * lead.std() / math.sqrt(len(truth))
-        gain = metrics.bits(proba, truth)
+        gain = per_text.bits(proba, truth)
         assert 0 < gain.mean() <= mutual + 4 * gain.std() / math.sqrt(len(truth))
-        assert metrics.paired_p(best, metrics.credits(proba, truth), np.arange(len(truth)), 0) < 0.999
+        assert paired.paired_p(best, per_text.credits(proba, truth), np.arange(len(truth)), 0) < 0.999
 
 
 @pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 2)])

@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from natfp_bench.statistics import discrimination, metrics
-from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics import discrimination, per_text
+from natfp_bench.statistics.intervals import Interval
 
 
 def planted(n: int, k: int, seed: int = 0, digits: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -230,5 +230,5 @@ def test_credits_are_shared_in_calibration() -> None:
     rng = np.random.default_rng(0)
     proba = np.tile([0.5, 0.5], (400, 1))
     truth = rng.integers(2, size=400)
-    assert metrics.credits(proba, truth).tolist() == [0.5] * 400
+    assert per_text.credits(proba, truth).tolist() == [0.5] * 400
     assert discrimination.calibration_error(proba, truth) == 0.0

@@ -11,9 +11,9 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from natfp_bench.attributors.familiarity import END, ByteNgrams, Counts, _codes, _joined
-from natfp_bench.statistics import discrimination
+from natfp_bench.statistics import discrimination, per_text
 from natfp_bench.statistics import open_set as identification
-from natfp_bench.statistics.metrics import Floats, Ints
+from natfp_bench.statistics.intervals import Floats, Ints
 from natfp_bench.statistics.open_set import (
     Calibration,
     Held,
@@ -166,7 +166,7 @@ def test_pooling_is_bayes_rule() -> None:
     prior = np.array([0.5, 0.3, 0.2])
     proba = np.random.default_rng(0).dirichlet(np.ones(3), size=4)
     pooled = identification.evidence(proba, prior).sum(axis=0, keepdims=True)
-    expected = softmax(np.log(identification.metrics.mixed(proba)).sum(axis=0) - 3 * np.log(prior))
+    expected = softmax(np.log(per_text.mixed(proba)).sum(axis=0) - 3 * np.log(prior))
     assert identification.posterior(pooled, prior, 1.0)[0] == pytest.approx(expected)
     assert identification.posterior(pooled, prior, 1e9)[0] == pytest.approx(prior)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natfp_bench.base.records import canonical_json
-from natfp_bench.statistics import metrics
+from natfp_bench.statistics import intervals, metrics, paired, per_text
 
 
 def planted(n: int, k: int, seed: int = 0, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -30,46 +30,46 @@ def planted(n: int, k: int, seed: int = 0, sharpness: float = 1.0) -> tuple[np.n
 def test_agrees_with_scikit_learn(k: int) -> None:
     proba, truth = planted(301, k)
     guess, labels = proba.argmax(1), range(k)
-    matrix = metrics.confusion(proba, truth)
+    matrix = per_text.confusion(proba, truth)
     assert np.array_equal(matrix, sklearn.metrics.confusion_matrix(truth, guess, labels=labels))
-    assert metrics.credits(proba, truth).mean() == pytest.approx(sklearn.metrics.accuracy_score(truth, guess))
+    assert per_text.credits(proba, truth).mean() == pytest.approx(sklearn.metrics.accuracy_score(truth, guess))
     f1 = sklearn.metrics.f1_score(truth, guess, average="macro", labels=labels, zero_division=0)
-    assert float(metrics.macro_f1(matrix)) == pytest.approx(f1)
+    assert float(per_text.macro_f1(matrix)) == pytest.approx(f1)
     mixed = 0.999 * proba + 0.001 / k
-    assert metrics.mixed(proba) == pytest.approx(mixed, rel=1e-14)
-    assert metrics.log_loss(proba, truth).mean() == pytest.approx(sklearn.metrics.log_loss(truth, mixed))
-    assert metrics.bits(proba, truth) == pytest.approx(np.log2(k * mixed[np.arange(301), truth]), abs=1e-12)
+    assert per_text.mixed(proba) == pytest.approx(mixed, rel=1e-14)
+    assert per_text.log_loss(proba, truth).mean() == pytest.approx(sklearn.metrics.log_loss(truth, mixed))
+    assert per_text.bits(proba, truth) == pytest.approx(np.log2(k * mixed[np.arange(301), truth]), abs=1e-12)
 
 
 def test_macro_f1_of_an_absent_class_is_zero_and_batches() -> None:
     truth, guess = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    matrix = metrics.confusion(np.eye(3)[guess], truth)
+    matrix = per_text.confusion(np.eye(3)[guess], truth)
     expected = sklearn.metrics.f1_score(truth, guess, average="macro", labels=[0, 1, 2], zero_division=0)
-    assert float(metrics.macro_f1(matrix)) == pytest.approx(expected)
-    assert metrics.macro_f1(np.stack([matrix, np.diag([1.0, 2, 3])])) == pytest.approx([expected, 1.0])
+    assert float(per_text.macro_f1(matrix)) == pytest.approx(expected)
+    assert per_text.macro_f1(np.stack([matrix, np.diag([1.0, 2, 3])])) == pytest.approx([expected, 1.0])
 
 
 def test_exact_ties_share_credit() -> None:
     proba = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [1 / 3] * 3, [0.2, 0.3, 0.5]])
     truth = np.array([0, 2, 1, 2])
-    assert metrics.credits(proba, truth).tolist() == [0.5, 0.0, 1 / 3, 1.0]
-    matrix = metrics.confusion(proba, truth)
+    assert per_text.credits(proba, truth).tolist() == [0.5, 0.0, 1 / 3, 1.0]
+    matrix = per_text.confusion(proba, truth)
     assert matrix.tolist() == [[0.5, 0.5, 0], [1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 1.0]]
-    assert np.trace(matrix) == pytest.approx(metrics.credits(proba, truth).sum())
+    assert np.trace(matrix) == pytest.approx(per_text.credits(proba, truth).sum())
 
 
 @settings(deadline=None)
 @given(st.integers(2, 300))
 def test_a_uniform_row_is_worth_exactly_nothing(k: int) -> None:
     uniform, truth = np.full((k, k), 1.0 / k), np.arange(k)
-    assert np.array_equal(metrics.mixed(uniform), uniform)
-    assert not metrics.bits(uniform, truth).any()
-    assert metrics.log_loss(uniform, truth) == pytest.approx(np.full(k, math.log(k)))
+    assert np.array_equal(per_text.mixed(uniform), uniform)
+    assert not per_text.bits(uniform, truth).any()
+    assert per_text.log_loss(uniform, truth) == pytest.approx(np.full(k, math.log(k)))
 
 
 def test_a_confident_error_costs_a_finite_price() -> None:
     proba = np.array([[1.0, 0.0], [1.0, 0.0]])
-    right, wrong = metrics.bits(proba, np.array([0, 1]))
+    right, wrong = per_text.bits(proba, np.array([0, 1]))
     assert right == pytest.approx(math.log2(2 * 0.9995))
     assert wrong == pytest.approx(math.log2(2 * 0.0005))
 
@@ -91,25 +91,25 @@ def test_a_constant_answer_scores_exactly_chance(k: int, n_prompts: int) -> None
 @pytest.mark.parametrize(("hits", "n", "chance"), [(0, 10, 0.5), (7, 10, 0.5), (40, 100, 0.25), (9, 9, 1 / 3)])
 def test_binomial_p_agrees_with_scipy(hits: int, n: int, chance: float) -> None:
     expected = scipy.stats.binomtest(hits, n, chance, alternative="greater").pvalue
-    assert metrics.binomial_log10_p(hits, n, chance) == pytest.approx(math.log10(expected), abs=1e-12)
-    assert metrics.binomial_log10_p(hits + 0.5, n + 1, chance) == metrics.binomial_log10_p(hits, n + 1, chance)
+    assert paired.binomial_log10_p(hits, n, chance) == pytest.approx(math.log10(expected), abs=1e-12)
+    assert paired.binomial_log10_p(hits + 0.5, n + 1, chance) == paired.binomial_log10_p(hits, n + 1, chance)
 
 
 def test_binomial_p_is_finite_where_doubles_underflow() -> None:
-    assert metrics.binomial_log10_p(10_000, 10_000, 0.1) == pytest.approx(-10_000.0, rel=1e-9)
+    assert paired.binomial_log10_p(10_000, 10_000, 0.1) == pytest.approx(-10_000.0, rel=1e-9)
     # Against exact integer arithmetic: sum of C(n, i) over 2^n.
     n, hits = 4_000, 3_900
     tail = sum(math.comb(n, i) for i in range(hits, n + 1))
     exact = (math.log(tail) - n * math.log(2)) / math.log(10)
     assert exact < -700
-    assert metrics.binomial_log10_p(hits, n, 0.5) == pytest.approx(exact, rel=1e-9)
+    assert paired.binomial_log10_p(hits, n, 0.5) == pytest.approx(exact, rel=1e-9)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 20), (3, 20), (20, 20), (500, 1000), (1, 1)])
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_wilson_agrees_with_scipy(hits: int, n: int, level: float) -> None:
     expected = scipy.stats.binomtest(hits, n).proportion_ci(level, method="wilson")
-    low, high = metrics.wilson(hits, n, level)
+    low, high = intervals.wilson(hits, n, level)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert (low == 0, high == 1) == (hits == 0, hits == n)
 
@@ -117,16 +117,16 @@ def test_wilson_agrees_with_scipy(hits: int, n: int, level: float) -> None:
 def test_wilson_refuses_what_is_no_proportion() -> None:
     for hits, n in [(0, 0), (-1, 5), (6, 5)]:
         with pytest.raises(ValueError, match="no proportion"):
-            metrics.wilson(hits, n)
+            intervals.wilson(hits, n)
 
 
 def test_score_of_independent_texts_agrees_with_normal_theory() -> None:
     proba, truth = planted(2000, 4)
     result = metrics.score(proba, truth, np.arange(2000), seed=0)
     for name, values in {
-        "accuracy": metrics.credits(proba, truth),
-        "bits": metrics.bits(proba, truth),
-        "log_loss": metrics.log_loss(proba, truth),
+        "accuracy": per_text.credits(proba, truth),
+        "bits": per_text.bits(proba, truth),
+        "log_loss": per_text.log_loss(proba, truth),
     }.items():
         half = 1.96 * values.std() / math.sqrt(2000)
         interval = result[name]
@@ -182,7 +182,7 @@ def test_perfect_and_hopeless_attribution_get_wilson() -> None:
     assert (hopeless.value, hopeless.low, hopeless.method) == (0.0, 0.0, "wilson")
     # Twenty-five prompts of four texts: only the prompts count.
     clustered = metrics.score(np.eye(2)[truth], truth, np.arange(100) // 4, seed=0)["accuracy"]
-    assert (clustered.units, clustered.n_units, clustered.low) == ("prompts", 25, metrics.wilson(25, 25)[0])
+    assert (clustered.units, clustered.n_units, clustered.low) == ("prompts", 25, intervals.wilson(25, 25)[0])
 
 
 def test_wilson_ends_where_ten_texts_miss() -> None:
@@ -215,11 +215,11 @@ def test_coverage_where_prompts_share_difficulty() -> None:
     for _ in range(experiments):
         difficulty = rng.beta(3.0, 2.0, size=n_prompts)
         hits = (rng.random(len(prompts)) < difficulty[prompts]).astype(float)
-        interval = metrics.mean_interval(hits, prompts, seed=0)
+        interval = intervals.mean_interval(hits, prompts, seed=0)
         assert interval.low is not None
         assert interval.high is not None
         clustered += interval.low <= mean <= interval.high
-        low, high = metrics.wilson(float(hits.sum()), len(hits))
+        low, high = intervals.wilson(float(hits.sum()), len(hits))
         naive += low <= mean <= high
     assert naive / experiments < 0.85
     assert 0.90 <= clustered / experiments <= 0.985
@@ -231,11 +231,11 @@ def test_mcnemar_agrees_with_the_binomial_test() -> None:
     better, worse = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
     for alternative in ("greater", "two-sided"):
         expected = scipy.stats.binomtest(better, better + worse, alternative=alternative).pvalue
-        assert metrics.paired_p(a, b, np.arange(120), 0, alternative) == pytest.approx(expected)
-    two_sided = metrics.paired_p(a, b, np.arange(120), 0, "two-sided")
-    assert two_sided == metrics.paired_p(b, a, np.arange(120), 0, "two-sided") < 1
-    assert metrics.paired_p(a, a, np.arange(120), 0) == 1.0
-    assert metrics.paired_p(a, a, np.arange(120), 0, "two-sided") == 1.0
+        assert paired.paired_p(a, b, np.arange(120), 0, alternative) == pytest.approx(expected)
+    two_sided = paired.paired_p(a, b, np.arange(120), 0, "two-sided")
+    assert two_sided == paired.paired_p(b, a, np.arange(120), 0, "two-sided") < 1
+    assert paired.paired_p(a, a, np.arange(120), 0) == 1.0
+    assert paired.paired_p(a, a, np.arange(120), 0, "two-sided") == 1.0
 
 
 def test_sign_flips_agree_with_enumeration() -> None:
@@ -252,29 +252,29 @@ def test_sign_flips_agree_with_enumeration() -> None:
         ("two-sided", np.mean(np.abs(flipped) >= abs(sums.sum()) - 1e-9)),
     ]:
         assert 0.005 < exact < 0.9
-        error = math.sqrt(exact * (1 - exact) / metrics.FLIPS)
-        assert metrics.paired_p(a, b, prompts, 0, alternative) == pytest.approx(exact, abs=4 * error + 1e-4)
+        error = math.sqrt(exact * (1 - exact) / paired.FLIPS)
+        assert paired.paired_p(a, b, prompts, 0, alternative) == pytest.approx(exact, abs=4 * error + 1e-4)
 
 
 def test_a_prompt_counts_once_in_a_paired_test() -> None:
     """A hundred texts of one prompt that all favour a: one coin, two sides."""
-    p = metrics.paired_p(np.ones(100), np.zeros(100), np.zeros(100, dtype=int), 0)
+    p = paired.paired_p(np.ones(100), np.zeros(100), np.zeros(100, dtype=int), 0)
     assert p == pytest.approx(0.5, abs=0.03)
-    assert metrics.paired_p(np.ones(100), np.zeros(100), np.repeat(np.arange(50), 2), 0) == 1 / 10_001
+    assert paired.paired_p(np.ones(100), np.zeros(100), np.repeat(np.arange(50), 2), 0) == 1 / 10_001
 
 
 def test_sign_flip_p_values_are_uniform_without_a_difference() -> None:
     rng = np.random.default_rng(3)
     prompts = np.repeat(np.arange(30), 2)
-    p = [metrics.paired_p(*(rng.random((2, 60)) < 0.5).astype(float), prompts, 0) for _ in range(150)]
+    p = [paired.paired_p(*(rng.random((2, 60)) < 0.5).astype(float), prompts, 0) for _ in range(150)]
     assert np.mean(np.array(p) <= 0.1) <= 0.1 + 4 * math.sqrt(0.09 / 150)
     assert np.mean(np.array(p) <= 0.5) >= 0.3
 
 
 def test_holm_by_hand() -> None:
-    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert metrics.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert metrics.holm([]) == []
+    assert paired.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert paired.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert paired.holm([]) == []
 
 
 @settings(deadline=None)
@@ -285,7 +285,7 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p: list[float], level
         if (len(p) - place) * p[index] > level:
             break
         rejected[index] = True
-    assert [value <= level for value in metrics.holm(p)] == rejected.tolist()
+    assert [value <= level for value in paired.holm(p)] == rejected.tolist()
 
 
 @pytest.mark.parametrize("per_prompt", [1, 2])
@@ -296,15 +296,15 @@ def test_ranks(per_prompt: int) -> None:
         name: (difficulty + rng.normal(0, 0.05, 600) < share).astype(float)
         for name, share in {"worst": 0.3, "best": 0.8, "good": 0.6, "good too": 0.6}.items()
     }
-    assert metrics.ranks(results, prompts, seed=0) == {"worst": 4, "best": 1, "good": 2, "good too": 2}
-    assert metrics.ranks({"alone": results["best"]}, prompts, seed=0) == {"alone": 1}
+    assert paired.ranks(results, prompts, seed=0) == {"worst": 4, "best": 1, "good": 2, "good too": 2}
+    assert paired.ranks({"alone": results["best"]}, prompts, seed=0) == {"alone": 1}
 
 
 def test_many_attributors_can_still_be_ranked() -> None:
     """With 30 attributors a p-value of 1/10,001 over 870 pairs would never pass: flips must grow."""
     prompts = np.repeat(np.arange(60), 2)
     results = {f"chance {i}": np.zeros(120) for i in range(29)} | {"best": np.ones(120)}
-    ranks = metrics.ranks(results, prompts, seed=0)
+    ranks = paired.ranks(results, prompts, seed=0)
     assert ranks.pop("best") == 1
     assert set(ranks.values()) == {2}
 
@@ -313,17 +313,17 @@ def test_ratio_interval_weighs_units_by_their_size() -> None:
     rng = np.random.default_rng(0)
     size = rng.integers(50, 500, size=400).astype(float)
     total = size * 2.3 + rng.normal(0, 1, 400) * size * 0.4
-    interval = metrics.ratio_interval(total, size, seed=0, units="documents")
+    interval = intervals.ratio_interval(total, size, seed=0, units="documents")
     ratio = total.sum() / size.sum()
     half = 1.96 * math.sqrt(np.sum((total - ratio * size) ** 2)) / size.sum()
     assert interval.value == pytest.approx(ratio)
     assert (interval.low, interval.high) == pytest.approx((ratio - half, ratio + half), abs=half / 8)
     assert (interval.units, interval.n_units) == ("documents", 400)
-    assert metrics.ratio_interval(total[:1], size[:1], 0, "documents").low is None
-    constant = metrics.ratio_interval(size * 3, size, 0, "documents")
+    assert intervals.ratio_interval(total[:1], size[:1], 0, "documents").low is None
+    constant = intervals.ratio_interval(size * 3, size, 0, "documents")
     assert constant.low == constant.high == constant.value == 3.0
     with pytest.raises(ValueError, match="positive denominator"):
-        metrics.ratio_interval(total, size * 0, 0, "documents")
+        intervals.ratio_interval(total, size * 0, 0, "documents")
 
 
 @settings(max_examples=25, deadline=None)

@@ -14,7 +14,7 @@ from natfp_bench.attributors import registry
 from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.pipeline.engine import Context
 from natfp_bench.pipeline.store import Store
-from natfp_bench.statistics.metrics import Floats, Ints
+from natfp_bench.statistics.intervals import Floats, Ints
 from natfp_bench.statistics.open_set import Held, Power, Seen, calibrating
 
 from .prediction import Labelled
@@ -129,7 +129,7 @@ def prior_of(labels: Sequence[str], classes: Sequence[str]) -> Floats:
 
 
 @dataclass(frozen=True)
-class Question:
+class WhoWrote:
     """Given texts, and a fit to all classes that is asked who wrote them; nothing of it is kept in the store."""
 
     fit: LeftOut
@@ -137,7 +137,7 @@ class Question:
     given: tuple[str, ...]
 
 
-def answer(question: Question, context: Context) -> tuple[Floats, Floats]:
+def answer(question: WhoWrote, context: Context) -> tuple[Floats, Floats]:
     """Answer a question, in a worker: what is seen of all test texts, and then of the given ones."""
     from pathlib import Path
 

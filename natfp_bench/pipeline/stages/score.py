@@ -35,7 +35,7 @@ class ScoreMeta(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Score(Stage):
+class TextScores(Stage):
     """The test texts of several sample sets, one set after another, under one model and sampler.
 
     texts: of each sample set. cut: bytes that texts are cut to, None if they are whole.

@@ -1,0 +1,163 @@
+"""Estimates with honest intervals: resampled over prompts, documents or other units, or Wilson's for proportions.
+
+Texts of one prompt share its topic and difficulty and are no independent evidence: the prompt is the unit of every
+resampling. `values`: (n,) float, one per text; `prompts`: (n,) int. scipy is imported inside functions, since it is
+slow to import and light commands load this module.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natfp_bench.base import streams
+from natfp_bench.base.records import Record
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+RESAMPLES = 2_000
+BLOCK = 100
+"""Resamples or sign flips drawn at once, one stream row per block: bounds memory; part of what a seed means."""
+
+
+class Interval(Record):
+    """An estimate and its 95% interval; low and high are None where a single unit says nothing of spread."""
+
+    value: float
+    low: float | None
+    high: float | None
+    method: str
+    units: str
+    n_units: int
+
+
+def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (1927) of a proportion, as (low, high); `hits` may be fractional.
+
+    Raises ValueError unless 0 <= hits <= n and n is positive.
+    """
+    if n < 1 or not 0 <= hits <= n:
+        raise ValueError(f"no proportion: {hits} hits of {n}")
+    z = statistics.NormalDist().inv_cdf(0.5 + level / 2)
+    share = hits / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    # The ends are exact by algebra; rounding must not move them inwards.
+    low = 0.0 if hits == 0 else max(0.0, (centre - half) / scale)
+    high = 1.0 if hits == n else min(1.0, (centre + half) / scale)
+    return low, high
+
+
+def wilson_interval(share: float, units: str, n_units: int) -> Interval:
+    """Wilson's interval of a share of so many units."""
+    low, high = wilson(min(share, 1.0) * n_units, n_units)
+    return Interval(value=share, low=low, high=high, method="wilson", units=units, n_units=n_units)
+
+
+def exact_mean(values: Floats) -> float:
+    """Mean that is summed exactly and rounded once: n credits of 1/k must average to 1/k."""
+    return math.fsum(values) / len(values)
+
+
+def mean_interval(values: Floats, prompts: Ints, seed: int) -> Interval:
+    """Mean over texts of any per-text value (n,), with a percentile bootstrap over prompts."""
+    per_text = np.vstack([np.ones(len(values)), values])
+    sums, n_units = resampled_sums(per_text, prompts, seed)
+    return percentile_interval(exact_mean(values), sums[1] / sums[0], "prompts", n_units)
+
+
+def mean_intervals(values: Sequence[tuple[Floats, Ints]], seed: int) -> list[Interval]:
+    """Mean of each of several per-text values (n,), given with their prompts (n,), as `mean_interval` has it.
+
+    The draws depend on the number of prompts alone, and take longest: all values with as many prompts share them.
+    """
+    made: list[Interval | None] = [None] * len(values)
+    groups: dict[int, list[tuple[int, Floats]]] = {}
+    for place, (value, prompts) in enumerate(values):
+        by_prompt = prompt_sums(np.column_stack([np.ones_like(value), value]), prompts)
+        if value.any():
+            groups.setdefault(len(by_prompt), []).append((place, by_prompt))
+        else:
+            made[place] = percentile_interval(0.0, np.zeros(1), "prompts", len(by_prompt))
+    for n_prompts, group in groups.items():
+        columns = np.hstack([by_prompt for _, by_prompt in group])
+        resampled, _ = resampled_sums(columns.T, np.arange(n_prompts), seed)
+        means, counts = resampled[1::2] / resampled[::2], columns.sum(axis=0)
+        for (place, _), mean, total, count in zip(group, means, counts[1::2], counts[::2], strict=True):
+            made[place] = percentile_interval(float(total / count), mean, "prompts", n_prompts)
+    return [one for one in made if one is not None]
+
+
+def ratio_interval(numerators: Floats, denominators: Floats, seed: int, units: str) -> Interval:
+    """Ratio of sums, such as bits over bytes of documents, with a percentile bootstrap over the units (n,).
+
+    Raises ValueError on no units or a denominator that is not positive.
+    """
+    per_unit = np.vstack([denominators, numerators]).astype(np.float64)
+    if not per_unit.size or per_unit[0].min() <= 0:
+        raise ValueError("a ratio needs units, each with a positive denominator")
+    sums, n_units = resampled_sums(per_unit, np.arange(per_unit.shape[1]), seed)
+    value = math.fsum(per_unit[1]) / math.fsum(per_unit[0])
+    return percentile_interval(value, sums[1] / sums[0], units, n_units)
+
+
+def percentile_interval(value: float, resampled: Floats, units: str, n_units: int) -> Interval:
+    """Interval of an estimate from its resampled values, as wide as Student's where there are few units."""
+    low: float | None
+    high: float | None
+    if n_units < 2:
+        low = high = None
+    elif np.ptp(resampled) <= 1e-12 * max(1.0, abs(value)):
+        low = high = value  # a spread of rounding errors is no spread
+    else:
+        low, high = (float(q) for q in np.quantile(resampled, _expanded(n_units)))
+    return Interval(value=value, low=low, high=high, method="bootstrap", units=units, n_units=n_units)
+
+
+def _expanded(n_units: int) -> tuple[float, float]:
+    """Quantiles at which a percentile bootstrap is as wide as Student's interval, for a mean (Hesterberg 2015).
+
+    A resample of n units has the spread of n, not of n - 1, and normal tails: with few units it is too narrow.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    tail = float(ndtr(math.sqrt(n_units / (n_units - 1)) * stdtrit(n_units - 1, 0.025)))
+    return tail, 1.0 - tail
+
+
+def resampled_sums(per_text: Floats, units: Ints, seed: int) -> tuple[Floats, int]:
+    """Sums over resampled units of s statistics (s, n): (s, RESAMPLES), and the number of units.
+
+    A resample is a vector of weights over units, so all of them are products with one matrix of unit sums.
+    The product is scipy's sparse one: most statistics are class indicators, and unlike BLAS it adds in one
+    order whatever the number of threads, so that results repeat byte for byte.
+    """
+    from scipy.sparse import csr_array
+
+    names, unit = np.unique(units, return_inverse=True)
+    n, n_units = len(unit), len(names)
+    membership = csr_array((np.ones(n), (np.arange(n), unit)), shape=(n, n_units))
+    by_unit: Any = csr_array(per_text) @ membership
+    sums = np.empty((len(per_text), RESAMPLES))
+    resample = np.repeat(np.arange(BLOCK), n_units)
+    for block in range(RESAMPLES // BLOCK):
+        words = streams.raw(BLOCK * n_units, "bootstrap", seed, row=block) >> np.uint64(32)
+        drawn = ((words * np.uint64(n_units)) >> np.uint64(32)).astype(np.int64)
+        weights = np.bincount(drawn * BLOCK + resample, minlength=n_units * BLOCK).reshape(n_units, BLOCK)
+        sums[:, block * BLOCK : (block + 1) * BLOCK] = by_unit @ weights.astype(np.float64)
+    return sums, n_units
+
+
+def prompt_sums(values: Floats, prompts: Ints) -> Floats:
+    """Sum the rows of values (n, m) by prompt: (prompts, m)."""
+    names, unit = np.unique(prompts, return_inverse=True)
+    sums = np.zeros((len(names), values.shape[1]))
+    np.add.at(sums, unit, values)
+    return sums
