@@ -14,7 +14,7 @@ from natfp_bench.corpus.tokens import reader
 from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
-from natfp_bench.statistics import ceiling, fingerprint, intervals, per_text, replication
+from natfp_bench.statistics import ceiling, intervals, per_text, replication, token_evidence
 from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, crossing
 from natfp_bench.statistics.intervals import Floats
 
@@ -284,7 +284,7 @@ def _accuracy(proba: Floats, truth: intervals.Ints) -> float:
     return float(per_text.credits(proba, truth).mean())
 
 
-def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
+def _by_position(evidence: Evidence) -> tuple[token_evidence.PositionRatio, ...]:
     """Bits of each position for the level, against models of the same replicate, that differ in nothing but the level.
 
     None where variants read texts as other tokens, or tokens are not known.
@@ -292,13 +292,13 @@ def _by_position(evidence: Evidence) -> tuple[fingerprint.PositionRatio, ...]:
     if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
-    found = fingerprint.ratio_by_position(
+    found = token_evidence.ratio_by_position(
         evidence.token_scores, texts.source, texts.lengths, class_of, evidence.replicates
     )
     return tuple(found)
 
 
-def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
+def _by_type(evidence: Evidence) -> tuple[token_evidence.TypeRatio, ...]:
     """Bits of each type of token for the level; none as for positions."""
     if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
         return ()
@@ -311,7 +311,7 @@ def _by_type(evidence: Evidence) -> tuple[fingerprint.TypeRatio, ...]:
     )
     pieces[end] = ""
     types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
-    found = fingerprint.ratio_by_type(
+    found = token_evidence.ratio_by_type(
         evidence.token_scores, texts.source, texts.lengths, types, class_of, evidence.replicates
     )
     return tuple(found)

@@ -17,9 +17,9 @@ from natfp_bench.base.records import Record
 from natfp_bench.plan.settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording
-from natfp_bench.statistics.fingerprint import PositionRatio, TypeRatio
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import Equivalence, Permanova
+from natfp_bench.statistics.token_evidence import PositionRatio, TypeRatio
 
 SCHEMA = 1
 

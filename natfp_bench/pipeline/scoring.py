@@ -14,7 +14,7 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
 from natfp_bench.plan.split import Fold
-from natfp_bench.statistics import ceiling, discrimination, metrics, paired, per_text, replication
+from natfp_bench.statistics import ceiling, discrimination, intervals, metrics, paired, per_text
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .evidence import Evidence
@@ -250,7 +250,7 @@ def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
         return metrics.score_all(answered(frame, given.proba, given.truth), given.prompts, frame.seed)
     folds = [metrics.fold_values(answered(frame, proba, truth)) for proba, truth in given.by_fold()]
     shared = [name for name in folds[0] if all(name in fold for fold in folds)]
-    return {name: replication.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
+    return {name: intervals.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
 
 
 def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:
@@ -293,7 +293,7 @@ def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap
             for answers in (seen[name], unseen[name])
         ]
         difference = accuracy[0] - accuracy[1]
-        interval = replication.t_interval(difference)
+        interval = intervals.t_interval(difference)
         p = None if interval.low is None else _below_zero(difference)
         found.append(Gap(attributor=name, gap=interval, p=p))
     return sorted(found, key=lambda gap: gap.attributor)

@@ -7,7 +7,6 @@ belong to the leaderboards, too.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,14 +16,11 @@ import numpy as np
 from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.pipeline.result import Length, RunInfo, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
-from natfp_bench.statistics import metrics, replication
-from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics import paired, per_text, replication
+from natfp_bench.statistics.intervals import Interval, student_quantile, t_interval
 from natfp_bench.statistics.replication import Equivalence
 
 from .protocols import Board, Protocol, ProtocolId, Setting, make_boards, read_protocols
-
-FEWEST_UNITS = 3
-"""As with replicates: with fewer than three units an interval says nothing."""
 
 FactorSection = Literal[
     "held-out replicates", "seen replicates only", "positive control", "negative control", "older protocol"
@@ -256,7 +252,7 @@ def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]
         return names, scores[names[0]].metrics["identifiability"]
     reached = parts[chosen, np.arange(parts.shape[1])]
     chance = scores[names[0]].chance
-    return names, _mean([metrics.identifiability(accuracy, chance) for accuracy in reached.tolist()], "parts")
+    return names, _mean([per_text.identifiability(accuracy, chance) for accuracy in reached.tolist()], "parts")
 
 
 def _did_all(main: Mapping[str, Mapping[str, Score]]) -> list[str]:
@@ -281,7 +277,7 @@ def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
         return study.detectable.factor
     # The instance target, if there is one, has the most classes.
     chance = min(score.chance for view in protocol.scores.values() for _, score in view.values())
-    return metrics.identifiability(study.detectable.instance, chance)
+    return per_text.identifiability(study.detectable.instance, chance)
 
 
 def _attributor_rows(
@@ -326,37 +322,9 @@ def _ranks_over(values: Mapping[str, Sequence[float]]) -> dict[str, int]:
     if len(values) * (len(values) - 1) * 0.5**n_tasks > replication.SIGNIFICANT:
         return {}
     credit = {name: np.array(row, dtype=np.float64) for name, row in values.items()}
-    return metrics.ranks(credit, np.arange(n_tasks), seed=0)
+    return paired.ranks(credit, np.arange(n_tasks), seed=0)
 
 
 def _mean(values: Sequence[float], units: str) -> Interval:
-    """Mean over tasks or parts with Student's 95% interval, df = n - 1; none below three."""
-    n, mean = len(values), statistics.fmean(values)
-    if n < FEWEST_UNITS:
-        return Interval(value=mean, low=None, high=None, method="none", units=units, n_units=n)
-    half = student_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n)
-    return Interval(value=mean, low=mean - half, high=mean + half, method="t", units=units, n_units=n)
-
-
-def student_quantile(df: int) -> float:
-    """Quantile of Student's t at 0.975, from its elementary distribution (Abramowitz and Stegun 26.7.3 and 26.7.4).
-
-    scipy has it, too, but takes longer to import than the whole leaderboard takes.
-    """
-
-    def within(angle: float) -> float:
-        """P(|T| < sqrt(df) tan(angle))."""
-        odd = df % 2
-        # For even df 1, 1/2 c^2, (1 3)/(2 4) c^4, ...; for odd df c, 2/3 c^3, (2 4)/(3 5) c^5, ...
-        term = total = math.cos(angle) ** odd
-        for i in range(2 + odd, df, 2):
-            term *= (i - 1) / i * math.cos(angle) ** 2
-            total += term
-        share = math.sin(angle) * total if df > 1 else 0.0
-        return (angle + share) * 2 / math.pi if odd else share
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle) < 0.95 else (low, middle)
-    return math.sqrt(df) * math.tan(high)
+    """Mean over tasks or parts with Student's 95% interval, without scipy, which is slow to import."""
+    return t_interval(values, units=units, quantile=student_quantile)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from natfp_bench.base.records import Record
 
-from . import fingerprint, replication
+from . import replication, wording
 from .intervals import Interval
 
 ENOUGH = 0.95
@@ -36,8 +36,8 @@ class Curve(Record):
 class Wording(Record):
     """What the words alone say of the levels: the words that tell them, and how far their n-grams diverge."""
 
-    telling_words: tuple[fingerprint.TellingWord, ...]
-    jensen_shannon: tuple[fingerprint.NgramDivergence, ...]
+    telling_words: tuple[wording.TellingWord, ...]
+    jensen_shannon: tuple[wording.NgramDivergence, ...]
 
 
 class Permuted(Record):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,10 +18,7 @@ import numpy as np
 from natfp_bench.base import streams
 from natfp_bench.base.records import Record
 
-from .intervals import Floats, Interval, Ints
-
-FEWEST_REPLICATES = 3
-"""Two replicates leave one degree of freedom: an interval thirteen standard errors wide says nothing."""
+from .intervals import FEWEST_UNITS, Floats, Ints
 
 SIGNIFICANT = 0.05
 
@@ -67,30 +63,6 @@ class Equivalence(Record):
     worst_ratio: float
     p: float
     equivalent: bool
-
-
-def t_interval(values: Floats, value: float | None = None) -> Interval:
-    """Mean over replicates (R,) with Student's 95% interval (1908), df = R - 1.
-
-    `value`: the estimate to report and to centre the interval on, where it is not the plain mean (pooled over
-    replicates of unequal size, say). Nothing is clipped: an accuracy's interval may pass 1. Below three replicates
-    there is no interval (method `none`): only these runs. Equal values give an interval without width.
-    Raises ValueError on no replicates.
-    """
-    from scipy.special import stdtrit
-
-    values = np.asarray(values, dtype=np.float64)
-    if not len(values):
-        raise ValueError("no replicates, no mean")
-    # The mean of equal numbers may be off by a rounding, and their deviation above zero.
-    deviation = 0.0 if np.ptp(values) == 0 else statistics.stdev(values.tolist())
-    mean = float(values[0]) if deviation == 0 else statistics.fmean(values.tolist())
-    centre = mean if value is None else value
-    n = len(values)
-    if n < FEWEST_REPLICATES:
-        return Interval(value=centre, low=None, high=None, method="none", units="replicates", n_units=n)
-    half = float(stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
-    return Interval(value=centre, low=centre - half, high=centre + half, method="t", units="replicates", n_units=n)
 
 
 def relabelings(levels: Ints, replicates: Ints, limit: int, seed: int) -> tuple[Ints, int]:
@@ -198,7 +170,7 @@ def detectable_factor(values: Floats, power: float = 0.8, level: float = 0.05) -
     from scipy.special import nctdtrinc, stdtrit
 
     n = len(values)
-    if n < FEWEST_REPLICATES or np.ptp(values) == 0:
+    if n < FEWEST_UNITS or np.ptp(values) == 0:
         return None
     critical = stdtrit(n - 1, 1 - level / 2)
     return float(nctdtrinc(n - 1, 1 - power, critical)) * float(np.std(values, ddof=1)) / math.sqrt(n)

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 
 from natfp_bench.base.records import canonical_json
-from natfp_bench.statistics import replication
+from natfp_bench.statistics import intervals, replication
 
 
 def design(k: int, n_replicates: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,10 +23,10 @@ def design(k: int, n_replicates: int) -> tuple[np.ndarray, np.ndarray]:
 def test_t_interval_agrees_with_scipy(n: int) -> None:
     values = np.random.default_rng(n).normal(0.6, 0.1, size=n)
     expected = scipy.stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
-    found = replication.t_interval(values)
+    found = intervals.t_interval(values)
     assert (found.value, found.low, found.high) == pytest.approx((values.mean(), expected.low, expected.high))
     assert (found.method, found.units, found.n_units) == ("t", "replicates", n)
-    moved = replication.t_interval(values, value=0.9)
+    moved = intervals.t_interval(values, value=0.9)
     assert moved.low is not None
     assert moved.high is not None
     assert (moved.value, moved.high - moved.low) == pytest.approx((0.9, expected.high - expected.low))
@@ -34,23 +34,23 @@ def test_t_interval_agrees_with_scipy(n: int) -> None:
 
 
 def test_t_interval_of_few_or_equal_values() -> None:
-    two = replication.t_interval(np.array([0.5, 0.7]))
+    two = intervals.t_interval(np.array([0.5, 0.7]))
     assert two.model_dump() == {
         "value": 0.6, "low": None, "high": None, "method": "none", "units": "replicates", "n_units": 2
     }  # fmt: skip
-    equal = replication.t_interval(np.full(3, 0.1))
+    equal = intervals.t_interval(np.full(3, 0.1))
     assert equal.low == equal.high == equal.value == 0.1
-    wide = replication.t_interval(np.array([0.9, 1.0, 1.0]))
+    wide = intervals.t_interval(np.array([0.9, 1.0, 1.0]))
     assert wide.high is not None
     assert wide.high > 1  # not clipped
     with pytest.raises(ValueError, match="no replicates"):
-        replication.t_interval(np.array([]))
+        intervals.t_interval(np.array([]))
 
 
 def test_t_interval_covers() -> None:
     rng = np.random.default_rng(0)
     for n in (3, 10):
-        found = [replication.t_interval(values) for values in rng.normal(size=(1000, n))]
+        found = [intervals.t_interval(values) for values in rng.normal(size=(1000, n))]
         covered = sum(i.low <= 0 <= i.high for i in found if i.low is not None and i.high is not None)
         assert abs(covered - 950) < 4 * math.sqrt(1000 * 0.95 * 0.05)
 

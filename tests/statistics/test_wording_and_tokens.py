@@ -16,7 +16,7 @@ from scipy.stats import skew
 
 from natfp_bench.base.records import canonical_json
 from natfp_bench.corpus.words import WORD_TYPES
-from natfp_bench.statistics import fingerprint
+from natfp_bench.statistics import token_evidence, wording
 
 WORDS = [f"w{i:03d}" for i in range(120)]
 ZIPF = 1 / np.arange(2.0, len(WORDS) + 2)
@@ -42,7 +42,7 @@ def test_bursty_noise_confirms_nothing(k: int) -> None:
     weights, truth, test, classes = planted(600, k)
     alarms = 0
     for _ in range(experiments):
-        found = fingerprint.telling_words(bursty(rng, weights), truth, test, classes)
+        found = wording.telling_words(bursty(rng, weights), truth, test, classes)
         assert len(found) == 50 * k
         alarms += any(word.confirmed for word in found)
     assert alarms / experiments <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / experiments)
@@ -53,13 +53,13 @@ def test_the_variance_over_texts_is_honest_where_poissons_is_not() -> None:
     weights, truth, *_ = planted(600, 4)
     own, honest, poisson, widened = truth == 0, [], [], []
     for _ in range(40):
-        text, codes, vocabulary = fingerprint._encoded(bursty(rng, weights))
-        counts = fingerprint._count_matrix(text, codes, 600, len(vocabulary))
+        text, codes, vocabulary = wording._encoded(bursty(rng, weights))
+        counts = wording._count_matrix(text, codes, 600, len(vocabulary))
         sizes = np.bincount(text, minlength=600).astype(float)
-        log_odds, deviation = fingerprint._log_odds(counts, own)
-        honest += fingerprint._permutation_z(counts, sizes, own)[0].tolist()
+        log_odds, deviation = wording._log_odds(counts, own)
+        honest += wording._permutation_z(counts, sizes, own)[0].tolist()
         poisson += (log_odds / deviation).tolist()
-        widened += (log_odds / deviation / np.sqrt(fingerprint._design_effect(counts, sizes))).tolist()
+        widened += (log_odds / deviation / np.sqrt(wording._design_effect(counts, sizes))).tolist()
     assert np.std(honest) == pytest.approx(1.0, abs=0.05)
     assert np.std(widened) == pytest.approx(1.0, abs=0.1)
     assert np.std(poisson) > 1.5
@@ -69,11 +69,11 @@ def test_moments_are_those_of_all_relabellings() -> None:
     """Nine texts of unequal size, three in the class: 84 relabellings, enumerated."""
     rng = np.random.default_rng(1)
     texts = [rng.choice(["a", "a", "b", "c"], size=size).tolist() for size in (0, 1, 2, 3, 5, 8, 13, 4, 4)]
-    text, codes, vocabulary = fingerprint._encoded(texts)
-    counts = fingerprint._count_matrix(text, codes, 9, len(vocabulary))
+    text, codes, vocabulary = wording._encoded(texts)
+    counts = wording._count_matrix(text, codes, 9, len(vocabulary))
     sizes = np.array([len(words) for words in texts], dtype=float)
     masks = [np.isin(np.arange(9), rows) for rows in itertools.combinations(range(9), 3)]
-    found = [fingerprint._permutation_z(counts, sizes, own) for own in masks]
+    found = [wording._permutation_z(counts, sizes, own) for own in masks]
     z, skewness = np.stack([one for one, _ in found]), found[0][1]
     assert z.mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
     assert z.std(axis=0) == pytest.approx(np.ones(3))
@@ -85,7 +85,7 @@ def test_log_odds_are_those_of_the_source() -> None:
     rng, shares = np.random.default_rng(0), np.array([[0.2, 0.1, 0.7], [0.1, 0.2, 0.7]])
     truth, test = np.arange(4000) % 2, np.arange(4000) % 8 > 5
     texts = [rng.choice(list("abc"), p=row, size=20).tolist() for row in shares[truth]]
-    found = {(word.label, word.word): word for word in fingerprint.telling_words(texts, truth, test, ["one", "two"])}
+    found = {(word.label, word.word): word for word in wording.telling_words(texts, truth, test, ["one", "two"])}
     shrunk = math.log((0.2 + 0.003) / (0.8 + 0.017)) - math.log((0.1 + 0.003) / (0.9 + 0.017))
     for label, text, sign in [("one", "a", 1), ("one", "b", -1), ("two", "a", -1), ("two", "b", 1)]:
         word = found[label, text]
@@ -105,7 +105,7 @@ def test_planted_words_are_found_and_few_others() -> None:
     for c, words in liked.items():
         weights[np.ix_(truth == c, [WORDS.index(word) for word in words])] *= 4
     for _ in range(12):
-        found = fingerprint.telling_words(bursty(rng, weights), truth, test, classes)
+        found = wording.telling_words(bursty(rng, weights), truth, test, classes)
         confirmed = {(word.label, word.word) for word in found if word.confirmed and word.log_odds > 0}
         real = {(classes[c], word) for c, words in liked.items() for word in words}
         true, n_planted = true + len(confirmed & real), n_planted + len(real)
@@ -125,21 +125,21 @@ def test_a_word_of_the_level_agrees_in_every_replicate() -> None:
     texts = bursty(rng, weights)
     found = {
         word.word: word
-        for word in fingerprint.telling_words(texts, truth, test, classes, replicates)
+        for word in wording.telling_words(texts, truth, test, classes, replicates)
         if word.label == "class 0"
     }
     assert found["w005"].confirmed
     assert found["w005"].agrees is True
     assert found["w008"].confirmed
     assert found["w008"].agrees is False
-    single = fingerprint.telling_words(texts, truth, test, classes, np.zeros(2400, dtype=int))
+    single = wording.telling_words(texts, truth, test, classes, np.zeros(2400, dtype=int))
     assert {word.agrees for word in single} == {None}
     json.loads(canonical_json(single))
 
 
 def test_words_come_by_class_and_by_falling_z() -> None:
     weights, truth, test, classes = planted(200, 2)
-    found = fingerprint.telling_words(bursty(np.random.default_rng(0), weights), truth, test, classes, per_class=7)
+    found = wording.telling_words(bursty(np.random.default_rng(0), weights), truth, test, classes, per_class=7)
     assert [word.label for word in found] == ["class 0"] * 7 + ["class 1"] * 7
     strength = [abs(word.z_train) for word in found[:7]]
     assert strength == sorted(strength, reverse=True)
@@ -148,11 +148,11 @@ def test_words_come_by_class_and_by_falling_z() -> None:
 
 def test_words_of_test_texts_alone_are_never_chosen() -> None:
     texts = [["a", "b"], ["b", "b"], ["a", "new"], ["b", "new", "new"]]
-    found = fingerprint.telling_words(texts, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
+    found = wording.telling_words(texts, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
     assert {word.word for word in found} == {"a", "b"}
     one_word = [["a"], ["a", "a"]] * 2
-    assert fingerprint.telling_words(one_word, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"]) == []
-    same = fingerprint.telling_words([["a", "b"]] * 4, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
+    assert wording.telling_words(one_word, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"]) == []
+    same = wording.telling_words([["a", "b"]] * 4, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
     assert not any(word.confirmed for word in same)
 
 
@@ -160,7 +160,7 @@ def test_words_of_test_texts_alone_are_never_chosen() -> None:
 def test_a_class_without_words_is_refused(empty: int, part: str) -> None:
     texts = [["a", "b"] if i != empty else [] for i in range(4)]
     with pytest.raises(ValueError, match=f"the {part} texts of class '{'xy'[empty % 2]}' hold no words"):
-        fingerprint.telling_words(texts, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
+        wording.telling_words(texts, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
 
 
 def test_divergence_agrees_with_scipy() -> None:
@@ -168,12 +168,12 @@ def test_divergence_agrees_with_scipy() -> None:
     texts, truth = [list(a.elements()), list(b.elements())], np.array([0, 1])
     shares = [np.array([count[word] for word in "abcd"]) / count.total() for count in (a, b)]
     expected = float(jensenshannon(*shares, base=2)) ** 2
-    assert fingerprint.jensen_shannon(texts, truth, 1).value == pytest.approx(expected)
+    assert wording.jensen_shannon(texts, truth, 1).value == pytest.approx(expected)
     # Classes weigh alike, however much they say, and however it is spread over texts.
     more = [*texts, list(b.elements()), ["a"] * 5, ["b"] * 3 + ["c"] * 2, []]
-    found = fingerprint.jensen_shannon(more, np.array([0, 1, 1, 0, 0, 1]), 1)
+    found = wording.jensen_shannon(more, np.array([0, 1, 1, 0, 0, 1]), 1)
     assert found.value == pytest.approx(expected)
-    apart = fingerprint.jensen_shannon([["a"], ["b"], ["c", "d"]], np.arange(3), 1)
+    apart = wording.jensen_shannon([["a"], ["b"], ["c", "d"]], np.arange(3), 1)
     assert apart.value == pytest.approx(math.log2(3))
     json.loads(canonical_json(found))
 
@@ -181,8 +181,8 @@ def test_divergence_agrees_with_scipy() -> None:
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=6), max_size=5), st.integers(1, 4))
 def test_ngrams_are_those_of_counting(texts: list[list[str]], order: int) -> None:
-    text, codes, vocabulary = fingerprint._encoded(texts)
-    where, runs = fingerprint._ngrams(text, codes, len(vocabulary), order)
+    text, codes, vocabulary = wording._encoded(texts)
+    where, runs = wording._ngrams(text, codes, len(vocabulary), order)
     plain = [(i, tuple(words[j : j + order])) for i, words in enumerate(texts) for j in range(len(words) - order + 1)]
     assert where.tolist() == [i for i, _ in plain]
     number = {run: i for i, run in enumerate(sorted({run for _, run in plain}))}
@@ -193,7 +193,7 @@ def test_sparse_noise_has_bias_and_no_excess() -> None:
     weights, truth, *_ = planted(400, 4)
     for order in (1, 2, 3):
         found = [
-            fingerprint.jensen_shannon(bursty(np.random.default_rng(i), weights), truth, order, permutations=10, seed=i)
+            wording.jensen_shannon(bursty(np.random.default_rng(i), weights), truth, order, permutations=10, seed=i)
             for i in range(12)
         ]
         excess = np.array([one.excess for one in found])
@@ -211,7 +211,7 @@ def test_the_order_of_words_shows_in_bigrams_only() -> None:
         moves = np.where(rng.random(20) < 0.4, step, rng.integers(4, size=20))
         texts.append([WORDS[i] for i in (rng.integers(4) + moves.cumsum()) % 4])
     truth = np.arange(600) % 2
-    first, second, third = (fingerprint.jensen_shannon(texts, truth, order) for order in (1, 2, 3))
+    first, second, third = (wording.jensen_shannon(texts, truth, order) for order in (1, 2, 3))
     assert abs(first.excess) < 0.001
     assert first.p > 1 / 21
     # 0.55 and 0.15 change places for two of four moves: 0.7 (1 - h(0.55 / 0.7)) bits.
@@ -225,7 +225,7 @@ def test_the_order_of_words_shows_in_bigrams_only() -> None:
 def test_seeds_name_the_permutations() -> None:
     weights, truth, *_ = planted(60, 2)
     texts = bursty(np.random.default_rng(0), weights)
-    first, again, other = (fingerprint.jensen_shannon(texts, truth, 2, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (wording.jensen_shannon(texts, truth, 2, seed=seed) for seed in (3, 3, 4))
     assert first == again
     assert first.value == other.value
     assert first.bias != other.bias
@@ -237,7 +237,7 @@ def test_seeds_name_the_permutations() -> None:
 )
 def test_a_divergence_needs_two_classes(texts: list[list[str]], truth: list[int]) -> None:
     with pytest.raises(ValueError, match="needs two classes, each with word 2-grams"):
-        fingerprint.jensen_shannon(texts, np.array(truth, dtype=np.int64), 2)
+        wording.jensen_shannon(texts, np.array(truth, dtype=np.int64), 2)
 
 
 START = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
@@ -277,7 +277,7 @@ def divergence_at(position: int, p: int, q: int) -> float:
 def test_ratios_by_position_are_the_divergences_of_the_chains(class_of: list[int] | None) -> None:
     _, scores, source = markov(4000, 6)
     lengths = np.random.default_rng(1).integers(2, 7, size=len(source))
-    found = fingerprint.ratio_by_position(scores, source, lengths, None if class_of is None else np.array(class_of))
+    found = token_evidence.ratio_by_position(scores, source, lengths, None if class_of is None else np.array(class_of))
     assert [one.position for one in found] == [1, 2, 3, 4, 5, 6]
     rivals = {0: [1, 2], 1: [0, 2], 2: [0, 1]} if class_of is None else {0: [1], 1: [0, 2], 2: [1]}
     for one in found:
@@ -299,13 +299,13 @@ def test_rivals_are_of_the_same_group() -> None:
     types = [["name"] * 6 for _ in source]
     together = [scores[0], scores[1]]
     two = source < 2
-    expected = fingerprint.ratio_by_position([own[two] for own in together], source[two], lengths[two])
-    found = fingerprint.ratio_by_position(scores, source, lengths, classes, groups)
+    expected = token_evidence.ratio_by_position([own[two] for own in together], source[two], lengths[two])
+    found = token_evidence.ratio_by_position(scores, source, lengths, classes, groups)
     assert [one.bits for one in found] == pytest.approx([one.bits for one in expected])
     assert {one.texts for one in found} == {int(two.sum())}, "texts without a rival in their group are left out"
-    [names] = [one for one in fingerprint.ratio_by_type(scores, source, lengths, types, classes, groups) if one.bits]
+    [names] = [one for one in token_evidence.ratio_by_type(scores, source, lengths, types, classes, groups) if one.bits]
     assert names.bits == pytest.approx(np.mean([one.bits for one in expected if one.bits is not None]))
-    assert fingerprint.ratio_by_position(scores, source, lengths, classes, np.zeros(3)) != found
+    assert token_evidence.ratio_by_position(scores, source, lengths, classes, np.zeros(3)) != found
 
 
 def test_ratios_by_type_are_the_divergences_of_the_tokens() -> None:
@@ -316,7 +316,7 @@ def test_ratios_by_type_are_the_divergences_of_the_tokens() -> None:
     kinds = ["name", "content", "name"]
     types = [[kinds[token] for token in row[:length]] for row, length in zip(tokens, lengths, strict=True)]
     scores = [np.log(shares[v])[tokens].astype(np.float32) for v in range(2)]
-    found = {one.type: one for one in fingerprint.ratio_by_type(scores, source, lengths, types)}
+    found = {one.type: one for one in token_evidence.ratio_by_type(scores, source, lengths, types)}
     assert list(found) == list(WORD_TYPES)
     part = [shares[p] * np.log2(shares[p] / shares[1 - p]) for p in range(2)]
     name, content = found["name"], found["content"]
@@ -343,7 +343,7 @@ def test_standard_errors_by_type_are_over_texts() -> None:
         lengths, tokens = rng.integers(1, 9, size=150), (rng.random(150) > 0.7).astype(int)
         likelihood = [np.tile(np.log(row)[tokens][:, None], (1, 8)) for row in shares]
         types = [["content"] * length for length in lengths]
-        found = fingerprint.ratio_by_type(likelihood, np.zeros(150, dtype=int), lengths, types)[1]
+        found = token_evidence.ratio_by_type(likelihood, np.zeros(150, dtype=int), lengths, types)[1]
         assert found.bits is not None
         assert found.standard_error is not None
         scores.append((found.bits - expected) / found.standard_error)
@@ -358,7 +358,7 @@ def test_impossible_rivals_are_left_out_and_counted() -> None:
         np.array([[half, -np.inf, np.nan], [eighth, -np.inf, half]]),
     ]
     source, lengths = np.array([0, 0]), np.array([2, 3])
-    found = fingerprint.ratio_by_position(scores, source, lengths)
+    found = token_evidence.ratio_by_position(scores, source, lengths)
     assert [(one.bits, one.texts, one.impossible) for one in found] == [
         (pytest.approx(1.5), 2, 1),
         (None, 0, 4),
@@ -366,7 +366,7 @@ def test_impossible_rivals_are_left_out_and_counted() -> None:
     ]
     assert [one.standard_error for one in found] == [pytest.approx(0.5), None, None]
     types = [["function", "function"], ["function", "name", "function"]]
-    by_type = {one.type: one for one in fingerprint.ratio_by_type(scores, source, lengths, types)}
+    by_type = {one.type: one for one in token_evidence.ratio_by_type(scores, source, lengths, types)}
     function, name = by_type["function"], by_type["name"]
     assert (function.bits, function.tokens, function.impossible) == (pytest.approx(1.0), 4, 3)
     assert (function.bits_share, function.token_share) == (pytest.approx(1.0), 0.8)
@@ -377,26 +377,26 @@ def test_no_ratio_of_impossible_sources_or_without_rivals() -> None:
     one, two = np.zeros(1, dtype=int), np.array([2])
     good, bad = np.array([[-1.0, -1.0]]), np.array([[-1.0, -np.inf]])
     with pytest.raises(ValueError, match="variant 0 wrote a token that is impossible"):
-        fingerprint.ratio_by_position([bad, good], one, two)
+        token_evidence.ratio_by_position([bad, good], one, two)
     with pytest.raises(ValueError, match="variant 0 has no rival"):
-        fingerprint.ratio_by_position([good, good], one, two, np.array([0, 0]))
+        token_evidence.ratio_by_position([good, good], one, two, np.array([0, 0]))
     for nonsense in (np.nan, np.inf):
         with pytest.raises(ValueError, match="finite or -inf"):
-            fingerprint.ratio_by_position([good, np.array([[-1.0, nonsense]])], one, two)
+            token_evidence.ratio_by_position([good, np.array([[-1.0, nonsense]])], one, two)
     for types, message in [
         ([["name"]], "do not fit its length"),
         ([["name", "verb"]], "unknown type of token 'verb'"),
     ]:
         with pytest.raises(ValueError, match=message):
-            fingerprint.ratio_by_type([good, good], one, two, types)
+            token_evidence.ratio_by_type([good, good], one, two, types)
     with pytest.raises(ValueError, match="no tokens"):
-        fingerprint.ratio_by_type([good, good], one, np.array([0]), [[]])
-    assert fingerprint.ratio_by_position([good, good], one, np.array([0])) == []
+        token_evidence.ratio_by_type([good, good], one, np.array([0]), [[]])
+    assert token_evidence.ratio_by_position([good, good], one, np.array([0])) == []
 
 
 def test_twins_give_no_bits() -> None:
     scores = [-np.random.default_rng(0).random((40, 5))] * 2
     source, lengths = np.arange(40) % 2, np.full(40, 5)
-    assert {one.bits for one in fingerprint.ratio_by_position(scores, source, lengths)} == {0.0}
-    by_type = fingerprint.ratio_by_type(scores, source, lengths, [["content"] * 5] * 40)
+    assert {one.bits for one in token_evidence.ratio_by_position(scores, source, lengths)} == {0.0}
+    by_type = token_evidence.ratio_by_type(scores, source, lengths, [["content"] * 5] * 40)
     assert {one.bits_share for one in by_type} == {None}
