@@ -1,7 +1,7 @@
 """The checks of an attributor as one suite: for `natfp-bench baseline check` and for the tests alike.
 
-Each check runs as a job of its own, so that an attributor that hangs, eats memory or takes its process down is stopped,
-and the check that it died in is named.
+Each check runs as a job of its own. So an attributor that hangs, uses too much memory or kills its process is stopped,
+and the report names the check in which that happened.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 
 from natfp_bench.attributors import registry
-from natfp_bench.attributors.contract import CHECKS, Check, Subject, said
+from natfp_bench.attributors.contract import CHECKS, ContractCheck, Subject, said
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import AttributorError, JobError
 from natfp_bench.base.records import Record
 
 from .engine import Context, Engine, Event, Job, Outcome, Watch
 
-STOPPED = "mend what hangs, grows or crashes in this check; or raise `limits` in card.yaml"
+STOPPED = "find out what hangs, grows or crashes in this check; or raise `limits` in card.yaml"
 
 
-class Finding(Record):
-    """What a check found; mend: what to do about it, where it failed."""
+class CheckOutcome(Record):
+    """What a check found; mend: what to do about it if it failed."""
 
     check: str
     ok: bool
@@ -29,69 +29,69 @@ class Finding(Record):
     seconds: float
 
 
-class Report(Record):
-    """What the checks found of a baseline; unrun: checks that were not made because an earlier one failed."""
+class ContractReport(Record):
+    """What the checks found about a baseline; unrun: checks that did not run because an earlier one failed."""
 
     baseline: str
     version: str
     digest: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckOutcome, ...]
     unrun: tuple[str, ...]
 
     @property
-    def failed(self) -> tuple[Finding, ...]:
-        """The findings that are none of a sound attributor."""
+    def failed(self) -> tuple[CheckOutcome, ...]:
+        """The failed checks."""
         return tuple(finding for finding in self.findings if not finding.ok)
 
 
-class Order(Record):
+class CheckJob(Record):
     """One check of one baseline, for a worker."""
 
     baseline: Baseline
     check: str
 
 
-def check(subject: Subject, one: Check) -> Finding:
-    """Make one check, here and now; whatever the attributor raises is a finding."""
+def check(subject: Subject, one: ContractCheck) -> CheckOutcome:
+    """Make one check in this process; if the attributor raises, the check has failed."""
     start = time.perf_counter()
     try:
         ok, seen = one.call(subject)
     except (Exception, SystemExit) as error:
         ok, seen = False, said(error)
     seconds = round(time.perf_counter() - start, 3)
-    return Finding(check=one.name, ok=ok, seen=seen, mend=None if ok else one.mend, seconds=seconds)
+    return CheckOutcome(check=one.name, ok=ok, seen=seen, mend=None if ok else one.mend, seconds=seconds)
 
 
-def work(order: Order, _: Context) -> Finding:
+def work(job: CheckJob, _: Context) -> CheckOutcome:
     """Make one check in a worker."""
-    card = order.baseline.card
-    subject = Subject(lambda seed: registry.build(order.baseline, seed), card.floor, card.limits)
-    return check(subject, next(one for one in CHECKS if one.name == order.check))
+    card = job.baseline.card
+    subject = Subject(lambda seed: registry.build(job.baseline, seed), card.floor, card.limits)
+    return check(subject, next(one for one in CHECKS if one.name == job.check))
 
 
-def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None) -> Report:
-    """Make all checks in a worker, each within the card's limits.
+def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None) -> ContractReport:
+    """Make all checks in a worker, each within the limits of the card.
 
-    It ends with the first check that stops or kills the worker, or that the later ones need.
+    The last one is the first that stops or kills the worker, or that fails and is needed by the later ones.
     """
     jobs = [
         Job(
             name=f"check {baseline.name}: {one.name}",
             stage="check",
             call=f"{__name__}:work",
-            payload=Order(baseline=baseline, check=one.name),
+            payload=CheckJob(baseline=baseline, check=one.name),
             limits=baseline.card.limits,
         )
         for one in CHECKS
     ]
-    findings: list[Finding] = []
+    findings: list[CheckOutcome] = []
     started = 0.0
 
     def follow(outcome: Outcome) -> list[Job]:
         one = CHECKS[len(findings)]
         if isinstance(outcome.error, AttributorError | JobError):
             seen, seconds = str(outcome.error).removeprefix(f"{outcome.job.name}: "), time.perf_counter() - started
-            finding = Finding(check=one.name, ok=False, seen=seen, mend=STOPPED, seconds=round(seconds, 3))
+            finding = CheckOutcome(check=one.name, ok=False, seen=seen, mend=STOPPED, seconds=round(seconds, 3))
             findings.append(finding)
             return []
         if outcome.error:
@@ -106,7 +106,7 @@ def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None)
         watch(event)
 
     engine.run(jobs[:1], noting, follow)
-    return Report(
+    return ContractReport(
         baseline=baseline.name,
         version=baseline.card.version,
         digest=baseline.digest,

@@ -1,10 +1,10 @@
-"""What runs jobs: an interface, for whatever machines there are.
+"""The interface of what runs jobs, on one machine or on many.
 
-A job is named work on keys, never a live object, so that it can run in any process.
+A job is described by data, never by a live object, so that any process can do it.
 
-A job may have limits of time and memory, which are watched from outside. They stop what hangs or grows by mistake; they
-are no sandbox. A job runs with all rights of the user who started it, and code that means harm can escape them (by
-processes that leave its family, for one).
+A job may have limits of time and memory, which another process watches. They stop code that hangs or grows by mistake,
+and they are no sandbox: a job runs with all rights of the user who started it, and hostile code can escape its limits
+(by starting processes that leave its family, for example).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from natfp_bench.base.errors import JobError, NatfpError
 from natfp_bench.base.limits import Limits
 
 TRIES = 3
-"""How often a job is started before the death of its worker counts against the job."""
+"""How often a job is started before it fails because its worker died."""
 
 
 WORKER_MB = 1024
@@ -40,9 +40,9 @@ class Needs:
 class Job:
     """Work for a worker: `call` is `module:function`, called as f(payload, context); the name is unique in its run.
 
-    limits: what it may take before it is stopped, which is an AttributorError and no reason to try again. Seconds count
-    from the call of the function. Memory is the resident size of the whole worker, with the libraries that it has
-    imported, and of the processes that it started. needs: what is set aside for it while it runs.
+    limits: time and memory after which it is stopped; that is an AttributorError, and the job is not tried again.
+    Seconds count from the call of the function. Memory is the resident size of the whole worker, its imported libraries
+    included, and of the processes that it started. needs: what is reserved for it while it runs.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: the function's value, or the error that stands for it."""
+    """The end of a job: the function's value, or an error."""
 
     job: Job
     value: Any = None
@@ -64,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """News of a job, for whoever watches."""
+    """News of a job, for the caller's `watch`."""
 
     kind: Literal["start", "progress", "warning", "end"]
     job: Job
@@ -78,7 +78,7 @@ Follow = Callable[[Outcome], Iterable[Job]]
 
 
 class Context(Protocol):
-    """What a job's function may say while it works."""
+    """What a job's function can report while it works."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Report how far the job is."""
@@ -91,10 +91,10 @@ class Engine(Protocol):
     """Runs jobs somewhere."""
 
     def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
-        """Run jobs, and those that `follow` makes of each outcome, until none is left.
+        """Run jobs, and the jobs that `follow` returns for each outcome, until none is left.
 
-        `watch` and `follow` are called in the caller's process, one at a time. An exception that one of them raises
-        stops the running jobs and comes out of here.
+        `watch` and `follow` are called in the caller's process, one at a time. If one of them raises an exception, the
+        running jobs are stopped and the exception is passed on.
         """
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class Engine(Protocol):
 
 
 def after_death(job: Job, how: str, started: int, watch: Watch) -> Outcome | None:
-    """Decide on a job whose worker died: None where it goes on in another one, of which the user is told."""
+    """Decide what follows when a worker died: None if its job continues in another one, which is reported."""
     if started >= TRIES:
         return Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
     watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))

@@ -93,7 +93,7 @@ class Evidence:
 
     @property
     def attributed(self) -> bool:
-        """Whether there was anything to tell apart."""
+        """Whether at least two levels are left to choose between."""
         return len(set(self.levels)) > 1
 
     def splits(self, target: Target) -> tuple[str, ...]:

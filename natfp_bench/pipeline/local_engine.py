@@ -1,7 +1,7 @@
 """A pool of processes on this machine.
 
-Its workers are forked from a server that has imported the heavy libraries once; they die with their parent, and when
-one dies alone its job goes to a fresh one. Jobs are handed out in their order, as cores, memory and GPUs allow.
+Workers are forked from a server that has imported the heavy libraries once. They end with their parent. If a worker
+dies alone, a new one takes over its job. Jobs start in their order, as cores, memory and GPUs allow.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .engine import Event, Follow, Job, Outcome, Watch, after_death
 from .worker import serve
 
 GRACE_SECONDS = 3.0
-"""How long a worker that was told to stop may take."""
+"""How long a worker may take to stop after it was asked to."""
 
 LOOK_SECONDS = 0.2
-"""How often a job with limits is looked at; a peak of memory between two looks is not seen."""
+"""How often a job with limits is checked; a peak of memory between two checks is not seen."""
 
 STARTS = 5
-"""Tries to start one worker, where the server that forks them is killed in the middle of it."""
+"""Attempts to start one worker, in case the server that forks workers is killed during one."""
 
 WARM = ("natfp_bench.pipeline.workbench",)
 """What the fork server imports before the first worker."""
@@ -43,7 +43,7 @@ WARM = ("natfp_bench.pipeline.workbench",)
 
 @dataclass
 class _Attempt:
-    """A job, how often it has been started, and when its function was called; that is told where there are limits."""
+    """A job, how often it was started, and when its function was called, which is reported if it has limits."""
 
     job: Job
     started: int = 0
@@ -62,9 +62,9 @@ class _Worker:
 class LocalEngine:
     """A pool of worker processes on this machine, started when the first job comes.
 
-    workers: cores that the jobs running at one time may book. A job that books more than there is runs alone.
-    memory_mb: what they may book of memory; None for what is free when the first job comes. gpus: names of the GPUs,
-    each for one job at a time; None for those that are visible.
+    workers: cores that running jobs may reserve together. A job that needs more than there is runs alone. memory_mb:
+    memory that they may reserve; None for what is free when the first job comes. gpus: names of the GPUs, each for one
+    job at a time; None for those that are visible.
     """
 
     workers: int

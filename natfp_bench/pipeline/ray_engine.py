@@ -1,4 +1,4 @@
-"""Where jobs run, again: the same jobs as Ray tasks, on this machine or on a cluster.
+"""Jobs as Ray tasks, on this machine or on a cluster.
 
 A Ray task hands its job to a local worker of its own (`LocalEngine(1)`, kept from task to task), so that a job meets
 the same process, limits, errors and messages here and there. Ray chooses the node, books what the job needs, and
@@ -54,7 +54,7 @@ class RayEngine:
     """Runs jobs on Ray, which is started or joined when the first job comes.
 
     workers: CPUs of a Ray that is started here; a cluster has its own. address: `host:port` of a cluster, or `auto`;
-    None starts Ray on this machine, until `close`. Where the caller has called `ray.init` before, that Ray is used, and
+    None starts Ray on this machine, until `close`. If the caller has called `ray.init` before, that Ray is used, and
     left running.
 
     A job books what it needs: CPUs, a GPU where it asks for `cuda`, or for `auto` in a cluster that has GPUs, and
@@ -137,7 +137,7 @@ class RayEngine:
                 _start(self.workers)
             else:
                 _join(self.address)
-        # Beside the caller: whoever loses this node has lost the run.
+        # On the caller's node: if that node is lost, so is the run.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
 
@@ -159,7 +159,7 @@ class RayEngine:
 def _hush(*, quiet: bool) -> None:
     """Keep Ray from printing to standard output, where `--json` prints, that a worker or a node died: an event says it.
 
-    There is no public switch for it; where a version of Ray lacks this one, it prints.
+    Ray has no public switch for this. A version of Ray without this private one prints.
     """
     ray._private.worker._worker_logs_enabled = not quiet
 

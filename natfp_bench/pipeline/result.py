@@ -215,15 +215,15 @@ class FactorStudy(Record):
     """
 
     reference: str
-    permutation: Permuted | None
+    permutation: Permuted | None = None
     permanova: Permanova | None
     gaps: tuple[Gap, ...]
     parity: Equivalence | None
     detectable: Detectable
     length: Length | None
     curves: tuple[Curve, ...]
-    robustness: tuple[Robustness, ...]
-    wording: Wording | None
+    robustness: tuple[Robustness, ...] = ()
+    wording: Wording | None = None
     by_position: tuple[PositionRatio, ...]
     by_type: tuple[TypeRatio, ...]
     failed: dict[str, str]

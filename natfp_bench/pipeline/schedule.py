@@ -28,8 +28,8 @@ class Wanted:
 class Schedule:
     """Makes stages, and notes what came of each.
 
-    metas: what is noted of each finished stage. made: how it was made. failed: why a stage that a run survives without
-    could not be made. seconds: of the jobs done now, by stage as people read it; work: of all that was made ever.
+    metas: the note of each finished stage. made: how it was made. failed: why a stage failed that the run can do
+    without. seconds: of the jobs done now, by `doing`. work: of everything that the stages rest on, whenever made.
     """
 
     store: Store
@@ -85,11 +85,11 @@ class Schedule:
             self.engine.run(first, self.watch, follow)
 
     def warn(self, text: str, about: str = "") -> None:
-        """Tell the user something that does not stop the work; about: what people call the stage, if it is one's."""
+        """Report something that does not stop the work; about: the label of the stage that it concerns."""
         self.watch(Event("warning", Job(about, "", "", None), text=text))
 
     def mixed(self) -> dict[str, tuple[str, ...]]:
-        """Packages of which finished stages were made by different major or minor versions, with these versions."""
+        """Packages whose major or minor version differs between finished stages, with the versions."""
         found: dict[str, set[str]] = {}
         for made in self.made.values():
             for package, version in made.versions.items():

@@ -83,7 +83,7 @@ def default_root() -> Path:
 
 
 def entry_folder(root: Path, kind: str, key: str) -> Path:
-    """Where an entry lies in a store, or would."""
+    """Folder of an entry in a store, whether or not the entry exists."""
     return root / kind / key[:2] / key
 
 
@@ -92,12 +92,12 @@ def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
     """Turn a full or read-only disk into a StoreError that says so; other errors pass."""
     try:
         yield
-    except NatfpError:  # says already what is wrong: an attributor may have met a full disk of its own
+    except NatfpError:  # it already says what is wrong; an attributor may have filled another disk
         raise
     except Exception as error:
         # Libraries written in Rust raise errors of their own, which end in the system's number.
-        told = re.search(r"\(os error (\d+)\)", str(error))
-        code = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
         if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(error)):
             raise StoreError(
                 f"the disk of {what} {root} is full; what was finished is kept\n"
@@ -138,7 +138,7 @@ def _referred(reference: Path) -> tuple[Path, set[str]] | None:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file or of a folder's files, as far as they are still there: other processes may be at work."""
+    """Bytes of a file or of a folder's files; files that another process removes meanwhile count as empty."""
     total = 0
     for file in [path] if path.is_file() else path.rglob("*"):
         with suppress(FileNotFoundError):
@@ -155,7 +155,7 @@ class Store:
         self._sound: set[str] = set()
         with storage_faults(self.root):
             (self.root / "temp").mkdir(parents=True, exist_ok=True)
-            # Can it be written? A file without a name is nothing that a kill could leave.
+            # Is the store writable? A file without a name leaves nothing behind if this process is killed.
             TemporaryFile(dir=self.root / "temp").close()
             layout = self.root / "store.json"
             if not layout.exists():
@@ -170,7 +170,7 @@ class Store:
             )
 
     def folder(self, kind: str, key: str) -> Path:
-        """Where an entry lies, or would."""
+        """Folder of an entry, whether or not the entry exists."""
         return entry_folder(self.root, kind, key)
 
     def partial(self, key: str) -> Path:

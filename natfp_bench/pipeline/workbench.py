@@ -26,7 +26,7 @@ tqdm.set_lock(threading.RLock())
 
 
 def make(work: Work, context: Context) -> tuple[dict[str, Any], Made]:
-    """Make a stage's entry, or find that another process just did; returns what is noted of it, and how it was made."""
+    """Make a stage's entry, unless another process just did; returns its note, and how it was made."""
     store, stage = Store(Path(work.store), context.warn), work.stage
 
     def fill(folder: Path) -> dict[str, Any]:

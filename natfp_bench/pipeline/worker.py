@@ -55,7 +55,7 @@ def serve(connection: Connection, lifeline: Connection, path: list[str], variabl
                 connection.send(("called",))
             value = call(job.payload, context)
             answer: tuple[Any, ...] = ("value", value)
-        except Exception as error:  # whatever a job raises, the worker lives on and the parent is told
+        except Exception as error:  # the worker survives whatever a job raises, and reports it
             answer = ("error", _kind(error), _text(error), traceback.format_exc())
         connection.send(answer)
 

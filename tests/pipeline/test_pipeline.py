@@ -61,7 +61,7 @@ def test_a_run_is_sound(seed_run: Any) -> None:
         assert variant.heldout_bits_per_byte is not None
         assert 0.5 < variant.heldout_bits_per_byte.value < 4
     assert result.run.seconds["total"] > 0
-    assert result.run.seconds["train"] > 0
+    assert result.run.work["train"] > 0
     assert set(result.run.attributors) == {f"level/{name}" for name in found if name != "ceiling"}
 
 

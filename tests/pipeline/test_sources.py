@@ -476,6 +476,7 @@ def test_parity_of_texts_makes_no_sense(natfp: Any, tmp_path: Path) -> None:
     assert (code, "only texts" in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_parity_tasks_that_cannot_be_had(natfp: Any, tmp_path: Path) -> None:
     run = ("run", "--task", "null_id", "--preset", "smoke", "--limit", "8", "--baseline", "majority", "--workers", "1")
     code, _, err = natfp(*run, "--parity-tasks", "no_such_task", "--store", tmp_path / "store")

@@ -1,4 +1,4 @@
-"""A process that uses the store is killed at every line of it, one after the other: the next one finds no trace."""
+"""A process that uses the store is killed at every line of its code in turn: the next process finds no trace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from natfp_bench.pipeline import store as stores
 from natfp_bench.pipeline.store import Store
 
-root, begun, key = Path(sys.argv[1]) / "store", sys.argv[2], "ab" * 32
+root, begun, step, key = Path(sys.argv[1]) / "store", sys.argv[2], int(sys.argv[3]), "ab" * 32
 result = root.parent / "result.json"
 result.touch()
 
@@ -55,7 +55,7 @@ def killed_at(moment):
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
-for moment in itertools.count(1):
+for moment in itertools.count(1, step):
     prepare()
     if not killed_at(moment):
         break
@@ -76,8 +76,10 @@ print(moment)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
 @pytest.mark.parametrize("begun", ["fresh", "damaged"])
-def test_a_kill_at_any_line_leaves_no_trace(tmp_path: Path, begun: str) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path), begun]
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_kill_at_any_line_leaves_no_trace(tmp_path: Path, begun: str, step: int) -> None:
+    """At every fourth line in the fast tests, at every line in the slow ones."""
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path), begun, str(step)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 60, "the lines were not counted"

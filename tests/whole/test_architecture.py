@@ -25,11 +25,12 @@ ROOMS = {
         sample lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication wording
         token_evidence curves""",
-    "attributors": "transforms familiarity registry attribute text_classifier neural_text planted contract study",
+    "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
+        planted contract study""",
     "pipeline": """result engine allocator worker local_engine ray_engine store lineage
         stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
-        evidence schedule wanted bundled_texts scoring assemble run overview contract_suite""",
+        evidence schedule wanted bundled_texts scoring factor_study assemble run overview contract_suite""",
     "results": """predictions protocols leaderboard regression_reference regression origin unlabelled_texts
         identification identify submission validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",

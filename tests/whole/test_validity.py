@@ -73,14 +73,14 @@ def test_band_is_what_it_says(experiments: ModuleType, number: int) -> None:
 
 def test_the_population_is_what_is_drawn(experiments: ModuleType) -> None:
     """Bits of the rows as `metrics` defines them, averaged over the table of hits."""
-    from natfp_bench.statistics import metrics
+    from natfp_bench.statistics import per_text
 
     for kind, hits in experiments.HITS.items():
         total = 0.0
         for difficulty, level in itertools.product(range(2), range(3)):
             sure = experiments.CONFIDENCE[level]
             row = np.array([[sure, (1 - sure) / 2, (1 - sure) / 2]] * 2)
-            right, wrong = metrics.bits(row, np.array([0, 1]))
+            right, wrong = per_text.bits(row, np.array([0, 1]))
             total += (hits[difficulty, level] * right + (1 - hits[difficulty, level]) * wrong) / 6
         assert experiments.population(kind)["bits"] == pytest.approx(total)
 

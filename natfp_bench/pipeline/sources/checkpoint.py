@@ -23,7 +23,7 @@ from natfp_bench.plan.settings import CorpusSpec, NumericsSpec, ServeSpec, Setti
 from .kind import Identities, SourceKind
 
 UNKNOWN_MB = 4096
-"""Memory for a model whose size only its files tell."""
+"""Memory assumed for a model whose size is not known before it is loaded."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""How often a stranger is noticed: fits without one class each, and what is noticed of the class that was left out."""
+"""How often an unknown source is noticed: fits that leave out one class, and what is noticed of that class."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class WhoWrote:
 
 
 def answer(question: WhoWrote, context: Context) -> tuple[Floats, Floats]:
-    """Answer a question, in a worker: what is seen of all test texts, and then of the given ones."""
+    """Fit in a worker; returns probabilities and familiarity of all test texts, and then of the given ones."""
     from pathlib import Path
 
     seen = question.fit.seen(Store(Path(question.store), context.warn), question.given)

@@ -89,7 +89,7 @@ class Drawn(SampleStage):
 
 @dataclass(frozen=True, eq=False)
 class Block(Drawn):
-    """One block of a variant's sample set, the same whoever wants how many texts of the set."""
+    """One block of a variant's sample set. It is the same however many texts of the set are wanted."""
 
     index: int
 

@@ -1,4 +1,4 @@
-"""What a stage is: a frozen record that says what is made, what must be there first, and how it is made and read."""
+"""What a stage is: a frozen record of one piece of work, with what it needs first and how it is done and read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a stage is made, which no key may depend on.
+    """Where a stage is made. No key depends on any of it.
 
     folder: to be filled with the entry's files. start: a finished stage that the work may go on from, to the same end.
     """
@@ -54,8 +54,8 @@ class Stage(ABC):
     """One unit of work. A subclass's fields are all that its output depends on; stages among them count by their key.
 
     kind: of its entry, and the folder of the store. version: raised whenever the output changes for the same fields.
-    name: keeps stages of one kind apart if their fields do not. doing: the stage as people read it. meta_type: what is
-    noted of the entry. survived: exact types of errors that leave a run without this entry, and do not end it.
+    name: keeps stages of one kind apart if their fields do not. doing: what users read while it runs. meta_type: the
+    note that is kept with the entry. survived: exact types of errors after which a run continues without the entry.
     """
 
     kind: ClassVar[str]
@@ -91,7 +91,7 @@ class Stage(ABC):
         return tuple(dict.fromkeys(_stages_in([getattr(self, field.name) for field in dataclasses.fields(self)])))
 
     def possible(self, metas: Mapping[Stage, Record]) -> bool:  # noqa: ARG002
-        """Whether the stage can be made, given what is noted of the stages that it needs."""
+        """Whether the stage can be made, given the notes on the stages that it needs."""
         return True
 
     def machine(self, device: str) -> Needs:  # noqa: ARG002
@@ -105,7 +105,7 @@ class Stage(ABC):
 
     @abstractmethod
     def run(self, at: Workplace) -> Record:
-        """Fill the entry's folder, in a worker; returns what is to be noted of it. Heavy imports belong inside."""
+        """Fill the entry's folder, in a worker; returns the note. Import heavy libraries inside."""
 
     def entry(self, store: Store) -> Entry:
         """Find the finished entry; raises StoreError if it is gone."""
@@ -116,7 +116,7 @@ class Stage(ABC):
         return self.entry(store).folder
 
     def meta(self, entry: Entry) -> Record:
-        """Read what is noted of an entry."""
+        """Read the note of an entry."""
         return self.meta_type.model_validate(entry.meta, strict=False)
 
 
@@ -190,7 +190,7 @@ class ModelStage(Stage):
 
 @dataclass(frozen=True, eq=False)
 class KnownModel(ModelStage):
-    """A model of which only the key is known, say from a result: enough to find its texts."""
+    """A model of which only the key is known, for example from a result. That is enough to find its texts."""
 
     known: str
 

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.split import UNSEEN_REPLICATE, folds
 from natfp_bench.plan.task_files import TransformName
-from natfp_bench.statistics.curves import powers
+from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording, powers
 
 from .prediction import Labelled
 from .sample import SampleStage, read_samples
@@ -65,10 +65,16 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Study(Labelled):
-    """A study of the levels; fold: split whose folds (`split.folds`) test each fit. replicates: of each sample set."""
+    """A study of the levels; fold: split whose folds (`split.folds`) test each fit. replicates: of each sample set.
+
+    record: what the study finds; several: a list of these. If `result.FactorStudy` has a field with the name of the
+    study, the finding goes there.
+    """
 
     kind, version, doing = "study", 2, "study"
     meta_type = StudyMeta
+    record: ClassVar[type[Record]] = Curve
+    several: ClassVar[bool] = False
 
     fold: str
     replicates: tuple[int, ...]
@@ -104,6 +110,11 @@ class Study(Labelled):
         found = json.loads((self.folder(store) / "study.json").read_text())
         return [kind.model_validate_json(json.dumps(row)) for row in (found if isinstance(found, list) else [found])]
 
+    def finding(self, store: Store) -> Record | tuple[Record, ...]:
+        """Read what the study found."""
+        rows = tuple(self.read(store, self.record))
+        return rows if self.several else rows[0]
+
     def experiment(self, store: Store) -> Experiment:
         """Read the texts, and say how a fit is made and tested."""
         from natfp_bench.attributors.study import Experiment
@@ -138,6 +149,7 @@ class Permutation(Study):
     """Does the accuracy on unseen replicates need the right labels? Each permutation is refitted."""
 
     name = "permutation"
+    record = Permuted
 
     permutations: int
     refit_texts: int
@@ -166,6 +178,7 @@ class RobustnessStudy(Study):
     """How much of the accuracy survives on transformed texts, and on texts that were drawn in another way?"""
 
     name = "robustness"
+    record, several = Robustness, True
 
     transforms: tuple[TransformName, ...]
     transfer: Mapping[str, tuple[SampleStage, ...]] = field(default_factory=dict)
@@ -253,6 +266,7 @@ class WordingStudy(Study):
     """Which words separate the levels, and how far do their n-grams diverge?"""
 
     name = "wording"
+    record = Wording
 
     def do(self, experiment: Experiment, at: Workplace) -> Record:  # noqa: ARG002
         """Compare the words of the texts."""

@@ -1,0 +1,146 @@
+"""What is known of the factor beyond the scores: tests over replicates, curves, robustness, and where bits sit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from natfp_bench.corpus import words
+from natfp_bench.corpus.tokens import reader
+from natfp_bench.plan import split
+from natfp_bench.statistics import ceiling, intervals, per_text, replication, token_evidence
+from natfp_bench.statistics.curves import Curve, Point, crossing
+from natfp_bench.statistics.intervals import Floats
+
+from .evidence import Evidence
+from .result import Detectable, FactorStudy, Gap, Length, LengthPoint, MeanKL
+from .scoring import View
+
+PERMANOVA_PERMUTATIONS = 999
+"""No fit is needed for these, so there can be many."""
+
+
+def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> FactorStudy:
+    """Collect everything about the factor beyond its scores."""
+    plan = evidence.plan
+    curves = evidence.studied("pooled", Curve)
+    curves += evidence.studied("train_texts", Curve) + evidence.studied("classes", Curve)
+    whole = next((curve.points[0] for curve in curves if curve.name == "pooled"), None)
+    return FactorStudy(
+        reference=plan.analysis.reference,
+        permanova=_permanova(evidence, mean_kl) if mean_kl else None,
+        gaps=tuple(gaps),
+        parity=_parity(evidence) if evidence.scores else None,
+        detectable=_detectable(evidence, whole),
+        length=_length(evidence),
+        curves=tuple(curves),
+        by_position=_by_position(evidence),
+        by_type=_by_type(evidence),
+        failed=dict(evidence.failed_studies),
+        **_plain(evidence),
+    )
+
+
+def _plain(evidence: Evidence) -> dict[str, Any]:
+    """Findings of the studies that stand in the result as they are; the length curve gets the ceiling beside it."""
+    fields = FactorStudy.model_fields.keys() - {"length"}
+    return {name: study.finding(evidence.store) for name, study in evidence.studies.items() if name in fields}
+
+
+def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | None:
+    if evidence.splits("level")[0] != split.UNSEEN_REPLICATE:
+        return None
+    divergence = np.array(
+        [[np.nan if one.value is None else one.value for one in row] for row in mean_kl.divergence], dtype=np.float64
+    )
+    levels = np.unique(evidence.levels, return_inverse=True)[1].astype(np.int64)
+    seed = evidence.plan.seed
+    return replication.permanova(divergence, levels, evidence.replicates, PERMANOVA_PERMUTATIONS, seed)
+
+
+def _parity(evidence: Evidence) -> replication.Equivalence | None:
+    bits = np.stack([evidence.heldout(of)["bits"].to_numpy() for of in evidence.kept])
+    return replication.equivalence(bits, evidence.names, evidence.plan.analysis.margin)
+
+
+def _detectable(evidence: Evidence, whole: Point | None) -> Detectable:
+    """Smallest effects that would have been found; `whole`: the reference attributor's accuracy on whole texts."""
+    factor = None
+    if whole and evidence.splits("level")[0] == split.UNSEEN_REPLICATE:
+        chance = 1 / len(set(evidence.levels))
+        factor = replication.detectable_factor(
+            np.array([per_text.identifiability(accuracy, chance) for accuracy in whole.by_fold])
+        )
+    classes = len(evidence.kept) if "instance" in evidence.plan.targets else len(set(evidence.levels))
+    return Detectable(instance=replication.detectable_instance(len(evidence.texts), 1 / classes), factor=factor)
+
+
+def _length(evidence: Evidence) -> Length | None:
+    if not (curves := evidence.studied("length", Curve)):
+        return None
+    (curve,) = curves
+    at = [point.at for point in curve.points]
+    limits: list[float | None] = [None] * len(at)
+    predicted: list[float | None] = [None] * len(at)
+    view = View(evidence, "level", split.UNSEEN_PROMPT)
+    if view.bounded:
+        truth = view.class_of[evidence.texts.source]
+        limits = [_accuracy(ceiling.posterior(evidence.log_likelihood(n), view.class_of), truth) for n in at]
+        texts = evidence.texts
+        predicted = [
+            *ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
+        ]
+    points = tuple(
+        LengthPoint(at=point.at, accuracy=point.accuracy, ceiling=limit, predicted=expected)
+        for point, limit, expected in zip(curve.points, limits, predicted, strict=True)
+    )
+
+    def reached(values: Sequence[float | None]) -> float | None:
+        return crossing([(n, value) for n, value in zip(at, values, strict=True) if value is not None])
+
+    return Length(
+        unit=curve.unit,
+        points=points,
+        to_95=reached([point.accuracy.value for point in curve.points]),
+        ceiling_to_95=reached(limits),
+        predicted_to_95=reached(predicted),
+    )
+
+
+def _accuracy(proba: Floats, truth: intervals.Ints) -> float:
+    return float(per_text.credits(proba, truth).mean())
+
+
+def _by_position(evidence: Evidence) -> tuple[token_evidence.PositionRatio, ...]:
+    """Bits of each position for the level, against models of the same replicate, that differ in nothing but the level.
+
+    None where variants read texts as other tokens, or tokens are not known.
+    """
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
+        return ()
+    texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
+    found = token_evidence.ratio_by_position(
+        evidence.token_scores, texts.source, texts.lengths, class_of, evidence.replicates
+    )
+    return tuple(found)
+
+
+def _by_type(evidence: Evidence) -> tuple[token_evidence.TypeRatio, ...]:
+    """Bits of each type of token for the level; none as for positions."""
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
+        return ()
+    texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
+    entry = evidence.kept[0].model.entry(evidence.store)
+    tokenizer, _, end = reader(entry.folder, entry.meta)
+    known = sorted({token for row in texts.ids for token in row})
+    pieces = dict(
+        zip(known, tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False), strict=True)
+    )
+    pieces[end] = ""
+    types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
+    found = token_evidence.ratio_by_type(
+        evidence.token_scores, texts.source, texts.lengths, types, class_of, evidence.replicates
+    )
+    return tuple(found)
