@@ -1,25 +1,26 @@
-# make run   makes .venv, installs, runs the main job        make test   the same set-up, then the fast tests
-# make lint  formatting, lint, types                         make check  what is too long for test
-# make regress   has a classifier got worse on the fixed texts?   make reference   what it does now is what is meant
-# make figures   the two of the README, of what is in results/ (RESULTS=folder)
+# make run      make .venv, install, and run one task    make test      the fast tests; ROOM=statistics: of one room
+# make lint     formatting, lint, types                  make check     everything that is too slow for make test
+# make format   mend formatting and lint                 make times     how long test and check take
+# make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
+# make figures  the figures of the README, from the results in results/ (or RESULTS=folder)
 
 PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 
-# Tasks of both kinds, one that holds replicates out and one that does not, by all fast baselines.
+# One task that holds out replicates and one that does not, with all fast baselines.
 FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$folder/store" -o "$$folder/results"
-# Two processes, each with whole files: what the tests of a file share is made once.
+# Two processes, each with whole files: the fixtures of a file are made once.
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
 
-.PHONY: run test lint check regress reference figures format .venv clean
+.PHONY: run test check times regress reference figures lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
 
 test: .venv
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) $(ROOM:%=tests/%)
 
 check: .venv regress
 	$(BIN)/python -m pytest -n 2 -m slow
@@ -27,6 +28,9 @@ check: .venv regress
 	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes,ngram_lm \
 		--store "$$store/store" -o "$$store/results" && \
 	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
+
+times: .venv
+	$(BIN)/python benchmarks/times.py
 
 regress: .venv
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FIXED) && \
@@ -54,7 +58,7 @@ format: .venv
 
 .venv: .venv/installed
 
-# Made again when it is missing, or older than what it was made from.
+# Made again if it is missing, or older than these files.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv --clear .venv

@@ -1,10 +1,10 @@
-"""Is a run hard to kill? Real runs, disturbed at random moments, against one that was left alone.
+"""Is a run hard to kill? Real runs are disturbed at random moments and compared with an undisturbed run.
 
 python benchmarks/chaos.py [--kills 200] [--seed 0] [--only SCENARIO] [-o docs/reliability.md]
 
-Processes are killed, interrupted and told to end; disks fill up and turn read-only; several runs share one store. After
-each round the same command runs to its end. Exit code 1 if a result differs, a run is stuck, work is lost, or a process
-outlives its run.
+Processes are killed, interrupted and terminated; disks fill up and become read-only; several runs share one store.
+After each round the same command runs to its end. Exit code 1 if a result differs, a run is stuck, work is lost, or a
+process outlives its run.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """Rounds of runs on a fresh store that are disturbed until one gets through, or that many times.
+    """How a round disturbs runs on a fresh store until one of them ends undisturbed.
 
-    weight: its share of all kills. together: runs on the store at once.
+    weight: share of all kills. together: runs on the store at once. series: how often a round disturbs at most.
     """
 
     what: str
@@ -52,13 +52,13 @@ class Scenario:
 
 
 SCENARIOS = {
-    "worker": Scenario("workers killed, the run goes on", ("worker",), 5),
-    "server": Scenario("the workers' server and a worker killed, the run goes on", ("server",), 1),
+    "worker": Scenario("workers killed, the run continues", ("worker",), 5),
+    "server": Scenario("the workers' server and a worker killed, the run continues", ("server",), 1),
     "run": Scenario("the run's own process killed", ("run",), 3),
     "all": Scenario("the run and all its workers killed at once", ("all",), 3),
     "ctrl-c": Scenario("Ctrl-C", ("ctrl-c",), 2),
     "sigterm": Scenario("SIGTERM", ("sigterm",), 2),
-    "mixed": Scenario("any of these, by lot", tuple(WAYS), 2),
+    "mixed": Scenario("any of these, at random", tuple(WAYS), 2),
     "two": Scenario("two runs on one store at once, undisturbed", (), 0, 2),
     "four": Scenario("four runs on one store at once, undisturbed", (), 0, 4),
     "two-killed": Scenario("two runs on one store at once, with kills", tuple(WAYS), 2, 2),
@@ -67,7 +67,7 @@ SCENARIOS = {
 
 
 def play(name: str, scenario: Scenario, kills: int, seed: int, ground: Ground, say: Say) -> Verdict:
-    """Play rounds of a scenario until there were so many kills; without ways to kill, one round."""
+    """Play rounds of a scenario until there were so many kills; a scenario without kills has one round."""
     verdict, number = Verdict(), 0
     while not number or (scenario.ways and verdict.kills < kills and not verdict.stuck):
         folder = ground.folder / f"{name}-{number}"
@@ -83,7 +83,7 @@ def play(name: str, scenario: Scenario, kills: int, seed: int, ground: Ground, s
 
 
 def play_round(scenario: Scenario, kills: int, drawn: Draws, ground: Ground, folder: Path, verdict: Verdict) -> None:
-    """Disturb runs on a fresh store, up to `series` times, and let the last one go through."""
+    """Disturb runs on a fresh store, up to `series` times, and then let one run to its end."""
     store, kept = folder / "store", []
     first = verdict.kills
     for wave in range(scenario.series if scenario.ways else 0):
@@ -93,7 +93,7 @@ def play_round(scenario: Scenario, kills: int, drawn: Draws, ground: Ground, fol
         kept.append(work(store))
         if done or verdict.stuck or verdict.kills - first >= kills:
             break
-    # The last wave is left alone: all runs that there are, or one.
+    # The last wave is undisturbed: one run, or all runs of a scenario without kills.
     together = 1 if scenario.ways else scenario.together
     _wave([None] * together, drawn, ground, folder / "last", store, verdict)
     verdict.wrong += damage(store, final=True)
@@ -104,7 +104,7 @@ def play_round(scenario: Scenario, kills: int, drawn: Draws, ground: Ground, fol
 def _wave(
     ways: Sequence[str | None], drawn: Draws, ground: Ground, folder: Path, store: Path, verdict: Verdict
 ) -> bool:
-    """Let runs go on one store at once, each disturbed in its way; returns whether one of them got through."""
+    """Start runs on one store at once, each disturbed in its way; returns whether one of them finished."""
     programs = [ground.start(store, folder / str(number)) for number in range(len(ways))]
     own = [iter([next(drawn) for _ in range(8)]) for _ in ways]
     with ThreadPoolExecutor(len(ways)) as pool:
@@ -131,22 +131,22 @@ def _wave(
 
 
 def _one(way: str | None, program: Program, numbers: Draws, ground: Ground) -> tuple[int, bool]:
-    """Disturb a run and wait for its end; returns the kills and whether it came in time."""
+    """Disturb a run and wait for its end; returns the number of kills and whether it ended in time."""
     kills = WAYS[way].disturb(program, ground, numbers) if way else 0
     ends = kills and way not in (None, "worker", "server")
     return kills, program.wait(LATE if ends else ground.limit)
 
 
-# Disks that fill up or turn read-only.
+# Disks that fill up or become read-only.
 
 
 class NotPermittedError(Exception):
-    """Why a disk cannot be had here."""
+    """Why a disk cannot be mounted here."""
 
 
 @contextmanager
 def mounted(point: Path, *options: str) -> Iterator[None]:
-    """Mount something for a while; raises NotPermittedError where that is not permitted."""
+    """Mount a disk within the context; raises NotPermittedError if mounting is not permitted."""
     point.mkdir(parents=True, exist_ok=True)
     _mount(point, *options)
     try:
@@ -166,7 +166,7 @@ def _mount(point: Path, *options: str) -> None:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Make a folder read-only, for processes that already use it too; root needs a mount for it."""
+    """Make a folder read-only, also for processes that already use it; root needs a mount for it."""
     if os.geteuid() == 0:
         with mounted(folder, "--bind", str(folder)):
             _mount(folder, "-o", "remount,bind,ro")
@@ -184,7 +184,7 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def disk_full(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
-    """A store on a disk that fills up in the middle, twice; then there is room, and the run goes on."""
+    """A store on a disk that fills up during a run, twice; then there is room, and the run continues."""
     verdict = Verdict()
     for number in range(times):
         folder, drawn = ground.folder / f"disk-full-{number}", draws(seed, "disk-full", number)
@@ -206,7 +206,7 @@ def disk_full(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
 
 
 def disk_read_only(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
-    """A store that turns read-only while a run works on it, and is so when another one starts."""
+    """A store that becomes read-only during a run, and still is when another run starts."""
     verdict = Verdict()
     for number in range(times):
         folder, drawn = ground.folder / f"read-only-{number}", draws(seed, "read-only", number)
@@ -230,7 +230,7 @@ def disk_read_only(times: int, seed: int, ground: Ground, say: Say) -> Verdict:
 def _refused(
     what: str, ground: Ground, store: Path, output: Path, verdict: Verdict, program: Program | None = None
 ) -> None:
-    """Let a run meet a disk that does not take its work: it must end, say why in one message, and leave no damage."""
+    """Let a run meet a disk that it cannot write to: it must end, say why in one message, and leave no damage."""
     program = program or ground.start(store, output)
     if not program.wait(ground.limit):
         verdict.stuck.append(f"{what}: did not end in time: {program.said()}")
@@ -250,8 +250,8 @@ def _finish(ground: Ground, store: Path, folder: Path, kept: Sequence[Work], ver
 
 
 DISKS: dict[str, tuple[str, Callable[[int, int, Ground, Say], Verdict]]] = {
-    "disk-full": ("the disk of the store fills up, twice; then there is room", disk_full),
-    "read-only": ("the store turns read-only under a run, and is so when another one starts", disk_read_only),
+    "disk-full": ("the disk of the store fills up twice; then there is room", disk_full),
+    "read-only": ("the store becomes read-only during a run, and still is when another run starts", disk_read_only),
 }
 
 
@@ -259,7 +259,7 @@ DISKS: dict[str, tuple[str, Callable[[int, int, Ground, Say], Verdict]]] = {
 
 
 def run(names: Sequence[str], kills: int, seed: int, folder: Path, say: Say) -> dict[str, Verdict]:
-    """Play scenarios, their kills shared out by weight."""
+    """Play scenarios, and distribute the kills among them by weight."""
     ground = Ground.prepare(folder)
     say(f"undisturbed: workers after {ground.startup:.1f} s, {ground.busy:.1f} s of work, {ground.size / 1e6:.1f} MB")
     total = sum(SCENARIOS[name].weight for name in names if name in SCENARIOS)
@@ -289,17 +289,17 @@ def document(verdicts: dict[str, Verdict], command: str, seconds: float) -> str:
     head = f"""\
 # Reliability
 
-Real runs, disturbed at random moments. After each round the same command runs to its end, and then:
+Real runs are disturbed at random moments. After each round the same command runs to its end. These are faults:
 
-- **wrong**: every result and every table of predictions is equal to an undisturbed run's, `run` apart; exit codes are
-  the documented ones; no entry is ever damaged, and after the last run `store verify` finds nothing. (What a killed
-  process left half-written is allowed until then: the next run that makes the same entry sweeps it away.)
-- **stuck**: every run ends; one that was told to end does so within {LATE:g} s.
-- **lost**: every entry that was whole before a disturbance is still the same one afterwards, and trainings go on from
-  their last checkpoint.
-- **orphans**: no process outlives its run by {LATE:g} s.
+- **wrong**: a result or a table of predictions differs from that of an undisturbed run (the section `run` may differ);
+  an exit code is not a documented one; an entry is damaged; or `store verify` finds something after the last run. (What
+  a killed process left half-written is allowed until then: the next run that makes the same entry removes it.)
+- **stuck**: a run does not end, or does not end within {LATE:g} s after it was interrupted or killed.
+- **lost**: an entry that was complete before a disturbance is missing or has been made again, or a training does not
+  continue from its last checkpoint.
+- **orphans**: a process outlives its run by {LATE:g} s.
 
-{runs} runs, {kills} kills, {disk} faults of a disk, {len(faults)} faults found.
+{runs} runs, {kills} kills and {disk} disk faults: {len(faults)} faults found.
 
 | scenario | runs | kills | disk faults | wrong | stuck | lost | orphans |
 |---|---|---|---|---|---|---|---|
@@ -323,13 +323,13 @@ Real runs, disturbed at random moments. After each round the same command runs t
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the scenarios and write the document; 1 if there was any fault."""
     every = [*SCENARIOS, *DISKS]
-    parser = argparse.ArgumentParser(description="Disturb real runs, and see whether anything is lost.")
-    parser.add_argument("--kills", type=int, default=200, help="how many, over all scenarios")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the ways")
+    parser = argparse.ArgumentParser(description="Disturb real runs, and check that nothing is lost.")
+    parser.add_argument("--kills", type=int, default=200, help="number of kills over all scenarios")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments and the kinds of disturbance")
     parser.add_argument("--only", action="append", choices=every, help="play this scenario (repeatable)")
     parser.add_argument("-o", "--output", type=Path, help="the document to write (docs/reliability.md without --only)")
     options = parser.parse_args(arguments)
-    # A shell's background job ignores Ctrl-C, and so would all that is started here.
+    # A shell's background job ignores Ctrl-C, and so would every process that is started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     clock, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="natfp-chaos-"))
     names = [name for name in every if name in (options.only or every)]

@@ -1,4 +1,4 @@
-"""What is wrong with a store or a result, said in words. Nothing here starts or stops anything."""
+"""What is wrong with a store or a result, in words. Nothing here starts or stops a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from natfp_bench.pipeline.store import Store, kinds
 
 @dataclass
 class Verdict:
-    """What came of a scenario: how much was done, and the faults of each sort, in words."""
+    """Outcome of a scenario: how much was done, and the faults of each kind, in words."""
 
     runs: int = 0
     kills: int = 0
@@ -36,14 +36,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Work:
-    """What a store holds: the manifest of each finished entry, and the log of each training's last checkpoint."""
+    """Contents of a store: the manifest of each finished entry, and the log in the last checkpoint of each training."""
 
     manifests: dict[str, str]
     logs: dict[str, list[Any]]
 
 
 def work(store: Path) -> Work:
-    """Read what has been done so far."""
+    """Read what a store holds."""
     manifests, logs = {}, {}
     for kind in kinds(store):
         for path in sorted((store / kind).glob("*/*/manifest.json")):
@@ -62,10 +62,10 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def lost_work(before: Work, store: Path) -> list[str]:
-    """Say which entries are gone or were made again, and which trainings did not go on from their checkpoint.
+    """Say which entries are gone or were made again, and which trainings did not continue from their checkpoint.
 
-    A manifest tells when its entry was made. A training's log tells how fast each stretch was, to a digit that no
-    second training hits: it goes on from a checkpoint if its log begins with the checkpoint's.
+    A manifest contains the time when its entry was made. The log of a training contains its speed so precisely that no
+    second training has the same: a training continued from a checkpoint if its log begins with the checkpoint's.
     """
     after = work(store)
     found = [
@@ -80,12 +80,12 @@ def lost_work(before: Work, store: Path) -> list[str]:
         else:
             now = after.logs.get(key, [])
         if now[: len(log)] != log:
-            found.append(f"training {key[:12]} did not go on from its checkpoint")
+            found.append(f"training {key[:12]} did not continue from its checkpoint")
     return found
 
 
 def damage(store: Path, *, final: bool) -> list[str]:
-    """Say what `store verify` finds; half-written entries are no damage until a run has come to its end."""
+    """Say what `store verify` finds; half-written entries count only after the last run."""
     if not (store / "store.json").is_file():  # killed before there was a store
         return ["there is no store"] if final else []
     found = [finding for finding in Store(store).verify() if final or finding.what != "half-written"]
@@ -94,14 +94,14 @@ def damage(store: Path, *, final: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run wrote, without what is volatile."""
+    """What a run wrote, without the volatile parts."""
 
     result: str
     predictions: bytes
 
 
 def answers(output: Path) -> list[Answer]:
-    """Read the results in an output folder; a folder without result.json is none."""
+    """Read all results in an output folder."""
     return [
         Answer(results.read(path).stable_json(), (path.parent / "predictions.parquet").read_bytes())
         for path in sorted(output.rglob("result.json"))
@@ -109,7 +109,7 @@ def answers(output: Path) -> list[Answer]:
 
 
 def wrong_answers(expected: Answer, found: Sequence[Answer], *, done: bool) -> list[str]:
-    """Say how results differ from an undisturbed run's; a run that is done has exactly one."""
+    """Say how results differ from that of an undisturbed run; done: there must be exactly one."""
     faults = [] if len(found) == 1 or not (done or found) else [f"{len(found)} results"]
     for answer in found:
         if answer.result != expected.result:

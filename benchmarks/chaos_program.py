@@ -1,4 +1,4 @@
-"""Real runs in processes of their own, and the ways to disturb them at random moments."""
+"""Real runs in their own processes, and the ways to disturb them at random moments."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ ROOT = Path(__file__).parents[1]
 TASK = """\
 task: pair
 version: 1
-summary: Two initialisations, one run each.
+summary: Two initialisations, one replicate each.
 replicates: 1
 factor: {name: initialisation seed, fields: [seeds.init], levels: {a: 0, b: 1}}
 """
 CHANGED = ("sampling.block=20", "analysis.transfer=false")
-"""Overrides of the preset `smoke`: many small entries, no texts drawn in other ways."""
+"""Overrides of the preset `smoke`: many small entries, and no texts drawn in other ways."""
 
 LATE = 20.0
-"""Seconds in which a run that was told to end must have ended, and its workers after it."""
+"""Seconds within which an interrupted or killed run must end, and its workers after it."""
 
 EARLY = 0.25
-"""Share of kills that come before there are workers; a run that finds all its work done never has any."""
+"""Share of kills that come before there are workers; a run whose work is all done starts none."""
 
 
 @dataclass
 class Program:
-    """One `natfp-bench run`, in a session of its own, by which its whole family is known for certain."""
+    """One `natfp-bench run` in a session of its own, which identifies all its processes."""
 
     output: Path
     process: subprocess.Popen[bytes]
 
     @classmethod
     def start(cls, command: Sequence[str], output: Path) -> Program:
-        """Start a command whose words go to `log.txt` in its output folder."""
+        """Start a command that writes its messages to `log.txt` in its output folder."""
         output.mkdir(parents=True, exist_ok=True)
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
         with (output / "log.txt").open("wb") as log:
@@ -58,7 +58,7 @@ class Program:
         return self.process.poll() is not None
 
     def family(self) -> list[psutil.Process]:
-        """List the living processes of the session, the first one too."""
+        """List the living processes of the session, with the first one."""
         found = []
         for pid in psutil.pids():
             with suppress(psutil.Error, ProcessLookupError, PermissionError):
@@ -67,7 +67,7 @@ class Program:
         return found
 
     def workers(self) -> list[psutil.Process]:
-        """List the workers: grandchildren of the first process, whose child is the server that they are forked from."""
+        """List the workers: children of the fork server, which is a child of the first process."""
         with suppress(psutil.Error):
             children = psutil.Process(self.process.pid).children()
             return [worker for child in children for worker in child.children()]
@@ -80,7 +80,7 @@ class Program:
         return []
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the run's end; False, and all its processes are killed, if it does not come in time."""
+        """Wait for the end of the run; if it does not end in time, kill all its processes and return False."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -89,13 +89,13 @@ class Program:
         return True
 
     def stop(self) -> None:
-        """Kill whatever is left of the run."""
+        """Kill all processes of the run."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def left(self, seconds: float) -> list[str]:
-        """Say which processes still live so long after the run's end, and kill them."""
+        """Say which processes still live so many seconds after the end of the run, and kill them."""
         deadline = time.monotonic() + seconds
         while (alive := self.family()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -107,24 +107,28 @@ class Program:
         return said
 
     def said(self) -> str:
-        """Last words of the run."""
+        """Last lines that the run printed."""
         return " | ".join((self.output / "log.txt").read_text(errors="replace").splitlines()[-6:])
 
 
 @dataclass
 class Ground:
-    """A folder for stores and results, what an undisturbed run makes there, and how long it takes."""
+    """A folder for stores and results, and facts of an undisturbed run in it.
+
+    startup: seconds until there are workers. busy: seconds after that. size: bytes of the store, in whole pages.
+    limit: seconds within which a run ends, however busy the machine is.
+    """
 
     folder: Path
     expected: Answer
-    startup: float  # seconds until there are workers
-    busy: float  # seconds after that
-    size: int  # of the store, in bytes of whole pages
-    limit: float  # seconds within which a run ends, however the machine is loaded
+    startup: float
+    busy: float
+    size: int
+    limit: float
 
     @classmethod
     def prepare(cls, folder: Path) -> Ground:
-        """Let a run go through undisturbed; raises RuntimeError where it does not."""
+        """Do an undisturbed run; raises RuntimeError if it fails."""
         (folder / "tasks").mkdir()
         (folder / "tasks" / "pair.yaml").write_text(TASK)
         ground = cls(folder, Answer("", b""), 0.0, 0.0, 0, 600.0)
@@ -143,7 +147,7 @@ class Ground:
         return ground
 
     def start(self, store: Path, output: Path) -> Program:
-        """Start the run that all is about."""
+        """Start a run; every run of the script is the same."""
         command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair"]
         command += ["--include-path", str(self.folder / "tasks"), "--preset", "smoke"]
         command += ["--baseline", "majority,naive_bayes", "--device", "cpu", "--workers", "2"]
@@ -152,21 +156,21 @@ class Ground:
         return Program.start(command, output)
 
 
-# Disturbing: each takes a running program and random numbers, and returns how many kills hit it.
+# Disturbances: each takes a running program and random numbers, and returns the number of kills that hit it.
 
 Draws = Iterator[float]
 Disturb = Callable[[Program, Ground, Draws], int]
 
 
 def draws(*name: str | int) -> Draws:
-    """Yield the uniform numbers of a named stream."""
+    """Yield uniform numbers from a named stream."""
     yield from streams.uniforms([0], 4096, "chaos", *name)[0].tolist()
 
 
 def await_moment(program: Program, ground: Ground, drawn: Draws, *, working: bool) -> bool:
-    """Wait for a random moment of a run; False if it ended before.
+    """Wait for a random moment of a run; returns False if the run ended before.
 
-    working: once it has workers. Otherwise the moment may come at any time since the start.
+    working: a moment when it has workers. Otherwise the moment can be at any time after the start.
     """
     early, share = next(drawn), next(drawn)
     clock = time.monotonic()
@@ -177,7 +181,7 @@ def await_moment(program: Program, ground: Ground, drawn: Draws, *, working: boo
             if not working and time.monotonic() - clock > 2 * ground.startup:
                 break
             time.sleep(0.03)
-        # Several runs at once share the cores; a third of the work is done before the last moment comes.
+        # Several runs at once share the cores, so a third of the time alone is early enough.
         until = time.monotonic() - clock + share * ground.busy / 3
     while time.monotonic() - clock < until and not program.ended:
         time.sleep(0.01)
@@ -185,7 +189,7 @@ def await_moment(program: Program, ground: Ground, drawn: Draws, *, working: boo
 
 
 def signalled(which: signal.Signals, whole: bool, program: Program, ground: Ground, drawn: Draws) -> int:
-    """Send a signal to a run's first process, or to its whole group, at any moment."""
+    """Send a signal to the first process of a run, or to its whole group, at any moment."""
     if not await_moment(program, ground, drawn, working=False):
         return 0
     (os.killpg if whole else os.kill)(program.process.pid, which)
@@ -193,7 +197,7 @@ def signalled(which: signal.Signals, whole: bool, program: Program, ground: Grou
 
 
 def workers_killed(program: Program, ground: Ground, drawn: Draws) -> int:
-    """Kill one worker, or all, at two moments: no job is given up for its worker's death before the third."""
+    """Kill one worker, or all, at two moments: a job is given up only after its third worker dies."""
     kills = 0
     for _ in range(2):
         if not await_moment(program, ground, drawn, working=True):
@@ -206,7 +210,7 @@ def workers_killed(program: Program, ground: Ground, drawn: Draws) -> int:
 
 
 def server_killed(program: Program, ground: Ground, drawn: Draws) -> int:
-    """Kill the server that workers are forked from, and the first of them."""
+    """Kill the server that workers are forked from, and the first worker."""
     if not await_moment(program, ground, drawn, working=True):
         return 0
     return sum(_kill(one) for one in [*program.servers(), *program.workers()[:1]])
@@ -221,7 +225,7 @@ def _kill(one: psutil.Process) -> bool:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to disturb a run, and the exit codes that it may then end with; 0 where it had all but ended."""
+    """A way to disturb a run, and the exit codes that are then allowed; 0 if the run had nearly ended."""
 
     disturb: Disturb
     codes: tuple[int, ...]
@@ -232,7 +236,7 @@ WAYS = {
     "server": Way(server_killed, (0,)),
     "run": Way(partial(signalled, signal.SIGKILL, False), (0, -signal.SIGKILL)),
     "all": Way(partial(signalled, signal.SIGKILL, True), (0, -signal.SIGKILL)),
-    # Before the command line is up, Python ends of the signal itself.
+    # Before the command line has started, the signal ends Python itself.
     "ctrl-c": Way(partial(signalled, signal.SIGINT, True), (0, 130, -signal.SIGINT)),
     "sigterm": Way(partial(signalled, signal.SIGTERM, False), (0, -signal.SIGTERM)),
 }

@@ -1,4 +1,4 @@
-"""How fast the embedded corpus is generated and read back, and how much information its text holds.
+"""How fast the embedded corpus is generated and parsed, and how much information its text holds.
 
 python benchmarks/chronicle.py [documents]
 """

@@ -31,7 +31,8 @@ from natfp_bench.pipeline.run import Run
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.pipeline.store import Store, default_root
 from natfp_bench.plan import task_files
-from natfp_bench.plan.plan import Plan, make_plan
+from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.plan import Plan
 
 TABLES = ("texts.parquet", "heldout.parquet", "likelihoods.parquet")
 

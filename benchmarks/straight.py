@@ -25,7 +25,7 @@ from straight_models import fresh, generate, prepare, score, train
 
 from natfp_bench.attributors import registry
 from natfp_bench.corpus import tokens
-from natfp_bench.plan.plan import make_plan
+from natfp_bench.plan.make_plan import make_plan
 
 BASELINES = "naive_bayes,unigram,char_ngram"
 

@@ -14,8 +14,8 @@ from validity_sources import LENGTH, WORDS, Amount, Row, chains
 
 from natfp_bench.attributors import attribute, registry
 from natfp_bench.base import streams
-from natfp_bench.statistics import ceiling, metrics, replication
-from natfp_bench.statistics.metrics import Floats, Interval, Ints
+from natfp_bench.statistics import ceiling, intervals, metrics, paired, per_text, replication
+from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 # Coverage: experiments with a known truth, and the share of their intervals that contain it.
 
@@ -83,10 +83,10 @@ def factor_coverage(amount: Amount) -> Iterator[Row]:
         return float(np.mean([_holds(interval(row, seed), 0.6) for seed, row in enumerate(values)]))
 
     for replicates in (3, 5, 10):
-        share = seen(replicates, lambda values, _: replication.t_interval(values))
+        share = seen(replicates, lambda values, _: intervals.t_interval(values))
         what = f"accuracy on unseen replicates, Student's t over {replicates}"
         yield Row(what, "0.95", f"{share:.4f}", f"{low:.4f} to {high:.4f}", low <= share <= high)
-    share = seen(3, lambda values, seed: metrics.mean_interval(values, np.arange(3), seed))
+    share = seen(3, lambda values, seed: intervals.mean_interval(values, np.arange(3), seed))
     what = "percentile bootstrap over 3 replicates (must fail)"
     yield Row(what, "too narrow", f"{share:.4f}", f"below {low:.4f}", share < low)
 
@@ -108,8 +108,8 @@ def attributor_size(amount: Amount) -> Iterator[Row]:
         texts, truth = [" ".join(WORDS[text]) for text in words], np.arange(180) % 3
         labels = [str(label) for label in truth[:90]]
         answer = attribute.attribute(build, experiment, texts[:90], labels, range(90), texts[90:])
-        hits = math.fsum(metrics.credits(answer.proba, truth[90:]))
-        found.append(10 ** metrics.binomial_log10_p(hits, 90, 1 / 3))
+        hits = math.fsum(per_text.credits(answer.proba, truth[90:]))
+        found.append(10 ** paired.binomial_log10_p(hits, 90, 1 / 3))
     yield size("exact binomial test of `unigram`, 90 texts", found)
 
 
@@ -131,7 +131,7 @@ def factor_size(amount: Amount) -> Iterator[Row]:
             _unseen_hits(pairs, labels[variant], replicates[variant]) for labels in [levels, *relabelled]
         )
         by_accuracy.append(replication.permutation_test(hits, np.array(permuted), total).p)
-        by_texts.append(10 ** metrics.binomial_log10_p(hits, len(words), 1 / 3))
+        by_texts.append(10 ** paired.binomial_log10_p(hits, len(words), 1 / 3))
         table = ceiling.mean_kl(source.log_likelihood(words), np.full(len(words), length), variant)
         divergence = np.array([[np.nan if cell.value is None else cell.value for cell in row] for row in table])
         tested = replication.permanova(divergence, levels, replicates, 99, experiment)

@@ -12,8 +12,8 @@ import numpy as np
 
 from natfp_bench.attributors import attribute, registry
 from natfp_bench.base import streams
-from natfp_bench.statistics import ceiling, metrics
-from natfp_bench.statistics.metrics import Floats, Interval, Ints
+from natfp_bench.statistics import ceiling, paired, per_text
+from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 WORDS = np.array(["ka", "lomi", "tu"])
 LENGTH, LENGTHS = 8, (2, 4, 8, 12)
@@ -116,7 +116,7 @@ def planted(case: str, amount: Amount) -> Iterator[Row]:
     lengths, prompts = np.full(len(words), LENGTH), np.arange(len(words))
     posterior = ceiling.posterior(likelihood, source.classes)
     accuracy, information = source.truth(LENGTH)
-    credit = metrics.credits(posterior, truth)
+    credit = per_text.credits(posterior, truth)
     yield _within(f"{case}: Bayes accuracy", accuracy, float(credit.mean()), float(credit.std()) / len(truth) ** 0.5)
     found = ceiling.mutual_information(posterior, truth, prompts, 0)
     yield _within(f"{case}: mutual information (bits)", information, found.value, _width(found) / (2 * 1.96))
@@ -169,15 +169,15 @@ def below_ceiling(case: str, amount: Amount) -> Iterator[Row]:
         written, label = [" ".join(WORDS[text]) for text in words], source.classes[variant]
         shown, asked = ([written[i] for i in np.flatnonzero(part)] for part in (train, ~train))
         labels, truth = [str(value) for value in label[train]], label[~train]
-        best.append(metrics.credits(ceiling.posterior(source.log_likelihood(words[~train]), source.classes), truth))
+        best.append(per_text.credits(ceiling.posterior(source.log_likelihood(words[~train]), source.classes), truth))
         for baseline in registry.find("fast"):
             build = partial(registry.build, baseline)
             answer = attribute.attribute(build, draw, shown, labels, range(len(shown)), asked)
-            own[baseline.name].append(metrics.credits(answer.proba, truth))
+            own[baseline.name].append(per_text.credits(answer.proba, truth))
     ideal = np.concatenate(best)
     for name, parts in own.items():
         credit = np.concatenate(parts)
-        p = metrics.paired_p(credit, ideal, np.arange(len(ideal)), 0)
+        p = paired.paired_p(credit, ideal, np.arange(len(ideal)), 0)
         seen = f"{credit.mean():.4f}, p = {p:.2g} for being above"
         yield Row(f"{case}: accuracy of `{name}`", f"at most {bayes:.4f}", seen, "p > 0.001", p > 1e-3)
 

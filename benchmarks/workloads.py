@@ -82,7 +82,7 @@ class Clock:
 
 def _settings(index: int, **numerics: Any) -> Any:
     """Settings of the preset, with the model's own seeds."""
-    from natfp_bench.plan.plan import make_plan
+    from natfp_bench.plan.make_plan import make_plan
     from natfp_bench.plan.settings import SeedsSpec
 
     settings = make_plan("seed_id", PRESET).variants[0].settings

@@ -1,71 +1,210 @@
-"""The public Python API: what the command line does, as functions."""
+"""The public Python API: what the command line does, as functions with plain arguments.
+
+find_tasks                                   names of tasks, from names and a tag
+plan_task, plan_fixed_texts, plan_texts      a plan: which variants, texts and settings a run would have
+overview, dry_run                            what a plan amounts to, without running it
+run_plans                                    run plans one after another; each result is written to a folder
+run                                          plan and run one task
+load_task, load_results                      read a task file, and result files
+open_engine, local_engine                    where jobs run
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .attributors import registry
 from .base.errors import UserError, unknown
 from .base.records import canonical_json
+from .corpus.documents import open_corpus
 from .pipeline import result as results
-from .pipeline.bundled_texts import PRESET, make_fixed_plan
 from .pipeline.engine import Engine, Watch
-from .pipeline.local_engine import LocalEngine
 from .pipeline.result import Result
-from .pipeline.run import run_plan
 from .pipeline.store import Store, default_root
-from .plan.plan import make_plan
-from .plan.task_files import Task, find, task_files
+from .plan.make_plan import make_plan
+from .plan.plan import Plan
+from .plan.settings import TextsSpec
+from .plan.task_files import Task, find, task_files, trained_tasks
 from .plan.task_files import load_task as load_task_file
+
+if TYPE_CHECKING:
+    from .pipeline.overview import Overview
 
 ENGINES = ("local", "ray")
 """Where jobs can run."""
 
-
-def default_workers() -> int:
-    """One worker a core that this process may use: one-thread jobs side by side beat threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def local_engine(workers: int | None) -> Engine:
-    """A pool of worker processes; raises UserError for a number below one."""
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers {workers} is no number of workers\n  take 1 or more")
-    return LocalEngine(workers or default_workers())
-
-
-def open_engine(name: str, workers: int | None, ray_address: str | None) -> Engine:
-    """The engine `local` or `ray`; raises UserError for another name, for options that do not fit, and without Ray."""
-    if name not in ENGINES:
-        raise unknown("engine", name, ENGINES)
-    if name == "local" and ray_address is not None:
-        raise UserError(f"--ray-address {ray_address} says where Ray runs, and the engine is local\n  add --engine ray")
-    if ray_address is not None and workers is not None:
-        raise UserError("--workers: a cluster that runs has the workers that it has\n  leave it out with --ray-address")
-    local = local_engine(workers)
-    if name == "local":
-        return local
-    try:
-        from .pipeline.ray_engine import RayEngine
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise UserError("--engine ray: Ray is not installed\n  pip install 'natfp-bench[ray]'") from None
-    return RayEngine(workers or default_workers(), ray_address)
+DEVICES = ("auto", "cpu", "cuda")
+"""What models can run on."""
 
 
 def load_task(name: str, *, include: Sequence[Path] = ()) -> Task:
-    """Load a task by name; raises UserError for an unknown one and SpecError for a faulty file."""
+    """Load a task by name; raises UserError for an unknown name and SpecError for a faulty file."""
     return load_task_file(find("task", name, task_files(include)))[0]
 
 
 def load_results(*paths: Path | str) -> list[Result]:
-    """Load results from files and folders; raises UserError for one that is missing, damaged or of another schema."""
+    """Load results from files and folders; raises UserError if one is missing, damaged or of another schema."""
     return [results.read(path) for path in results.find([Path(path) for path in paths])]
+
+
+def find_tasks(
+    names: Sequence[str] = (), *, tag: str | None = None, include: Sequence[Path] = ()
+) -> tuple[list[str], list[str]]:
+    """Find the tasks that names and a tag choose; returns (chosen, left out).
+
+    names: `all` stands for every task whose models are trained here. tag: adds all tasks with this tag. Tasks on models
+    of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them. Raises
+    UserError for an unknown tag, and if nothing is chosen.
+    """
+    chosen, left_out = [*names], []
+    if "all" in chosen:
+        chosen = [*trained_tasks(include)]
+    if tag is not None:
+        tags = {name: load_task_file(path)[0].tags for name, path in task_files(include).items()}
+        tagged = [name for name, has in tags.items() if tag in has]
+        if not tagged:
+            raise unknown("tag", tag, {one for has in tags.values() for one in has})
+        left_out = [name for name in tagged if tag != "hub" and "hub" in tags[name]]
+        if left_out == tagged:
+            raise UserError(
+                f"tag {tag!r}: all its tasks use models of the Hub: {', '.join(left_out)}\n"
+                "  add --task NAME, or --tag hub"
+            )
+        chosen += [name for name in tagged if name not in left_out]
+    if not chosen:
+        raise UserError("no task is named\n  natfp-bench run --task seed_id\n  natfp-bench list tasks   shows all")
+    return list(dict.fromkeys(chosen)), left_out
+
+
+def plan_task(
+    task: str,
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    include: Sequence[Path] = (),
+) -> Plan:
+    """Plan to run a task at a preset.
+
+    overrides: dotted path -> value as YAML text, as `--set` takes them (`{"optimizer.lr": "2e-3"}`). limit: use at most
+    this many texts per variant, the first ones. Raises UserError for an unknown task or preset and for a corpus that
+    cannot be read, SpecError for faulty files and overrides.
+    """
+    plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+    try:
+        for variant in plan.variants:
+            open_corpus(variant.settings.corpus)
+    except UserError as error:
+        raise UserError(f"{error}\n  {task} at preset {preset} has it as its corpus.name") from None
+    return plan
+
+
+def plan_fixed_texts(task: str, *, include: Sequence[Path] = ()) -> Plan:
+    """Plan to score attributors on the bundled texts of a task; raises UserError if the task has none."""
+    from .pipeline.bundled_texts import make_fixed_plan
+
+    return make_fixed_plan(task, include=include)
+
+
+def plan_texts(
+    paths: Sequence[str],
+    preset: str = "quick",
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    group_column: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Plan:
+    """Plan to attribute texts that exist already, from files, folders or LABEL=PATH, to their labels.
+
+    group_column: the column whose groups are never split between train and test. overrides, limit: as of `plan_task`.
+    Raises UserError if a file or column is wrong, or a label has too few texts.
+    """
+    from .corpus.plan_from_texts import plan_from_texts
+
+    spec = TextsSpec(paths=tuple(paths), text=text_column, label=label_column, group=group_column)
+    return plan_from_texts(spec, preset, overrides=overrides, seed=seed, limit=limit)
+
+
+def overview(plan: Plan, *, store: Path | str | None = None) -> Overview:
+    """Describe a plan: its variants, its sizes, and what the store already has. Nothing is written."""
+    from .pipeline.overview import overview
+
+    return overview(plan, _root(store))
+
+
+def dry_run(
+    plans: Sequence[Plan],
+    *,
+    baselines: str = "fast",
+    store: Path | str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+) -> list[Overview]:
+    """Check the arguments as `run_plans` does before it starts, and describe each plan. Nothing is written."""
+    _check_device(device)
+    registry.find(baselines)
+    open_engine(engine, workers, ray_address).close()
+    return [overview(plan, store=store) for plan in plans]
+
+
+def run_plans(
+    plans: Sequence[Plan],
+    *,
+    baselines: str = "fast",
+    store: Path | str | None = None,
+    output: Path | str = "results",
+    device: str = "auto",
+    workers: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    parity: Sequence[str] | None = None,
+    command: Sequence[str] = (),
+    watch: Watch = lambda _: None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Generator[tuple[Result, Path], None, None]:
+    """Run plans one after another; yields each result and the folder that it was written to.
+
+    baselines: names and folders separated by commas, `fast` or `all`. parity: also score the models by lm-eval, on
+    held-out documents and on these tasks of lm-eval. command: recorded in the results. watch: called with each
+    `engine.Event`. warn: called if a store entry turns out to be damaged. The other arguments are those of `run`.
+    Raises UserError for wrong input (before the first plan runs, if it can be known then), JobError for a failed job.
+    """
+    from .pipeline.run import run_plan
+
+    _check_device(device)
+    chosen = registry.find(baselines)
+    # Neither engine starts a process before its first job.
+    opened_engine = open_engine(engine, workers, ray_address)
+    opened = Store(_root(store), warn)
+
+    def each() -> Generator[tuple[Result, Path], None, None]:
+        try:
+            for plan in plans:
+                yield run_plan(
+                    plan,
+                    chosen,
+                    store=opened,
+                    engine=opened_engine,
+                    output=Path(output),
+                    device=device,
+                    command=command,
+                    parity=parity,
+                    watch=watch,
+                )
+        finally:
+            opened_engine.close()
+
+    return each()
 
 
 def run(
@@ -84,29 +223,80 @@ def run(
     workers: int | None = None,
     engine: str = "local",
     ray_address: str | None = None,
+    parity: Sequence[str] | None = None,
     watch: Watch = lambda _: None,
 ) -> Result:
-    """Run one task and return its result, which is also written below `output`.
+    """Run one task and return its result, which is also written to a folder below `output`.
 
-    settings: dotted path -> value, as `--set` takes them (`{"corpus.name": "text:notes.txt"}`). fixed_texts: train
-    nothing, and score on the bundled texts. engine: `local`, or `ray` (`pip install 'natfp-bench[ray]'`), which starts
-    Ray here until the run is done, or joins the cluster at `ray_address` (`auto`: the one of this machine). watch:
-    called with each `engine.Event`; a damaged store entry that is found outside of a job is told as a Python warning.
-    Raises UserError for wrong input, JobError for a job that failed.
+    settings: dotted path -> value (`{"corpus.name": "text:notes.txt"}`). fixed_texts: train nothing, and score on the
+    bundled texts. store: folder of the store; the default is $NATFP_STORE, else the user cache folder. engine: `local`,
+    or `ray` (`pip install 'natfp-bench[ray]'`), which starts Ray on this machine until the run is done, or joins the
+    cluster at `ray_address` (`auto`: the cluster of this machine). parity, watch: as of `run_plans`. A damaged store
+    entry is reported as a Python warning. Raises UserError for wrong input, JobError for a job that failed.
     """
-    overrides = {path: canonical_json(value) for path, value in (settings or {}).items()}
     if fixed_texts:
-        if preset != PRESET or overrides or seed or limit:
-            raise UserError("fixed texts are what they are: leave out preset, settings, seed and limit")
-        plan = make_fixed_plan(task, include=include)
+        if preset != "quick" or settings or seed or limit:
+            raise UserError("preset, settings, seed and limit cannot be combined with fixed_texts\n  leave them out")
+        plan = plan_fixed_texts(task, include=include)
     else:
-        plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
-    chosen = registry.find(baselines)
-    opened = Store(Path(store) if store else default_root(), lambda text: warnings.warn(text, stacklevel=2))
-    opened_engine = open_engine(engine, workers, ray_address)
+        overrides = {path: canonical_json(value) for path, value in (settings or {}).items()}
+        plan = plan_task(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+    [(result, _)] = run_plans(
+        [plan],
+        baselines=baselines,
+        store=store,
+        output=output,
+        device=device,
+        workers=workers,
+        engine=engine,
+        ray_address=ray_address,
+        parity=parity,
+        watch=watch,
+    )
+    return result
+
+
+def local_engine(workers: int | None) -> Engine:
+    """A pool of worker processes, by default one per core; raises UserError for a number below one."""
+    from .pipeline.local_engine import LocalEngine
+
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: a run needs 1 worker or more")
+    return LocalEngine(workers or _cores())
+
+
+def open_engine(name: str, workers: int | None, ray_address: str | None) -> Engine:
+    """The engine `local` or `ray`.
+
+    Raises UserError for another name, for options that cannot be combined, and if Ray is not installed.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if name == "local" and ray_address is not None:
+        raise UserError(f"--ray-address {ray_address} needs --engine ray")
+    if ray_address is not None and workers is not None:
+        raise UserError("--workers cannot be combined with --ray-address: a running cluster has its own workers")
+    local = local_engine(workers)
+    if name == "local":
+        return local
     try:
-        return run_plan(
-            plan, chosen, store=opened, engine=opened_engine, output=Path(output), device=device, watch=watch
-        )[0]
-    finally:
-        opened_engine.close()
+        from .pipeline.ray_engine import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise UserError("--engine ray: Ray is not installed\n  pip install 'natfp-bench[ray]'") from None
+    return RayEngine(workers or _cores(), ray_address)
+
+
+def _check_device(name: str) -> None:
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
+
+
+def _root(store: Path | str | None) -> Path:
+    return Path(store) if store else default_root()
+
+
+def _cores() -> int:
+    """Cores that this process may use. One-thread jobs side by side beat threads, so each core gets a worker."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Shared fixtures: everything runs offline, in a store of its own."""
+"""Shared fixtures. All tests run offline, and each has its own store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from bench import BRIEF, Bench, gathered
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell's background job ignores Ctrl-C, and so does all that it starts: the tests of Ctrl-C could not pass there.
+    # A shell's background job ignores Ctrl-C, and so do all its children: the tests of Ctrl-C would fail there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text file of a few hundred kilobytes of word salad with structure, the same on every machine."""
+    """A text file of a few hundred kilobytes of random sentences, the same on every machine."""
     from natfp_bench.base import streams
 
     parts = [
@@ -76,7 +76,7 @@ def tiny(prose: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def tiny_corpus(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `tokens.prepare` makes of `prose` for `tiny`."""
+    """Folder that `tokens.prepare` writes from `prose` for `tiny`."""
     from natfp_bench.corpus import tokens
     from natfp_bench.corpus.documents import open_corpus
 
@@ -119,7 +119,10 @@ def natfp(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> Calla
 @pytest.fixture(scope="session")
 def bench(prose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """The store and the workers that all tests of whole runs share."""
-    made = Bench(tmp_path_factory.mktemp("bench"), prose)
+    processes = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        processes = processes.parent
+    made = Bench(tmp_path_factory.mktemp("bench"), prose, processes / "common")
     yield made
     made.engine.close()
 
@@ -127,7 +130,7 @@ def bench(prose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ben
 @pytest.fixture(scope="session")
 def seed_run(bench: Bench) -> Any:
     """Result and folder of one run of `seed_id`."""
-    return bench.run("seed_id")
+    return bench.run_once("seed_id")
 
 
 RATE = """\
@@ -141,7 +144,7 @@ factor:
   fields: [optimizer.lr]
   levels: {low: x0.25, middle: x1, high: x4}
 """
-"""A factor whose levels do not stand in the order of the alphabet."""
+"""A task whose levels are not in alphabetical order."""
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +157,7 @@ def rate_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rate_evidence(bench: Bench, rate_tasks: Path) -> Any:
-    """Evidence, result and folder of one brief run of `rate`: levels are told on replicates held out."""
+    """Evidence, result and folder of one brief run of `rate`, which identifies levels on held-out replicates."""
     baselines = "majority,naive_bayes,unigram"
     return gathered(bench, "rate", include=[rate_tasks], overrides=BRIEF, baselines=baselines)
 
@@ -179,7 +182,7 @@ def rate_run(rate_evidence: Any) -> Any:
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount small file systems in memory; skips where that is not permitted."""
+    """Mount small file systems in memory; skip the test if that is not permitted."""
     import shutil
     import subprocess
 

@@ -9,38 +9,38 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from natfp_bench.attributors.text_classifier import TextClassifier
+from natfp_bench.attributors.kit import TextClassifier
 
 LONGEST = 5
 
 BUCKETS_LOG2 = 20
 
 LEAST_TEXTS = 3
-"""An n-gram of one or two texts cannot help: it is noise that takes most of the time."""
+"""Fewest texts of an n-gram: rarer ones are noise, and would take most of the time."""
 
 MULTIPLIER, FINALISER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 
 
 class CharacterNgrams:
-    """Hashed n-grams of characters, weighted by sublinear TF-IDF; counted in numpy, all texts at once."""
+    """Hashed n-grams of characters, weighted by sublinear TF-IDF and counted for all texts at once in numpy."""
 
     def fit_transform(self, texts: Sequence[str]) -> csr_matrix:
-        """Learn which n-grams are common enough, and weigh them: (texts, n-grams) sparse."""
+        """Choose the n-grams that are common enough, and weight them: (texts, n-grams) sparse."""
         text, bucket, count = ngrams(texts)
         frequency = np.bincount(bucket, minlength=1 << BUCKETS_LOG2)
         kept = np.flatnonzero(frequency >= LEAST_TEXTS)
-        # Where no n-gram is common, one column that is always empty is left.
+        # If no n-gram is common, one column remains, which is always empty.
         self._width = max(len(kept), 1)
         self._place = np.full(1 << BUCKETS_LOG2, -1)
         self._place[kept] = np.arange(len(kept))
         counts = self._counts(len(texts), text, bucket, count)
         self._weights = TfidfTransformer(sublinear_tf=True).fit(counts)
-        # Squared: rare n-grams are the telling ones, and the common ones, which fill every text, would drown them.
+        # The IDF is squared: rare n-grams separate the classes, and the common ones of every text would hide them.
         self._weights.idf_ = self._weights.idf_**2
         return self._weights.transform(counts)
 
     def transform(self, texts: Sequence[str]) -> csr_matrix:
-        """Weigh the n-grams of other texts: (texts, n-grams) sparse."""
+        """Weight the n-grams of other texts: (texts, n-grams) sparse."""
         return self._weights.transform(self._counts(len(texts), *ngrams(texts)))
 
     def _counts(
@@ -54,8 +54,8 @@ class CharacterNgrams:
 def ngrams(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count the n-grams of each text by a rolling hash: (text, bucket, count), one entry per pair that occurs.
 
-    Whitespace may begin or end an n-gram, never stand inside: longer n-grams of the same number then fit in, and
-    those beat what crosses from word to word.
+    An n-gram may begin or end with whitespace but has none inside. N-grams within words are more accurate than n-grams
+    across words, and leaving out the latter makes room for longer ones.
     """
     data = np.frombuffer("".join(texts).encode("utf-32-le", errors="replace"), dtype="<u4").astype(np.uint64)
     lengths = np.array([len(text) for text in texts], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The class whose texts help most to compress a text: DEFLATE, primed with what the class writes."""
+"""The class whose training texts compress a text best, by DEFLATE with these texts as its dictionary."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from natfp_bench.attributors.text_classifier import LogLinear, folds
+from natfp_bench.attributors.kit import LogLinear, folds
 
 WINDOW = 32_000
-"""Bytes of a dictionary: DEFLATE looks no farther back than 32 KiB."""
+"""Bytes of a dictionary: DEFLATE looks back 32 KiB at most."""
 
 DICTIONARIES = 12
-"""Dictionaries of a class at most. Code lengths are whole bytes, and their mean over several is finer."""
+"""Most dictionaries per class. Code lengths are whole bytes; the mean over several is finer."""
 
 
 class Compression:
-    """Code length of a text behind each class's dictionaries, calibrated on held-out texts."""
+    """Code length of a text after each class's dictionaries, calibrated on held-out texts."""
 
     classes_: NDArray[Any]
 
@@ -28,7 +28,7 @@ class Compression:
         self.seed = seed
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
-        """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
+        """Learn from (n,) texts; the inner split never separates texts of one group."""
         classes, y = np.unique(np.asarray(labels), return_inverse=True)
         data = [_bytes(text) for text in texts]
         scores, truth = [np.empty((0, len(classes), 2))], [np.empty(0, np.int64)]
@@ -50,15 +50,15 @@ class Compression:
 def dictionaries(
     data: Sequence[bytes], y: NDArray[np.int64], classes: int, keep: NDArray[np.bool_]
 ) -> list[list[bytes]]:
-    """Texts of each class joined and cut into dictionaries: as many for every class, one at least."""
+    """Join the texts of each class and cut them into dictionaries: equally many for every class, at least one."""
     joined = [b"\n".join(data[i] for i in np.flatnonzero(keep & (y == c))) for c in range(classes)]
-    # A class that fills more dictionaries would have finer code lengths, and a lower shortest one.
+    # With more dictionaries, a class would have finer code lengths and a lower minimum.
     number = min(DICTIONARIES, max(1, min(len(whole) for whole in joined) // WINDOW))
     return [[whole[i * WINDOW : (i + 1) * WINDOW] for i in range(number)] for whole in joined]
 
 
 def saved(data: Sequence[bytes], known: Sequence[Sequence[bytes]]) -> NDArray[np.float64]:
-    """Negative code lengths in bytes of each text under each class, the mean and the shortest: (texts, classes, 2)."""
+    """Negative code lengths of each text under each class in bytes, mean and minimum: (texts, classes, 2)."""
     found = np.zeros((len(data), len(known), 2))
     for c, members in enumerate(known):
         primed = [_primed(dictionary) for dictionary in members]
@@ -69,12 +69,12 @@ def saved(data: Sequence[bytes], known: Sequence[Sequence[bytes]]) -> NDArray[np
 
 
 def _primed(dictionary: bytes) -> Any:
-    # Raw DEFLATE (negative window bits): no header, no checksum.
+    # Negative window bits mean raw DEFLATE, without header and checksum.
     return zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
 
 
 def _code_length(primed: Any, text: bytes) -> int:
-    compressor = primed.copy()  # indexing the dictionary anew for every text would take most of the time
+    compressor = primed.copy()  # to index the dictionary again for every text would take most of the time
     return len(compressor.compress(text)) + len(compressor.flush())
 
 

@@ -1,4 +1,4 @@
-"""Several baselines asked together: a log-linear pool, its weights chosen on texts that the members had not seen."""
+"""Several baselines together: a log-linear pool, whose weights are chosen on texts that the members have not seen."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from natfp_bench.attributors import registry
-from natfp_bench.attributors.text_classifier import LogLinear, folds, some
-from natfp_bench.base import resources
-from natfp_bench.base.errors import AttributorError
+from natfp_bench.attributors.kit import LogLinear, build_bundled, folds, stratified_sample
 
 MEMBERS = {"ngram_lm": "1", "naive_bayes": "1"}
-"""Bundled baselines, with the version that each must have: what they answer is part of what this one answers."""
+"""Bundled baselines, and the version that each must have, because the answers of the ensemble depend on it.
+
+If a member gets a new version, state it here, and raise the version of the ensemble too.
+"""
 
 LEARNT = 2000
-"""Texts, at most, that members learn from whose answers the weights are chosen by."""
+"""Most training texts of the members whose answers are used to choose the weights."""
 
 LEAST = 1e-4
-"""Smallest probability of a member that is believed: below it, one member could overrule all others."""
+"""Lower bound of a member's probability, so that one member cannot overrule all others."""
 
 
 class Ensemble:
-    """Log-probabilities of the members, weighted and added up."""
+    """The weighted sum of the members' log-probabilities."""
 
     classes_: NDArray[Any]
 
@@ -33,15 +33,15 @@ class Ensemble:
         self.seed = seed
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
-        """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
+        """Learn from (n,) texts; the inner split never separates texts of one group."""
         classes, y = np.unique(np.asarray(labels), return_inverse=True)
         group = np.arange(len(y)) if groups is None else np.asarray(groups)
         frequencies = np.bincount(y) / len(y)
         scores, truth = [np.empty((0, len(classes), len(MEMBERS)))], [np.empty(0, np.int64)]
         for fit, held in folds(y, groups, self.seed):
-            known = np.flatnonzero(fit)[some(y[fit], LEARNT, "ensemble", self.seed)]
-            members = self._fitted([texts[i] for i in known], np.asarray(labels)[known], group[known])
-            scores.append(evidence(members, [texts[i] for i in np.flatnonzero(held)], frequencies))
+            known = np.flatnonzero(fit)[stratified_sample(y[fit], LEARNT, "ensemble", self.seed)]
+            fitted = self._fitted([texts[i] for i in known], np.asarray(labels)[known], group[known])
+            scores.append(evidence(fitted, [texts[i] for i in np.flatnonzero(held)], frequencies))
             truth.append(y[held])
         self.pool_ = LogLinear().fit(np.concatenate(scores), np.concatenate(truth), frequencies)
         self._members, self._frequencies = self._fitted(texts, np.asarray(labels), group), frequencies
@@ -55,29 +55,21 @@ class Ensemble:
         return self.pool_.predict_proba(evidence(self._members, texts, self._frequencies))
 
     def _fitted(self, texts: Sequence[str], labels: NDArray[Any], groups: NDArray[np.int64]) -> list[Any]:
-        return [member(name, self.seed).fit(texts, labels.tolist(), groups=groups) for name in MEMBERS]
+        return [member.fit(texts, labels.tolist(), groups=groups) for member in members(self.seed)]
 
 
-def member(name: str, seed: int) -> Any:
-    """Build a bundled baseline; raises AttributorError where its version is not the one that is due."""
-    # Read from its folder, not found by name: an installed package may offer another baseline of that name.
-    baseline = registry.read(resources.baselines() / name)
-    if baseline.card.version != MEMBERS[name]:
-        raise AttributorError(
-            f"ensemble: its member {name} has version {baseline.card.version}, not {MEMBERS[name]}: "
-            "state the new one in MEMBERS, and raise the ensemble's own version"
-        )
-    return registry.build(baseline, seed)
+def members(seed: int) -> list[Any]:
+    """Build all members, unfitted; raises AttributorError if one has another version."""
+    return [build_bundled(name, version, seed) for name, version in MEMBERS.items()]
 
 
-def evidence(members: Sequence[Any], texts: Sequence[str], frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each member adds to the class frequencies: log-probability ratios, (texts, classes, members)."""
-    proba = np.stack([member.predict_proba(texts) for member in members], axis=2)
+def evidence(fitted: Sequence[Any], texts: Sequence[str], frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-ratios of each member's probabilities to the class frequencies: (texts, classes, members)."""
+    proba = np.stack([member.predict_proba(texts) for member in fitted], axis=2)
     return np.log(np.maximum(proba, LEAST)) - np.log(frequencies)[:, None]
 
 
 def build(seed: int) -> Ensemble:
     """Build an unfitted attributor."""
-    for name in MEMBERS:
-        member(name, seed)  # a member that is missing or of another version is told before hours of work
+    members(seed)  # fails now if a member is missing or has another version, not after hours of work
     return Ensemble(seed)

@@ -1,4 +1,4 @@
-"""Class frequencies of the training texts, for every text alike: the floor."""
+"""The class frequencies of the training texts, as the answer for every text: the floor."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 
 class Majority:
-    """Knows how often each class is seen in training, and nothing else."""
+    """Answers every text with the share of each class in training."""
 
     def fit(self, texts: Sequence[str], labels: Sequence[str]) -> Self:  # noqa: ARG002  not looked at
-        """Count the labels; the texts are not looked at."""
+        """Count the labels, without looking at the texts."""
         self.classes_, counts = np.unique(np.asarray(labels), return_counts=True)
         self._frequencies = counts / counts.sum()
         return self

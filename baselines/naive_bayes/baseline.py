@@ -1,4 +1,4 @@
-"""Multinomial naive Bayes on hashed byte n-grams: a generative classifier that is fitted in a second."""
+"""Multinomial naive Bayes on hashed byte n-grams: a generative classifier that takes a second to fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from natfp_bench.base import streams
+from natfp_bench.attributors.kit import permutation
 
 SHORTEST, LONGEST = 2, 5
 """Lengths of the n-grams, in bytes."""
@@ -17,30 +17,31 @@ SHORTEST, LONGEST = 2, 5
 BUCKETS_LOG2 = 19
 
 PRIORS = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Weights of the prior that are tried, as shares of a class's n-grams."""
+"""Weights of the prior to try, as shares of a class's n-grams."""
 
 MULTIPLIER, FINALISER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 
 
 class Grams(NamedTuple):
-    """N-grams of n texts: which text each stands in, and its bucket."""
+    """N-grams of n texts: the text and the bucket of each."""
 
     n: int
     text: NDArray[np.int64]
     bucket: NDArray[np.int64]
 
     def of(self, keep: NDArray[np.bool_]) -> Grams:
-        """Those of some texts, renumbered."""
+        """Select the n-grams of some texts, renumbered."""
         mine = keep[self.text]
         number = np.cumsum(keep) - 1
         return Grams(int(keep.sum()), number[self.text[mine]], self.bucket[mine])
 
 
 class NaiveBayes:
-    """Naive Bayes whose prior is what all classes write, so that what one class never wrote is no proof against it.
+    """Naive Bayes whose prior is the distribution of all classes together.
 
-    N-grams overlap, and their evidence with them, so that the raw posterior is far too sure: the log-odds are divided
-    by a temperature. It and the prior's weight are chosen on a quarter of the training texts, by log loss.
+    So an n-gram that a class never wrote does not rule the class out. N-grams overlap and repeat each other's evidence,
+    which makes the raw posterior far too confident: the log-odds are divided by a temperature. The temperature and the
+    weight of the prior are chosen by log loss on a quarter of the training texts.
     """
 
     classes_: NDArray[np.str_]
@@ -49,16 +50,16 @@ class NaiveBayes:
         self.seed = seed
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
-        """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
+        """Learn from (n,) texts; the inner split never separates texts of one group."""
         self.classes_, y = np.unique(np.asarray(labels), return_inverse=True)
         grams = read(texts)
-        # Only buckets that were met have weights; all others share one place, whose weight is zero.
+        # Only buckets that occur in training have weights; all others share one column, whose weight is zero.
         met = np.flatnonzero(np.bincount(grams.bucket, minlength=1 << BUCKETS_LOG2))
         self._place = np.full(1 << BUCKETS_LOG2, len(met))
         self._place[met] = np.arange(len(met))
         grams = grams._replace(bucket=self._place[grams.bucket])
         _, group = np.unique(np.arange(len(y)) if groups is None else np.asarray(groups), return_inverse=True)
-        held = streams.permutation(int(group.max()) + 1, "naive_bayes", self.seed)[group] % 4 == 3
+        held = permutation(int(group.max()) + 1, "naive_bayes", self.seed)[group] % 4 == 3
         self.temperature_, prior = 1.0, PRIORS[-1]
         if held.any() and len(np.unique(y[~held])) == len(self.classes_):
             counts, asked = self._count(grams.of(~held), y[~held]), grams.of(held)
@@ -81,7 +82,7 @@ class NaiveBayes:
 
 
 def read(texts: Sequence[str]) -> Grams:
-    """Hash all n-grams of all texts at once, by a rolling polynomial; none reaches over the end of its text."""
+    """Hash all n-grams of all texts at once by a rolling polynomial; no n-gram crosses the end of its text."""
     parts = [text.encode(errors="replace") for text in texts]
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     data = np.frombuffer(b"".join(parts), dtype=np.uint8).astype(np.uint64)
@@ -101,7 +102,7 @@ def read(texts: Sequence[str]) -> Grams:
 
 
 def log_odds(counts: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Log of each class's frequency over that of all classes, (k, buckets), smoothed towards it: 0 where unseen."""
+    """Log-ratio of each class's frequencies, smoothed, to those of all classes: (k, buckets), 0 for unseen buckets."""
     pooled = counts.sum(0)
     pooled /= max(pooled.sum(), 1.0)
     total = counts.sum(1, keepdims=True)
@@ -118,7 +119,7 @@ def add_up(weights: NDArray[np.float64], grams: Grams) -> NDArray[np.float64]:
 
 
 def calibrate(weights: NDArray[np.float64], grams: Grams, y: NDArray[np.int64]) -> tuple[float, float]:
-    """Find the temperature of least log loss; returns (loss in nats a text, temperature)."""
+    """Find the temperature with the lowest log loss; returns (loss in nats per text, temperature)."""
     scores = add_up(weights, grams)
 
     def loss(log_temperature: float) -> float:

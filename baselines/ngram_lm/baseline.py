@@ -1,4 +1,4 @@
-"""One language model per class, over bytes and over subwords; the class that makes the text likeliest."""
+"""One language model per class, over bytes and over subwords; the class whose model finds a text most likely."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from natfp_bench.attributors.text_classifier import LogLinear, folds
+from natfp_bench.attributors.kit import LogLinear, folds
 
 from .kneser_ney import Grams, Ints, Inventory, as_units
 
 VOCABULARY = 4000
-"""Subwords of the tokenizer; from 2,000 to 8,000 attribute alike."""
+"""Subwords of the tokenizer; any number from 2,000 to 8,000 is about as accurate."""
 
 LEARNT = 2000
-"""Texts, about, that the tokenizer is trained on: what is frequent shows in them."""
+"""About how many texts the tokenizer is trained on: enough to show what is frequent."""
 
 BYTE_ORDER, SUBWORD_ORDER = 6, 3
-"""Highest orders: longer n-grams of a few thousand short texts are seen but once."""
+"""Highest orders: in a few thousand short texts, longer n-grams occur only once."""
 
 
 class Reader(Protocol):
-    """Cuts texts into units, numbered from 1 to below `kinds`."""
+    """Cuts texts into units, which are numbered from 1 to `kinds` - 1."""
 
     kinds: int
 
@@ -35,7 +35,7 @@ class Reader(Protocol):
 
 
 class Bytes:
-    """UTF-8 bytes: they spell every language, misspellings too."""
+    """UTF-8 bytes, which can spell every language and every misspelling."""
 
     kinds = 257
 
@@ -63,7 +63,7 @@ class Subwords:
 
 
 class NgramLM:
-    """Kneser-Ney models of every order over bytes and subwords; what each of them says is weighed on held-out texts."""
+    """Kneser-Ney models of every order over bytes and subwords, weighted on held-out texts."""
 
     classes_: NDArray[Any]
 
@@ -71,7 +71,7 @@ class NgramLM:
         self.seed = seed
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
-        """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
+        """Learn from (n,) texts; the inner split never separates texts of one group."""
         classes, y = np.unique(np.asarray(labels), return_inverse=True)
         k = len(classes)
         self._readers: list[Reader] = [Bytes(), Subwords(texts)]
@@ -97,7 +97,7 @@ class NgramLM:
         return self.pool_.predict_proba(self.log_likelihood(texts))
 
     def log_likelihood(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Log-likelihood of each text under each class, in nats: (texts, classes, orders), bytes' before subwords'."""
+        """Log-likelihood of each text under each class, in nats: (texts, classes, orders), bytes before subwords."""
         found = []
         for reader, (inventory, tables) in zip(self._readers, self._models, strict=True):
             units = as_units(reader.read(texts))
@@ -108,14 +108,14 @@ class NgramLM:
 def held_out_scores(
     inventory: Inventory, y: Ints, k: int, fit: NDArray[np.bool_], held: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Log-likelihoods of the texts held out under models of those fitted to: (held-out texts, k, orders)."""
+    """Log-likelihoods of the held-out texts under models of the other texts: (held-out texts, k, orders)."""
     asked = held[inventory.units.text]
     grams = [Grams(grams.context[asked], grams.gram[asked]) for grams in inventory.grams]
     return inventory.log_likelihood(inventory.models(y, k, fit), grams, inventory.units.text[asked])
 
 
 def _decodable(texts: Sequence[str]) -> list[str]:
-    # A lone surrogate has no UTF-8; the tokenizer would raise.
+    # A lone surrogate has no UTF-8, and the tokenizer would raise an error.
     return [text.encode(errors="replace").decode() for text in texts]
 
 

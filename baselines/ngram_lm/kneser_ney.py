@@ -1,7 +1,7 @@
 """Interpolated Kneser-Ney language models of all classes at once, in numpy.
 
-An n-gram is numbered by its context's number and its last unit, so that a table of one order is an array with a row an
-n-gram and a column a class. The last column counts what all classes write together.
+The number of an n-gram follows from the number of its context and its last unit. So the table of one order is an array
+with one row per n-gram and one column per class; the last column counts all classes together.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 DISCOUNT = np.float32(0.75)
-"""Taken off each count, for the lower order to hand out; any value from 0.6 to 0.9 attributes about as well."""
+"""Subtracted from each count in favour of the lower order; any value from 0.6 to 0.9 is about as accurate."""
 
 OWN = np.float32(0.8)
-"""Weight of the class's own lower order in what a model backs off to; the rest is what all classes write."""
+"""Weight of the class's own lower order when a model backs off; the rest goes to all classes together."""
 
 CHUNK = 50_000
-"""Units scored at once: the rows gathered for them fit into a processor's cache."""
+"""Units scored at once, so that their rows fit into a processor's cache."""
 
 
 class Units(NamedTuple):
-    """Texts as rows of unit numbers, one after the other, each ended by the unit 0.
+    """Texts as unit numbers, one text after the other, each ended by the unit 0.
 
-    unit, text, place: (units,) what it is, in which text, and how many units of that text precede it.
+    unit, text, place: (units,) number of the unit, number of its text, and how many units of the text precede it.
     """
 
     unit: Ints
@@ -38,7 +38,7 @@ class Units(NamedTuple):
 
 
 def as_units(rows: Sequence[Ints]) -> Units:
-    """Join rows of unit numbers, each from 1 up, and end each by 0."""
+    """Join rows of unit numbers, which start at 1, and end each row by 0."""
     lengths = np.array([len(row) + 1 for row in rows], dtype=np.int64)
     ends = np.cumsum(lengths)
     unit = np.zeros(lengths.sum(), dtype=np.int64)
@@ -51,17 +51,18 @@ def as_units(rows: Sequence[Ints]) -> Units:
 
 
 class Grams(NamedTuple):
-    """N-grams of one order, at each unit of some texts: numbers of the context and of the whole, (units,) each."""
+    """The n-gram of one order that ends at each unit: number of its context and its own number, (units,) each."""
 
     context: Ints
     gram: Ints
 
 
 class Order(NamedTuple):
-    """The n-grams of one order: which there are (`key`, sorted), how many contexts, and how they hang together.
+    """All different n-grams of one order.
 
-    context: (grams,) number of an n-gram's context; suffix: (grams,) number of the n-gram of the order below that
-    ends it; first: (grams,) whether it begins a text.
+    key: (grams,) sorted; contexts: how many contexts there are; context: (grams,) number of the n-gram's context;
+    suffix: (grams,) number of the n-gram without its first unit, in the order below; first: (grams,) whether it begins
+    a text.
     """
 
     key: Ints
@@ -74,14 +75,14 @@ class Order(NamedTuple):
 class Table(NamedTuple):
     """One order of the models: p(unit | context) = share[gram] + left[context] * p of the order below.
 
-    share: (grams + 1, classes + 1), left: (contexts + 1, classes + 1); the last row stands for all that is unseen.
+    share: (grams + 1, classes + 1), left: (contexts + 1, classes + 1); the last row is for everything unseen.
     """
 
     share: Floats
     left: Floats
 
     def apply(self, grams: Grams, below: Floats) -> Floats:
-        """Probability of each unit under each class, and under all pooled: (units, classes + 1)."""
+        """Probability of each unit under each class, and under all classes together: (units, classes + 1)."""
         share, left = self.share[grams.gram], self.left[grams.context]
         pooled = share[:, -1:] + left[:, -1:] * below[:, -1:]
         back_off = OWN * below + (1 - OWN) * pooled
@@ -90,7 +91,7 @@ class Table(NamedTuple):
 
 
 class Inventory:
-    """All n-grams of some texts, up to an order: it numbers those of any texts, and counts those of its own."""
+    """All n-grams of some texts up to an order: numbers the n-grams of any texts, and counts those of its own."""
 
     def __init__(self, units: Units, kinds: int, order: int) -> None:
         self.units, self.kinds = units, kinds
@@ -108,7 +109,7 @@ class Inventory:
             context, contexts, below = _next_context(gram, units), len(key) + 1, gram
 
     def number(self, units: Units) -> list[Grams]:
-        """Number the n-grams of other texts, by order; one that is not in the inventory gets the number behind all."""
+        """Number the n-grams of other texts, by order; unknown ones get the number after the last one."""
         found = []
         context = np.zeros_like(units.unit)
         for order in self.orders:
@@ -123,10 +124,10 @@ class Inventory:
         return found
 
     def models(self, y: Ints, classes: int, keep: NDArray[np.bool_]) -> list[tuple[Table, Table]]:
-        """Estimate the models on the texts to keep, given classes y (texts,): by order, (as highest, as lower order).
+        """Estimate the models of some texts, given classes y (texts,); returns (as highest, as lower) for each order.
 
-        The highest order counts n-grams; lower ones count the different units before an n-gram (Kneser and Ney, 1995).
-        Nothing stands before an n-gram that begins a text: its occurrences are counted.
+        The highest order counts n-grams. A lower order counts the different units before an n-gram (Kneser and Ney,
+        1995), or its occurrences if it begins a text, because nothing precedes it then.
         """
         mine = keep[self.units.text]
         of = y[self.units.text[mine]]
@@ -149,9 +150,9 @@ class Inventory:
     def log_likelihood(
         self, models: Sequence[tuple[Table, Table]], grams: Sequence[Grams], text: Ints
     ) -> NDArray[np.float64]:
-        """Log-probability in nats of each text under each class, for the model of each order: (texts, classes, orders).
+        """Log-probability of each text under each class in nats, for the model of each order: (texts, classes, orders).
 
-        text: (units,) which text each unit is of; each has one at least, its end.
+        text: (units,) text of each unit; every text has at least one unit, its end.
         """
         starts = np.flatnonzero(np.diff(text, prepend=-1))
         width = models[0][0].share.shape[1]
@@ -167,7 +168,7 @@ class Inventory:
 
 
 def _next_context(gram: Ints, units: Units) -> Ints:
-    # What precedes a text's first unit is its beginning, context 0; n-gram g is context g + 1.
+    # The context of a text's first unit is 0, its beginning; n-gram g is context g + 1.
     context = np.zeros_like(gram)
     context[1:] = gram[:-1] + 1
     context[units.place == 0] = 0
@@ -183,13 +184,13 @@ def _table(order: Order, counts: Floats) -> Table:
 
 
 def _add_up(where: Ints, values: Floats, size: int) -> Floats:
-    """Sum the rows of values (n, columns) that go to the same place, (n,): (size, columns)."""
+    """Sum the rows of values (n, columns) with the same index in where (n,): (size, columns)."""
     ones = np.ones(len(where), dtype=np.float32)
     return np.asarray(csc_matrix((ones, where, np.arange(len(where) + 1)), shape=(size, len(where))) @ values)
 
 
 def _chunks(bounds: Ints) -> Iterator[tuple[slice, slice]]:
-    """Whole texts of about CHUNK units together: their units, and their numbers."""
+    """Chunks of whole texts with about CHUNK units: slice of the units, and slice of the texts."""
     first = 0
     while first < len(bounds) - 1:
         last = max(first + 1, int(np.searchsorted(bounds, bounds[first] + CHUNK, side="right")) - 1)

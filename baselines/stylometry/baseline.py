@@ -1,4 +1,4 @@
-"""Readable features of style, and gradient boosting."""
+"""Gradient boosting on readable features of style."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
-from natfp_bench.attributors.text_classifier import LogLinear, folds
+from natfp_bench.attributors.kit import LogLinear, folds
 
 from .features import features, table
 
 COMMON = 0.02
-"""Share of the training texts that a feature must occur in: of the rare function words no tree could learn."""
+"""Share of the training texts in which a feature must occur: trees learn nothing from rare function words."""
 
 ROUNDS = 40
 
 RATE = 0.15
 
 LEAST = 1e-6
-"""Smallest probability whose logarithm is taken."""
+"""Lower bound of a probability before its logarithm is taken."""
 
 
 class Stylometry:
-    """Gradient-boosted trees on named features; how many rounds, and how sure to be, is chosen on held-out texts.
+    """Gradient-boosted trees on named features; rounds and temperature are chosen on held-out texts.
 
     `feature_names_` names the columns.
     """
@@ -41,7 +41,7 @@ class Stylometry:
         self.seed = seed
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
-        """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
+        """Learn from (n,) texts; the inner split never separates texts of one group."""
         classes, y = np.unique(np.asarray(labels), return_inverse=True)
         frequencies = np.bincount(y) / len(y)
         rows = [features(text) for text in texts]
@@ -74,17 +74,17 @@ class Stylometry:
 
 
 def boost(rounds: int, x: NDArray[np.float32], y: NDArray[np.int64]) -> HistGradientBoostingClassifier:
-    """Fit so many rounds of small trees: the signal is spread thin over many features."""
+    """Fit some rounds of small trees: the signal is spread over many features."""
     model = HistGradientBoostingClassifier(
         learning_rate=RATE, max_iter=rounds, max_leaf_nodes=8, max_bins=63, early_stopping=False, random_state=0
     )
-    # More threads sum in another order, and on trees so small they wait for each other most of the time.
+    # More threads would sum in another order, and with trees so small they would mostly wait for each other.
     with threadpool_limits(1):
         return model.fit(x, y)
 
 
 def evidence(proba: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the features add to the class frequencies: log-probability ratios, (texts, classes)."""
+    """Log-ratios of probabilities to the class frequencies: (texts, classes)."""
     return np.log(np.maximum(proba, LEAST)) - np.log(frequencies)
 
 

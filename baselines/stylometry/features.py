@@ -1,4 +1,4 @@
-"""What a reader could see and count in a text, each feature with a name."""
+"""Features that a reader could count in a text, each with a name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from natfp_bench.corpus.words import FUNCTION_WORDS, word_types
+from natfp_bench.attributors.kit import FUNCTION_WORDS, word_types
 
 TYPES = ("function", "content", "punctuation", "number", "name")
 
@@ -29,7 +29,7 @@ LAYOUT = re.compile(r"\n|  ")
 
 
 def features(text: str) -> dict[str, float]:
-    """Count what is not counted in a text by leaving it out; shares are of characters or of words, as named."""
+    """Features of a text by name; features that are absent are 0, and shares are of all characters or all words."""
     types = word_types(text)
     tokens = [text[start:end] for start, end, _ in types]
     kinds = [kind for _, _, kind in types]
@@ -74,5 +74,5 @@ def features(text: str) -> dict[str, float]:
 
 
 def table(rows: Sequence[dict[str, float]], names: Sequence[str]) -> NDArray[np.float32]:
-    """Features of texts as a matrix (texts, names); one that a text lacks is 0."""
+    """Features of texts as a matrix (texts, names), 0 if absent."""
     return np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=np.float32).reshape(-1, len(names))

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
-from natfp_bench.attributors import neural_text
+from natfp_bench.attributors.kit import END, PAD, SequenceClassifier, encode, train_tokenizer
 
 CONTEXT = 128
-"""Tokens of a text that are read, the end tokens included."""
+"""Most tokens to read of a text, end tokens included."""
 
 
-class Transformer(neural_text.SequenceClassifier):
-    """ModernBERT's architecture at a width of 64, the mean of its last layer read by a linear classifier."""
+class Transformer(SequenceClassifier):
+    """ModernBERT's architecture with width 64, and a linear classifier on the mean of its last layer."""
 
     def __init__(
         self, seed: int, *, vocabulary: int = 4000, width: int = 64, layers: int = 2, epochs: int = 12
@@ -24,7 +24,7 @@ class Transformer(neural_text.SequenceClassifier):
 
     def start(self, texts: Sequence[str]) -> tuple[torch.nn.Module, int]:
         """Train the tokenizer on the texts, and draw the initial weights."""
-        self._tokenizer = neural_text.train_tokenizer(texts, self.vocabulary, CONTEXT)
+        self._tokenizer = train_tokenizer(texts, self.vocabulary, CONTEXT)
         config = ModernBertConfig(
             vocab_size=self._tokenizer.get_vocab_size(),
             hidden_size=self.width,
@@ -36,19 +36,19 @@ class Transformer(neural_text.SequenceClassifier):
             mlp_dropout=0.1,
             classifier_dropout=0.2,
             classifier_pooling="mean",
-            pad_token_id=neural_text.PAD,
-            bos_token_id=neural_text.END,
-            eos_token_id=neural_text.END,
-            cls_token_id=neural_text.END,
-            sep_token_id=neural_text.END,
+            pad_token_id=PAD,
+            bos_token_id=END,
+            eos_token_id=END,
+            cls_token_id=END,
+            sep_token_id=END,
             num_labels=len(self.classes_),
             attn_implementation="sdpa",
         )
-        return ModernBertForSequenceClassification(config), neural_text.PAD
+        return ModernBertForSequenceClassification(config), PAD
 
     def read(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut to the context."""
-        return neural_text.encode(self._tokenizer, texts, CONTEXT)
+        return encode(self._tokenizer, texts, CONTEXT)
 
 
 def build(seed: int) -> Transformer:

@@ -8,21 +8,21 @@ from typing import Any
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from natfp_bench.attributors.text_classifier import TextClassifier
+from natfp_bench.attributors.kit import TextClassifier
 
 VOCABULARY = 8000
 
 LEARNT = 2000
-"""Texts, about, that the tokenizer is trained on: what is frequent shows in them."""
+"""About how many texts the tokenizer is trained on: enough to show what is frequent."""
 
 
 class Subwords:
     """TF-IDF over the tokens of a byte-level BPE tokenizer that is trained on the training texts."""
 
     def fit_transform(self, texts: Sequence[str]) -> Any:
-        """Train the tokenizer and weigh its tokens: (texts, tokens) sparse."""
+        """Train the tokenizer and weight its tokens: (texts, tokens) sparse."""
         self.tokenizer = Tokenizer(models.BPE())
-        # With a space before it, a text's first word is the same token as elsewhere.
+        # With a space before it, the first word of a text is the same token as elsewhere.
         self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, min_frequency=2, show_progress=False)
         self.tokenizer.train_from_iterator(texts[:: max(1, len(texts) // LEARNT)], trainer)
@@ -30,7 +30,7 @@ class Subwords:
         return self.weights.fit_transform(self._tokens(texts))
 
     def transform(self, texts: Sequence[str]) -> Any:
-        """Weigh the tokens of other texts: (texts, tokens) sparse."""
+        """Weight the tokens of other texts: (texts, tokens) sparse."""
         return self.weights.transform(self._tokens(texts))
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:

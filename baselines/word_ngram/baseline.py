@@ -1,4 +1,4 @@
-"""Words and pairs of words, punctuation marks among them."""
+"""Words, punctuation marks, and pairs of them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from itertools import pairwise
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from natfp_bench.attributors.text_classifier import TextClassifier
-from natfp_bench.corpus.words import words
+from natfp_bench.attributors.kit import TextClassifier, words
 
 
 def grams(text: str) -> list[tuple[str, ...]]:
-    """Words and pairs of a text; it begins and ends with the empty word, so that no text is without features."""
+    """Words and pairs of a text; the empty word is added at both ends, so every text has features."""
     found = ["", *words(text), ""]
     return [*((word,) for word in found), *pairwise(found)]
 
 
 def build(seed: int) -> TextClassifier:
     """Build an unfitted attributor."""
-    # A pair of one text cannot help; triples are as good as never seen twice in texts of this length.
+    # A pair in one text only cannot help; in texts of this length, triples hardly ever occur twice.
     return TextClassifier(TfidfVectorizer(analyzer=grams, min_df=2, sublinear_tf=True), seed=seed)

@@ -1,7 +1,7 @@
-"""One fit of one attributor: what it is shown, what it must answer.
+"""One fit of one attributor: what it gets to see, and what it must answer.
 
-The contract is scikit-learn's classifier contract on raw strings. Whatever could give a label away besides the text
-(the order of the texts, the numbers of the prompts) is shuffled first, and whatever comes back is checked.
+The contract is scikit-learn's classifier contract on raw strings. Everything else that could reveal a label (the order
+of the texts, the numbers of the prompts) is shuffled first, and all answers are checked.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ TOLERANCE = 1e-6
 
 @runtime_checkable
 class Attributor(Protocol):
-    """A classifier from text to label, in scikit-learn's contract; any pipeline on strings is one.
+    """A classifier from text to label with scikit-learn's contract; any pipeline on strings is one.
 
-    `classes_` is set by `fit`: the labels, sorted. If `fit` has a parameter `groups`, it gets one opaque prompt number
-    a text, which validation inside `fit` must not separate. `predict_proba` returns (texts, classes), rows summing to
-    1, and answers each text alike, alone or in any batch.
+    `fit` sets `classes_`, the labels, sorted. If `fit` has a parameter `groups`, it gets one opaque prompt number per
+    text; validation inside `fit` must not separate texts of one number. `predict_proba` returns (texts, classes), whose
+    rows sum to 1, and gives a text the same answer alone and in any batch.
     """
 
     classes_: NDArray[Any]
@@ -51,9 +51,9 @@ class Attributor(Protocol):
 
 @dataclass(frozen=True)
 class Attribution:
-    """What one attributor answered: proba is (test texts, classes) float64, rows sum to 1, classes are sorted.
+    """The answers of one attributor: proba is (test texts, classes) float64, rows sum to 1, classes are sorted.
 
-    peak_mb: most resident memory of the process meanwhile, what was loaded before included.
+    peak_mb: highest resident memory of the process meanwhile, including everything loaded before.
     """
 
     classes: tuple[str, ...]
@@ -73,20 +73,20 @@ def attribute(
     *,
     threads: int = 1,
 ) -> Attribution:
-    """Fit a fresh attributor on the training texts and let it answer for the test texts.
+    """Fit a fresh attributor on the training texts, and return its answers for the test texts.
 
-    train_texts, train_labels, train_prompts: of equal length. `threads` limits BLAS and OpenMP, because the order of
-    a float sum, and so the answer's last digits, would depend on the machine's cores.
+    train_texts, train_labels, train_prompts: of equal length. threads: limit for BLAS and OpenMP; without it, the order
+    of float sums, and so the last digits of the answers, would depend on the cores of the machine.
     Raises AttributorError if the attributor raises or breaks the contract.
     """
     classes = tuple(sorted(set(train_labels)))
     order = streams.permutation(len(train_texts), "attribute", "order", seed)
     texts, labels = [train_texts[i] for i in order], [train_labels[i] for i in order]
-    # Test texts come sorted by variant: an attributor that saw their order could guess runs instead of texts.
+    # Test texts come sorted by variant: an attributor that saw their order could guess whole blocks of texts.
     shuffled = streams.permutation(len(test_texts), "attribute", "test", seed)
 
     attributor = _guarded("build", lambda: build(seed))
-    # Entered after build, whose imports load the libraries: one loaded later would escape the limit.
+    # The limit is set after build, which imports the libraries: a library loaded later would escape it.
     with threadpool_limits(threads):
         extra = {"groups": _opaque(train_prompts, seed)[order]} if _takes_groups(attributor) else {}
         forget_peak()
@@ -107,24 +107,24 @@ def attribute(
 
 
 def forget_peak() -> None:
-    """Let the peak of this process's memory begin anew, where the system knows how: Linux does."""
+    """Reset the peak of this process's memory, if the system can; Linux can."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mb() -> int:
-    """Most resident memory of this process since the peak began, in MB; since its start where that is all there is."""
+    """Highest resident memory of this process in MB, since the last reset or, if the system has none, its start."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
-    # Bytes on macOS, kilobytes elsewhere.
+    # ru_maxrss is in bytes on macOS and in kilobytes elsewhere.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def check_proba(answer: Any, texts: int, classes: int) -> NDArray[np.float64]:
-    """Check that an answer is (texts, classes) probabilities, and make each row sum to 1 as floats can.
+    """Check that an answer is (texts, classes) probabilities, and normalise each row exactly.
 
-    Raises AttributorError that says what was seen and what was due.
+    Raises AttributorError that says what was seen and what was expected.
     """
     try:
         proba = np.array(answer, dtype=np.float64)
@@ -135,7 +135,8 @@ def check_proba(answer: Any, texts: int, classes: int) -> NDArray[np.float64]:
         ) from None
     if proba.shape != (texts, classes):
         raise AttributorError(
-            f"predict_proba returned shape {proba.shape}, not ({texts}, {classes}): one row a text, one column a class"
+            f"predict_proba returned shape {proba.shape}, not ({texts}, {classes}): "
+            "one row per text, one column per class"
         )
     if bad := int(np.sum(~np.isfinite(proba).all(axis=1))):
         raise AttributorError(f"predict_proba returned NaN or infinity for {bad} of {texts} texts")
@@ -153,7 +154,7 @@ def check_proba(answer: Any, texts: int, classes: int) -> NDArray[np.float64]:
 
 
 def _opaque(prompts: Sequence[str | int], seed: int) -> NDArray[np.int64]:
-    # Which texts share a prompt is told; which prompt it was is not.
+    # The numbers show which texts share a prompt, but not which prompt it was.
     number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
     renamed = streams.permutation(len(number), "attribute", "groups", seed)
     return renamed[np.array([number[prompt] for prompt in prompts], dtype=np.int64)]
@@ -169,7 +170,7 @@ def _guarded(doing: str, call: Callable[[], Any]) -> Any:
         return call()
     except NatfpError:
         raise
-    except (Exception, SystemExit) as error:  # one attributor's fault, SystemExit included, must not end the run
+    except (Exception, SystemExit) as error:  # a fault of one attributor, SystemExit included, must not end the run
         raise AttributorError(f"{doing} raised {last_line(error)}") from error
 
 

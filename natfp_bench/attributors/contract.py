@@ -1,4 +1,4 @@
-"""What every attributor must keep, each rule as a plain function that is given a subject and says what it saw."""
+"""The rules for every attributor: each is a plain function that gets a subject and returns what it saw."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import itertools
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,26 +20,26 @@ from natfp_bench.base.errors import AttributorError
 from natfp_bench.base.limits import Limits
 from natfp_bench.statistics import paired, per_text
 
-from .attribute import Attribution, Attributor, attribute, check_proba
+from .attribute import Attribution, Attributor, attribute, check_proba, peak_mb
 from .planted import HABITS, ODD, planted
 from .registry import last_line
 
 TRAIN, TEST, FEW = 360, 300, 60
-"""Texts to learn habits from, texts to tell by them, and texts where what is learnt does not matter."""
+"""Numbers of texts: to train on, to test on, and for checks in which accuracy does not matter."""
 
 LOG10_P = -4.0
-"""A check that rests on luck fails an honest attributor once in 10,000 times."""
+"""log10 of the p-value at which a check fails: it fails one in 10,000 sound attributors by chance."""
 
 TOLERANCE = 1e-5
-"""How far apart the probabilities of one text may be in different batches."""
+"""Largest difference between the probabilities of one text in different batches."""
 
-Seen = tuple[bool, str]
-"""Whether a check is passed, and what was seen."""
+Verdict = tuple[bool, str]
+"""Whether the check is passed, and what was seen."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: how to build it, whether it is declared a floor, and what its card allows."""
+    """The attributor to check: how to build it, whether it is declared a floor, and the limits of its card."""
 
     build: Callable[[int], Attributor]
     floor: bool = False
@@ -48,10 +47,10 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Check:
-    """A check, what an author can do where it fails, and whether the later ones make no sense without it."""
+class ContractCheck:
+    """A check, what an author can do if it fails, and whether the later checks need it."""
 
-    call: Callable[[Subject], Seen]
+    call: Callable[[Subject], Verdict]
     mend: str
     needed: bool = False
 
@@ -61,8 +60,8 @@ class Check:
         return self.call.__name__
 
 
-def build(subject: Subject) -> Seen:
-    """Each build gives an object of its own, which does not answer before it is fitted."""
+def build(subject: Subject) -> Verdict:
+    """Each build returns a new object, which does not answer before it is fitted."""
     first, second = subject.build(0), subject.build(0)
     if first is second:
         return False, "build returned the same object twice"
@@ -73,8 +72,8 @@ def build(subject: Subject) -> Seen:
     return False, f"an unfitted {type(first).__name__} answers"
 
 
-def run(subject: Subject) -> Seen:
-    """One fit with its prediction ends, within the time and memory of the card."""
+def run(subject: Subject) -> Verdict:
+    """One fit with its predictions stays within the time and memory of the card."""
     (texts, labels), (test, _) = planted(FEW, "train"), planted(TEST, "test")
     attributor = subject.build(0)
     start = time.perf_counter()
@@ -85,13 +84,13 @@ def run(subject: Subject) -> Seen:
     limits = subject.limits
     seen = (
         f"{seconds:.1f} s of {limits.seconds:g} ({fitted - start:.1f} s of it to fit {FEW} texts), "
-        f"{memory:.0f} MB of {limits.memory_mb}"
+        f"{memory} MB of {limits.memory_mb}"
     )
     return seconds <= limits.seconds and memory <= limits.memory_mb, seen
 
 
-def contract(subject: Subject) -> Seen:
-    """Fit returns the attributor itself; classes_ are the labels, sorted; answers are probabilities."""
+def contract(subject: Subject) -> Verdict:
+    """`fit` returns the attributor itself, `classes_` are the labels, sorted, and answers are probabilities."""
     texts, labels = planted(FEW, "train")
     attributor = subject.build(0)
     if (returned := fit(attributor, texts, labels)) is not attributor:
@@ -102,8 +101,8 @@ def contract(subject: Subject) -> Seen:
     return True, f"probabilities of shape {shape}, classes {', '.join(classes)}"
 
 
-def seed(subject: Subject) -> Seen:
-    """The same seed gives the same answers, whatever the state of the global random generators."""
+def seed(subject: Subject) -> Verdict:
+    """The same seed gives the same answers in any state of the global random generators."""
     (texts, labels), (test, _) = planted(FEW, "train"), planted(FEW, "test")
     answers = []
     for luck in range(2):
@@ -113,10 +112,10 @@ def seed(subject: Subject) -> Seen:
     return apart == 0.0, f"two fits of one seed answer {'alike' if apart == 0.0 else f'up to {apart:.2g} apart'}"
 
 
-def refit(subject: Subject) -> Seen:
-    """A second fit forgets the first, and no fit is seen by other objects."""
+def refit(subject: Subject) -> Verdict:
+    """A second fit forgets the first one, and no fit affects other objects."""
     (texts, labels), (test, _) = planted(FEW, "train"), planted(FEW, "test")
-    # Other texts, and their labels moved on by one class, of which there is one more: hard to forget.
+    # Other texts with shifted labels and one class more, which leave traces if anything is kept.
     others, names = planted(FEW, "other")
     moved = [*names[1:], "zebra"]
     fresh, used = subject.build(0), subject.build(0)
@@ -137,8 +136,8 @@ def refit(subject: Subject) -> Seen:
     return apart <= TOLERANCE, f"fitted for the first and for the second time, it answers {seen}"
 
 
-def learns(subject: Subject) -> Seen:
-    """Planted habits are found: better than chance at p < 1e-4; a floor looks at no text, and need not."""
+def learns(subject: Subject) -> Verdict:
+    """It finds planted habits: better than chance at p < 1e-4. A floor looks at no text and need not."""
     (texts, labels), (test, truth) = planted(TRAIN, "train"), planted(TEST, "test")
     found = asked(subject, 0, texts, labels, test)
     right = hits(found, truth)
@@ -146,10 +145,10 @@ def learns(subject: Subject) -> Seen:
     return subject.floor or log10_p < LOG10_P, _against_chance(right, log10_p)
 
 
-def chance(subject: Subject) -> Seen:
-    """Where labels are drawn by lot there is nothing to find: neither above chance nor below it at p < 1e-4."""
+def chance(subject: Subject) -> Verdict:
+    """With random labels there is nothing to find: it is neither above nor below chance at p < 1e-4."""
     (texts, labels), (test, truth) = planted(FEW, "train"), planted(TEST, "test")
-    # Those of the test too: two planted classes side by side would move a random rule's hits together.
+    # Test labels are random too: with planted classes, the hits of a random rule would depend on each other.
     lots = [
         [of[i] for i in streams.permutation(len(of), "conformance", "lots", name)]
         for name, of in (("train", labels), ("test", truth))
@@ -159,16 +158,16 @@ def chance(subject: Subject) -> Seen:
     return log10_p >= LOG10_P, _against_chance(right, log10_p)
 
 
-def batches(subject: Subject) -> Seen:
+def batches(subject: Subject) -> Verdict:
     """A text gets the same probabilities alone and in any batch and order, to 1e-5."""
     texts, labels = planted(FEW, "train")
     attributor = subject.build(0)
     fit(attributor, texts, labels)
     given, _ = planted(FEW // 2, "test")
-    # Of many lengths, where padding would show; what is odd besides is another check.
+    # Texts of many lengths, to make padding visible; odd texts have a check of their own.
     test = [*given, *(text[: 6 * i + 1] for i, text in enumerate(given)), " ".join(given)]
     whole = _answers(attributor, test)
-    # Each way of asking: batches of indices of texts.
+    # Each way to batch the texts, as lists of their indices.
     every = list(range(len(test)))
     guesses = whole.argmax(axis=1)
     ways = {
@@ -186,8 +185,8 @@ def batches(subject: Subject) -> Seen:
     return apart[worst] <= TOLERANCE, f"asked {worst}, a text's probabilities are up to {apart[worst]:.2g} apart"
 
 
-def odd_texts(subject: Subject) -> Seen:
-    """No text is too odd, in training or in prediction."""
+def odd_texts(subject: Subject) -> Verdict:
+    """No text is too odd, neither in training nor in prediction."""
     texts, labels = planted(FEW, "train")
     plain, odd = subject.build(0), subject.build(0)
     fit(plain, texts, labels)
@@ -206,49 +205,55 @@ def odd_texts(subject: Subject) -> Seen:
 
 
 CHECKS = (
-    Check(build, "build(seed) makes a new object, which fit alone makes ready; keep nothing in class or module", True),
-    Check(run, "make it lighter, or raise `limits` in card.yaml; memory is all of the process, libraries too", True),
-    Check(
-        contract, "keep scikit-learn's contract: fit sets classes_, returns self; each row of answers sums to 1", True
+    ContractCheck(
+        build, "build(seed) must return a new, unfitted object; keep no state in the class or the module", True
     ),
-    Check(seed, "take every random draw from the seed of build (random_state=seed), none from a global generator"),
-    Check(refit, "begin fit from nothing: keep no texts, counts, classes or generator of an earlier fit or object"),
-    Check(learns, "see that it learns: a solver may stop before its first step, a network be trained too briefly"),
-    Check(chance, "read nothing but what fit and predict_proba are given"),
-    Check(batches, "look at one text at a time in predict_proba: no statistics of the batch; mask all padding"),
-    Check(odd_texts, "expect texts without a token, texts longer than any context, and any character"),
+    ContractCheck(
+        run, "make it lighter, or raise `limits` in card.yaml; memory is that of the process, with libraries", True
+    ),
+    ContractCheck(
+        contract,
+        "keep scikit-learn's contract: fit sets classes_ and returns self; each row of answers sums to 1",
+        True,
+    ),
+    ContractCheck(seed, "use the seed of build for every random draw (random_state=seed), and no global generator"),
+    ContractCheck(
+        refit, "start each fit from nothing: keep no texts, counts, classes or generator of an earlier fit or object"
+    ),
+    ContractCheck(
+        learns, "see why it learns nothing: a solver may stop before its first step, or a network train too briefly"
+    ),
+    ContractCheck(chance, "use nothing but the arguments of fit and predict_proba"),
+    ContractCheck(
+        batches, "let each answer depend on its text alone: use no statistics of the batch, and mask all padding"
+    ),
+    ContractCheck(odd_texts, "handle texts without a token, texts longer than any context, and any character"),
 )
-"""All checks, in the order in which they are made; each rests on those before it that are needed."""
+"""All checks in their order; each one relies on the earlier ones that are marked as needed."""
 
 
 def fit(attributor: Attributor, texts: Sequence[str], labels: Sequence[str]) -> Any:
-    """Fit as a run does, prompts told where they are asked for; returns what fit returns."""
-    # One text of each class continues a prompt.
+    """Fit as a run does, with prompts if `fit` has a parameter for them; returns what fit returns."""
+    # Each prompt has one text of each class.
     groups = {"groups": np.arange(len(texts)) // len(HABITS)}
     extra: dict[str, Any] = groups if "groups" in inspect.signature(attributor.fit).parameters else {}
     return attributor.fit(list(texts), list(labels), **extra)
 
 
 def asked(subject: Subject, seed: int, texts: Sequence[str], labels: Sequence[str], test: Sequence[str]) -> Attribution:
-    """Fit a fresh attributor and let it answer, in the same way as a run does."""
+    """Fit a fresh attributor and return its answers, as a run does."""
     prompts = [i // len(HABITS) for i in range(len(texts))]
     return attribute(subject.build, seed, texts, labels, prompts, test)
 
 
 def hits(found: Attribution, truth: Sequence[str]) -> float:
-    """Texts that were told right, ties shared."""
+    """Number of correct answers, ties shared."""
     return float(per_text.credits(found.proba, np.array([found.classes.index(label) for label in truth])).sum())
-
-
-def peak_mb() -> float:
-    """Largest resident size that this process has had, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 @contextlib.contextmanager
 def global_randomness(luck: int) -> Iterator[None]:
-    """Put the global random generators into one of many states, and afterwards back into the one that they had."""
+    """Set the global random generators to a state that depends on `luck`, and restore them afterwards."""
     own, numpys = random.getstate(), np.random.get_state()
     torch = sys.modules.get("torch")
     torchs = torch.get_rng_state() if torch else None
@@ -275,5 +280,5 @@ def _against_chance(right: float, log10_p: float) -> str:
 
 
 def said(error: BaseException) -> str:
-    """What was raised: the contract's own errors say it all."""
+    """The message about an exception; errors of the contract itself need no more than their text."""
     return str(error) if isinstance(error, AttributorError) else f"raised {last_line(error)}"

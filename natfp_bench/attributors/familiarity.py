@@ -1,7 +1,7 @@
-"""How familiar a text is: an interpolated n-gram model of bytes, which any text has, whatever its language.
+"""How familiar a text is: an interpolated n-gram model of bytes, for texts in any language.
 
-It knows nothing of who wrote what. A text of another corpus, language or kind is unlikely under it, which a classifier
-of known sources, asked to choose among them, would never say.
+It does not use the sources of the texts. A text of another corpus, language or genre is unlikely under it. A classifier
+cannot say that, because it must choose among the known sources.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORDER = 5
-"""Bytes before a byte that its probability may hang on."""
+"""Number of preceding bytes on which the probability of a byte depends."""
 
 END = 0xFF
-"""The symbol of a text's end, and of what is before its beginning: no byte of UTF-8."""
+"""Symbol for the end of a text and for what precedes its beginning; it is no byte of UTF-8."""
 
 MOST_BYTES = 4_000_000
-"""Bytes that are learnt from, at most; of more text, every second, third, ... text is taken."""
+"""Most bytes to learn from; if there are more, every second (third, ...) text is used."""
 
 Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """N-grams of one order: codes sorted, how often each occurs, and, of each context, how often and before how many.
+    """N-grams of one order.
 
-    A code holds the bytes of an n-gram, the last one lowest, so that a shift by one byte is its context.
+    gram: their codes, sorted; count: how often each occurs; context: codes of their contexts, sorted; total, distinct:
+    how often each context occurs, and with how many different next bytes. A code contains the bytes of an n-gram with
+    the last one lowest, so a shift by one byte gives its context.
     """
 
     gram: Words
@@ -45,9 +47,9 @@ class Counts:
         return Counts(gram, count, context, np.add.reduceat(count, first), np.diff(np.append(first, len(gram))))
 
     def interpolated(self, codes: Words, shorter: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability of each code's last byte after the others, given the one after a context shorter by one.
+        """Probability of each code's last byte after the others, from the probability after one byte less.
 
-        Witten and Bell (1991): a context that goes on in many ways leaves much to what is known of shorter ones.
+        Witten and Bell (1991): the more different bytes follow a context, the more weight the shorter context gets.
         """
         at, known = _find(self.context, codes >> np.uint64(8))
         place, seen = _find(self.gram, codes)
@@ -60,12 +62,12 @@ class ByteNgrams:
     """An n-gram model of the bytes of texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Learn from some texts, of which there must be one at least."""
+        """Learn from at least one text."""
         step = 1 + sum(map(len, texts)) // MOST_BYTES
         self._orders = [Counts.of(codes) for codes in _codes(*_joined(texts[::step]))]
 
     def familiarity(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Mean log-probability of each text's bytes and end, in nats a byte: (texts,) float64."""
+        """Mean log-probability of each text's bytes and end, in nats per byte: (texts,) float64."""
         if not len(texts):
             return np.empty(0)
         flat, start = _joined(texts)
@@ -84,7 +86,7 @@ def _joined(texts: Sequence[str]) -> tuple[Words, NDArray[np.int64]]:
 
 
 def _codes(flat: Words, start: NDArray[np.int64]) -> Iterator[Words]:
-    """Code of each byte with the bytes before it in its text: none of them, one, and so on to ORDER."""
+    """Codes of each byte together with no byte before it in its text, with one, and so on up to ORDER."""
     position = np.arange(len(flat)) - np.repeat(start, np.diff(np.append(start, len(flat))))
     code = flat
     yield code
@@ -96,6 +98,6 @@ def _codes(flat: Words, start: NDArray[np.int64]) -> Iterator[Words]:
 
 
 def _find(codes: Words, wanted: Words) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Place of each wanted code among sorted ones, and whether it is there; any place where it is not."""
+    """Index of each wanted code among sorted codes, and whether it is there; if not, the index means nothing."""
     at = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
     return at, codes[at] == wanted

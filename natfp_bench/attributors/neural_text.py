@@ -1,7 +1,7 @@
-"""What neural attributors share, for authors of baselines: the contract, seeded training, held-out groups, calibration.
+"""Neural attributors for authors of baselines: the contract, seeded training, held-out groups and calibration.
 
-They train on the CPU, on one thread, from random streams of their own: the same seed gives the same answer, and nobody
-else in the process notices that torch's global generator was used.
+They train on the CPU, on one thread, with random streams of their own. The same seed gives the same answer, and the
+state of torch's global generator is restored afterwards.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from natfp_bench.base import streams
 
 PAD, END = 0, 1
-"""Ids of the special tokens of `train_tokenizer`: padding, and what begins and ends a text."""
+"""Ids of the special tokens of `train_tokenizer`: padding, and the token that begins and ends a text."""
 
 WIDTH_STEP = 8
-"""Rows are padded to a multiple of so many tokens."""
+"""Rows are padded to a multiple of this many tokens."""
 
 ROWS = 32
-"""Rows that go through a model at once at prediction, always so many."""
+"""Rows per call of a model at prediction; always the same number."""
 
 CHARACTERS = 16
-"""Characters that are read per token of context: no tokenizer needs more, and no book is read for its first page."""
+"""Characters to read per token of context: no tokenizer needs more, and the rest of a long text is not encoded."""
 
 HELD_OUT = 1000
-"""About so many texts are held out at most: a large set needs no more to choose by, and learns from the rest."""
+"""About how many texts are held out at most: a large set needs no more to choose by."""
 
 LEAST_GAIN = 2.0
-"""Nats by which scores must beat class frequencies on the held-out texts to be believed: noise gains about a half."""
+"""Nats by which scores must beat class frequencies on the held-out texts to be used: noise gains about 0.5."""
 
 
 class NeuralClassifier(ABC):
-    """The attributor's contract around a neural model: a subclass learns from token rows, and scores them.
+    """The contract of attributors around a neural model; a subclass trains the model and scores texts with it.
 
-    An eighth of the groups (a quarter of a small set) is held out: `learn` stops by it, and the scores' temperature is
-    chosen on it. Where scores gain nothing there, or nothing can be held out, the answer is the class frequencies.
+    One eighth of the groups (one quarter of a small set) is held out, for early stopping in `learn` and for choosing
+    the temperature of the scores. If scores gain nothing there, or nothing can be held out, the answer is the class
+    frequencies.
     """
 
     classes_: NDArray[Any]
@@ -57,11 +58,11 @@ class NeuralClassifier(ABC):
 
     @abstractmethod
     def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
-        """Train a fresh model on texts of classes y, (n,), stopping by those that are held out; torch is seeded."""
+        """Train a fresh model on texts of classes y, (n,); stop early by those held out. torch is seeded already."""
 
     @abstractmethod
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Log-likelihood of each text under each class, up to a common factor and a constant of the text: (n, k)."""
+        """Log-likelihood of each text under each class, up to a common factor and a constant per text: (n, k)."""
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
         """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
@@ -88,10 +89,10 @@ class NeuralClassifier(ABC):
 
 
 class SequenceClassifier(NeuralClassifier):
-    """A `...ForSequenceClassification` of the transformers library, trained with AdamW by cross-entropy.
+    """A `...ForSequenceClassification` model of the library transformers, trained with AdamW and cross-entropy.
 
-    batch: texts a step; rate: peak of the learning rate, which rises over a tenth of the steps and then falls to zero;
-    looks: how often an epoch the held-out loss is seen; patience: looks without improvement before the training stops.
+    batch: texts per step; rate: highest learning rate, which rises over a tenth of the steps and then falls to zero;
+    looks: how often per epoch the held-out loss is computed; patience: looks without improvement before training stops.
     """
 
     def __init__(
@@ -103,22 +104,22 @@ class SequenceClassifier(NeuralClassifier):
 
     @abstractmethod
     def start(self, texts: Sequence[str]) -> tuple[torch.nn.Module, int]:
-        """Make an untrained model for the training texts, and tell its padding token; torch is seeded."""
+        """Return an untrained model for the training texts, and the id of its padding token; torch is seeded."""
 
     @abstractmethod
     def read(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text as the model takes them, cut to its context."""
+        """Token ids of each text, as the model needs them, cut to its context."""
 
     def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
-        """Train a fresh model on those texts that are not held out."""
+        """Train a fresh model on the texts that are not held out."""
         self._model, self._filler = self.start(texts)
         rows = self.read(texts)
         known, asked = [rows[i] for i in np.flatnonzero(~held)], [rows[i] for i in np.flatnonzero(held)]
         truth = torch.from_numpy(y[~held])
         optimizer = torch.optim.AdamW(self._model.parameters(), lr=self.rate, weight_decay=self.weight_decay)
         steps = self.epochs * -(-len(known) // self.batch)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: decay(step, steps))
-        order = epochs([len(row) for row in known], self.batch, type(self).__name__, "order", self.seed)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: linear_schedule(step, steps))
+        order = batches([len(row) for row in known], self.batch, type(self).__name__, "order", self.seed)
 
         def step(_: int) -> None:
             part = next(order)
@@ -133,14 +134,14 @@ class SequenceClassifier(NeuralClassifier):
             return calibrate(self._scores(asked), y[held], self.frequencies_)[0]
 
         every = max(1, steps // (self.epochs * self.looks))
-        train(self._model, step, loss, steps, every=every, patience=self.patience)
+        train_model(self._model, step, loss, steps, every=every, patience=self.patience)
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Logits of each text, the class frequencies taken out: (n, k)."""
+        """Logits of each text minus the logarithms of the class frequencies: (n, k)."""
         return self._scores(self.read(texts))
 
     def _scores(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        return answer(self._logits, rows, self._filler) - np.log(self.frequencies_)
+        return apply_model(self._logits, rows, self._filler) - np.log(self.frequencies_)
 
     def _logits(self, tokens: torch.Tensor) -> torch.Tensor:
         mask = (tokens != self._filler).long()
@@ -150,7 +151,7 @@ class SequenceClassifier(NeuralClassifier):
 
 @contextmanager
 def seeded(*stream: streams.Name) -> Iterator[None]:
-    """Run torch on one thread, its global generator set from a named stream; both are put back afterwards."""
+    """Run torch on one thread with its global generator seeded from a named stream; restore both afterwards."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(streams.seed(*stream))
@@ -162,7 +163,7 @@ def seeded(*stream: streams.Name) -> Iterator[None]:
 
 
 def held_out(y: NDArray[np.int64], groups: Sequence[int] | None, *stream: streams.Name) -> NDArray[np.bool_]:
-    """Mark the texts to hold out, (n,): whole groups, none of them the last of a class."""
+    """Mark the texts to hold out, (n,): whole groups, and never all groups of a class."""
     _, group = np.unique(np.arange(len(y)) if groups is None else np.asarray(groups), return_inverse=True)
     n = int(group.max()) + 1
     few = min(max(n // 8, min(-(-n // 4), 64)), max(1, n * HELD_OUT // len(y)))
@@ -172,12 +173,12 @@ def held_out(y: NDArray[np.int64], groups: Sequence[int] | None, *stream: stream
 
 
 def readable(text: str, context: int) -> str:
-    """Cut a text to what can fill a context, and replace lone surrogates, which have no UTF-8."""
+    """Cut a text to the characters that can fill a context; replace lone surrogates, which have no UTF-8."""
     return text[: CHARACTERS * context].encode(errors="replace").decode()
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int, context: int) -> Tokenizer:
-    """Train a byte-level BPE tokenizer of at most so many tokens; text that spells a special token is ordinary text."""
+    """Train a byte-level BPE tokenizer of at most `vocabulary` tokens; special tokens in a text are plain text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -203,28 +204,28 @@ def pad(rows: Sequence[Sequence[int]], filler: int = PAD) -> torch.Tensor:
     return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
 
 
-def epochs(lengths: Sequence[int], rows: int, *stream: streams.Name) -> Iterator[NDArray[np.int64]]:
-    """Indices of batch after batch, at most so many rows each, epoch after epoch without end.
+def batches(lengths: Sequence[int], rows: int, *stream: streams.Name) -> Iterator[NDArray[np.int64]]:
+    """Row numbers of one batch after the other, at most `rows` each, epoch after epoch without end.
 
-    Rows of like length stand together, and batches come in random order.
+    Rows of similar length share a batch, and batches come in random order.
     """
     for epoch in count():
         order = streams.permutation(len(lengths), *stream, epoch)
         found: list[NDArray[np.int64]] = []
-        # Sorted by length within stretches only, so that batches differ from epoch to epoch.
+        # Rows are sorted by length within stretches only, so batches differ from epoch to epoch.
         for stretch in np.split(order, range(16 * rows, len(order), 16 * rows)):
             ordered = stretch[np.argsort(np.asarray(lengths)[stretch], kind="stable")]
             found += np.split(ordered, range(rows, len(ordered), rows))
         yield from (found[i] for i in streams.permutation(len(found), *stream, epoch, "batches"))
 
 
-def answer(
+def apply_model(
     model: Callable[[torch.Tensor], torch.Tensor], rows: Sequence[Sequence[int]], filler: int = PAD
 ) -> NDArray[np.float64]:
-    """Put rows of token ids through a model from (ROWS, width) tokens to (ROWS, columns): (rows, columns) float64.
+    """Put rows of token ids through a model from (ROWS, width) to (ROWS, columns); returns (rows, columns) float64.
 
-    Float sums depend on shapes. So the width is that of a row's own length, and missing rows are filled up: a text
-    is answered alike alone and in any batch.
+    Float sums depend on shapes. So the width depends on the length of the row alone, and blocks are always filled up to
+    ROWS: a text gets the same answer alone and in any batch.
     """
     steps = np.array([-(-len(row) // WIDTH_STEP) for row in rows])
     answers: dict[int, NDArray[np.float64]] = {}
@@ -237,7 +238,7 @@ def answer(
     return np.stack([answers[i] for i in range(len(rows))])
 
 
-def train(
+def train_model(
     model: torch.nn.Module,
     step: Callable[[int], None],
     loss: Callable[[], float],
@@ -246,9 +247,10 @@ def train(
     every: int,
     patience: int,
 ) -> None:
-    """Take steps; stop when the held-out loss, seen every so many, has improved but not so the last `patience` times.
+    """Take training steps, and keep the weights with the lowest held-out loss, computed after every `every` steps.
 
-    The weights of least loss are kept, those before the first step among them. Dropout acts in steps alone.
+    Training stops once the loss, after some improvement, has not improved for `patience` times in a row. The initial
+    weights count too. Dropout is active in training steps only.
     """
     model.eval()
     best, kept, worse = loss(), _weights(model), -math.inf
@@ -270,23 +272,26 @@ def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def decay(step: int, steps: int, warmup: float = 0.1) -> float:
-    """Linear schedule: factor of the peak rate at a step, rising over the warm-up's share and falling to zero."""
+def linear_schedule(step: int, steps: int, warmup: float = 0.1) -> float:
+    """Share of the highest learning rate at a step; it rises during the warm-up and then falls to zero.
+
+    warmup: share of the steps.
+    """
     rise = max(1.0, warmup * steps)
     return min((step + 1) / rise, (steps - step) / max(1.0, steps - rise), 1.0)
 
 
 def posterior(scores: NDArray[np.float64], temperature: float, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of classes, (texts, k), from scores over a temperature and class frequencies (k,)."""
+    """Probabilities of classes, (texts, k), from scores divided by a temperature and class frequencies (k,)."""
     return np.asarray(softmax(scores / temperature + np.log(frequencies), axis=1))
 
 
 def calibrate(
     scores: NDArray[np.float64], y: NDArray[np.int64], frequencies: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Find the temperature of least log loss on held-out texts; returns (loss in nats, all texts; temperature).
+    """Find the temperature with the lowest log loss on held-out texts; returns (sum of losses in nats, temperature).
 
-    The temperature is infinite, which answers class frequencies, where none gains LEAST_GAIN over them.
+    The temperature is infinite, so that answers are the class frequencies, unless one gains LEAST_GAIN over them.
     """
 
     def loss(temperature: float) -> float:

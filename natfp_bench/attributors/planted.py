@@ -1,8 +1,8 @@
-"""Texts to check attributors on: planted ones, whose labels can be told, and odd ones, which must do no harm.
+"""Texts to check attributors with: planted ones, whose labels can be learnt, and odd ones, which must do no harm.
 
-Planted texts are documents of `chronicle`, cut short, in which each class has habits: it puts a word of its own for
-some articles and a mark of its own for some full stops. Any honest reading of a text finds that: by words, by
-characters, by punctuation, by compression.
+Planted texts are short pieces of `chronicle` in which each class has habits: it replaces some articles by a word of its
+own, and some full stops by a mark of its own. Every sound method can find them: words, characters, punctuation or
+compression.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ HABITS = {
     "lynx": {"the": "that", ".": ".."},
     "owl": {"the": "every", ".": ";"},
 }
-"""What each class writes for what."""
+"""The replacements of each class."""
 
 SHARE = 0.6
-"""How often it does."""
+"""Share of occurrences that are replaced."""
 
 CHARACTERS = 200
 """Most characters of a planted text, cut between words."""
@@ -40,7 +40,7 @@ ODD = {
 
 @functools.cache
 def planted(n: int, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Draw n texts and their labels, the classes in turn; texts of different names are different."""
+    """Draw n texts and their labels, one class after the other; other names give other texts."""
     texts, labels = [], []
     own = streams.seed("conformance", name)
     for i in range(n):

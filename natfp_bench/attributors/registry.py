@@ -1,8 +1,8 @@
 """Finding attributors: the folder is the registry.
 
-A baseline is one folder with `baseline.py` and `card.yaml`. Bundled ones lie in `baselines/`; a path names any other,
-and an installed package offers its own under the entry-point group `natfp_bench.baselines`. Nothing is imported to
-list or select them; only `build` runs their code.
+A baseline is one folder with `baseline.py` and `card.yaml`. Bundled ones are in `baselines/`. Any other folder is named
+by its path, and an installed package can offer its own under the entry-point group `natfp_bench.baselines`. Nothing is
+imported to list or select baselines; only `build` runs their code.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from natfp_bench.base import resources, yaml_source
+from natfp_bench.base import resources, yaml_records, yaml_source
 from natfp_bench.base.errors import AttributorError, UserError, unknown
 from natfp_bench.base.limits import Limits
-from natfp_bench.base.records import Record, folder_digest
+from natfp_bench.base.records import Record
+
+from .code_digest import code_digest
 
 GROUP = "natfp_bench.baselines"
 """Entry-point group under which a package names the module whose folder is a baseline."""
@@ -35,30 +37,27 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 RESERVED = frozenset({"all", "fast", "ceiling", "likelihood_reference"})
 """Names that mean something else in a selection or in a result."""
 
-RESULTS = "results.json"
-"""A folder's scores on the fixed texts; no part of its digest, which they state."""
-
 _HINT = "natfp-bench list baselines   shows all"
 
 
 class Card(Record):
     """What `card.yaml` says of a baseline."""
 
-    name: str = Field(description="the folder's name: lower-case letters, digits and _")
+    name: str = Field(description="name of the folder: lower-case letters, digits and _")
     version: str
     authors: tuple[str, ...] = Field(min_length=1)
     summary: str
     paper: str | None = None
     licence: str
     tags: tuple[str, ...] = ()
-    cost: Literal["fast", "slow"] = Field(description="fast ones run by default")
-    floor: bool = Field(False, description="looks at no text: its score is what every other one must beat")
-    requires: tuple[str, ...] = Field((), description="requirements beyond those of natfp_bench, as pip takes them")
+    cost: Literal["fast", "slow"] = Field(description="fast baselines run by default")
+    floor: bool = Field(False, description="it looks at no text; every other baseline must score higher")
+    requires: tuple[str, ...] = Field((), description="packages that it needs beyond those of natfp_bench, as for pip")
     limits: Limits = Limits()
 
 
 class Baseline(Record):
-    """A baseline that was found: where it lies, what its files are, what its card says. It can be pickled."""
+    """A baseline that was found: its folder, the digest of its code (`code_digest`) and its card. It can be pickled."""
 
     name: str
     folder: Path
@@ -67,12 +66,12 @@ class Baseline(Record):
 
     @property
     def identity(self) -> str:
-        """What stands for the baseline in a key: its code, wherever it lies."""
+        """What stands for the baseline in a key: its code, wherever the folder is."""
         return self.digest
 
 
 def bundled() -> list[Baseline]:
-    """Find the baselines that ship with this package, sorted by name; raises UserError for a broken one."""
+    """Find the baselines of this package, sorted by name; raises UserError for a broken one."""
     return [read(folder) for folder in _folders()]
 
 
@@ -84,8 +83,8 @@ def installed() -> list[Baseline]:
 def find(selection: str) -> list[Baseline]:
     """Find the baselines of a comma-separated selection, in its order, each once.
 
-    A part is `fast` or `all` (of the bundled ones, so that it means the same on every machine), the name of a
-    bundled or installed baseline, or the path of a folder (it holds a path separator or begins with `.`).
+    A part is `fast` or `all` (bundled ones only, so it means the same on every machine), the name of a bundled or
+    installed baseline, or the path of a folder (it contains a path separator or begins with `.`).
     Raises UserError for an unknown name, a broken folder, or one name for two baselines.
     """
     parts = [part.strip() for part in selection.split(",") if part.strip()]
@@ -118,7 +117,7 @@ def _select(part: str) -> list[Baseline]:
 
 
 def _folders() -> list[Path]:
-    # Every folder, also one without a card: a broken baseline is to be reported, not to vanish from the list.
+    # Folders without a card count too: a broken baseline must be reported, not vanish from the list.
     folders = (path for path in resources.baselines().iterdir() if path.is_dir())
     return sorted(path for path in folders if not path.name.startswith((".", "_")))
 
@@ -130,24 +129,24 @@ def _entries() -> list[EntryPoint]:
 def read(folder: Path) -> Baseline:
     """Read a baseline's folder without running its code.
 
-    Raises UserError where a file is missing, the card is faulty (SpecError, file:line), or the name in the card
-    is not that of the folder.
+    Raises UserError if a file is missing, the card is faulty (SpecError, file:line), or the name in the card is not
+    that of the folder.
     """
     folder = folder.expanduser().resolve()
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}\n  a baseline is a folder that holds baseline.py and card.yaml")
+        raise UserError(f"no folder {folder}\n  a baseline is a folder with baseline.py and card.yaml")
     if missing := [name for name in ("baseline.py", "card.yaml") if not (folder / name).is_file()]:
         raise UserError(f"{folder} holds no {' and no '.join(missing)}\n  a baseline is a folder with both files")
-    card = yaml_source.read(folder / "card.yaml", Card)
+    card = yaml_records.read(folder / "card.yaml", Card)
     shown = yaml_source.show_path(folder / "card.yaml")
     check_name(card.name, f"{shown}: ")
     if card.name != folder.name:
         raise UserError(f"{shown}: name {card.name!r} is not the folder's name {folder.name!r}; make them agree")
-    return Baseline(name=card.name, folder=folder, digest=folder_digest(folder, without={RESULTS}), card=card)
+    return Baseline(name=card.name, folder=folder, digest=code_digest(folder), card=card)
 
 
 def check_name(name: str, where: str = "") -> None:
-    """Check that a name can be a baseline's; raises UserError that begins with `where`."""
+    """Check that a baseline can have a name; raises a UserError that begins with `where` if not."""
     if not NAME.fullmatch(name):
         raise UserError(f"{where}name {name!r} is no plain name (lower-case letters, digits and _, a letter first)")
     if name in RESERVED:
@@ -165,8 +164,8 @@ def _read_entry(entry: EntryPoint) -> Baseline:
 
 
 def _entry_folder(entry: EntryPoint) -> Path:
-    # Only the top-level name is looked up and the rest walked as folders: find_spec of a dotted name would import
-    # the parent package, and with it whatever that imports.
+    # Only the top-level name is looked up; the others are followed as folders. find_spec of a dotted name would import
+    # the parent package, and with it everything that this imports.
     top, *rest = entry.module.split(".")
     spec = importlib.util.find_spec(top)
     if spec is None:
@@ -185,7 +184,7 @@ def _entry_folder(entry: EntryPoint) -> Path:
 def build(baseline: Baseline, seed: int) -> Any:
     """Run a baseline's `build(seed=seed)`: a fresh, unfitted attributor.
 
-    Raises AttributorError where its file cannot be imported, has no such function, or returns no attributor.
+    Raises AttributorError if its file cannot be imported, has no such function, or returns no attributor.
     """
     make = _build_function(baseline)
     try:
@@ -204,6 +203,15 @@ def build(baseline: Baseline, seed: int) -> Any:
     return attributor
 
 
+def build_bundled(name: str, version: str, seed: int) -> Any:
+    """Build a bundled baseline; raises AttributorError if its version is not the stated one."""
+    # It is read from its folder, not found by name: an installed package may offer another baseline of that name.
+    baseline = read(resources.baselines() / name)
+    if baseline.card.version != version:
+        raise AttributorError(f"the bundled baseline {name} has version {baseline.card.version}, not {version}")
+    return build(baseline, seed)
+
+
 def _build_function(baseline: Baseline) -> Callable[..., Any]:
     make = getattr(_module(baseline), "build", None)
     if not callable(make):
@@ -212,8 +220,8 @@ def _build_function(baseline: Baseline) -> Callable[..., Any]:
 
 
 def _module(baseline: Baseline) -> ModuleType:
-    # A private name with the digest: two folders never share a module, nor one folder before and after an edit.
-    # It is loaded as a package, so that `from .features import x` finds a file beside baseline.py.
+    # The name is private and has the digest: two folders never share a module, nor does one folder before and after an
+    # edit. The module is loaded as a package, so `from .features import x` finds a file beside baseline.py.
     name = f"_natfp_baseline_{baseline.name}_{baseline.digest[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -241,7 +249,7 @@ def _broken(baseline: Baseline, doing: str, error: BaseException) -> AttributorE
 
 
 def last_line(error: BaseException) -> str:
-    """Name an exception's type, the last line of its message, and the line of code that raised it."""
+    """Return an exception's type, the last line of its message, and the line of code that raised it."""
     message = (str(error).strip().splitlines() or [""])[-1]
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,7 +1,7 @@
-"""Studies with a reference attributor that is refitted many times: how its accuracy depends on what it is given.
+"""Studies that refit the reference attributor many times: how its accuracy depends on the texts that it gets.
 
-A study is a plain function of an experiment: labelled texts, and how a fit is tested. Accuracies come with the interval
-of their split: Student's t over replicates where they are held out, else by prompts.
+A study is a plain function of an experiment, which has labelled texts and says how a fit is tested. Accuracies have the
+interval of their split: Student's t over replicates if those are held out, otherwise a bootstrap over prompts.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus import words
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
-from natfp_bench.statistics import fingerprint, metrics, per_text, replication
+from natfp_bench.statistics import intervals, metrics, per_text, replication
 from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, powers
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
+from natfp_bench.statistics.wording import jensen_shannon, telling_words
 
 from . import transforms
 from .attribute import Attributor, attribute
@@ -26,28 +27,28 @@ from .attribute import Attributor, attribute
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts, the variant that wrote each (index), and the prompt that each continues: all (n,)."""
+    """Texts, the index of the variant that wrote each, and the prompt that each continues: all (n,)."""
 
     texts: Sequence[str]
     source: Ints
     prompts: Ints
 
     def take(self, keep: NDArray[np.bool_]) -> Texts:
-        """Select by a mask."""
+        """Select texts by a mask."""
         index = np.flatnonzero(keep)
         return Texts([self.texts[i] for i in index.tolist()], self.source[index], self.prompts[index])
 
     def written_by(self, variants: NDArray[np.bool_]) -> Texts:
-        """Select those of some variants, (variants,) bool."""
+        """Select the texts of some variants, (variants,) bool."""
         return self.take(variants[self.source])
 
     def changed(self, change: Callable[[Sequence[str]], Sequence[str]]) -> Texts:
-        """Put all texts through a function."""
+        """Apply a function to all texts."""
         return replace(self, texts=change(self.texts))
 
 
 class Answer(NamedTuple):
-    """What a fit said of one fold's test texts: proba (n, k), truth (n,) class indices, prompts (n,)."""
+    """Answers of a fit to the test texts of one fold: proba (n, k), truth (n,) class indices, prompts (n,)."""
 
     proba: Floats
     truth: Ints
@@ -58,7 +59,7 @@ class Answer(NamedTuple):
 class Experiment:
     """Labelled texts and how a fit is tested.
 
-    labels, replicates: of each variant. split: whose folds (`split.folds`) a fit is tested by.
+    labels, replicates: one of each per variant. split: a fit is tested by the folds of this split (`split.folds`).
     """
 
     build: Callable[[int], Attributor]
@@ -71,11 +72,11 @@ class Experiment:
 
     @property
     def folds(self) -> list[Fold]:
-        """The fits that one figure takes."""
+        """The folds; each is one fit."""
         return folds(self.split, self.replicates)
 
     def fit(self, train: Texts, *tests: Texts) -> list[list[Answer]]:
-        """Fit once a fold, and answer for each test set: a list of answers, one a fold, for each."""
+        """Fit once per fold; returns for each test set a list of answers, one per fold."""
         answers: list[list[Answer]] = [[] for _ in tests]
         labels = np.array(self.labels)
         for fold in self.folds:
@@ -95,12 +96,12 @@ class Experiment:
     def accuracy(self, answers: Sequence[Answer]) -> Interval:
         """Accuracy over the folds, with the interval of the split."""
         if self.split == UNSEEN_REPLICATE:
-            return replication.t_interval(np.array(_by_fold(answers)))
+            return intervals.t_interval(np.array(_by_fold(answers)))
         (only,) = answers
         return metrics.score(only.proba, only.truth, only.prompts, self.seed)["accuracy"]
 
     def point(self, at: int, answers: Sequence[Answer]) -> Point:
-        """One place of a curve."""
+        """One point of a curve."""
         return Point(at=at, accuracy=self.accuracy(answers), by_fold=tuple(_by_fold(answers)))
 
 
@@ -111,7 +112,7 @@ def _by_fold(answers: Sequence[Answer]) -> list[float]:
 def length_curve(
     experiment: Experiment, cut: Callable[[int], tuple[Texts, Texts]], lengths: Sequence[int], unit: str
 ) -> Curve:
-    """Accuracy against the length of all texts; `cut` gives those of training and of test at a length."""
+    """Accuracy against the length of all texts; `cut` gives the training and test texts at a length."""
     points = []
     for length in lengths:
         (answers,) = experiment.fit(*cut(length))
@@ -120,7 +121,7 @@ def length_curve(
 
 
 def pooled_curve(experiment: Experiment) -> Curve:
-    """Accuracy against the number of test texts of one source that are judged together, by summed log-probability."""
+    """Accuracy against the number of test texts of one source that are judged together, by summed log-probabilities."""
     (answers,) = experiment.fit(experiment.train, experiment.test)
     smallest = min(int(np.bincount(experiment.test.source).min()), 64)
     points = []
@@ -143,13 +144,13 @@ def _pool(answer: Answer, source: Ints, size: int) -> Answer:
         likely = np.exp(total - total.max(1, keepdims=True))
         proba.append(likely / likely.sum(1, keepdims=True))
         truth.append(answer.truth[whole[:, 0]])
-        # Groups of one place share their prompts across variants.
+        # The n-th groups of all variants share their prompts.
         groups.append(np.arange(len(whole)))
     return Answer(np.concatenate(proba), np.concatenate(truth), np.concatenate(groups).astype(np.int64))
 
 
 def training_curve(experiment: Experiment) -> Curve:
-    """Accuracy against the number of training texts a variant, each set a prefix of the next."""
+    """Accuracy against the number of training texts per variant; each set is a prefix of the next."""
     counts = np.bincount(experiment.train.source)
     place = _places(experiment.train.source)
     points = []
@@ -162,16 +163,16 @@ def training_curve(experiment: Experiment) -> Curve:
 
 
 def class_curve(experiment: Experiment, names: Sequence[str]) -> Curve:
-    """Accuracy in telling instances against their number.
+    """Accuracy of identifying instances against their number.
 
-    names: of each variant. Instances are taken in the order of the variants.
+    names: one per variant. Instances are taken in the order of the variants.
     """
-    told = replace(experiment, labels=tuple(names), split=UNSEEN_PROMPT)
+    instances = replace(experiment, labels=tuple(names), split=UNSEEN_PROMPT)
     points = []
     for size in powers(len(names), 2):
         among = np.arange(len(names)) < size
-        (answers,) = told.fit(told.train.written_by(among), told.test.written_by(among))
-        points.append(told.point(size, answers))
+        (answers,) = instances.fit(instances.train.written_by(among), instances.test.written_by(among))
+        points.append(instances.point(size, answers))
     return Curve(name="classes", unit="instances", target="instance", split=UNSEEN_PROMPT, points=tuple(points))
 
 
@@ -181,10 +182,10 @@ def robustness(
     transfer: Mapping[str, Texts],
     short: Mapping[str, tuple[Texts, Texts]],
 ) -> list[Robustness]:
-    """Accuracy on transformed texts and on texts that were drawn in another way.
+    """Accuracy on transformed texts and on texts that were sampled in another way.
 
-    names: of transforms. transfer: test texts by condition, drawn in another way. short: for the conditions whose texts
-    are shorter, the texts of training and test cut to their length; those are fitted anew.
+    names: transforms. transfer: test texts by condition, sampled in another way. short: for the conditions with shorter
+    texts, the training and test texts cut to their length, which need fits of their own.
     """
 
     def changed(texts: Texts, name: str) -> Texts:
@@ -208,9 +209,9 @@ def robustness(
 
 
 def permutation(experiment: Experiment, limit: int, texts: int, progress: Progress = no_progress) -> Permuted:
-    """Test by permuting level labels within replicates, refitting for each.
+    """Permutation test: permute level labels within replicates, and refit for each permutation.
 
-    limit: permutations at most; texts: of each variant, at most, since so many refits must be cheap.
+    limit: most permutations; texts: most texts per variant, because so many refits must be cheap.
     """
     classes, levels = np.unique(np.array(experiment.labels), return_inverse=True)
     train = experiment.train.take(_places(experiment.train.source) < texts)
@@ -225,7 +226,7 @@ def permutation(experiment: Experiment, limit: int, texts: int, progress: Progre
 
 
 def wording(experiment: Experiment) -> Wording:
-    """Find the words that tell levels apart, and how far their uni-, bi- and trigrams diverge in the test texts."""
+    """Find the words that separate the levels, and how far the levels' 1-, 2- and 3-grams diverge in the test texts."""
     classes, of_variant = np.unique(np.array(experiment.labels), return_inverse=True)
     parts = (experiment.train, experiment.test)
     read = [words.words(text) for part in parts for text in part.texts]
@@ -233,15 +234,13 @@ def wording(experiment: Experiment) -> Wording:
     test = np.arange(len(read)) >= len(experiment.train.texts)
     truth, tested = of_variant[source].astype(np.int64), read[len(experiment.train.texts) :]
     many = len(np.unique(experiment.replicates)) > 1
-    telling = fingerprint.telling_words(
-        read, truth, test, classes.tolist(), experiment.replicates[source] if many else None
-    )
-    divergences = [fingerprint.jensen_shannon(tested, truth[test], n, seed=experiment.seed) for n in (1, 2, 3)]
+    telling = telling_words(read, truth, test, classes.tolist(), experiment.replicates[source] if many else None)
+    divergences = [jensen_shannon(tested, truth[test], n, seed=experiment.seed) for n in (1, 2, 3)]
     return Wording(telling_words=tuple(telling), jensen_shannon=tuple(divergences))
 
 
 def _places(source: Ints) -> Ints:
-    """Place of each text among those of its variant: (n,)."""
+    """Position of each text among the texts of its variant: (n,)."""
     place = np.empty(len(source), dtype=np.int64)
     for variant in np.unique(source):
         mine = np.flatnonzero(source == variant)

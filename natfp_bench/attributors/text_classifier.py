@@ -1,7 +1,7 @@
 """Text classification for authors of baselines: logistic regression on any features, and weights for any scores.
 
-What is learnt matters less than how much of it is believed, and that differs between factors that show plainly in the
-text and factors that hardly show. So it is chosen on held-out training texts, by log loss, whole groups at a time.
+The features matter less than the strength of the penalty. The best penalty depends on how plainly a factor shows in
+the text, so it is chosen by log loss on held-out training texts. Groups of texts are held out as a whole.
 """
 
 from __future__ import annotations
@@ -25,52 +25,53 @@ from threadpoolctl import threadpool_limits
 from natfp_bench.base import streams
 
 STRENGTHS = (1 / 64, 1 / 16, 1 / 4, 1.0, 4.0, 16.0, 64.0)
-"""Inverse penalties that are tried, scikit-learn's `C`; the small ones make a classifier that knows when it is lost."""
+"""Inverse penalties to try, scikit-learn's `C`; the small ones keep a classifier of hard texts near chance."""
 
 FOLDS = 4
 
 LEARNT = 2000
-"""Texts, at most, that are learnt from to choose a penalty: more would move it less than a step."""
+"""Most training texts for choosing a penalty: more would change the choice by less than one step."""
 
 HELD_OUT = 1000
-"""Texts held out in all: a large set needs one fold of four to choose by, a small one needs all of them."""
+"""About how many texts are held out over all folds: a large set needs one fold of four, a small one all four."""
 
 TOLERANCE = 0.01
-"""LIBLINEAR's stopping tolerance: a tenth of it answers alike."""
+"""LIBLINEAR's stopping tolerance; a tenth of it gives nearly the same answers."""
 
 LEAST = 1e-6
-"""Smallest probability that a held-out text's class counts with: one surprise must not decide the choice."""
+"""Lower bound of a held-out text's probability, so that one text cannot decide the choice alone."""
 
 SHRINK = 1e-3
-"""Penalty on the squared weights of scores, which are of unit size: scores that say the same shall share the weight."""
+"""Penalty on the squared weights of the scores, which have unit size: scores that agree share the weight."""
 
 UNFITTED = 0.1
-"""Sum of the weights of scores where no text can be held out."""
+"""Sum of the weights of the scores if no text can be held out."""
 
 
 class Vectoriser(Protocol):
     """scikit-learn's transformer contract from raw strings to a matrix (texts, features), dense or sparse."""
 
     def fit_transform(self, raw_documents: Sequence[str]) -> Any:
-        """Learn the features from the texts, and count them."""
+        """Learn the features from the texts, and return their matrix."""
         ...
 
     def transform(self, raw_documents: Sequence[str]) -> Any:
-        """Count the features that were learnt."""
+        """Return the matrix of the learnt features."""
         ...
 
 
-class Fold(NamedTuple):
-    """Which texts are learnt from, and which are held out: (n,) bool each."""
+class InnerFold(NamedTuple):
+    """Masks of the texts to fit to and of the texts held out: (n,) bool each."""
 
     fit: NDArray[np.bool_]
     held: NDArray[np.bool_]
 
 
-def folds(y: NDArray[Any], groups: Sequence[int] | None, seed: int, held_out: int = HELD_OUT) -> Iterator[Fold]:
-    """Folds inside training, whole groups apart: as many as hold out about `held_out` texts, of FOLDS at most.
+def folds(y: NDArray[Any], groups: Sequence[int] | None, seed: int, held_out: int = HELD_OUT) -> Iterator[InnerFold]:
+    """Folds inside training that never separate the texts of one group.
 
-    y: (n,) classes. A fold that would learn from fewer classes is left out, so that there may be none.
+    There are at most FOLDS of them, and no more than are needed to hold out about `held_out` texts. y: (n,) classes.
+    Folds whose training part lacks a class are left out, so there may be no folds at all.
     """
     group = np.arange(len(y)) if groups is None else np.asarray(groups)
     if (n := len(np.unique(group))) < 2:
@@ -81,24 +82,24 @@ def folds(y: NDArray[Any], groups: Sequence[int] | None, seed: int, held_out: in
         out = np.zeros(len(y), dtype=np.bool_)
         out[held] = True
         if len(np.unique(y[~out])) == classes:
-            yield Fold(~out, out)
+            yield InnerFold(~out, out)
 
 
-def some(y: NDArray[np.int64], limit: int, *stream: streams.Name) -> NDArray[np.int64]:
-    """Choose at most so many texts by lot, of each of their classes y (n,) its share; returns their places, sorted."""
+def stratified_sample(y: NDArray[np.int64], limit: int, *stream: streams.Name) -> NDArray[np.int64]:
+    """Choose at most `limit` texts at random, the same share of each class y (n,); returns their indices, sorted."""
     order = streams.permutation(len(y), *stream)
     rank = np.empty(len(y))
     for label in np.unique(y):
         mine = order[y[order] == label]
         rank[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
-        rank[mine[0]] = 0.0  # no class is left out
+        rank[mine[0]] = 0.0  # every class is represented
     return np.sort(np.argsort(rank, kind="stable")[:limit])
 
 
 class TextClassifier:
-    """An attributor: a vectoriser, then logistic regression with its penalty chosen inside training.
+    """An attributor: a vectoriser, then logistic regression whose penalty is chosen inside training.
 
-    The vectoriser is fitted once, on all training texts: it sees no labels. Raises what the vectoriser raises.
+    The vectoriser is fitted once, on all training texts, because it sees no labels.
     """
 
     classes_: NDArray[Any]
@@ -112,7 +113,7 @@ class TextClassifier:
         """Learn from (n,) texts; texts of one group are never on both sides of the inner split."""
         classes, y = np.unique(np.asarray(labels), return_inverse=True)
         x = csr_matrix(self.vectoriser.fit_transform(texts), dtype=np.float64)
-        # Long dot products are summed in another order by more threads.
+        # More threads would sum long dot products in another order.
         with threadpool_limits(1):
             self.C_ = choose_strength(x, y, list(folds(y, groups, self.seed)), self.seed)
             self._model = logistic_regression(self.C_).fit(x, y)
@@ -131,10 +132,10 @@ class TextClassifier:
 def logistic_regression(strength: float) -> OneVsRestClassifier:
     """Logistic regression of each class against the rest (LIBLINEAR); `strength` is scikit-learn's C.
 
-    On texts it answers as well as the multinomial one, in a fraction of the time.
+    On texts it is as accurate as multinomial regression and takes a fraction of the time.
     """
-    # LIBLINEAR stops by how far the gradient has fallen. Other solvers stop by its largest entry, which is small from
-    # the start where features are rare, and leave a fit to 10^5 n-grams at chance.
+    # LIBLINEAR stops when the gradient has shrunk by a factor. Other solvers stop when its largest entry is small. If
+    # features are rare, that entry is small from the start, and a fit to 10^5 n-grams stays at chance.
     return OneVsRestClassifier(LogisticRegression(C=strength, solver="liblinear", tol=TOLERANCE, max_iter=1000))
 
 
@@ -143,9 +144,9 @@ def probabilities(model: OneVsRestClassifier, x: csr_matrix) -> NDArray[np.float
     return np.asarray(model.predict_proba(x), dtype=np.float64)
 
 
-def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[Fold], seed: int) -> float:
-    """Choose the inverse penalty by held-out log loss, downhill from 1; 1 where there is no fold."""
-    known = [np.flatnonzero(fold.fit)[some(y[fold.fit], LEARNT, "penalty", seed)] for fold in splits]
+def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[InnerFold], seed: int) -> float:
+    """Choose the inverse penalty by held-out log loss, going downhill from 1; it is 1 if there is no fold."""
+    known = [np.flatnonzero(fold.fit)[stratified_sample(y[fold.fit], LEARNT, "penalty", seed)] for fold in splits]
 
     @functools.cache
     def loss(at: int) -> float:
@@ -164,11 +165,11 @@ def choose_strength(x: csr_matrix, y: NDArray[np.int64], splits: Sequence[Fold],
 
 
 class LogLinear:
-    """Probabilities from several scores of each class: log p = log frequency + sum of weight * score, normalised.
+    """Probabilities from several scores per class: log p = log frequency + sum of weight * score, normalised.
 
-    Scores are log-likelihoods, or log-probabilities, up to a constant of the text. The weights are the same for all
-    classes and never negative, and of least log loss on held-out texts (for stacking, Ting and Witten, JAIR 10, 1999).
-    With one score the weight is an inverse temperature; scores that tell nothing get the weight 0.
+    Scores are log-likelihoods or log-probabilities, up to a constant per text. The weights are the same for all
+    classes and never negative; they minimise the log loss on held-out texts (for stacking, Ting and Witten, JAIR 10,
+    1999). With one score the weight is an inverse temperature; a score without information gets the weight 0.
     """
 
     weights_: NDArray[np.float64]

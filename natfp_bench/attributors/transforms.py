@@ -1,7 +1,7 @@
-"""What a text loses, so that what is left of its fingerprint shows where the fingerprint sits.
+"""Transforms that remove one aspect of a text: the accuracy that remains shows where its fingerprint is.
 
-A transform is a pure function of (text, seed). Those that pick or move words give them back with one space between
-them, so that nothing of the layout survives to be read in their stead. Empty texts stay empty texts.
+A transform is a pure function of (text, seed). Those that select or reorder words put one space between them, so no
+layout remains as a clue. Empty texts stay empty.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from natfp_bench.corpus.words import word_types, words
 
 
 def lower_case(text: str, seed: int = 0) -> str:  # noqa: ARG001  the signature of all transforms
-    """Write all letters small."""
+    """Turn all letters into lower case."""
     return text.lower()
 
 
 def no_punctuation(text: str, seed: int = 0) -> str:  # noqa: ARG001
-    """Keep words, names and numbers; an apostrophe inside a word is part of it."""
+    """Keep words, names and numbers; an apostrophe inside a word belongs to it."""
     return _only(text, "function", "content", "name", "number")
 
 
 def shuffled_words(text: str, seed: int = 0) -> str:
-    """Put words and punctuation marks in a random order; equal texts get the same one."""
+    """Put words and punctuation marks into a random order, the same one for equal texts."""
     found = words(text)
     return " ".join(found[i] for i in streams.permutation(len(found), "shuffled words", seed, text))
 
 
 def truncated(text: str, seed: int = 0) -> str:  # noqa: ARG001
-    """Keep the first half of the words and punctuation marks, rounded up, as they stand."""
+    """Keep the text up to the middle of its words and punctuation marks, rounded up."""
     found = word_types(text)
     half = (len(found) + 1) // 2
     return text[: found[half - 1][1]] if found else ""
@@ -42,9 +42,10 @@ def function_words(text: str, seed: int = 0) -> str:  # noqa: ARG001
 
 
 def content_words(text: str, seed: int = 0) -> str:  # noqa: ARG001
-    """Keep the content words; names and numbers go, for they tell the topic and little of how it is told.
+    """Keep the content words; names and numbers go, because they show the topic and little of the style.
 
-    Not idempotent: sentences no longer show where they begin, so that a second pass takes their first words for names.
+    It is not idempotent: the result does not show where sentences begin, so a second pass takes their first words for
+    names.
     """
     return _only(text, "content")
 
@@ -59,7 +60,7 @@ TRANSFORMS: dict[str, Transform] = {
 
 
 def apply(name: str, texts: Sequence[str], seed: int = 0) -> list[str]:
-    """Transform each text by the transform of that name; raises ValueError where there is none."""
+    """Apply the transform of that name to each text; raises ValueError if there is none."""
     if name not in TRANSFORMS:
         raise ValueError(f"unknown transform {name!r}{did_you_mean(name, TRANSFORMS)}")
     return [TRANSFORMS[name](text, seed) for text in texts]

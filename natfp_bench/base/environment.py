@@ -1,4 +1,4 @@
-"""Where a run took place: machine and versions, on which the last digits of floats depend."""
+"""Machine and versions of a run: the last digits of floats depend on them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def environment() -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """Commit of the checkout that this package runs from, read off its .git; empty where it runs from no checkout."""
+    """Commit of the checkout that this package runs from, as its .git says; empty if there is no checkout."""
     git = Path(__file__).resolve().parents[2] / ".git"
     try:
         head = (git / "HEAD").read_text().strip()

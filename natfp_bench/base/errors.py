@@ -4,8 +4,8 @@ NatfpError
 ├── UserError          the input is wrong: one message (what, where, how to mend it), exit code 2
 │   ├── SpecError      faults of YAML files, all of them at once
 │   └── StoreError     the store cannot be used (not writable, full, of a newer version)
-├── AttributorError    one attributor broke its contract: it is marked failed, the run goes on, exit code 1
-└── JobError           a job died of a bug or of the machine: exit code 1
+├── AttributorError    one attributor broke its contract: it is marked as failed, the run goes on, exit code 1
+└── JobError           a job failed because of a bug or of the machine: exit code 1
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class NatfpError(Exception):
 
 
 class UserError(NatfpError):
-    """The user's input is wrong; the message says what, where, and how to mend it."""
+    """The user's input is wrong; the message says what is wrong, where, and how to mend it."""
 
     exit_code = 2
 
@@ -34,7 +34,7 @@ class SpecError(UserError):
         super().__init__("\n".join(self.faults))
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[str, ...]]]:
-        # Exceptions are pickled by their message; between processes the faults must stay apart.
+        # Python pickles an exception by its message; the list of faults must survive the way between processes.
         return type(self), (self.faults,)
 
 
@@ -43,11 +43,11 @@ class StoreError(UserError):
 
 
 class AttributorError(NatfpError):
-    """An attributor raised, or answered with something that is no matrix of probabilities."""
+    """An attributor raised an error, or its answer is not a matrix of probabilities."""
 
 
 class JobError(NatfpError):
-    """A job failed for a reason that is not the user's input."""
+    """A job failed, and the user's input is not the reason."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -57,7 +57,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, word: str, known: Iterable[str], *, hint: str = "") -> UserError:
-    """Build the error for a name that nobody knows: what it is, the nearest known name, where to look."""
+    """Build the error for an unknown name: it shows the nearest known name, and `hint` says where to look."""
     names = sorted(known)
     lines = [f"unknown {kind} {word!r}"]
     if near := difflib.get_close_matches(word, names, n=1, cutoff=0.5):

@@ -1,4 +1,4 @@
-"""What a piece of work may take before it is stopped."""
+"""Limits of a piece of work: it is stopped when it exceeds one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .records import Record
 
 
 class Limits(Record):
-    """Time and memory that one fit and its prediction may take."""
+    """Time and memory that one fit with its predictions may take."""
 
     seconds: Annotated[float, Field(gt=0)] = 600.0
     memory_mb: Annotated[int, Field(gt=0)] = 4096

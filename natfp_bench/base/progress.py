@@ -1,4 +1,4 @@
-"""How long work says how far it is."""
+"""How a long computation reports its progress."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the bundled tasks and baselines lie.
+"""Where the bundled tasks and baselines are.
 
-In a wheel they are inside the package; in a checkout (and so in an editable install) they stand beside it.
+In a wheel they are inside the package. In a checkout, and so in an editable install, they are beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _bundled(name: str) -> Path:
 
 
 def tasks() -> Path:
-    """Folder of the bundled task files, presets in `presets/` below it."""
+    """Folder of the bundled task files; the presets are in its `presets/`."""
     return _bundled("tasks")
 
 
@@ -31,5 +31,5 @@ def evaluate_module() -> str:
 
 
 def baselines() -> Path:
-    """Folder of the bundled baselines, one folder each."""
+    """Folder of the bundled baselines; each has a folder of its own."""
     return _bundled("baselines")

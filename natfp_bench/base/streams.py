@@ -1,8 +1,8 @@
 """Named, counter-based random streams.
 
-A draw is a pure function of its stream's name and its place in the stream, so that it does not matter who
-computes it, when, or what was computed before. Philox (Salmon et al., 2011) is the generator: its raw bits are
-fixed by its definition, and only raw bits are used here, so that no library version can change a draw.
+A draw is a pure function of its stream's name and its place in the stream. Who computes it, when, and what was
+computed before do not matter. The generator is Philox (Salmon et al., 2011): its definition fixes its raw bits, and
+only raw bits are used here, so no version of a library can change a draw.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def _key(name: Sequence[Name]) -> bytes:
 
 
 def seed(*name: Name) -> int:
-    """Seed of a named stream for generators that take one integer: 63 bits, as torch wants it."""
+    """Seed of a named stream, for generators that take one integer: 63 bits, the range that torch accepts."""
     return int.from_bytes(_key(name)[:8], "little") >> 1
 
 
 def raw(n: int, *name: Name, row: int = 0) -> NDArray[np.uint64]:
-    """First n words of row `row` of the stream: (n,) uint64. Rows never overlap."""
+    """First n 64-bit words of row `row` of the stream: (n,) uint64. Rows never overlap."""
     key = np.frombuffer(_key(name)[:16], dtype="<u8")
     return np.asarray(np.random.Philox(key=key, counter=[0, 0, row, 0]).random_raw(n), dtype=np.uint64)
 
@@ -40,5 +40,5 @@ def uniforms(rows: Sequence[int], width: int, *name: Name) -> NDArray[np.float64
 
 
 def permutation(n: int, *name: Name) -> NDArray[np.int64]:
-    """Draw a uniform permutation of range(n): the order of n random words."""
+    """Draw a uniform permutation of range(n): the sort order of n random words, (n,) int64."""
     return np.argsort(raw(n, *name), kind="stable")

@@ -1,56 +1,55 @@
-"""The commands `baseline new`, `check` and `submit`: thin, as all of the command line."""
+"""The commands `baseline new`, `baseline check` and `baseline submit`."""
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.base.errors import UserError
+
+from .options import RESULTS, Json, Output, StoreRoot, Workers, names, one_of
 
 if TYPE_CHECKING:
     from natfp_bench.attributors.registry import Baseline
-    from natfp_bench.pipeline.contract_suite import Report
+    from natfp_bench.pipeline.contract_suite import ContractReport
     from natfp_bench.results.submission import Ranking, Submission
 
-app = typer.Typer(help="Write, check and submit classifiers.", no_args_is_help=True)
+app = typer.Typer(help="Make, check and submit a classifier.", no_args_is_help=True)
 
-Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="folder of a baseline, or the name of one")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="folder of a baseline, or its name")]
 
 
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="lower-case letters, digits and _")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="where the folder goes")] = Path(),
+    output: Annotated[Path, typer.Option("--output", "-o", help="where to make the folder")] = Path(),
 ) -> None:
-    """Write a working baseline to begin with."""
-    from natfp_bench.results.submission import new as write
+    """Make the folder of a new baseline, which works and is yours to edit."""
+    from natfp_bench.attributors.new_baseline import new_baseline
 
-    folder = write(name, output)
+    folder = new_baseline(name, output)
     typer.echo(f"{folder}\n  edit its three files, then: natfp-bench baseline check {folder}")
 
 
 @app.command("check")
 def check(folder: Folder, as_json: Json = False) -> None:
-    """Check that a baseline keeps the contract; exit code 1 where it does not."""
+    """Check that a baseline keeps the contract.
+
+    The exit code is 1 if it does not.
+    """
     from natfp_bench import api
     from natfp_bench.pipeline.contract_suite import check_all
 
     from . import terminal
     from .progress import Watcher
 
-    baseline = _baseline(folder)
-    engine = api.local_engine(1)
-    try:
-        with Watcher(terminal.stderr()) as watch:
-            report = check_all(baseline, engine, watch)
-    finally:
-        engine.close()
+    with closing(api.local_engine(1)) as engine, Watcher(terminal.stderr()) as watch:
+        report = check_all(_baseline(folder), engine, watch)
     if as_json:
-        _print_json(report.model_dump(mode="json"))
+        terminal.print_json(report.model_dump(mode="json"))
     else:
         _print_report(report)
     if report.failed:
@@ -60,15 +59,22 @@ def check(folder: Folder, as_json: Json = False) -> None:
 @app.command("submit")
 def submit(
     folder: Folder,
-    task: Annotated[list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b); default: all")] = None,
-    compare: Annotated[Path | None, typer.Option(help="write nothing, compare with this results.json")] = None,
-    store: Annotated[Path | None, typer.Option("--store", help="default: as of run")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
-    workers: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
-    format_: Annotated[str, typer.Option("--format", help="text or md")] = "text",
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b); default: all with fixed texts")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="write nothing, and compare the scores with this results.json")
+    ] = None,
+    store: StoreRoot = None,
+    output: Output = RESULTS,
+    workers: Workers = None,
+    format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
     as_json: Json = False,
 ) -> None:
-    """Check a baseline, score it on the fixed texts, write its results.json, and tell the rank that it would take."""
+    """Score a baseline on the fixed texts.
+
+    It is checked first. Its scores are written to its results.json, and the rank that it would take is printed.
+    """
     from natfp_bench import api
     from natfp_bench.attributors import registry
     from natfp_bench.pipeline.contract_suite import check_all
@@ -78,31 +84,24 @@ def submit(
     from . import terminal
     from .progress import Watcher
 
-    if format_ not in ("text", "md"):
-        raise unknown("format", format_, ["text", "md"])
+    one_of("format", format_, ("text", "md"))
     baseline = _baseline(folder)
     claimed = submission.read(compare) if compare else None
-    if task or claimed is None:
-        tasks = submission.tasks_with_texts([name for part in task or () for name in part.split(",") if name])
-    else:
-        tasks = submission.tasks_with_texts(list(claimed.scores))
+    chosen = list(claimed.scores) if claimed and not task else names(task)
+    tasks = submission.tasks_with_texts(chosen)
     errors = terminal.stderr()
-    opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
-    engine = api.local_engine(workers)
-    try:
-        with Watcher(errors) as watch:
-            report = check_all(baseline, engine, watch)
-            if not report.failed:
-                found = submission.score_on_fixed_texts(baseline, tasks, opened, engine, output, watch)
-    finally:
-        engine.close()
+    opened = Store(store or default_root(), terminal.warner(errors))
+    with closing(api.local_engine(workers)) as engine, Watcher(errors) as watch:
+        report = check_all(baseline, engine, watch)
+        if not report.failed:
+            found = submission.score_on_fixed_texts(baseline, tasks, opened, engine, output, watch)
     if report.failed:
         _print_report(report)
         raise typer.Exit(1)
     made = submission.submission(baseline, found)
     ranking = submission.ranking(made, registry.bundled())
     if as_json:
-        _print_json({"submission": made.model_dump(mode="json"), "ranking": ranking.model_dump(mode="json")})
+        terminal.print_json({"submission": made.model_dump(mode="json"), "ranking": ranking.model_dump(mode="json")})
     else:
         _print_submission(made, ranking, markdown=format_ == "md")
     if claimed is None:
@@ -112,23 +111,24 @@ def submit(
             terminal.error(errors, difference)
         raise typer.Exit(1)
     else:
-        errors.print(f"{compare} says the same", markup=False)
+        errors.print(f"{compare} has the same scores", markup=False)
 
 
 def _baseline(given: str) -> Baseline:
-    """Find the baseline of a folder, or the bundled or installed one of a name."""
+    """Find a baseline by its folder, or by its name if it is bundled or installed."""
     from natfp_bench.attributors import registry
 
     if Path(given).expanduser().exists():
         return registry.read(Path(given))
     found = registry.find(given)
     if len(found) > 1:
-        raise UserError(f"{given!r} names {len(found)} baselines, and this takes one")
+        raise UserError(f"{given!r} names {len(found)} baselines\n  name one of them")
     return found[0]
 
 
-def _print_report(report: Report) -> None:
-    from natfp_bench.report.cells import Sheet, printable
+def _print_report(report: ContractReport) -> None:
+    from natfp_bench.base.text import printable
+    from natfp_bench.report.table import ReportTable
 
     from . import terminal
 
@@ -136,19 +136,18 @@ def _print_report(report: Report) -> None:
         (finding.check, "ok" if finding.ok else "FAILED", f"{finding.seconds:.1f}", finding.seen)
         for finding in report.findings
     ]
-    rows += [(name, "not made", "", "") for name in report.unrun]
+    rows += [(name, "not run", "", "") for name in report.unrun]
     title = f"{report.baseline}, version {report.version}: {len(report.findings)} checks, {len(report.failed)} failed"
-    columns = ("check", "", "seconds", "seen")
-    terminal.print_sheet(terminal.stdout(), Sheet(title, columns, rows, right=("seconds",), loose=("seen",)))
+    columns = ("check", "result", "seconds", "seen")
+    terminal.print_table(terminal.stdout(), ReportTable(title, columns, rows, right=("seconds",), loose=("seen",)))
     for finding in report.failed:
         message = f"{report.baseline} fails the check {finding.check}: {finding.seen}\n  {finding.mend}"
         terminal.error(terminal.stderr(), printable(message))
 
 
 def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> None:
-    from natfp_bench.report.cells import Sheet
-    from natfp_bench.report.markdown import escape, grid
-    from natfp_bench.report.sheets import interval, number
+    from natfp_bench.report.markdown import section
+    from natfp_bench.report.table import ReportTable, interval, number
 
     from . import terminal
 
@@ -159,14 +158,14 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
     own = next((place for place in ranking.places if place.name == made.name), None)
     would = f"{made.name} would take rank {own.rank} of {len(ranking.places)}" if own else "controls alone give no rank"
     left_out = "; ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
-    sheets = (
-        Sheet(
+    tables = (
+        ReportTable(
             f"{made.name}, version {made.version}, on the fixed texts",
             ("task", "split", "accuracy", "identifiability", "bits"),
             scores,
             right=("accuracy", "identifiability", "bits"),
         ),
-        Sheet(
+        ReportTable(
             would,
             ("rank", "attributor", "mean identifiability"),
             [(str(place.rank), place.name, number(place.identifiability)) for place in ranking.places],
@@ -174,14 +173,8 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
             caption=f"Mean over {', '.join(ranking.tasks)}." + (f" Left out: {left_out}." if left_out else ""),
         ),
     )
-    for sheet in sheets:
+    for shown in tables:
         if markdown:
-            rows = [[escape(cell) for cell in row] for row in sheet.rows]
-            parts = (f"### {escape(sheet.title)}", grid(sheet.columns, rows, sheet.right), escape(sheet.caption))
-            typer.echo("\n\n".join(parts) + "\n")
+            typer.echo(section(shown) + "\n")
         else:
-            terminal.print_sheet(terminal.stdout(), sheet)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+            terminal.print_table(terminal.stdout(), shown)

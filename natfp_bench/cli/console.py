@@ -9,52 +9,47 @@ from statistics import median
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.table import Table
 
+from natfp_bench.base.text import printable
 from natfp_bench.pipeline.overview import Overview
 from natfp_bench.pipeline.result import FactorStudy, Result
-from natfp_bench.report.cells import printable
-from natfp_bench.report.sheets import (
-    attributor_sheet,
-    board_sheet,
-    factor_sheet,
-    findings,
-    interval,
-    number,
+from natfp_bench.report.leaderboard_tables import (
+    attributor_table,
+    board_table,
+    factor_table,
     setting_title,
-    sheets,
-    spread,
-    value,
-    variants_sheet,
+    standing_tables,
 )
+from natfp_bench.report.result_tables import findings, variants_table
+from natfp_bench.report.table import interval, number, spread, value
 from natfp_bench.results.leaderboard import Leaderboards
 from natfp_bench.results.protocols import Board
-from natfp_bench.statistics.fingerprint import TellingWord
+from natfp_bench.statistics.wording import TellingWord
 
-from .terminal import print_sheet, table
+from .terminal import print_table, table
 
 TELLING = 10
-"""Words of a level that are shown; the result has more."""
+"""At most this many words are shown per level; the result has more."""
 
 
 def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = False) -> None:
-    """Print the leaderboards of factors and of attributors, setting by setting; `boards`: each protocol's as well."""
+    """Print the leaderboards of factors and of attributors for each setting; `boards`: and those of each protocol."""
     for standing in found.standings:
         out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
         out.print()
-        for sheet in sheets(standing):
-            print_sheet(out, sheet)
+        for made in standing_tables(standing):
+            print_table(out, made)
     for board in found.boards if boards else ():
-        print_sheet(out, board_sheet(board))
+        print_table(out, board_table(board))
 
 
 def print_summary(out: Console, found: Leaderboards) -> None:
-    """Print the two leaderboards of each setting alone, without how to read them."""
+    """Print the two leaderboards of each setting, without their captions."""
     for standing in found.standings:
         out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
         out.print()
-        for sheet in (factor_sheet(standing), *([attributor_sheet(standing)] if standing.attributors else [])):
-            print_sheet(out, replace(sheet, caption=""))
+        for made in (factor_table(standing), *([attributor_table(standing)] if standing.attributors else [])):
+            print_table(out, replace(made, caption=""))
 
 
 def _count(value: int | None) -> str:
@@ -62,42 +57,45 @@ def _count(value: int | None) -> str:
 
 
 def print_overview(out: Console, found: Overview) -> None:
-    """Print what a plan amounts to."""
+    """Print what a plan amounts to: its variants, its sizes, and what is still to do."""
     replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
-    out.print(f"{found.task} at {found.preset}: {found.summary}", markup=False)
-    out.print(f"varies {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
-    out.print(f"corpus {found.corpus}, {found.texts:,} texts a variant", markup=False)
+    out.print(f"{found.task} at preset {found.preset}: {found.summary}", markup=False)
+    out.print(f"factor: {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
+    out.print(f"corpus: {found.corpus}; {found.texts:,} texts per variant", markup=False)
     paths = sorted({path for variant in found.variants for path in variant.differs})
     rows = []
     for variant in found.variants:
         state = "sampled" if variant.sampled else "trained" if variant.trained else "to do"
         values = [str(variant.differs[path]) for path in paths]
         rows.append((variant.name, *values, _count(variant.parameters), _count(variant.tokens), state))
-    columns = ("variant", *paths, "parameters", "tokens", "store")
+    columns = ("variant", *paths, "parameters", "tokens", "state")
     out.print(table("", columns, rows, right=(*paths, "parameters", "tokens")))
     if found.models_to_train:
         seconds = found.training_seconds
-        time_left = "no rate measured yet" if seconds is None else f"about {seconds:,.0f} s of one worker"
+        unknown = "time unknown: this store has no trained model of this size yet"
+        time_left = unknown if seconds is None else f"about {seconds:,.0f} s on one worker"
         out.print(f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time_left})")
-    out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in all")
+    out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in total")
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
 
 
 def print_result(out: Console, result: Result, boards: Sequence[Board], folder: Path) -> None:
-    """Print what a run found: the models' quality, the leaderboards, what the likelihoods say, and of the factor."""
+    """Print a result: the quality of the models, the leaderboards, the information in a text, and the factor."""
     out.print()
     if any(variant.heldout_bits_per_byte for variant in result.variants):
-        print_sheet(out, variants_sheet(result))
+        print_table(out, variants_table(result))
     for board in boards:
-        print_sheet(out, board_sheet(board))
+        print_table(out, board_table(board))
     for found in result.likelihood:
-        out.print(f"text and {found.target} share {interval(found.mutual_information)} bits, by the likelihoods")
+        bits, _, within = interval(found.mutual_information).partition(" ")
+        note = f" (95%: {within})" if within else ""
+        out.print(f"by the models' likelihoods, a text carries {bits} bits{note} about its {found.target}")
     rows = result.mean_kl.divergence if result.mean_kl else ()
     pairs = [one.value for i, row in enumerate(rows) for j, one in enumerate(row) if i != j and one.value is not None]
     if result.mean_kl and pairs:
         unit = result.mean_kl.unit
-        out.print(f"one model differs from another by {median(pairs):.3f} bits a {unit} (mean KL, median of pairs)")
+        out.print(f"two models differ by {median(pairs):.3f} bits per {unit} (mean KL divergence, median over pairs)")
     if result.study:
         out.print()
         for part in _factor_parts(result, result.study):
@@ -109,51 +107,47 @@ def print_result(out: Console, result: Result, boards: Sequence[Board], folder: 
 
 
 def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType]:
-    """All that a result says of its factor."""
-    facts = table(f"the factor: {result.factor.name}", ("", ""), [*findings(study)])
-    facts.show_header = False
-    yield facts
-    beside = Table.grid(padding=(0, 3))
-    if found := [*_length_table(study), *_type_table(study)]:
-        beside.add_row(*found)
-        yield beside
+    """Tables of everything that a result says about its factor."""
+    yield table(f"the factor: {result.factor.name}", ("", ""), [*findings(study)], header=False)
+    yield from _length_table(study)
+    yield from _type_table(study)
     yield from _robustness_table(study)
     yield from _words_table(study)
 
 
-def _length_table(study: FactorStudy) -> Iterator[Table]:
+def _length_table(study: FactorStudy) -> Iterator[RenderableType]:
     if study.length:
         rows = [
             (str(at.at), value(at.accuracy), *("" if of is None else f"{of:.3f}" for of in (at.ceiling, at.predicted)))
             for at in study.length.points
         ]
-        columns = (study.length.unit, "accuracy", "ceiling", "predicted")
-        yield table(f"{study.reference} against length", columns, rows, right=columns)
+        columns = (study.length.unit, "accuracy", "ceiling", "predicted ceiling")
+        yield table(f"accuracy of {study.reference} by length of the text", columns, rows, right=columns)
 
 
-def _type_table(study: FactorStudy) -> Iterator[Table]:
+def _type_table(study: FactorStudy) -> Iterator[RenderableType]:
     rows = [
         (of.type, *("" if share is None else number(share) for share in (of.bits, of.token_share, of.bits_share)))
         for of in study.by_type
     ]
     if rows:
-        columns = ("type", "a token", "of tokens", "of bits")
-        yield table("bits by type of token", columns, rows, right=columns[1:])
+        columns = ("type of token", "bits per token", "share of tokens", "share of bits")
+        yield table("where the evidence lies", columns, rows, right=columns[1:])
 
 
-def _robustness_table(study: FactorStudy) -> Iterator[Table]:
+def _robustness_table(study: FactorStudy) -> Iterator[RenderableType]:
     found: dict[str, dict[str, str]] = {}
     for of in study.robustness:
         found.setdefault(of.condition, {})[of.trained_on] = spread(of.accuracy, 3)
     if found:
         ways = ("plain", "transformed")
         rows = [(condition, *(by.get(way, "") for way in ways)) for condition, by in found.items()]
-        columns = ("test texts", "trained on plain texts", "on transformed ones")
-        yield table(f"accuracy of {study.reference} on other texts", columns, rows, right=columns[1:])
+        columns = ("test texts", "trained on plain texts", "trained on such texts")
+        yield table(f"accuracy of {study.reference} after each transform", columns, rows, right=columns[1:])
 
 
-def _words_table(study: FactorStudy) -> Iterator[Table]:
-    """The words that tell most, where training and test texts, and all replicates, agree on them."""
+def _words_table(study: FactorStudy) -> Iterator[RenderableType]:
+    """The most telling words, if training texts, test texts and all replicates agree on them."""
     levels: dict[str, list[TellingWord]] = {}
     for word in study.wording.telling_words if study.wording else ():
         if word.confirmed and word.agrees is not False:
@@ -166,4 +160,4 @@ def _words_table(study: FactorStudy) -> Iterator[Table]:
             )
             for label, words in levels.items()
         ]
-        yield table("words that tell a level", ("level", "says more often", "says less often"), rows)
+        yield table("most telling words", ("level", "used more often", "used less often"), rows)

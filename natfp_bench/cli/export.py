@@ -1,45 +1,45 @@
-"""The commands `export` and `import-lm-eval`: thin, as all of the command line."""
+"""The commands `export` and `import-lm-eval`."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.base.errors import UserError
 
-FORMATS = ("csv", "datasets", "lm-eval")
-
-StoreRoot = Annotated[Path | None, typer.Option("--store", help="default: as of run")]
+from .options import RESULTS, Output, Result, StoreRoot, command, one_of
 
 
 def export(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="result.json, or its folder")],
+    result: Result,
     format_: Annotated[str, typer.Option("--format", help="csv, datasets or lm-eval")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder that is empty, or not there yet")],
-    limit: Annotated[int | None, typer.Option(min=1, help="lm-eval: test texts a class (default: 100)")] = None,
-    shots: Annotated[int | None, typer.Option(min=1, help="lm-eval: examples of each class (default: 2)")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="a new or an empty folder")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="with lm-eval: number of test texts per class (default: 100)")
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="with lm-eval: number of examples of each class (default: 2)")
+    ] = None,
     store: StoreRoot = None,
 ) -> None:
-    """Write the texts of a result for other tools: a table, a data set, or questions to any language model."""
+    """Write the texts of a result for other tools.
+
+    They become a table, a data set, or questions to a language model.
+    """
     from natfp_bench.pipeline.store import Store, default_root, storage_faults
     from natfp_bench.results import export as texts
-    from natfp_bench.results import lm_eval_export
-    from natfp_bench.results import origin as result_texts
+    from natfp_bench.results import lm_eval_export, origin
 
-    from .terminal import stderr
+    from . import terminal
 
-    if format_ not in FORMATS:
-        raise unknown("format", format_, FORMATS)
+    one_of("format", format_, ("csv", "datasets", "lm-eval"))
     if format_ != "lm-eval" and (limit or shots):
-        raise UserError("--limit and --shots shape questions\n  they go with --format lm-eval")
-    path = result_texts.find_result(result)
-    errors = stderr()
-    opened = Store(store or default_root(), lambda text: errors.print(f"warning: {text}", markup=False))
-    found = texts.gather(path, opened)
+        raise UserError("--limit and --shots need --format lm-eval")
+    path = origin.find_result(result)
+    found = texts.gather(path, Store(store or default_root(), terminal.warner(terminal.stderr())))
     folder = texts.make_folder(output)
     if format_ == "lm-eval":
         with storage_faults(folder, "output folder"):
@@ -47,45 +47,54 @@ def export(
                 found, folder, limit or lm_eval_export.LIMIT, shots or lm_eval_export.SHOTS
             )
         name = lm_eval_export.group(header.task)
-        typer.echo(f"{folder}: {header.limit} questions a class, {len(header.classes)} classes, shots: {header.shots}")
+        typer.echo(
+            f"{folder}: {len(header.classes)} classes, {header.limit} questions per class, {header.shots} examples of "
+            "each class in a question\nnext:"
+        )
         ask = ["--include_path", str(folder), "--tasks", name, "--log_samples", "--output_path", "OUTPUT"]
         typer.echo(f"  lm_eval --model hf --model_args pretrained=NAME {shlex.join(ask)}")
         typer.echo(f"  natfp-bench import-lm-eval OUTPUT --result {shlex.quote(str(result))}")
     else:
         with storage_faults(folder, "output folder"):
             (texts.write_csv if format_ == "csv" else texts.write_dataset)(found, folder)
-        typer.echo(f"{folder}: {len(found.texts):,} texts of {len(set(found.texts['variant'].to_pylist()))} variants")
+        variants = set(found.texts["variant"].to_pylist())
+        typer.echo(f"{folder}: {len(found.texts):,} texts by {len(variants)} variants")
 
 
 def import_lm_eval(
-    given: Annotated[Path, typer.Argument(metavar="OUTPUT", help="results_*.json of lm-eval, or a folder with it")],
+    given: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="a results_*.json of lm-eval, or a folder that contains it")
+    ],
     result: Annotated[Path, typer.Option(help="the result that was exported")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder for results")] = Path("results"),
-    name: Annotated[str | None, typer.Option(help="what to call the model (default: its own name)")] = None,
+    output: Output = RESULTS,
+    name: Annotated[str | None, typer.Option(help="name of the model on the leaderboard (default: its own)")] = None,
 ) -> None:
-    """Score a language model on the questions of an export, and put it on the leaderboard."""
-    from natfp_bench.pipeline import run as pipeline
-    from natfp_bench.report.sheets import board_sheet
-    from natfp_bench.results import protocols as boards
+    """Score a language model on exported questions.
+
+    Its result goes to the folder for results, and so onto the leaderboard.
+    """
+    from natfp_bench.pipeline import run
+    from natfp_bench.report.leaderboard_tables import board_table
+    from natfp_bench.results import protocols
     from natfp_bench.results.lm_eval_import import import_output
     from natfp_bench.results.origin import find_result
 
     from . import terminal
 
     path = find_result(result)
-    made, predictions = import_output(given, path, name=name, command=["natfp-bench", *sys.argv[1:]])
-    folder = pipeline.write(made, predictions, output.absolute())
+    made, predictions = import_output(given, path, name=name, command=command())
+    folder = run.write(made, predictions, output.absolute())
     board = next(
         board
-        for board in boards.boards([path, folder / "result.json"])[0]
+        for board in protocols.boards([path, folder / "result.json"])[0]
         if (board.protocol_digest, board.target) == (made.protocol_digest, "level")
         and board.split == made.scores[0].split
     )
     out = terminal.stdout()
-    terminal.print_sheet(out, board_sheet(board))
+    terminal.print_table(out, board_table(board))
     if made.subset:
         out.print(
-            f"only {made.subset} test texts a class were asked about, so that this is a board of its own: everybody on "
-            "it is scored on the same texts"
+            f"This is a separate board, because the model was asked about {made.subset} test texts per class only. "
+            "Everybody on it is scored on the same texts."
         )
     out.print(f"written to {folder}", markup=False, soft_wrap=True)

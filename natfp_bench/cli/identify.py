@@ -1,50 +1,56 @@
-"""The command `identify`: thin, as all of the command line."""
+"""The command `identify`."""
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.base.errors import UserError
+
+from .options import Include, Json, StoreRoot, Workers, one_of
 
 if TYPE_CHECKING:
     from natfp_bench.attributors.registry import Baseline
-    from natfp_bench.report.cells import Sheet
-    from natfp_bench.results.identify import Identification, Verdict
+    from natfp_bench.report.table import ReportTable
+    from natfp_bench.results.identification import Identification, Verdict
 
 SHOWN = 20
-"""Texts whose verdicts are shown one by one; --json has all."""
+"""At most this many texts are shown one by one; --json has all."""
 
 
 def identify(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help=".txt, .jsonl, .csv, .parquet, or - for stdin")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help=".txt, .jsonl, .csv or .parquet files, or - for stdin")
+    ],
     result: Annotated[Path, typer.Option(help="a result.json, or its folder")],
-    baseline: Annotated[str | None, typer.Option(help="name or folder (default: the result's best)")] = None,
-    target: Annotated[str, typer.Option(help="instance (which variant) or level")] = "instance",
-    text_column: Annotated[str, typer.Option(help="where the texts are in .jsonl, .csv and .parquet")] = "text",
-    include: Annotated[list[Path] | None, typer.Option("--include-path", help="folder with further task files")] = None,
-    workers: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="the run's (default: $NATFP_STORE, else in the user's cache)")
+    baseline: Annotated[
+        str | None, typer.Option(help="name or folder of a baseline (default: the best one of the result)")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+    target: Annotated[str, typer.Option(help="what is guessed: instance (which variant) or level")] = "instance",
+    text_column: Annotated[str, typer.Option(help="column of the texts in .jsonl, .csv and .parquet files")] = "text",
+    include: Include = None,
+    workers: Workers = None,
+    store: StoreRoot = None,
+    as_json: Json = False,
 ) -> None:
-    """Say which variant of a result most likely wrote texts, or that it may be none of them."""
+    """Say which variant most likely wrote some texts.
+
+    The answer also says whether a source that is none of the variants may have written them.
+    """
     from natfp_bench import api
     from natfp_bench.pipeline.store import default_root
     from natfp_bench.results import identify as stage
-    from natfp_bench.results import unlabelled_texts as given_texts
+    from natfp_bench.results import unlabelled_texts
 
     from . import terminal
     from .progress import Watcher
 
-    if target not in ("instance", "level"):
-        raise unknown("target", target, ["instance", "level"])
-    given = given_texts.read_all(files, text_column)
+    one_of("target", target, ("instance", "level"))
+    given = unlabelled_texts.read_all(files, text_column)
     named = _one_baseline(baseline) if baseline else None
     errors = terminal.stderr()
     source = stage.open_source(
@@ -52,17 +58,13 @@ def identify(
         "level" if target == "level" else "instance",
         store or default_root(),
         include=include or (),
-        warn=lambda text: errors.print(f"warning: {text}", markup=False),
+        warn=terminal.warner(errors),
     )
     chosen = named or stage.choose(source)
-    engine = api.local_engine(workers)
-    try:
-        with Watcher(errors) as watch:
-            found = stage.identify(source, chosen, given, engine, watch)
-    finally:
-        engine.close()
+    with closing(api.local_engine(workers)) as engine, Watcher(errors) as watch:
+        found = stage.identify(source, chosen, given, engine, watch)
     if as_json:
-        typer.echo(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False))
+        terminal.print_json(found.model_dump(mode="json"))
     else:
         _print(found)
 
@@ -71,21 +73,21 @@ def _one_baseline(given: str) -> Baseline:
     from natfp_bench.attributors import registry
 
     if len(found := registry.find(given)) > 1:
-        raise UserError(f"--baseline {given} names {len(found)} baselines, and this takes one")
+        raise UserError(f"--baseline {given} names {len(found)} baselines\n  name one of them")
     return found[0]
 
 
 def _print(found: Identification) -> None:
-    from natfp_bench.report.cells import printable
+    from natfp_bench.base.text import printable
 
     from . import terminal
 
     out = terminal.stdout()
-    terminal.print_sheet(out, _texts_sheet(found))
+    terminal.print_table(out, _texts_table(found))
     if found.power:
-        terminal.print_sheet(out, _power_sheet(found))
+        terminal.print_table(out, _power_table(found))
     else:
-        out.print("whether a model that is none of these would be noticed cannot be measured with two of them\n")
+        out.print("it takes three classes or more to measure how often an unknown source would be noticed\n")
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
     one = found.pooled or found.texts[0]
@@ -93,9 +95,8 @@ def _print(found: Identification) -> None:
         out.print(printable(line), markup=False, soft_wrap=True)
 
 
-def _texts_sheet(found: Identification) -> Sheet:
-    from natfp_bench.report.cells import Sheet
-    from natfp_bench.report.sheets import number
+def _texts_table(found: Identification) -> ReportTable:
+    from natfp_bench.report.table import ReportTable, number
 
     rows = [
         (
@@ -109,26 +110,25 @@ def _texts_sheet(found: Identification) -> Sheet:
     ]
     single = found.held_out[0]
     caption = (
-        f"Of single held-out texts of these models, {single.accuracy:.1%} are told right (chance "
-        f"{1 / len(found.classes):.1%}), and posteriors are calibrated on them. p: of a text that one of the models "
-        "wrote, it is below 0.05 one time in twenty at most; it holds for texts drawn like the held-out ones, of the "
-        "same length, sampling and kind of prompt."
+        f"On single held-out texts the attributor is right for {single.accuracy:.1%} (chance "
+        f"{1 / len(found.classes):.1%}); the posteriors are calibrated on these texts. p: p-value of 'one of these "
+        "models wrote the text'. If one of them did, p is below 0.05 for at most one text in twenty. This holds for "
+        "texts like the held-out ones: of the same length, sampling and kind of prompt."
     )
     if len(found.texts) > SHOWN:
         caption += f" The first {SHOWN} of {len(found.texts):,} are shown; --json has all."
-    return Sheet(
-        f"{found.task} ({found.preset}): text by text, by {found.attributor.name}",
-        ("text", "characters", "most likely", "posterior", "p of these"),
+    return ReportTable(
+        f"{found.task} ({found.preset}): each text, by {found.attributor.name}",
+        ("text", "characters", "most likely", "posterior", "p"),
         rows,
-        right=("characters", "posterior", "p of these"),
+        right=("characters", "posterior", "p"),
         loose=("text",),
         caption=caption,
     )
 
 
-def _power_sheet(found: Identification) -> Sheet:
-    from natfp_bench.report.cells import Sheet
-    from natfp_bench.report.sheets import number
+def _power_table(found: Identification) -> ReportTable:
+    from natfp_bench.report.table import ReportTable, number
 
     sizes = sorted({one.size for one in found.power})
     by = {(one.left_out, one.size): one for one in found.power}
@@ -146,14 +146,15 @@ def _power_sheet(found: Identification) -> Sheet:
     columns = ["left out"]
     for size in sizes:
         columns += [f"AUROC ({size})", "noticed", "false alarms"]
-    texts = " and of ".join("single texts" if size == 1 else f"bundles of {size} texts" for size in sizes)
+    texts = " and for ".join("single texts" if size == 1 else f"bundles of {size} texts" for size in sizes)
     caption = (
-        f"Each in turn is left out and is a stranger to the others: of {texts}, the AUROC of the p-value against "
-        "held-out texts of the known ones, and how often it is below 0.05, of the stranger's and of theirs. Strangers "
-        "as near as these are hard to notice; those of another corpus or another kind of text are easier."
+        "Each class in turn is left out, so that its texts come from a source that the attributor does not know. For "
+        f"{texts}: AUROC, how well the p-value separates these texts from held-out texts of the known classes; "
+        "noticed, the share of these texts whose p-value is below 0.05; false alarms, the same share of the known "
+        "classes' texts. A source as similar as these is hard to notice; another corpus or kind of text is easier."
     )
-    return Sheet(
-        "would one that is none of these be noticed?",
+    return ReportTable(
+        "would an unknown source be noticed?",
         columns,
         [*rows, ("mean", *means)],
         right=columns[1:],
@@ -162,7 +163,7 @@ def _power_sheet(found: Identification) -> Sheet:
 
 
 def _conclusion(found: Identification, verdict: Verdict) -> list[str]:
-    """Say what the texts together, or the only one, are taken to be."""
+    """Say which source most likely wrote the texts together, and whether it may be an unknown one."""
     from natfp_bench.statistics.open_set import ALPHA
 
     n, together = len(found.texts), found.held_out[-1]
@@ -170,16 +171,19 @@ def _conclusion(found: Identification, verdict: Verdict) -> list[str]:
     subject = "the text" if n == 1 else f"all {n:,} texts together, if one source wrote them all"
     others = ", ".join(f"{name} {value:.3f}" for name, value in ranked[1:4])
     more = f" and {len(ranked) - 4} more" if len(ranked) > 4 else ""
-    told = f"; of held-out bundles of {together.size} texts, {together.accuracy:.1%} are told right" if n > 1 else ""
-    likely = f"{subject}: most likely of these, if one of these: {verdict.most_likely} (posterior {ranked[0][1]:.3f})"
+    right = f"; the attributor is right for {together.accuracy:.1%} of held-out bundles of {together.size} texts"
+    likely = (
+        f"{subject}: if one of these wrote it, most likely {verdict.most_likely} (posterior {ranked[0][1]:.3f}); then "
+        f"{others}{more}{right if n > 1 else ''}"
+    )
     if verdict.p < ALPHA:
         doubt = (
-            f"p = {p_value(verdict.p)}, below {ALPHA}: unlike the texts of every one of these, as texts by one of them "
-            "are one time in twenty at most; it may well be none of them"
+            f"p = {p_value(verdict.p)}, below {ALPHA}: perhaps none of these wrote it. If one of them had, a p-value "
+            "as small as this would be seen at most one time in twenty"
         )
     else:
-        doubt = f"p = {p_value(verdict.p)}: like the texts of one of these at least; no sign that it is none of them"
-    return [f"{likely}; then {others}{more}{told}", doubt]
+        doubt = f"p = {p_value(verdict.p)}: no sign that another source wrote it"
+    return [likely, doubt]
 
 
 def p_value(p: float) -> str:

@@ -1,4 +1,4 @@
-"""Live progress of a run: bars on a terminal, a line for each finished job elsewhere."""
+"""Live progress of a run: bars on a terminal; elsewhere, one line per finished job."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.table import Column
 from natfp_bench.pipeline.engine import Event, Job
 
 NAME = 36
-"""Columns of a job's name beside its bar: more would leave no room for the bar on a terminal of eighty."""
+"""Columns for the name of a job. More would leave no room for its bar on a terminal of eighty columns."""
 
 
 class Watcher:
-    """Shows the events of a run: bars on a terminal, a line per finished job elsewhere."""
+    """Shows the events of a run: bars on a terminal; elsewhere, one line per finished job."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -43,7 +43,7 @@ class Watcher:
             self.progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take one event of a run."""
+        """Show one event of a run."""
         job = event.job
         match event.kind:
             case "start":
@@ -69,7 +69,7 @@ class Watcher:
         seconds = time.monotonic() - self.started.pop(job.name)
         if self.live:
             self.progress.remove_task(self.bars.pop(job.name))
-        # Hundreds of jobs of a blink each would bury what matters.
+        # Hundreds of lines about very short jobs would bury the others.
         if job.stage not in ("score", "sample") or seconds >= 5.0:
             self.console.print(f"{escape(job.name)}: {seconds:.1f} s")
 

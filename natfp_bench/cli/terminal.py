@@ -1,28 +1,31 @@
-"""What every command prints with: consoles, tables, faults; plain lines where output is piped."""
+"""What every command prints with: consoles, tables and errors. Piped output gets plain lines."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.report.cells import Sheet, printable
+from natfp_bench.base.text import printable
+from natfp_bench.report.table import ReportTable
 
 WIDE = 200
-"""Columns of piped output: nobody's terminal should decide where a log breaks its lines."""
+"""Columns of piped output, so that the lines of a log do not depend on the width of a terminal."""
 
 ROOMY = 110
-"""Columns from which on a table shows what it can do without."""
+"""From this many columns on, a table also shows its less important columns."""
 
 
 def stdout() -> Console:
-    """Console for what a command was asked for."""
+    """Console for the output of a command."""
     return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
 
 
@@ -31,10 +34,20 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
-def print_sheet(out: Console, sheet: Sheet) -> None:
-    """Print a table, and below it how to read it."""
-    shown = sheet if out.width >= ROOMY else sheet.narrow()
-    out.print(table(shown.title, shown.columns, shown.rows, right=shown.right, loose=shown.loose))
+def warner(console: Console) -> Callable[[str], None]:
+    """Return a function that prints a warning."""
+    return lambda text: console.print(f"warning: {text}", markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def print_table(out: Console, made: ReportTable) -> None:
+    """Print a table, with its caption below."""
+    shown = made.plain(narrow=out.width < ROOMY)
+    out.print(table(shown.title, shown.columns, shown.texts, right=shown.right, loose=shown.loose))
     if shown.caption:
         out.print(printable(shown.caption), markup=False, style="dim")
     out.print()
@@ -47,29 +60,28 @@ def table(
     *,
     right: Sequence[str] = (),
     loose: Sequence[str] = (),
-) -> Table:
-    """Make a table; `right` names the columns of numbers. Cells are shown as they are, never as markup.
+    header: bool = True,
+) -> RenderableType:
+    """Make a table below its title. Cells are shown as they are, never as markup.
 
-    loose: columns that alone break their lines; without any, whatever is longest does.
+    right: the columns of numbers. loose: only these columns break their lines; if none is named, the longest ones do.
     """
-    made = Table(
-        title=escape(printable(title)) or None, title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
+    made = Table(box=None, pad_edge=False, show_header=header)
     for column in columns:
         justify: Literal["right", "left"] = "right" if column in right else "left"
         made.add_column(escape(column), justify=justify, overflow="fold", no_wrap=bool(loose) and column not in loose)
     for row in rows:
         made.add_row(*(escape(printable(cell)) for cell in row))
-    return made
+    return Group(Text(printable(title), style="bold"), made) if title else made
 
 
 def error(console: Console, message: str) -> None:
-    """Print a fault: one message, the first line marked."""
+    """Print an error message, its first line marked."""
     console.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)
 
 
 def write(text: str, output: Path | None) -> None:
-    """Print as it is, or write to a file and the folders above it; raises UserError where that cannot be."""
+    """Write a text to standard output, or to a file; raises UserError if the file cannot be written."""
     if output is None:
         sys.stdout.write(text)
         return

@@ -1,7 +1,7 @@
-"""Documents to train on: the embedded generator, text files, or a data set of the Hub, all as streams.
+"""Documents to train on, as streams: from the embedded generator, from text files, or from a data set of the Hub.
 
-Which documents are held out is decided by their digest, so that a document and its copies fall on one side
-wherever they stand, and the two sides are disjoint without anything being remembered.
+The digest of a document decides whether it is held out. So a document and all its copies are on the same side, and
+no list of documents has to be kept.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from natfp_bench.plan.settings import CorpusSpec
 from . import chronicle
 
 HELDOUT_ONE_IN = 20
-"""One document in so many is held out."""
+"""One document in this many is held out."""
 
 MAX_CHARACTERS = 100_000
 """A longer document is cut into pieces of this length, so that memory stays bounded."""
 
 UNREADABLE = (OSError, EOFError, zlib.error)
-"""What reading a file raises where the disk, or a gzip archive, is at fault."""
+"""Errors of reading a file when the disk, or a gzip archive, is at fault."""
 
 KINDS = {
     "chronicle": "embedded generator of simple prose, endless, of known entropy; the default",
-    "text:PATH[,PATH...]": "UTF-8 files (.gz too), documents parted by blank lines; .jsonl with a 'text' field",
-    "hf:NAME[/CONFIG]": "a data set of the Hugging Face Hub, or a local folder, column 'text'; streamed",
+    "text:PATH[,PATH...]": "UTF-8 files (also .gz), documents separated by blank lines; .jsonl with a field 'text'",
+    "hf:NAME[/CONFIG]": "a data set of the Hugging Face Hub, or in a folder, with a column 'text'; streamed",
 }
 
 
 class Document(NamedTuple):
-    """A document, and its information content in bits where the source's true distribution is known."""
+    """A document, and its information content in bits if the true distribution of its source is known."""
 
     text: str
     bits: float | None = None
@@ -55,7 +55,7 @@ class Corpus(Protocol):
     """An ordered, repeatable stream of documents."""
 
     def identity(self) -> dict[str, Any]:
-        """Return what determines the documents, as JSON: part of every key that depends on them."""
+        """Return everything that determines the documents, as JSON; it is part of every key that depends on them."""
         ...
 
     def documents(self) -> Iterator[Document]:
@@ -64,7 +64,7 @@ class Corpus(Protocol):
 
 
 def open_corpus(spec: CorpusSpec) -> Corpus:
-    """Find the corpus that a specification names; raises UserError where it cannot be read."""
+    """Open the corpus that a specification names; raises UserError if it cannot be read."""
     kind, _, rest = spec.name.partition(":")
     match kind:
         case "chronicle" if not rest:
@@ -79,7 +79,7 @@ def open_corpus(spec: CorpusSpec) -> Corpus:
 
 @dataclass(frozen=True)
 class Chronicle:
-    """The embedded corpus: endless, and of known entropy; of some topics, or of all."""
+    """The embedded corpus: endless, and of known entropy. No topics means all of them."""
 
     seed: int
     topics: tuple[str, ...] = ()
@@ -98,18 +98,18 @@ class Chronicle:
 
 @dataclass(frozen=True)
 class TextFiles:
-    """UTF-8 files, gzipped or not: documents parted by blank lines, or one a line of JSON with a `text` field."""
+    """UTF-8 files, gzipped or not: documents separated by blank lines, or one JSON object per line with `text`."""
 
     paths: tuple[Path, ...]
 
     def __post_init__(self) -> None:
         if not self.paths:
-            raise UserError("corpus 'text:' names no file\n  text:PATH[,PATH...]")
+            raise UserError("corpus 'text:' names no file\n  write text:PATH[,PATH...]")
         for path in self.paths:
             _check_readable(path)
 
     def identity(self) -> dict[str, Any]:
-        """Return the digests of the files' bytes; where they lie does not matter."""
+        """Return the digests of the files' bytes; their paths do not matter."""
         return {"text": [[_format(path), file_digest(path)] for path in self.paths]}
 
     def documents(self) -> Iterator[Document]:
@@ -120,7 +120,7 @@ class TextFiles:
                     parts = _json_lines(file, path) if _format(path).startswith(".jsonl") else _paragraphs(file)
                     yield from (Document(text) for text in parts)
             except UnicodeDecodeError as error:
-                # Its position counts from the last chunk read, which tells nobody anything: the byte itself does.
+                # The error counts its position from the last chunk, so the message shows the byte instead.
                 raise UserError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x})") from None
             except UNREADABLE as error:
                 raise UserError(f"{path}: cannot be read ({error})") from None
@@ -133,7 +133,7 @@ def _format(path: Path) -> str:
 
 
 def _open(path: Path) -> IO[str]:
-    """Open for reading; every kind of line end is read as one, and a byte order mark is no text."""
+    """Open for reading; all line ends are read as one kind, and a byte order mark is skipped."""
     if _format(path).endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8-sig")
     return path.open(encoding="utf-8-sig")
@@ -141,9 +141,9 @@ def _open(path: Path) -> IO[str]:
 
 def _check_readable(path: Path) -> None:
     if not os.path.exists(path):
-        raise UserError(f"no file {str(path)!r}\n  --corpus text:PATH takes UTF-8 files, .gz and .jsonl among them")
+        raise UserError(f"no file {str(path)!r}\n  --corpus text:PATH takes UTF-8 files, also .gz and .jsonl")
     if not path.is_file():
-        raise UserError(f"{str(path)!r} is no file\n  name the files: text:{path}/a.txt,{path}/b.txt")
+        raise UserError(f"{str(path)!r} is not a file\n  name the files: text:{path}/a.txt,{path}/b.txt")
     try:
         with gzip.open(path) if _format(path).endswith(".gz") else path.open("rb") as file:
             chunks = iter(lambda: file.read(65_536), b"")
@@ -179,11 +179,11 @@ def _json_lines(file: IO[str], path: Path) -> Iterator[str]:
         except (ValueError, LookupError, TypeError, RecursionError):
             text = None
         if not isinstance(text, str):
-            raise UserError(f"{path}:{number}: no JSON object with a 'text' field that is a string")
+            raise UserError(f"{path}:{number}: not a JSON object with a string in the field 'text'")
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UserError(f"{path}:{number}: the text holds half a surrogate pair, which is no character") from None
+            raise UserError(f"{path}:{number}: the text has half a surrogate pair, which is not a character") from None
         yield from _pieces(text)
 
 
@@ -195,13 +195,13 @@ def _pieces(text: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class HubDataset:
-    """A data set that the `datasets` library can load, by name on the Hub or by folder; its `text` column."""
+    """The column `text` of a data set that the library `datasets` can load: from the Hub, or from a folder."""
 
     name: str
     config: str | None
 
     def identity(self) -> dict[str, Any]:
-        """Return name and configuration, the Hub's revision being whatever it serves; a local folder's content."""
+        """Return name and configuration on the Hub, without a revision; for a folder, the digest of its content."""
         if Path(self.name).is_dir():
             return {"hf": folder_digest(Path(self.name)), "config": self.config}
         return {"hf": self.name, "config": self.config}
@@ -214,15 +214,15 @@ class HubDataset:
             yield from (Document(part) for part in _pieces(row["text"]))
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        import datasets  # slow to import, and needed for this corpus alone
+        import datasets  # slow to import, and only this corpus needs it
 
         try:
             yield from datasets.load_dataset(self.name, self.config, split="train", streaming=True)
-        except Exception as error:  # the library raises dozens of types, none of them a bug of ours
+        except Exception as error:  # the library raises dozens of types, and none of them is a bug of ours
             what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
             raise UserError(
                 f"hf:{self} cannot be loaded: {what}\n"
-                "  check the name; a data set of the Hub needs the network or a filled cache"
+                "  check its name; a data set of the Hub needs the network or a filled cache"
             ) from None
 
     def __str__(self) -> str:
@@ -231,7 +231,7 @@ class HubDataset:
 
 def _hub_name(rest: str) -> tuple[str, str | None]:
     if not rest:
-        raise UserError("corpus 'hf:' names no data set\n  hf:NAME[/CONFIG]")
+        raise UserError("corpus 'hf:' names no data set\n  write hf:NAME[/CONFIG]")
     if rest.startswith((".", "/", "~")):
         return os.path.expanduser(rest), None
     parts = rest.split("/")

@@ -1,8 +1,9 @@
-"""Texts that exist already, with a label each: read from files, cleared of copies, and as many of every label.
+"""Texts from files, each with a label: read them, remove copies, and take equally many of every label.
 
-JSON Lines, CSV, TSV and Parquet have a column of texts and one of labels. A JSON file is a list of such objects, or
-maps each label to its texts. A plain text file is one label's, its texts parted by blank lines; a folder holds such
-files, or a folder for each label with a file for each text. `LABEL=PATH` gives all texts of a path one label.
+JSON Lines, CSV, TSV and Parquet files have a column of texts and a column of labels. A JSON file is a list of such
+objects, or an object that maps each label to its texts. A plain text file has one label, and blank lines separate its
+texts. A folder has such files, or one folder per label with one file per text. `LABEL=PATH` gives all texts of a path
+one label.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ HINT = "--text-column, --label-column and --group-column name them"
 
 
 def identity(spec: TextsSpec) -> dict[str, Any]:
-    """Return what determines the texts, as JSON: the files' bytes and labels, and the columns."""
+    """Return everything that determines the texts, as JSON: the files' bytes and labels, and the columns."""
     names = [[given, relative.as_posix(), file_digest(path)] for given, relative, path in _files(spec)]
     return {"texts": names, "columns": [spec.text, spec.label, spec.group]}
 
 
 class LabelledText(NamedTuple):
-    """One text as it was read; group: None where it stands for itself."""
+    """One text as it was read; group: None if it is independent of the others."""
 
     label: str
     text: str
     group: str | None
 
 
-class Given(NamedTuple):
-    """Texts by row: label, prompt (a number that texts of one group share), text; how many copies were removed."""
+class TextCollection(NamedTuple):
+    """Texts by row: label, prompt (a number that texts of one group share), and text; copies: how many were removed."""
 
     labels: list[str]
     prompts: list[int]
@@ -52,7 +53,7 @@ class Given(NamedTuple):
     copies: int
 
     def sides(self, test_every: int) -> dict[str, tuple[int, int]]:
-        """Texts of each label for training and for testing, labels sorted."""
+        """Number of texts for training and for testing: label -> (train, test), labels sorted."""
         return _sides(self.labels, self.prompts, test_every)
 
 
@@ -63,19 +64,19 @@ def _sides(labels: Sequence[str], prompts: Sequence[int], test_every: int) -> di
 
 
 def balanced(sides: Mapping[str, tuple[int, int]], test_every: int, limit: int | None = None) -> int:
-    """How many texts of each label are used: as many of all, one in `test_every` of them for testing.
+    """How many texts of each label are used: equally many of all labels, one in `test_every` of them for testing.
 
-    sides: texts of each label for training and for testing. limit: at most so many of each.
+    sides: label -> (texts for training, texts for testing). limit: at most so many texts of each label.
     """
     tested = min(min(test, train // (test_every - 1)) for train, test in sides.values())
     return test_every * (tested if limit is None else min(tested, limit // test_every))
 
 
-def read(spec: TextsSpec, test_every: int) -> Given:
-    """Read all texts, and remove those of the test side that stand word for word on the training side, too.
+def read(spec: TextsSpec, test_every: int) -> TextCollection:
+    """Read all texts, and remove test texts that are copies of training texts, word for word.
 
     test_every: one prompt in so many is for testing. Raises UserError for a file that cannot be read, is not UTF-8, or
-    lacks a column (the message says which it has), and for fewer than two labels.
+    lacks a column (the message lists its columns), and for fewer than two labels.
     """
     labels, prompts, texts = [], [], []
     groups: dict[str, int] = {}
@@ -86,7 +87,7 @@ def read(spec: TextsSpec, test_every: int) -> Given:
         labels.append(row.label)
         texts.append(row.text)
         if row.group is None:
-            # Numbered within its label, so that every label has the same share of test texts.
+            # Texts are numbered within their label, so that every label has the same share of test texts.
             prompts.append(alone[row.label])
             alone[row.label] += 1
         else:
@@ -94,34 +95,34 @@ def read(spec: TextsSpec, test_every: int) -> Given:
     if len(set(labels)) < 2:
         found = ", ".join(sorted(set(labels))) or "none"
         raise UserError(
-            f"{', '.join(spec.paths)}: two labels at least are needed, found: {found}\n"
+            f"{', '.join(spec.paths)}: at least two labels are needed, found: {found}\n"
             "  --label-column names their column"
         )
     plain = [" ".join(text.split()) for text in texts]
     tested = [is_test(prompt, test_every) for prompt in prompts]
     known = {text for text, test in zip(plain, tested, strict=True) if not test}
     kept = [i for i, test in enumerate(tested) if not (test and plain[i] in known)]
-    return Given(
+    return TextCollection(
         [labels[i] for i in kept], [prompts[i] for i in kept], [texts[i] for i in kept], len(texts) - len(kept)
     )
 
 
 def prepare(spec: TextsSpec, test_every: int, folder: Path) -> TextsMeta:
     """Write `texts.parquet` (label, prompt, text)."""
-    given = read(spec, test_every)
-    columns = {"label": given.labels, "prompt": pa.array(given.prompts, pa.int64()), "text": given.texts}
+    found = read(spec, test_every)
+    columns = {"label": found.labels, "prompt": pa.array(found.prompts, pa.int64()), "text": found.texts}
     pq.write_table(pa.table(columns), folder / "texts.parquet")
     return TextsMeta(
-        documents=len(given.texts),
-        bytes=sum(len(text.encode()) for text in given.texts),
-        labels=dict(sorted(Counter(given.labels).items())),
-        copies=given.copies,
-        digest=digest([given.labels, given.prompts, given.texts]),
+        documents=len(found.texts),
+        bytes=sum(len(text.encode()) for text in found.texts),
+        labels=dict(sorted(Counter(found.labels).items())),
+        copies=found.copies,
+        digest=digest([found.labels, found.prompts, found.texts]),
     )
 
 
 def select(corpus: Path, label: str, texts: int, test_every: int, seed: int) -> pa.Table:
-    """Draw so many texts of a label, one in `test_every` of them for testing, in their order, as a sample set."""
+    """Draw a sample set: `texts` texts of a label, in the order of the files, one in `test_every` for testing."""
     table = pq.read_table(corpus / "texts.parquet", filters=[("label", "==", label)])
     prompts = table["prompt"].to_numpy()
     order = streams.permutation(len(table), "texts", label, seed)
@@ -132,20 +133,20 @@ def select(corpus: Path, label: str, texts: int, test_every: int, seed: int) -> 
 
 
 def sample_table(rows: Any, prompts: Any, texts: list[str]) -> pa.Table:
-    """Make a sample set of texts of which no tokens are known."""
+    """Make a sample set from texts whose tokens are not known."""
     columns = {"row": pa.array(rows, pa.int64()), "prompt": pa.array(prompts, pa.int64()), "text": texts}
     n = len(texts)
     return pa.table({**columns, "tokens": pa.array([0] * n, pa.int32()), "ended": pa.array([True] * n)})
 
 
 def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
-    """All files: the label given to them, if any, their place below the path that was named, and their path."""
+    """All files as (label, relative path, path): the label of `LABEL=PATH`, and the path below the named folder."""
     for named in spec.paths:
         label, path = _label(named)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             if not inside:
-                raise UserError(f"{path}: an empty folder\n  --texts takes files, and folders of files")
+                raise UserError(f"{path}: the folder is empty\n  --texts takes files, and folders of files")
             yield from ((label, file.relative_to(path), file) for file in inside)
         elif path.is_file():
             yield label, Path(path.name), path
@@ -173,11 +174,11 @@ def _rows(spec: TextsSpec) -> Iterator[LabelledText]:
             yield from _plain(path, relative, given)
         else:
             known = ", ".join((*text_files.TABLES, *text_files.PLAIN))
-            raise UserError(f"{path}: a file of an unknown format\n  known are {known}, and .gz of them")
+            raise UserError(f"{path}: the format is unknown\n  known are {known}, each also as .gz")
 
 
 def _plain(path: Path, relative: Path, given: str | None) -> Iterator[LabelledText]:
-    """A file in a folder of its label is one text; any other is its label's texts, parted by blank lines."""
+    """A file in the folder of a label is one text; in any other file, blank lines separate the texts of one label."""
     whole = text_files.decoded(text_files.content(path), str(path))
     if given is None and len(relative.parts) > 1:
         yield LabelledText(relative.parts[0], whole, None)

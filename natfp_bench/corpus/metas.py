@@ -1,4 +1,4 @@
-"""What is noted of texts once they are prepared: one record for each kind of corpus."""
+"""Facts about prepared texts: one record for each kind of corpus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from natfp_bench.base.records import Record
 
 
 class CorpusMeta(Record):
-    """What was read for a corpus and what it holds; digest: of its blocks, or of its held-out documents alone."""
+    """Size of a corpus to train on; digest: of its blocks, or of its held-out documents if there are no blocks."""
 
     documents: int
     bytes: int
@@ -18,7 +18,7 @@ class CorpusMeta(Record):
 
 
 class TextsMeta(Record):
-    """What was read of texts that have labels already: texts of each label, and copies that were removed."""
+    """Size of labelled texts; labels: number of texts per label; copies: number of removed copies."""
 
     documents: int
     bytes: int

@@ -1,4 +1,4 @@
-"""Files that people keep texts in, plain ones and tables in several formats; each fault is told in one message."""
+"""Reading the files in which people keep texts: plain text, and tables in several formats."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ TABLES = (".jsonl", ".csv", ".tsv", ".parquet", ".json")
 PLAIN = (".txt", ".md", ".text")
 
 LONGEST_CELL = 2**31 - 1
-"""Characters of a CSV cell; the csv module allows 131,072 by itself."""
+"""Most characters of a CSV cell; the default of the csv module is 131,072."""
 
 PlacedRecord = tuple[str, Mapping[str, Any]]
-"""A record of a table, and its place, as messages name it."""
+"""The place of a record, as messages name it, and the record."""
 
 
 def ending(path: Path) -> str:
-    """The end of a file's name that tells its format: `.jsonl` of `a.jsonl` and of `a.jsonl.gz`."""
+    """The end of a file's name that says its format: `.jsonl` for `a.jsonl` and for `a.jsonl.gz`."""
     name = path.name.lower()
     return Path(name.removesuffix(".gz")).suffix
 
 
 def content(path: Path) -> bytes:
-    """Bytes of a file, unpacked where it is gzipped; raises UserError where it cannot be read, or is empty."""
+    """Bytes of a file, unpacked if it is gzipped; raises UserError if it cannot be read or is empty."""
     try:
         found = path.read_bytes()
         if path.suffix.lower() == ".gz":
@@ -47,21 +47,21 @@ def content(path: Path) -> bytes:
 
 
 def decoded(found: bytes, shown: str) -> str:
-    """Text of a file; every kind of line end is read as one. A byte order mark and a last line end are no text."""
+    r"""Text of a file, with `\n` for every line end, and without a byte order mark and the last line end."""
     try:
         text = found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         what = f"not UTF-8 text (byte {found[error.start]:#04x} at {error.start})"
-        raise UserError(f"{shown}: {what}\n  iconv -f latin1 -t utf-8 {shown}   converts one of Latin 1") from None
+        raise UserError(f"{shown}: {what}\n  iconv -f latin1 -t utf-8 {shown}   converts a Latin 1 file") from None
     if "\0" in text:
-        raise UserError(f"{shown}: a binary file, not text\n  known are UTF-8 text and {', '.join(TABLES)}")
+        raise UserError(f"{shown}: a binary file, not text\n  known formats are UTF-8 text and {', '.join(TABLES)}")
     return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
 
 
 def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
-    """Records of a table that have the wanted columns, in its order.
+    """Records of a table, in order; each has the wanted columns.
 
-    hint: how the columns are named. Raises UserError for a file that is damaged, no UTF-8, or lacks one of them.
+    hint: how a user names the columns. Raises UserError for a file that is damaged, is not UTF-8, or lacks a column.
     """
     kind, shown = ending(path), str(path)
     if kind == ".parquet":
@@ -80,29 +80,29 @@ def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]
 
 
 def require(columns: Sequence[Any] | Mapping[Any, Any], wanted: Sequence[str], place: str, hint: str) -> None:
-    """Check that all wanted columns are there; raises UserError that says which there are."""
+    """Check that all wanted columns are there; if not, raises UserError that lists the columns."""
     if lacking := [name for name in wanted if name not in columns]:
         known = ", ".join(str(name) for name in columns if name is not None) or "none"
         raise UserError(f"{place}: no column {' and no column '.join(map(repr, lacking))} (columns: {known})\n  {hint}")
 
 
 def text_of(record: Mapping[str, Any], column: str, place: str) -> str:
-    """Text of a record's column; raises UserError where it is none, or one that no file could hold."""
+    """Text of a record's column; raises UserError if it is not a text, or has characters that UTF-8 cannot hold."""
     text = record[column]
     if not isinstance(text, str):
-        what = "missing" if text is None else f"of the type {type(text).__name__}"
-        raise UserError(f"{place}: {column!r} is no text but {what}")
+        what = "is missing" if text is None else f"must be a text, not of the type {type(text).__name__}"
+        raise UserError(f"{place}: {column!r} {what}")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{place}: the text holds half a surrogate pair, which is no character") from None
+        raise UserError(f"{place}: the text has half a surrogate pair, which is not a character") from None
     return text
 
 
 def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
-    """Value of a record's column as a word, say a label; numbers and dates are as they print.
+    """Value of a record's column as a word, for example a label; numbers and dates become their printed form.
 
-    Raises UserError where there is none: what lacks a label is of no label, not of one called None.
+    Raises UserError if there is no value: a text without a label must not get the label "None".
     """
     value = record[column]
     word = value if value is None or isinstance(value, str | bytes | list | dict) else str(value)
@@ -120,7 +120,7 @@ def _json_lines(text: str, shown: str) -> Iterator[PlacedRecord]:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            raise UserError(f'{shown}:{number}: no JSON object\n  a line is one, as in {{"text": "..."}}')
+            raise UserError(f'{shown}:{number}: not a JSON object\n  each line is one, as in {{"text": "..."}}')
         yield f"{shown}:{number}", record
 
 
@@ -129,16 +129,16 @@ def _json(text: str, path: Path) -> Iterator[PlacedRecord]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no JSON ({error})") from None
+        raise UserError(f"{path}: not valid JSON ({error})") from None
     lists = found.items() if isinstance(found, dict) else [(path.name.split(".")[0], found)]
     for label, listed in lists:
         if not isinstance(listed, list):
-            raise UserError(f"{path}: neither a list of objects, nor lists of texts by label")
+            raise UserError(f"{path}: not a list of objects, and not an object with a list of texts for each label")
         for number, item in enumerate(listed, 1):
             record = {"text": item} if isinstance(item, str) else item
             if not isinstance(record, dict):
-                raise UserError(f"{path}, item {number}: no object and no text")
-            # Collections of answers call the text a response, and hold those of one model in one file.
+                raise UserError(f"{path}, item {number}: not an object and not a text")
+            # Collections of answers call the text a response, and have one file per model.
             if "text" not in record and "response" in record:
                 record = {**record, "text": record["response"]}
             yield f"{path}, item {number}", {"label": label, **record}
@@ -151,7 +151,7 @@ def _separated(text: str, shown: str, delimiter: str) -> Iterator[PlacedRecord]:
         for record in reader:
             yield f"{shown}:{reader.line_num}", record
     except csv.Error as error:
-        raise UserError(f"{shown}:{reader.line_num}: no CSV ({error})") from None
+        raise UserError(f"{shown}:{reader.line_num}: not valid CSV ({error})") from None
 
 
 def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
@@ -160,6 +160,6 @@ def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iter
             require(opened.schema_arrow.names, wanted, shown, hint)
             records = opened.read(columns=list(dict.fromkeys(wanted))).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{shown}: no Parquet file, or a damaged one ({' '.join(str(error).split())})") from None
+        raise UserError(f"{shown}: not a Parquet file, or damaged ({' '.join(str(error).split())})") from None
     for number, record in enumerate(records, 1):
         yield f"{shown}, row {number}", record

@@ -1,6 +1,6 @@
-"""From documents to blocks of tokens: chosen and packed once, before any seed has a say.
+"""From documents to blocks of tokens. Documents are chosen and packed once, independently of any seed.
 
-Every variant of a recipe's data reads the same blocks; a seed only permutes them.
+All variants that train on the same data read the same blocks; a seed only changes their order.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .documents import Corpus, Document
 from .metas import CorpusMeta
 
 END = "<|endoftext|>"
-"""The one special token: it begins a text, and ends it."""
+"""The only special token: it begins a text, and ends it."""
 
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 512, 200_000
-"""Documents are encoded together until there are so many, or so much of them."""
+"""Most documents, and about the most characters, that are encoded together."""
 
 
 class TextReader(NamedTuple):
@@ -40,7 +40,7 @@ class TextReader(NamedTuple):
 
 
 def reader(folder: Path, meta: Mapping[str, Any]) -> TextReader:
-    """Read the tokenizer of a model or corpus; where its meta tells no begin and end, one token of ours is both."""
+    """Read the tokenizer of a model or corpus; if its meta has no begin and end, END is both."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if "begin" in meta:
         return TextReader(tokenizer, meta["begin"], meta["end"])
@@ -49,7 +49,7 @@ def reader(folder: Path, meta: Mapping[str, Any]) -> TextReader:
 
 
 def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
-    """Train a byte-level BPE tokenizer; raises UserError where the text is too small for the vocabulary."""
+    """Train a byte-level BPE tokenizer; raises UserError if there is too little text for the vocabulary."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -62,14 +62,14 @@ def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
     tokenizer.train_from_iterator(documents, trainer)
     if tokenizer.get_vocab_size() < spec.vocabulary:
         raise UserError(
-            f"the corpus is too small for the preset: its text gives {tokenizer.get_vocab_size()} tokens, "
-            f"tokenizer.vocabulary asks for {spec.vocabulary}\n  take more text, or --set tokenizer.vocabulary=257"
+            f"the corpus is too small for the preset: its text gives a vocabulary of {tokenizer.get_vocab_size()}, and "
+            f"tokenizer.vocabulary is {spec.vocabulary}\n  take more text, or --set tokenizer.vocabulary=257"
         )
     return tokenizer
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Load `tokenizer.json`; text that spells the end token is ordinary text to it."""
+    """Load `tokenizer.json`; a text that spells the end token is encoded as ordinary text."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.encode_special_tokens = True
     return tokenizer
@@ -88,14 +88,14 @@ def prepare(
     fresh: int = 0,
     progress: Progress = no_progress,
 ) -> CorpusMeta:
-    """Train the tokenizer, pack the first training documents, keep the first held-out ones.
+    """Train the tokenizer, pack the first training documents, and keep the first held-out documents.
 
-    whole: the corpus of which `corpus` is a part, where it is one: tokenizer and held-out documents are the whole's, so
-    that models of its parts share them. reads: blocks that training reads, repeated ones counted again (default: each
-    once); the last `fresh` blocks are not among those repeated. Writes `tokenizer.json`, `blocks.bin` (little-endian
-    uint32, (blocks, context)) and `heldout.parquet` (text, bits) into the folder. A corpus with fewer than `blocks`
-    blocks gives what it has. Memory stays bounded. Raises UserError where it is too small: blocks would have to be
-    read more than four times, or there are no held-out documents.
+    whole: a corpus of which `corpus` is a part; tokenizer and held-out documents then come from the whole, so that
+    models of different parts share them. reads: blocks that training reads, repetitions included (default: each block
+    once); the last `fresh` blocks are never repeated. Writes `tokenizer.json`, `blocks.bin` (little-endian uint32,
+    (blocks, context)) and `heldout.parquet` (text, bits) into the folder; fewer than `blocks` blocks if the corpus has
+    no more. Memory stays bounded. Raises UserError if the corpus is too small: if blocks had to be read more than four
+    times, or if there are no held-out documents.
     """
     whole, reads = whole or corpus, blocks - fresh if reads is None else reads
     sample = _until((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
@@ -121,8 +121,8 @@ def prepare(
     if (written - fresh) * MAX_EPOCHS < reads:
         raise UserError(
             f"the corpus is too small for the preset: it has {written * context:,} tokens to train on "
-            f"({size:,} bytes), and {(reads + fresh) * context:,} are asked for: it needs at least "
-            f"{(-(-reads // MAX_EPOCHS) + fresh) * context:,}, since no more than {MAX_EPOCHS} epochs are run\n"
+            f"({size:,} bytes). Training reads {(reads + fresh) * context:,} tokens, which needs a corpus of at least "
+            f"{(-(-reads // MAX_EPOCHS) + fresh) * context:,} with at most {MAX_EPOCHS} epochs\n"
             "  take more text, a smaller --preset, or --set budget.tokens=N"
         )
     kept = _keep_heldout(whole, heldout, folder)
@@ -138,19 +138,19 @@ def prepare(
 
 
 def prepare_heldout(corpus: Corpus, heldout: int, folder: Path) -> CorpusMeta:
-    """Keep the first held-out documents and nothing else: what models that are not trained here are measured on."""
+    """Keep only the first held-out documents; models that are not trained here are measured on them."""
     kept = _keep_heldout(corpus, heldout, folder)
     made = file_digest(folder / "heldout.parquet")
     return CorpusMeta(documents=0, bytes=0, tokens=0, blocks=0, context=0, heldout_documents=kept, digest=made)
 
 
 def _keep_heldout(corpus: Corpus, heldout: int, folder: Path) -> int:
-    """Write `heldout.parquet` (text, bits); returns how many documents there are."""
+    """Write `heldout.parquet` (text, bits); return the number of its documents."""
     kept = list(islice((doc for doc in corpus.documents() if doc.heldout), heldout))
     if len(kept) < min(heldout, 2):
         raise UserError(
-            f"the corpus is too small for the preset: {len(kept)} of its documents are held out, 2 are needed\n"
-            "  take more text; documents are parted by blank lines"
+            f"the corpus is too small for the preset: {len(kept)} of its documents are held out, and 2 are needed\n"
+            "  take more text; blank lines separate documents"
         )
     columns = {"text": [doc.text for doc in kept], "bits": pa.array([doc.bits for doc in kept], pa.float64())}
     pq.write_table(pa.table(columns), folder / "heldout.parquet")
@@ -191,17 +191,17 @@ def read_heldout(folder: Path) -> list[Document]:
 
 
 def prompts(folder: Path, characters: int) -> list[str]:
-    """First characters of each held-out document that is long enough; one empty prompt where `characters` is 0.
+    """First characters of each held-out document that is long enough; one empty prompt if `characters` is 0.
 
-    Documents that begin alike give one prompt: under two ids, it could stand on both sides of a split by prompt.
-    Raises UserError where there are fewer than two prompts.
+    Documents with the same beginning give one prompt: with two ids, it could be on both sides of a split by prompt.
+    Raises UserError if there are fewer than two prompts.
     """
     if not characters:
         return [""]
     found = dict.fromkeys(doc.text[:characters] for doc in read_heldout(folder) if len(doc.text) >= characters)
     if len(found) < 2:
         raise UserError(
-            f"two prompts at least are needed, and the held-out documents begin with {len(found)} different stretches "
-            f"of {characters} characters\n  take more text, or --set sampling.prompt_characters=N"
+            f"at least two prompts are needed, and the held-out documents have {len(found)} different beginnings of "
+            f"{characters} characters\n  take more text, or --set sampling.prompt_characters=N"
         )
     return list(found)

@@ -1,7 +1,7 @@
-"""Reading a text as words: where they stand, and of what type they are.
+"""Reading a text as words: their places, and their types.
 
-The types answer where a fingerprint sits: in the glue of the language, in what is told, or in its names. They are
-read off a list and the spelling, not parsed. The lists are English: in other languages function words count as content.
+The types show where a fingerprint is: in function words, in content words, or in names. A list and the spelling decide
+the type of a word; nothing is parsed. The list is English, so function words of other languages count as content.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 
 WORD_TYPES = ("function", "content", "punctuation", "number", "name", "end")
-"""Types of words; `end` is the type of the end-of-text token alone."""
+"""Types of words; only the end-of-text token has the type `end`."""
 
 FUNCTION_WORDS = frozenset(
     """
@@ -41,18 +41,18 @@ FUNCTION_WORDS = frozenset(
 """English words of the closed classes: determiners, pronouns, prepositions, conjunctions, auxiliaries, particles."""
 
 TITLES = frozenset("mr mrs ms dr st prof capt col gen rev".split())  # noqa: SIM905  a list of words
-"""Abbreviations whose full stop ends no sentence: a name follows."""
+"""Abbreviations whose full stop does not end a sentence, because a name follows."""
 
 SENTENCE_ENDS, PAUSES, OPENING_QUOTES, STRAIGHT_QUOTES = ".!?…", ",;:", "“‘«„", "\"'"
 
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Han characters and kana, as ranges of a regular expression: their writing has no spaces, so each is a word."""
+"""Han characters and kana, as ranges of a regular expression. They are written without spaces, so each is a word."""
 
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    # `\w` knows no combining marks, and vowels of Indic scripts are such: without them words would fall to pieces.
-    # The two joiners stand inside Persian and Indic words.
+    # `\w` has no combining marks, such as vowels of Indic scripts; without them words would break into pieces. The two
+    # joiners occur inside Persian and Indic words.
     marks = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c)[0] == "M") + "\u200c\u200d"
     run = rf"[^\W_{UNSPACED}]+(?:[{marks}]+[^\W_{UNSPACED}]*)*"
     return re.compile(
@@ -61,7 +61,7 @@ def _pattern() -> re.Pattern[str]:
                 rf"\d+(?:[.,]\d+)*(?:{run})?",  # 1,000.50 and 3rd
                 rf"{run}(?:['’]{run})*",  # don't
                 rf"[{UNSPACED}][{marks}]*",
-                r"\.+|-+|[!?]+|_+",  # marks that come in runs
+                r"\.+|-+|[!?]+|_+",  # runs of marks
                 r"[^\w\s]",
             ]
         )
@@ -69,12 +69,12 @@ def _pattern() -> re.Pattern[str]:
 
 
 def words(text: str) -> list[str]:
-    """Words, numbers and punctuation marks of a text, in their order; only whitespace is lost.
+    """Words, numbers and punctuation marks of a text, in order; only whitespace is left out.
 
-    A word is a run of letters, digits and combining marks, with apostrophes inside it ("don't"); hyphens part words. A
-    number begins with a digit ("1,000.50", "3rd"). Marks stand alone, but for runs of dots, dashes, underscores,
-    and of exclamation and question marks. Han characters and kana are a word each; a language written without spaces
-    in another script (Thai, Lao, Khmer) gives phrases for words.
+    A word is a run of letters, digits and combining marks, with apostrophes inside it ("don't"); hyphens separate
+    words. A number begins with a digit ("1,000.50", "3rd"). Each mark is alone, except runs of dots, of dashes, of
+    underscores, and of exclamation and question marks. Each Han or kana character is a word; other scripts without
+    spaces (Thai, Lao, Khmer) give phrases instead of words.
     """
     return _pattern().findall(text)
 
@@ -82,13 +82,13 @@ def words(text: str) -> list[str]:
 def word_types(text: str) -> list[tuple[int, int, str]]:
     """Place and type of each of a text's `words`, as (start, end, type): text[start:end] is the word.
 
-    Types are the first five of WORD_TYPES. function: one of FUNCTION_WORDS in any case; number: begins with a digit
-    (number words are content words); punctuation; name: any other capitalised word that begins no sentence; content:
-    the rest.
+    Types are the first five of WORD_TYPES. function: one of FUNCTION_WORDS, in upper or lower case; number: begins with
+    a digit (number words are content words); punctuation; name: any other capitalised word that does not begin a
+    sentence; content: the rest.
 
-    Names are a guess. A sentence is taken to begin with the text, with each line, and behind a full stop (not that of
+    Names are a guess. A sentence is assumed to begin with the text, with each line, and after a full stop (not that of
     "Mr."), `!`, `?`, an ellipsis, or a quotation mark that opens after a comma, semicolon or colon; a name in such a
-    place counts as content. "Will" and "May" are auxiliaries wherever they stand, and German nouns are all names.
+    place counts as content. "Will" and "May" are always auxiliaries, and all German nouns are names.
     """
     found = []
     begins, previous, at = True, "", 0
@@ -96,7 +96,7 @@ def word_types(text: str) -> list[tuple[int, int, str]]:
         word, (start, end) = match[0], match.span()
         first = word[0]
         if text.find("\n", at, start) >= 0:
-            begins = True  # verse: without this, whatever begins a line would be a name
+            begins = True  # verse: otherwise the first word of every line would be a name
         if first.isdigit():
             kind, begins = "number", False
         elif first.isalnum():
@@ -119,21 +119,21 @@ def word_types(text: str) -> list[tuple[int, int, str]]:
 
 
 def _opens_quotation(text: str, at: int) -> bool:
-    # A straight quotation mark opens where it follows a space; `," Tom said` closes.
+    # A straight quotation mark opens if it follows a space; in `," Tom said` it closes.
     straight = text[at] in STRAIGHT_QUOTES and (at == 0 or text[at - 1].isspace())
     return straight or text[at] in OPENING_QUOTES
 
 
 def token_types(pieces: Sequence[str]) -> list[str]:
-    """Type of each token of a text, one of WORD_TYPES, given the strings that its tokens decode to, in order.
+    """Type of each token of a text, one of WORD_TYPES. pieces: the strings that the tokens decode to, in order.
 
-    The pieces joined are the text; a piece may begin with a space, hold part of a word or parts of several. A token has
-    the type of the word that holds most of its characters, spaces left out, and the earlier word's where two hold as
-    many. Whitespace belongs to the word that follows, as the leading space of byte-level tokens does, and at the end of
-    a text to the last word; a text of nothing else is punctuation. The empty piece is the end-of-text token: `end`.
+    The joined pieces are the text; a piece may begin with a space, or have parts of one or several words. A token gets
+    the type of the word that has most of its characters without spaces; in a tie, the earlier word decides. Whitespace
+    belongs to the word after it, like the leading space of byte-level tokens, and at the end of a text to the last
+    word; a text of only whitespace is punctuation. The empty piece is the end-of-text token: `end`.
 
-    A character whose bytes are spread over tokens decodes to a replacement character in each; these count as
-    punctuation, for in English most of them are parts of quotation marks and dashes.
+    If the bytes of a character are in several tokens, each decodes to a replacement character. These count as
+    punctuation, because in English most of them are parts of quotation marks and dashes.
     """
     text = "".join(pieces)
     type_at = bytearray([WORD_TYPES.index("punctuation")]) * len(text)

@@ -204,8 +204,8 @@ class Detectable(Record):
     unseen replicates, from the observed spread; None below three replicates.
     """
 
-    instance: float | None
-    factor: float | None
+    instance: float | None = None
+    factor: float | None = None
 
 
 class FactorStudy(Record):
@@ -216,17 +216,17 @@ class FactorStudy(Record):
 
     reference: str
     permutation: Permuted | None = None
-    permanova: Permanova | None
-    gaps: tuple[Gap, ...]
-    parity: Equivalence | None
-    detectable: Detectable
-    length: Length | None
-    curves: tuple[Curve, ...]
+    permanova: Permanova | None = None
+    gaps: tuple[Gap, ...] = ()
+    parity: Equivalence | None = None
+    detectable: Detectable = Detectable()
+    length: Length | None = None
+    curves: tuple[Curve, ...] = ()
     robustness: tuple[Robustness, ...] = ()
     wording: Wording | None = None
-    by_position: tuple[PositionRatio, ...]
-    by_type: tuple[TypeRatio, ...]
-    failed: dict[str, str]
+    by_position: tuple[PositionRatio, ...] = ()
+    by_type: tuple[TypeRatio, ...] = ()
+    failed: dict[str, str] = Field({})
 
 
 class MeanKL(Record):

@@ -1,1 +1,12 @@
-"""The room `plan`."""
+"""From a task and a preset to a plan: which variants there are, and how their texts are split. It imports `base`.
+
+Reading order:
+
+settings     all settings of a variant: how it is trained, served and sampled
+defaults     the frozen defaults of the settings; a test compares both
+task_files   tasks and presets, and the YAML files that hold them
+sources      checks of tasks whose models are not trained here
+plan         variants and plans, and the check that only one factor varies
+make_plan    the way from a task and a preset to a plan
+split        which texts an attributor is trained on, and which it is tested on
+"""

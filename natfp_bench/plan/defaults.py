@@ -1,11 +1,11 @@
 """The defaults of the settings that shape models and texts, frozen.
 
-Keys leave out each field that has its default, so a default that changed would give every stored entry a new meaning.
+Keys leave out each field that has its default, so changing a default would change the meaning of stored entries.
 A test compares this table with the settings. To change what users get, set the new value in the presets. If a default
 itself must change, add the old value to every preset that relied on it, change both places, and raise the version of
 the stages that read the field.
 
-A field that is added later stands in no entry here: it needs a default that means "as before", and goes to `LATER`.
+A field that is added later goes to `LATER`, and needs a default that means "as before".
 """
 
 from __future__ import annotations
@@ -54,4 +54,4 @@ DEFAULTS: dict[str, Any] = {
 """Default of each field that has one, by section, as of the first release."""
 
 LATER: dict[str, Any] = {}
-"""Likewise, of fields that were added since: `{"model": {"qk_norm": False}}`."""
+"""Likewise, for fields that were added since: `{"model": {"qk_norm": False}}`."""

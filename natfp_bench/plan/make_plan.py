@@ -1,4 +1,4 @@
-"""From a task and a preset to a plan: levels are laid over the preset, checked, and written out as variants."""
+"""From a task and a preset to a plan: the levels change the preset's settings, and become variants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from natfp_bench.base import yaml_source
+from natfp_bench.base import yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.base.records import flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
@@ -19,11 +19,10 @@ from .settings import IDLE, ModelSpec, SeedsSpec, Settings
 from .task_files import MATCH, Preset, Task, find, leaves, load_task, near, preset_files, task_files
 
 RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
-"""A level's value relative to the preset's: `x0.5` is half of it."""
-
+"""A value of a level that is relative to the preset's value: `x0.5` is half of it."""
 
 MAX_VARIANTS = 1_000
-"""More models than anybody trains for one task; a plan lists them one by one."""
+"""Most variants of a plan, which lists them one by one; nobody trains more models for one task."""
 
 
 def make_plan(
@@ -37,9 +36,9 @@ def make_plan(
 ) -> Plan:
     """Resolve a task at a preset into its variants.
 
-    overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: at most so many texts per variant,
-    a prefix. Raises UserError for an unknown task or preset, a limit or seed that makes no sense, and SpecError, with
-    every fault, for files and overrides that are wrong.
+    overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: use only the first so many texts of
+    each variant. Raises UserError for an unknown task or preset, or for a limit or seed that makes no sense, and
+    SpecError with every fault for files and overrides that are wrong.
     """
     path = find("task", task, task_files(include))
     return plan_file(path, preset, overrides=overrides, seed=seed, limit=limit, include=include)
@@ -54,12 +53,12 @@ def plan_file(
     limit: int | None = None,
     include: Sequence[Path] = (),
 ) -> Plan:
-    """Resolve a task file at a preset, as `make_plan` does a task's name."""
+    """Resolve a task file at a preset; `make_plan` does the same for the name of a task."""
     if seed < 0:
         raise UserError(f"--seed {seed} is negative\n  take 0 or more")
     task_record, task_source = load_task(path)
     source = yaml_source.load(find("preset", preset, preset_files(include)))
-    yaml_source.validate(source, Preset)
+    yaml_records.validate(source, Preset)
     values = _overrides(overrides or {}, task_record)
     chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
@@ -67,7 +66,7 @@ def plan_file(
         raise SpecError(faults)
     base = next(iter(levels.values()))
     if not base.settings.source.trained:
-        # Only named ones are there to be had.
+        # Such sources have exactly the replicates that the task names.
         number = {"replicates": len(sources.replicates(base.settings.source))}
         levels = {level: preset.model_copy(update=number) for level, preset in levels.items()}
         base = base.model_copy(update=number)
@@ -79,7 +78,7 @@ def plan_file(
     if texts < 2 * base.split.test_every:
         given = f"--limit {limit}" if limit is not None else f"sampling.texts {texts}"
         need = 2 * base.split.test_every
-        raise UserError(f"{given} leaves too few texts to train and test on\n  take at least {need} per variant")
+        raise UserError(f"{given} leaves too few texts for training and testing\n  take at least {need} per variant")
     return Plan(
         task=task_record,
         preset=preset,
@@ -94,10 +93,10 @@ def plan_file(
 
 
 def overlaid(preset: str, overrides: Mapping[str, str]) -> Preset:
-    """A preset with some settings changed; raises SpecError with every fault."""
+    """Read a preset and change some of its settings; raises SpecError with every fault."""
     source = yaml_source.load(find("preset", preset, preset_files()))
     values = {path: yaml_source.scalar(text, shown=f"--set {path}={text}") for path, text in overrides.items()}
-    return yaml_source.validate(_overlay(values, "--set").over(source), Preset)
+    return yaml_records.validate(_overlay(values, "--set").over(source), Preset)
 
 
 def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
@@ -106,7 +105,7 @@ def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
     for path, text in given.items():
         shown = f"--set {path}={text}"
         if path in task.factor.fields:
-            faults.append(f"{shown}: {path!r} is what {task.name} varies; its values are the task's levels")
+            faults.append(f"{shown}: {task.name} varies {path!r}; the task's levels are its values")
         elif path not in known:
             faults.append(f"{shown}: unknown setting {path!r}{near(path, known)}")
         else:
@@ -120,7 +119,7 @@ def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
 
 
 def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None) -> YamlSource:
-    """Nest dotted settings into a preset's shape, each value placed at the option that gave it."""
+    """Turn dotted settings into a source with a preset's nesting; the place of a value is the option that set it."""
     data: dict[str, Any] = {}
     where: dict[yaml_source.Key, str] = {}
     settings = leaves(Settings)
@@ -130,13 +129,13 @@ def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None)
         for key in keys[:-1]:
             at = at.setdefault(key, {})
         at[keys[-1]] = value
-        # The sections above count as set here too: a fault that spans a section points at what was changed in it.
+        # The enclosing sections get this place too: a fault of a whole section then points at the changed value.
         where.update({keys[:depth]: place or f"{shown} {path}={value}" for depth in range(1, len(keys) + 1)})
     return YamlSource(data, where)
 
 
 def _choices_of(task: Task, source: YamlSource) -> YamlSource:
-    """What a task sets over a preset: its settings and its number of replicates."""
+    """The parts of a preset that a task changes: its settings and its number of replicates."""
     data: dict[str, Any] = {"settings": task.settings} if task.settings else {}
     if task.replicates is not None:
         data["replicates"] = task.replicates
@@ -144,15 +143,15 @@ def _choices_of(task: Task, source: YamlSource) -> YamlSource:
 
 
 def _at_levels(task: Task, source: YamlSource, chosen: YamlSource) -> dict[str, Preset]:
-    """Lay each level's values over what was chosen, and validate the whole experiment at that level."""
+    """Put each level's values into the chosen settings, and validate the whole experiment at each level."""
     laid, found, faults = {}, {}, []
-    wrong = yaml_source.faults(chosen, Preset)
+    wrong = yaml_records.faults(chosen, Preset)
     if wrong and any(
         _is_relative(value) for level in task.factor.levels for value in task.factor.values(level).values()
     ):
-        # Relative to nothing sound, levels have no values yet that could be checked.
+        # Values that are relative to faulty ones cannot be checked yet.
         raise SpecError([chosen.fault(*fault) for fault in wrong])
-    base = None if wrong else yaml_source.validate(chosen, Preset)
+    base = None if wrong else yaml_records.validate(chosen, Preset)
     for level in task.factor.levels:
         key = ("factor", "levels", level)
         values = task.factor.values(level)
@@ -160,17 +159,17 @@ def _at_levels(task: Task, source: YamlSource, chosen: YamlSource) -> dict[str, 
             values, unsolved = _resolve(values, base.settings)
             faults += [f"{source.fault(key, what)} (level {level!r})" for what in unsolved]
         laid[level] = _overlay(values, "", source.place(key)).over(chosen)
-        found[level] = yaml_source.faults(laid[level], Preset)
+        found[level] = yaml_records.faults(laid[level], Preset)
     if faults:
         raise SpecError(faults)
-    # What is wrong at every level alike is no level's doing: it is placed at the setting that is to blame.
+    # A fault that is the same at every level comes from the chosen settings, so it gets their place.
     shared = [fault for fault in next(iter(found.values())) if all(fault in others for others in found.values())]
     faults = [chosen.fault(key, what) for key, what in shared]
     for level, own in found.items():
         faults += [f"{laid[level].fault(*fault)} (level {level!r})" for fault in own if fault not in shared]
     if faults:
         raise SpecError(faults)
-    levels = {level: yaml_source.validate(laid[level], Preset) for level in laid}
+    levels = {level: yaml_records.validate(laid[level], Preset) for level in laid}
     for level, preset in levels.items():
         twin = next(other for other in levels if levels[other] == preset)
         if twin != level:
@@ -186,48 +185,48 @@ def _is_relative(value: Scalar) -> bool:
 
 
 def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Scalar], list[str]]:
-    """Turn values that are relative to the preset (`x0.5`, `match`) into numbers; returns also what is wrong."""
+    """Turn values that are relative to the preset (`x0.5`, `match`) into numbers; also return the faults."""
     flat = dict(flatten(base.model_dump(mode="json")))
     resolved, faults = dict(values), []
     for path, value in values.items():
         if not isinstance(value, str) or not (relative := RELATIVE.fullmatch(value)):
             continue
         if isinstance(flat[path], bool) or not isinstance(flat[path], int | float):
-            faults.append(f"{path}: {value!r} is relative, and the preset's {flat[path]!r} is no number")
+            faults.append(f"{path}: {value!r} is relative, but the preset's {flat[path]!r} is not a number")
             continue
         product = flat[path] * float(relative[1])
         if not math.isfinite(product):
-            faults.append(f"{path}: {value!r} of the preset's {flat[path]!r} is no number")
+            faults.append(f"{path}: {value!r} of the preset's {flat[path]!r} is too large")
             continue
         resolved[path] = round(product) if isinstance(flat[path], int) else product
     for path in [path for path, value in resolved.items() if value == MATCH]:
         if path != "model.feed_forward":
-            faults.append(f"{path}: 'match' is for model.feed_forward, whose size is found for it")
+            faults.append(f"{path}: 'match' is only for model.feed_forward")
             continue
         shape = {name.removeprefix("model."): given for name, given in resolved.items() if name.startswith("model.")}
         try:
             resolved[path] = _matching(base.model.model_copy(update=shape), base)
         except ValueError as error:
-            faults.append(f"{path}: nothing matches the preset's parameters ({error})")
+            faults.append(f"{path}: no size matches the preset's number of parameters ({error})")
         except (ArithmeticError, TypeError):
-            # It is the rest of the level that is wrong, which its validation tells.
+            # Other values of the level are wrong; their validation reports that.
             resolved[path] = base.model.feed_forward
     return resolved, faults
 
 
 def _matching(shape: ModelSpec, base: Settings) -> int:
-    """Feed-forward size that gives a model of some shape as many parameters as the preset's model."""
+    """Feed-forward size that gives a model of this shape as many parameters as the preset's model."""
     vocabulary = base.tokenizer.vocabulary
-    # Parameters are linear in the feed-forward size.
+    # The number of parameters is linear in the feed-forward size.
     one, two = (parameters(shape.model_copy(update={"feed_forward": size}), vocabulary) for size in (1, 2))
     size = 1 + round((parameters(base.model, vocabulary) - one) / (two - one))
     if size < 1:
-        raise ValueError("the rest of the model is larger already")
+        raise ValueError("the rest of the model already has more")
     return size
 
 
 def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource) -> None:
-    """Refuse what does nothing: a factor that is none, and replicates that are one model over again."""
+    """Refuse factors that change nothing, and replicates that would all be the same model."""
     first = next(iter(levels.values()))
     live = {f"seeds.{name}" for name in SeedsSpec.model_fields}
     if all(preset.settings.model.dropout == 0 for preset in levels.values()):
@@ -247,12 +246,12 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
             raise SpecError([source.fault(("factor", "fields", i), f"{path!r} changes nothing while {idle}")])
     trained = first.settings.source.trained
     if trained and first.replicates > 1 and live <= set(task.factor.fields):
-        what = f"{task.name} varies every seed that matters, so its replicates would be alike; it takes `replicates: 1`"
+        what = f"{task.name} varies every seed that matters, so all replicates would be the same; set `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])
 
 
 def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource) -> None:
-    """Refuse what a task or an option asks for and this plan does not keep, all of it at once."""
+    """Refuse requests of a task or an option that this plan cannot meet; report all of them at once."""
     faults = []
     first = next(iter(levels.values()))
     if (share := task.factor.matched) is not None:
@@ -263,22 +262,22 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
         if max(sizes.values()) > min(sizes.values()) * (1 + share):
             shown = ", ".join(f"{level} {size:,}" for level, size in sizes.items())
             faults.append(
-                source.fault(("factor", "matched"), f"parameters are promised to agree within {share:g}: {shown}")
+                source.fault(("factor", "matched"), f"numbers of parameters differ by more than {share:g}: {shown}")
             )
     if (n := len(levels) * first.replicates) > MAX_VARIANTS:
-        what = f"{n:,} variants are more than the {MAX_VARIANTS:,} of the largest plan: take fewer replicates or levels"
+        what = f"{n:,} variants are too many, {MAX_VARIANTS:,} are allowed: take fewer replicates or levels"
         faults.append(chosen.fault(("replicates",), what))
     if first.split.level == "unseen_replicate":
         key = ("split", "level")
         if first.replicates < 2:
-            faults.append(chosen.fault(key, f"unseen_replicate takes 2 replicates or more, not {first.replicates}"))
+            faults.append(chosen.fault(key, f"unseen_replicate needs 2 replicates or more, not {first.replicates}"))
         if no_trace(task):
-            what = f"{task.name} varies a seed, whose levels mean nothing on another replicate: take unseen_prompt"
+            what = f"{task.name} varies a seed, and its levels have no meaning across replicates: take unseen_prompt"
             faults.append(chosen.fault(key, what))
     sampling = first.settings.sampling
     if any(path.startswith("tokenizer.") for path in task.factor.fields) and (sampling.top_k or sampling.top_p < 1):
-        # Read in other tokens than it was drawn in, a text may be impossible even for the model that wrote it.
-        what = "where tokenizers differ, a truncated sampler gives no likelihoods: take top_k 0 and top_p 1"
+        # A text is scored in other tokens than it was drawn in, so even its own model may find it impossible.
+        what = "tokenizers differ, so a truncated sampler gives no likelihoods: take top_k 0 and top_p 1"
         faults.append(chosen.fault(("settings", "sampling", "top_k" if sampling.top_k else "top_p"), what))
     if (
         task.factor.fields == ("budget.batch",)

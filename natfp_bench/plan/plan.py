@@ -1,4 +1,4 @@
-"""What a plan is: variants of a task at a preset, and the proof that one factor alone varies."""
+"""A plan: the variants of a task at a preset, and the check that only one factor varies."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar
 
 from .settings import ModelSpec, Settings, SourceSpec, TextsSpec
-from .task_files import (
-    NO_TRACE,
-    AnalysisSpec,
-    SplitSpec,
-    Task,
-)
+from .task_files import NO_TRACE, AnalysisSpec, SplitSpec, Task
 
 Target = Literal["level", "instance"]
 
 
 class Variant(Record):
-    """One text source: its settings, and the level and replicate that it stands for."""
+    """One source of texts: its settings, and the level and replicate that it belongs to."""
 
     level: str
     replicate: int
@@ -33,15 +28,15 @@ class Variant(Record):
         return f"{self.level}/r{self.replicate}"
 
     def label(self, target: Target) -> str:
-        """What an attributor is to guess of the variant's texts."""
+        """The label of the variant's texts: what an attributor has to guess."""
         return self.level if target == "level" else self.name
 
 
 class Plan(Record):
-    """Everything that determines a run of one task, attributors apart.
+    """Everything that determines a run of one task, except the attributors.
 
-    fixed_texts: digest of the fixed texts that stand for its models, None where models are trained. given: the texts
-    that exist already, where they are what is told apart.
+    texts: texts per variant. fixed_texts: digest of the fixed texts that are used in place of the task's models; None
+    for an ordinary run. given: the labelled texts from files that are attributed; None if models write the texts.
     """
 
     task: Task
@@ -58,7 +53,7 @@ class Plan(Record):
 
     @property
     def task_digest(self) -> str:
-        """Digest of the task as loaded, includes resolved."""
+        """Digest of the task as loaded, with its includes."""
         return digest(self.task)
 
     @property
@@ -68,15 +63,15 @@ class Plan(Record):
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """What is guessed; with one replicate a level is an instance, and only the level is named.
+        """What is guessed. With one replicate, levels and instances are the same, so only levels are guessed.
 
-        Attributors are ranked by levels, so that fixed texts, which are there to rank them, ask for nothing else.
+        Fixed texts are for ranking attributors, and the ranking is by levels, so they have no other target.
         """
         return ("level",) if self.replicates == 1 or self.fixed_texts else ("level", "instance")
 
     @property
     def holds_out_replicates(self) -> bool:
-        """Whether levels are told on replicates that no attributor has seen."""
+        """Whether attributors are tested on replicates that they have not seen."""
         return self.replicates > 1 and self.split.level != "unseen_prompt" and not no_trace(self.task)
 
     @property
@@ -87,42 +82,42 @@ class Plan(Record):
 
     @property
     def source(self) -> SourceSpec:
-        """What kind of sources the variants are; which one each is, its own settings tell."""
+        """The source of the first variant; all variants have the same kind of source."""
         return self.variants[0].settings.source
 
     @property
     def cut(self) -> int | None:
-        """Bytes that texts are cut to where tokenizers differ."""
+        """Bytes that texts are cut to if tokenizers differ; None if texts stay whole."""
         return cut_to(self.task.factor.fields, self.variants[0].settings)
 
 
 def cut_to(fields: Sequence[str], settings: Settings) -> int | None:
-    """Bytes that texts are cut to where a factor's fields make tokenizers differ: a full text has one a token."""
+    """Bytes that texts are cut to if tokenizers differ: the number of tokens, as a token has at least one byte."""
     differ = any(path.startswith("tokenizer.") for path in fields) or not settings.source.shared_tokenizer
     return settings.sampling.max_tokens if differ and settings.source.has_likelihood else None
 
 
 def no_trace(task: Task) -> bool:
-    """Whether a task's levels mean nothing beyond one replicate, as those of a seed do."""
+    """Whether a task's levels have no meaning across replicates, as the levels of a seed have none."""
     return all(path.startswith(NO_TRACE) for path in task.factor.fields)
 
 
 def differing(variants: Iterable[Variant]) -> list[str]:
-    """Dotted paths of the settings in which the given variants are not all alike."""
+    """Dotted paths of the settings that are not the same in all given variants."""
     flat = [dict(flatten(variant.settings.model_dump(mode="json"))) for variant in variants]
     return sorted(path for path in flat[0] if any(other[path] != flat[0][path] for other in flat[1:]))
 
 
 def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None:
-    """Check that variants of a replicate differ in the factor's fields alone, and replicates in nuisance seeds alone.
+    """Check that variants of a replicate differ only in the factor's fields, and replicates only in nuisance seeds.
 
-    Raises SpecError that names the field. Plans are built so that it cannot; it guards whoever builds them otherwise.
+    Raises SpecError that names the field. `make_plan` builds plans that pass; the check guards against other ways.
     """
     faults = []
     for replicate in sorted({variant.replicate for variant in variants}):
         block = [variant for variant in variants if variant.replicate == replicate]
         faults += [
-            f"replicate {replicate}: {path!r} varies beside the factor"
+            f"replicate {replicate}: {path!r} varies in addition to the factor"
             for path in differing(block)
             if path not in fields
         ]
@@ -130,7 +125,7 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
     for level in sorted({variant.level for variant in variants}):
         block = [variant for variant in variants if variant.level == level]
         faults += [
-            f"level {level!r}: replicates differ in {path!r}, which is no nuisance seed"
+            f"level {level!r}: replicates differ in {path!r}, which is not a nuisance seed"
             for path in differing(block)
             if not path.startswith(("seeds.", "source.replicate")) or path in fields
         ]
@@ -139,7 +134,7 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
 
 
 def parameters(model: ModelSpec, vocabulary: int) -> int:
-    """Number of parameters by formula, tied embeddings counted once; no model is built."""
+    """Number of parameters, by formula; tied embeddings count once. No model is built."""
     width, inner = model.width, model.feed_forward
     embeddings = vocabulary * width * (1 if model.tied_embeddings else 2)
     match model.architecture:

@@ -1,6 +1,6 @@
 """Everything that may differ between variants, as strict records: how a model is trained, served and sampled.
 
-Each section is a record of its own. A field's default is what a preset may leave out.
+Each section is a record of its own. A preset may leave out a field that has a default.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 TOPICS = ("harvest", "voyage", "mill", "market", "school", "court", "mountain", "illness", "music", "hunt")
-"""Topics of the corpus `chronicle`, as its grammar has them."""
+"""Topics of the corpus `chronicle`; a test compares them with its grammar."""
 
 MAX_BLOCKS = 1_000
-"""A variant's sample set is kept block by block, an entry of the store each."""
+"""Most blocks of a sample set: each is an entry of the store."""
 
 MAX_EPOCHS = 4
-"""Repeating data more often changes what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
+"""More repetitions of the data change what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -43,21 +43,21 @@ Part = TypeVar("Part", bound=Record)
 
 
 def _part(kind: type[Part], whole: Record) -> Part:
-    """Take the fields of a smaller record out of a larger one."""
+    """Make a smaller record from the fields that a larger one shares with it."""
     return kind(**{name: getattr(whole, name) for name in kind.model_fields})
 
 
 class CorpusSpec(Record):
-    """Which documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
+    """The documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
 
     name: str
-    seed: Natural = Field(0, description="seed of a generated corpus; files and the Hub have none")
-    topics: str = Field("", description="train on these topics alone (a,b), where the corpus knows any; empty: on all")
-    heldout_documents: Count = Field(description="documents kept back for bits per byte and prompts")
+    seed: Natural = Field(0, description="seed of the generated corpus; files and Hub data sets have none")
+    topics: str = Field("", description="train on these topics only (a,b); chronicle alone has topics; empty: on all")
+    heldout_documents: Count = Field(description="documents held out for bits per byte and for prompts")
 
     @property
     def topic_names(self) -> tuple[str, ...]:
-        """The topics one by one; none where all are meant."""
+        """The topics one by one; empty means all."""
         return _names(self.topics)
 
     @field_validator("topics")
@@ -65,32 +65,32 @@ class CorpusSpec(Record):
     def _topics_of_the_corpus(cls, topics: str, info: ValidationInfo) -> str:
         names = _names(topics)
         if names and (corpus := info.data.get("name", "chronicle")) != "chronicle":
-            raise ValueError(f"corpus {corpus!r} knows no topics; only 'chronicle' does")
+            raise ValueError(f"corpus {corpus!r} has no topics; only 'chronicle' has")
         for topic in names:
             if topic not in TOPICS:
                 near = did_you_mean(topic, TOPICS)
                 raise ValueError(f"unknown topic {topic!r}{near}; known: {', '.join(TOPICS)}")
         if len(set(names)) < len(names):
-            raise ValueError(f"a topic stands twice in {topics!r}")
+            raise ValueError(f"a topic is listed twice in {topics!r}")
         return topics
 
 
 class TokenizerSpec(Record):
     """A byte-level BPE tokenizer, trained on the first documents of the training part."""
 
-    vocabulary: int = Field(ge=257, le=2**17, description="256 bytes, the end-of-text token, and the merges")
-    train_bytes: Count
+    vocabulary: int = Field(ge=257, le=2**17, description="tokens: 256 bytes, the end of text, and the merges")
+    train_bytes: Count = Field(description="bytes of text that it is trained on")
 
 
 class ModelSpec(Record):
-    """A causal language model of the transformers library, sized by the terms common to all architectures."""
+    """A causal language model of the transformers library; all architectures share these terms for its size."""
 
     architecture: Literal["llama", "gpt2", "gpt_neox"] = "llama"
     width: Count = Field(description="hidden size")
     layers: Count
     heads: Count
     feed_forward: Count = Field(description="inner size of the feed-forward blocks")
-    context: int = Field(ge=8, description="positions")
+    context: int = Field(ge=8, description="longest sequence, in tokens")
     dropout: Share = 0.0
     tied_embeddings: bool = True
 
@@ -99,16 +99,16 @@ class ModelSpec(Record):
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.architecture != "gpt2" and (self.width // self.heads) % 2:
-            raise ValueError(f"width / heads is {self.width // self.heads}; rotary positions need an even number")
+            raise ValueError(f"width / heads is {self.width // self.heads}; rotary embeddings need an even number")
         return self
 
 
 class OptimizerSpec(Record):
-    """An optimiser of torch, weight decay on matrices only, and gradient clipping by norm.
+    """An optimiser of torch, with weight decay on matrices only and gradient clipping by norm.
 
-    AdamW (Loshchilov & Hutter, 2019), Adafactor (Shazeer & Stern, 2018), Muon (Jordan et al., 2024) on the matrices of
-    the layers beside AdamW on the rest, or SGD with Nesterov's momentum. Weight decay is decoupled, except SGD's, which
-    is part of the gradient. `IDLE` tells which fields are of no use to which.
+    AdamW (Loshchilov & Hutter, 2019), Adafactor (Shazeer & Stern, 2018), Muon (Jordan et al., 2024) for the matrices of
+    the layers with AdamW for the rest, or SGD with Nesterov's momentum. Weight decay is decoupled, except in SGD, where
+    it is part of the gradient. `IDLE` lists the fields that an optimiser does not use.
     """
 
     name: Literal["adamw", "adafactor", "muon", "sgd"] = "adamw"
@@ -127,35 +127,35 @@ IDLE = {
     "optimizer.beta2": ("adafactor", "sgd"),
     "optimizer.epsilon": ("adafactor", "sgd"),
 }
-"""Fields that some optimisers do not read."""
+"""Fields that some optimisers do not use: field -> those optimisers."""
 
 
 class ScheduleSpec(Record):
-    """The learning rate over the run; warm-up is told in tokens, the horizon is the token budget."""
+    """The learning rate over a training run, from warm-up to the end of the token budget."""
 
     name: Literal["cosine", "linear", "constant", "warmup_stable_decay"] = "cosine"
-    warmup_tokens: Natural
+    warmup_tokens: Natural = Field(description="length of the warm-up, in tokens")
 
 
 class BudgetSpec(Record):
-    """How much training: tokens in all, and sequences (of one context each) a step."""
+    """The amount of training."""
 
-    tokens: Count = Field(description="the schedule's horizon")
-    batch: Count
+    tokens: Count = Field(description="tokens of the whole schedule")
+    batch: Count = Field(description="sequences per step, each as long as the context")
     epochs: int = Field(1, ge=1, le=MAX_EPOCHS, description="how often each block is read")
-    stop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="end the run after this share of its steps")
+    stop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="end training after this share of the steps")
 
 
 class FinetuneSpec(Record):
-    """Fine-tuning after the run: on fresh documents, same optimiser, learning rate falling linearly to zero."""
+    """Fine-tuning after pre-training: fresh documents, the same optimiser, a linear decay of the learning rate."""
 
     share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="tokens, as a share of budget.tokens; 0: none")
     lr: Positive = Field(0.25, description="peak learning rate, as a share of optimizer.lr")
-    seed: Natural = Field(0, description="seed of the order of its blocks")
+    seed: Natural = Field(0, description="seed of the order in which its blocks are read")
 
 
 class SeedsSpec(Record):
-    """The random choices of a training run, each with a stream of its own."""
+    """Seeds of the random choices of a training run; each choice has a random stream of its own."""
 
     init: Natural = 0
     data_order: Natural = 0
@@ -163,36 +163,38 @@ class SeedsSpec(Record):
 
 
 class NumericsSpec(Record):
-    """How the arithmetic is done: part of what a variant is, since float sums depend on it."""
+    """How the arithmetic is done. It is part of the recipe, because float sums depend on it."""
 
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="of the products of matrices in training")
-    threads: Count = Field(1, description="CPU threads of one job")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="type of matrix products in training")
+    threads: Count = Field(1, description="CPU threads per job")
     micro_batch: Natural = Field(0, description="sequences that go through a model at once; 0: a whole batch")
-    compile: bool = Field(False, description="train (on a GPU: and sample) with fused kernels: pays in long runs")
+    compile: bool = Field(False, description="use fused kernels to train, and on a GPU to sample: pays in long runs")
 
 
 class ServeSpec(Record):
-    """How a trained model is served: what is done to its weights before they are sampled from."""
+    """How a trained model is served: what happens to its weights before texts are sampled."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    quantization: Literal["none", "int8"] = Field("none", description="int8: each output channel rounded to 8 bits")
+    quantization: Literal["none", "int8"] = Field(
+        "none", description="int8: weights in 8 bits, scaled by output channel"
+    )
 
 
 class SamplerSpec(Record):
-    """The distribution that texts are drawn from; always explicit, nothing is left to a library's default."""
+    """The distribution that texts are drawn from; no part of it is left to a library's default."""
 
-    max_tokens: Count
+    max_tokens: Count = Field(description="longest text, in tokens")
     temperature: Positive = 1.0
-    top_k: Natural = Field(0, description="0 keeps the whole vocabulary")
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    prompt_characters: Natural = Field(0, description="0 samples from the begin token alone")
+    top_k: Natural = Field(0, description="keep the k most probable tokens; 0: the whole vocabulary")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="keep the most probable tokens, up to this sum")
+    prompt_characters: Natural = Field(0, description="length of prompts; 0: no prompt, only the begin token")
 
 
 class DrawSpec(SamplerSpec):
-    """How rows are drawn from that distribution."""
+    """How texts are drawn from that distribution."""
 
-    stream: Natural = Field(0, description="index of the sampling stream")
-    block: Count = Field(500, description="rows that are sampled together, always padded to this number")
+    stream: Natural = Field(0, description="index of the random stream")
+    block: Count = Field(500, description="texts that are sampled together; always padded to this number")
 
 
 class SamplingSpec(DrawSpec):
@@ -207,7 +209,7 @@ class SamplingSpec(DrawSpec):
 
     @property
     def draw(self) -> DrawSpec:
-        """How each row is drawn, however many there are."""
+        """How each text is drawn; how many there are is left out."""
         return _part(DrawSpec, self)
 
 
@@ -215,10 +217,10 @@ SourceName = Literal["train", "checkpoint", "lm_eval", "texts"]
 
 
 class SourceFacts(Record):
-    """What is true of every source of a kind.
+    """Facts about a kind of source.
 
-    trained: its models are trained here. likelihood: it gives the likelihood of a text. model: what `source.model`
-    takes. prompted: it takes no empty prompt. task: it can be the subject of a task file.
+    model: what `source.model` names. trained: its models are trained here. likelihood: it gives the likelihood of a
+    text. prompted: every text needs a prompt. task: a task file can compare sources of this kind.
     """
 
     model: str
@@ -234,28 +236,29 @@ SOURCES: dict[SourceName, SourceFacts] = {
     "lm_eval": SourceFacts(model="the name of a backend of lm-eval", prompted=True),
     "texts": SourceFacts(model="the label", task=False),
 }
-"""All kinds of sources. What each does during a run is in its module of `pipeline/sources/`, named after the kind."""
+"""All kinds of sources. What a kind does during a run is in `pipeline/sources/`, in the module of the same name."""
 
 
 class SourceSpec(Record):
-    """Where a variant's texts come from, if not from a model that is trained here.
+    """Where a variant's texts come from.
 
-    `checkpoint`: any causal language model of the Hub, or of a folder. `lm_eval`: a backend of lm-evaluation-harness,
-    which gives texts and no likelihoods. `texts`: texts that exist already, by label.
+    `train`: a model that is trained here. `checkpoint`: any causal language model of the Hub, or in a folder.
+    `lm_eval`: a backend of lm-evaluation-harness, which gives texts and no likelihoods. `texts`: texts from files,
+    with a label each.
     """
 
     kind: SourceName = "train"
     model: str = Field("", description="checkpoint: Hub id or folder; lm_eval: the backend; texts: the label")
-    revision: str = Field("", description="of a Hub id: branch, tag or commit; empty: main")
-    subfolder: str = Field("", description="of the repository or folder")
-    model_args: str = Field("", description="of the lm_eval backend, as --model_args takes them: key=value,...")
-    replicate: str = Field("", description="names (a,b) that stand for {replicate}; in a plan, the variant's own")
-    shared_tokenizer: bool = Field(True, description="all models read text as the same tokens (checked)")
+    revision: str = Field("", description="branch, tag or commit of a Hub id; empty: main")
+    subfolder: str = Field("", description="folder of the model inside the repository or folder")
+    model_args: str = Field("", description="arguments of the lm_eval backend, as in --model_args: key=value,...")
+    replicate: str = Field("", description="names (a,b) that replace {replicate}; in a plan, the variant's own name")
+    shared_tokenizer: bool = Field(True, description="all models have the same tokenizer (checked)")
     trust_remote_code: bool = Field(False, description="run the code that comes with a checkpoint")
 
     @property
     def facts(self) -> SourceFacts:
-        """What is true of every source of this kind."""
+        """Facts about this kind of source."""
         return SOURCES[self.kind]
 
     @property
@@ -265,19 +268,19 @@ class SourceSpec(Record):
 
     @property
     def has_likelihood(self) -> bool:
-        """Whether the source gives the likelihood of a text, and not only texts."""
+        """Whether the source also gives the likelihood of a text."""
         return self.facts.likelihood
 
     def filled(self, text: str) -> str:
-        """Put the replicate's name in its place."""
+        """Replace {replicate} by the replicate's name."""
         return text.replace("{replicate}", self.replicate)
 
 
 class TextsSpec(Record):
-    """Texts that exist already: which files, and which of their columns.
+    """Texts from files: the files and the names of their columns.
 
-    group: column of what texts have in common, say a prompt or an author, so that they must stand on one side of a
-    split; None where each text stands for itself.
+    group: column whose groups (say, prompts or authors) are never split between train and test; None if every text is
+    independent of the others.
     """
 
     paths: tuple[str, ...]
@@ -292,7 +295,7 @@ class TextsSpec(Record):
 
 
 class Recipe(Record):
-    """Everything that determines how a model is trained, the documents and the experiment's seed apart."""
+    """Everything that determines how a model is trained, except the documents and the experiment's seed."""
 
     tokenizer: TokenizerSpec
     model: ModelSpec
@@ -302,16 +305,16 @@ class Recipe(Record):
     seeds: SeedsSpec = SeedsSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     numerics: NumericsSpec = NumericsSpec()
-    rerun: Natural = Field(0, description="part of the variant's key and ignored by the trainer: a control")
+    rerun: Natural = Field(0, description="a control: it changes the variant's key, and nothing in training")
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of the schedule's horizon: whole batches within the token budget."""
+        """Optimiser steps of the whole schedule: whole batches within the token budget."""
         return self.budget.tokens // (self.budget.batch * self.model.context)
 
     @property
     def stop_step(self) -> int:
-        """Steps after which the run ends."""
+        """Steps after which pre-training ends."""
         return round(self.steps * self.budget.stop)
 
     @property
@@ -326,7 +329,7 @@ class Recipe(Record):
 
     @property
     def unique_blocks(self) -> int:
-        """Distinct blocks that pre-training wants; what is fine-tuned on comes behind them."""
+        """Distinct blocks that pre-training needs; the blocks of the fine-tuning come after them."""
         return -(-self.steps * self.budget.batch // self.budget.epochs)
 
 
@@ -339,18 +342,18 @@ class Settings(Recipe):
     source: SourceSpec = SourceSpec()
 
     @model_serializer(mode="wrap")
-    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Models that are trained here are what they were before there were other sources: same settings, same keys.
-        told: dict[str, Any] = serialize(self)
+    def _without_default_source(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The settings of models that are trained here, and so their keys, do not depend on there being other sources.
+        shown: dict[str, Any] = serialize(self)
         if self.source == SourceSpec():
-            told.pop("source", None)
-        return told
+            shown.pop("source", None)
+        return shown
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
         if self.sampling.texts > MAX_BLOCKS * self.sampling.block:
             raise ValueError(
-                f"sampling.texts {self.sampling.texts} are more than {MAX_BLOCKS:,} blocks of sampling.block "
+                f"sampling.texts {self.sampling.texts} is more than {MAX_BLOCKS:,} blocks of sampling.block "
                 f"{self.sampling.block}"
             )
         if not self.source.trained:
@@ -360,13 +363,15 @@ class Settings(Recipe):
             raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")
         room = self.model.context - (1 if self.sampling.prompt_characters else 0)
         if self.sampling.max_tokens > room:
-            raise ValueError(f"sampling.max_tokens {self.sampling.max_tokens} is over model.context's room of {room}")
+            raise ValueError(
+                f"sampling.max_tokens {self.sampling.max_tokens} is more than the {room} that fit into model.context"
+            )
         if self.schedule.warmup_tokens > self.budget.tokens:
-            raise ValueError(f"schedule.warmup_tokens is over budget.tokens {self.budget.tokens}")
+            raise ValueError(f"schedule.warmup_tokens is more than budget.tokens {self.budget.tokens}")
         if self.budget.stop < 1 and self.finetune.share:
-            raise ValueError("a run that is stopped early (budget.stop) is not fine-tuned (finetune.share)")
+            raise ValueError("training that stops early (budget.stop) cannot be fine-tuned (finetune.share)")
         if not self.stop_step:
-            raise ValueError(f"budget.stop {self.budget.stop} ends the run before its first of {self.steps} steps")
+            raise ValueError(f"budget.stop {self.budget.stop} ends training before the first of {self.steps} steps")
         if self.finetune.share and not self.finetune_steps:
             raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
         return self

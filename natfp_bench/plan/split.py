@@ -1,4 +1,4 @@
-"""Which texts an attributor learns from, and which it is tested on."""
+"""Which texts an attributor is trained on, and which it is tested on."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SEEN_REPLICATE = "seen_replicate"
 
 @dataclass(frozen=True)
 class Fold:
-    """One fit: which variants it learns from (training prompts), and whose test prompts it is tested on.
+    """One fit: it is trained on training texts of the variants `known`, and tested on test texts of `tested`.
 
-    known, tested: (variants,) bool; number: the replicate that is held out, 0 where none is.
+    known, tested: (variants,) bool; number: the replicate that is held out, 0 if none is.
     """
 
     number: int
@@ -30,10 +30,10 @@ class Fold:
 
 
 def folds(split: str, replicates: NDArray[np.int64]) -> list[Fold]:
-    """Folds of a split over variants of the given replicates (variants,).
+    """Folds of a split; replicates: (variants,) the replicate of each variant.
 
     `unseen_replicate` holds out each replicate in turn, at every level. `seen_replicate` has the same fits, tested on
-    the variants that they know, so that the two differ in the runs alone.
+    the variants that they were trained on, so that the two splits differ only in the models that wrote the test texts.
     """
     everyone = np.ones(len(replicates), dtype=np.bool_)
     match split:
@@ -47,21 +47,21 @@ def folds(split: str, replicates: NDArray[np.int64]) -> list[Fold]:
 
 
 def is_test(prompts: Any, test_every: int) -> Any:
-    """Whether prompts, a number or an array of them, are for testing: one in `test_every`."""
+    """Whether prompts (an id, or an array of ids) are for testing: one in `test_every` is."""
     return prompts % test_every == test_every - 1
 
 
 def test_rows(prompts: NDArray[np.int64], split: SplitSpec) -> NDArray[np.bool_]:
-    """Mask of the test texts: every text of one prompt in `test_every`.
+    """Mask of the test texts: all texts of one prompt in `test_every`.
 
-    prompts: (texts,) prompt ids. Split by prompt: texts that share a prompt leak its topic. Prompts are ids without
-    meaning, so taking them in turn is as good as at random, and a prefix of the texts has the same proportions.
-    Raises UserError where there are too few prompts to have both sides.
+    prompts: (texts,) prompt ids. Split by prompt: texts that share a prompt leak its topic. Ids have no meaning, so
+    counting them off is as good as drawing them, and each prefix of the texts has the same proportions.
+    Raises UserError if there are too few prompts for both sides.
     """
     mask = np.asarray(is_test(prompts, split.test_every))
     if mask.all() or not mask.any():
         raise UserError(
-            f"{len(np.unique(prompts))} prompts cannot be split one in {split.test_every}\n"
+            f"{len(np.unique(prompts))} prompts are too few to keep one in {split.test_every} for testing\n"
             "  take a corpus with longer or more held-out documents, or --set split.test_every=2"
         )
     return mask

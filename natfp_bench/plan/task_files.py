@@ -1,7 +1,7 @@
-"""What a task and a preset may say: strict records, and the files that hold them.
+"""Tasks and presets: strict records, and the YAML files that hold them.
 
 A preset is the whole experiment at one size. A task is one training factor: its fields, its levels, and the few
-settings in which it differs from every preset.
+settings in which it differs from the presets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from natfp_bench.base import resources, yaml_source
+from natfp_bench.base import resources, yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError, did_you_mean, unknown
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
@@ -21,30 +21,30 @@ from natfp_bench.base.yaml_source import Scalar, YamlSource
 from .settings import Count, Settings, Share
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""What may be the name of a task, level or run: a word that is safe as a file name."""
+"""Names of tasks, levels and results: words that are safe as file names."""
 
 NO_FACTOR = {
-    "sampling.texts": "it says how much is drawn, not from what",
-    "sampling.block": "it says how much is drawn at a time, not from what",
+    "sampling.texts": "it is the number of texts, not their source",
+    "sampling.block": "it is the number of texts drawn at a time, not their source",
     "sampling.max_tokens": "texts are compared at one length",
     "sampling.prompt_characters": "all variants continue the same prompts",
-    "corpus.name": "models of different corpora differ in everything; a corpus's topics can be a factor",
-    "corpus.seed": "it chooses the documents, which no model's user would call a training condition",
+    "corpus.name": "models of different corpora differ in everything; the topics of a corpus can be a factor",
+    "corpus.seed": "it only chooses other documents of the same kind",
     "corpus.heldout_documents": "all variants are measured on the same documents",
     "source.kind": "a task compares sources of one kind",
-    "source.replicate": "it names what levels have in common",
-    "source.shared_tokenizer": "it says something of all models together",
+    "source.replicate": "levels have their replicates in common",
+    "source.shared_tokenizer": "it is a fact about all models together",
     "source.trust_remote_code": "it is a permission",
-    "tokenizer.train_bytes": "it says how much a tokenizer is learnt from, not which",
+    "tokenizer.train_bytes": "it is an amount of text, not a kind of text",
 }
 """Settings that no task can vary, and why."""
 
 
 NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
-"""Factors whose level means nothing beyond one replicate: seed 1 of two runs has nothing in common."""
+"""Factors whose levels have no meaning across replicates: models of seed 1 in two replicates share nothing."""
 
 MATCH = "match"
-"""The value of model.feed_forward that gives a model as many parameters as the preset's."""
+"""The value of model.feed_forward that gives a model as many parameters as the preset's model."""
 
 TransformName = Literal[
     "lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"
@@ -52,9 +52,9 @@ TransformName = Literal[
 
 
 class SplitSpec(Record):
-    """Which prompts are for testing: one in `test_every`; and whether levels are told on unseen replicates.
+    """How texts are split: one prompt in `test_every` is for testing, and replicates may be held out for levels.
 
-    `level: auto` holds replicates out wherever there are two or more and the factor is no seed.
+    `level: auto` holds out replicates if there are two or more and the factor is not a seed.
     """
 
     test_every: int = Field(4, ge=2)
@@ -62,14 +62,14 @@ class SplitSpec(Record):
 
 
 class AnalysisSpec(Record):
-    """What is studied beyond the scores, by one fast baseline that is refitted many times."""
+    """Studies beyond the scores. One fast baseline, the reference attributor, is refitted for them many times."""
 
     reference: str = Field("naive_bayes", description="the baseline that curves, transforms and permutations refit")
-    permutations: Count = Field(99, description="of level labels, at most")
-    texts: Count = Field(1000, description="texts a variant, at most, that each refit of a permutation uses")
-    transforms: tuple[TransformName, ...] = Field((), description="what test texts are put through")
-    transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted ones")
-    margin: Share = Field(0.01, description="relative margin of bits per byte within which models are equally good")
+    permutations: Count = Field(99, description="most permutations of the level labels")
+    texts: Count = Field(1000, description="most texts per variant in each refit of a permutation")
+    transforms: tuple[TransformName, ...] = Field((), description="transforms that are applied to test texts")
+    transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted texts")
+    margin: Share = Field(0.01, description="models are equally good if their bits per byte differ by less, relatively")
 
 
 class Preset(Record):
@@ -86,16 +86,16 @@ class Preset(Record):
 class Factor(Record):
     """The one training condition that a task varies.
 
-    A level that is one value gives it to every field; a mapping gives each field its own. `x0.5` is half of what the
-    preset says, so that a task holds at every size; `match`, of model.feed_forward alone, is the size that gives the
-    model as many parameters as the preset's own has.
+    If a level is one value, every field gets it; a mapping gives each field a value of its own. `x0.5` is half of the
+    preset's value, so that a task makes sense at every size. `match`, for model.feed_forward only, is the size that
+    gives the model as many parameters as the preset's model has.
     """
 
     name: str
-    fields: tuple[str, ...] = Field(min_length=1, description="settings, as dotted paths within one section")
+    fields: tuple[str, ...] = Field(min_length=1, description="settings that vary, as dotted paths in one section")
     levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2, max_length=128)
-    ordered: bool = Field(False, description="levels stand in an order, so that a guess can be nearly right")
-    matched: Share | None = Field(None, description="promise: parameters of all variants agree within this share")
+    ordered: bool = Field(False, description="the levels have an order, so a guess can be nearly right")
+    matched: Share | None = Field(None, description="promise: all models have equally many parameters up to this share")
 
     def values(self, level: str) -> dict[str, Scalar]:
         """Value of each field at a level."""
@@ -106,19 +106,19 @@ class Factor(Record):
 class Task(Record):
     """One task file."""
 
-    name: str = Field(alias="task", description="the file's name")
+    name: str = Field(alias="task", description="name of the task and of its file")
     version: Count
     summary: str
     tags: tuple[str, ...] = ()
     control: Literal["negative", "positive"] | None = None
     factor: Factor
-    replicates: Count | None = Field(None, description="overrides the preset's number")
-    settings: dict[str, Any] = Field({}, description="settings in which this task differs from every preset")
+    replicates: Count | None = Field(None, description="number of replicates, instead of the preset's")
+    settings: dict[str, Any] = Field({}, description="settings in which this task differs from the presets")
     notes: str = ""
 
 
 def leaves(model: type[Record], prefix: str = "") -> list[str]:
-    """Dotted paths of all fields of a record type, nested records opened."""
+    """Dotted paths of all fields of a record type, down to the fields of nested records."""
     found: list[str] = []
     for name, info in model.model_fields.items():
         inner = info.annotation
@@ -128,7 +128,7 @@ def leaves(model: type[Record], prefix: str = "") -> list[str]:
 
 
 def near(path: str, known: Sequence[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the dotted paths nearest to one given, `width` meaning `model.width`."""
+    """Return ` (did you mean 'x'?)` for the dotted paths nearest to one given; `width` suggests `model.width`."""
     last = [other for other in known if other.split(".")[-1] == path.split(".")[-1]]
     return f" (did you mean {' or '.join(map(repr, last))}?)" if last else did_you_mean(path, known)
 
@@ -136,14 +136,14 @@ def near(path: str, known: Sequence[str]) -> str:
 def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     """Find all task files by name: the bundled ones, then those of the included folders.
 
-    A file whose name begins with `_` is there for others to include. Raises UserError for an included path that is
-    no folder, or a name that stands twice.
+    A file whose name begins with `_` is not a task; other files include it. Raises UserError if an included path is
+    not a folder, or if two files have the same name.
     """
     return _files([resources.tasks(), *include], "task")
 
 
 def trained_tasks(include: Iterable[Path] = ()) -> dict[str, Path]:
-    """Find the task files whose models are trained here, so that they need no network; what `all` means."""
+    """Find the tasks whose models are trained here, so that they need no network; `--task all` means these."""
     found = {}
     for name, path in task_files(include).items():
         source = load_task(path)[0].settings.get("source", {})
@@ -165,7 +165,7 @@ def _files(folders: Sequence[Path], kind: str) -> dict[str, Path]:
             raise UserError(f"no folder {str(folder)!r}\n  --include-path takes a folder of task files")
         for path in sorted(folder.glob("[!_.]*.yaml")):
             if path.stem in files:
-                raise UserError(f"two {kind}s are called {path.stem!r}: {files[path.stem]} and {path}")
+                raise UserError(f"two {kind}s have the name {path.stem!r}: {files[path.stem]} and {path}")
             files[path.stem] = path
     return files
 
@@ -178,15 +178,15 @@ def find(kind: str, name: str, files: dict[str, Path]) -> Path:
 
 
 def load_task(path: Path) -> tuple[Task, YamlSource]:
-    """Read a task file and check all that needs no preset; raises SpecError with every fault."""
+    """Read a task file and check everything that needs no preset; raises SpecError with every fault."""
     source = yaml_source.load(path)
-    wrong = yaml_source.faults(source, Task)
+    wrong = yaml_records.faults(source, Task)
     faults = [source.fault(key, what) for key, what in wrong]
-    # What is sound is checked further, so that every fault is told at once: the faulty keys are put aside for it.
+    # To report all faults at once, the sound keys are checked further; placeholders stand for the faulty ones.
     sound = {key: value for key, value in source.data.items() if key not in {at[0] for at, _ in wrong if at}}
     stand_in = YamlSource({"task": path.stem, "version": 1, "summary": "", **sound}, source.where) if wrong else source
-    if not yaml_source.faults(stand_in, Task):
-        task = yaml_source.validate(stand_in, Task)
+    if not yaml_records.faults(stand_in, Task):
+        task = yaml_records.validate(stand_in, Task)
         faults += [*_names(task, source, path.stem), *_factor_faults(task, source), *_setting_faults(task, source)]
     if faults:
         raise SpecError(faults)
@@ -194,9 +194,9 @@ def load_task(path: Path) -> tuple[Task, YamlSource]:
 
 
 def _names(task: Task, source: YamlSource, stem: str) -> Iterable[str]:
-    plain = "is no plain word (letters, digits, _.- and at most 64 of them)"
+    plain = "is not a plain word (at most 64 letters, digits, and _.-)"
     if task.name != stem:
-        yield source.fault(("task",), f"the task is called {task.name!r} and its file {stem!r}")
+        yield source.fault(("task",), f"the task has the name {task.name!r}, but its file {stem!r}")
     elif not NAME.fullmatch(task.name):
         yield source.fault(("task",), f"the task's name {task.name!r} {plain}")
     for level in task.factor.levels:
@@ -211,13 +211,13 @@ def _factor_faults(task: Task, source: YamlSource) -> Iterable[str]:
         if path not in known:
             yield source.fault(key, f"unknown field {path!r}{near(path, known)}")
         elif why := NO_FACTOR.get(path):
-            yield source.fault(key, f"{path!r} is no factor: {why}")
+            yield source.fault(key, f"{path!r} cannot be a factor: {why}")
         if path in factor.fields[:i]:
-            yield source.fault(key, f"field {path!r} stands twice")
+            yield source.fault(key, f"field {path!r} is listed twice")
     sections = sorted({path.split(".")[0] for path in factor.fields if path in known})
     if len(sections) > 1:
         names = " and ".join(sections)
-        yield source.fault(("factor", "fields"), f"two factors varied at once: fields of {names}; a task has one")
+        yield source.fault(("factor", "fields"), f"two factors vary at once: fields of {names}; a task varies one")
     yield from _level_faults(factor, source)
 
 
@@ -227,19 +227,19 @@ def _level_faults(factor: Factor, source: YamlSource) -> Iterable[str]:
         key = ("factor", "levels", level)
         for path in given:
             if path not in factor.fields:
-                what = f"two factors varied at once: level {level!r} sets {path!r}, which is none of factor.fields"
+                what = f"two factors vary at once: level {level!r} sets {path!r}, which is not in factor.fields"
                 yield source.fault((*key, path), what)
         for path in factor.fields:
             if path not in given:
-                yield source.fault(key, f"level {level!r} gives no value to {path!r}")
+                yield source.fault(key, f"level {level!r} has no value for {path!r}")
         twins = [other for other in values if values[other] == given]
         if twins[0] != level:
             yield source.fault(key, f"levels {twins[0]!r} and {level!r} are the same")
     for i, path in enumerate(factor.fields):
         column = [given.get(path) for given in values.values()]
-        # Where whole levels are alike, that was said already; what matches different models differs.
+        # With one field, equal values are equal levels, a fault reported above. `match` gives each level its own size.
         if len(factor.fields) > 1 and column[0] != MATCH and all(value == column[0] for value in column):
-            yield source.fault(("factor", "fields", i), f"{path!r} is the same at every level, so it is no factor")
+            yield source.fault(("factor", "fields", i), f"{path!r} is the same at every level; remove it")
 
 
 def _setting_faults(task: Task, source: YamlSource) -> Iterable[str]:
@@ -247,7 +247,7 @@ def _setting_faults(task: Task, source: YamlSource) -> Iterable[str]:
     for path, value in flatten(task.settings):
         key = ("settings", *path.split("."))
         if path in task.factor.fields:
-            yield source.fault(key, f"{path!r} is the factor's field; its values stand in factor.levels")
+            yield source.fault(key, f"{path!r} is the factor's field; set its values in factor.levels")
         elif any(other.startswith(f"{path}.") for other in known):
             if value != {}:
                 yield source.fault(key, f"settings.{path} must be a mapping of keys to values")
@@ -256,8 +256,8 @@ def _setting_faults(task: Task, source: YamlSource) -> Iterable[str]:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schemas of the files that people write: task and preset (an `include` key may stand in both)."""
-    include = {"include": {"type": "string", "description": "a file whose keys this one overrides"}}
+    """JSON Schemas of the files that people write: task and preset. Both may have the key `include`."""
+    include = {"include": {"type": "string", "description": "another file, whose keys this file overrides"}}
     found = {}
     for name, model in (("task", Task), ("preset", Preset)):
         schema = model.model_json_schema()

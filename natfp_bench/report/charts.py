@@ -1,8 +1,8 @@
-"""Charts: plain rows to Altair charts, one look for all of them.
+"""Charts: from plain rows to Altair charts, all in one look.
 
-A chart is a pure function of its rows: mappings of plain names (no dots or brackets, for Vega reads those) to numbers
-and strings, which stand for themselves whatever they hold. One chart serves the page, SVG, PNG and PDF. Altair is
-imported when a chart is made, for it is slow to import.
+A chart is a pure function of its rows. These map plain names (without dots or brackets, which mean something to Vega)
+to numbers and strings, which are shown as they are. The same chart is used on pages and for SVG, PNG and PDF. Altair
+is imported only when a chart is made, because the import is slow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .cells import printable
+from natfp_bench.base.text import printable
 
 if TYPE_CHECKING:
     import altair as alt
@@ -24,18 +24,18 @@ Chart = Any
 """An Altair chart of layers; its types say less than they cost."""
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6a00")
-"""Okabe and Ito's, which the colour-blind tell apart, yellow darkened for white paper; beyond these many: viridis."""
+"""The colours of Okabe and Ito, safe for the colour-blind, yellow darkened for white paper; for more names: viridis."""
 
 WIDTH = 520
-"""Pixels of a saved figure; on a page a chart is as wide as its place."""
+"""Width of a saved figure in pixels; on a page a chart is as wide as its container."""
 
 TALL = 1200
-"""Pixels beyond which a chart is drawn tighter rather than higher."""
+"""Height in pixels above which the lines of a chart move closer together."""
 
 FONT = "Helvetica, Arial, sans-serif"
 
 FEW_CELLS = 12
-"""Columns up to which the cells of a heat map are labelled."""
+"""Most columns of a heat map whose cells are labelled."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Figure:
     """One figure: its chart, the data that it shows, and how to read it.
 
     name: a plain word, unique on its page. columns: heading of each field of the rows, in the order of a table.
-    caption: how to read it; description: what a reader who cannot see it is told.
+    caption: how to read it; description: for readers who cannot see it.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Figure:
 
 
 def figure(name: str, title: str, caption: str, columns: Mapping[str, str], rows: Rows, chart: Chart) -> Figure:
-    """Make a figure; its description is its title and how many rows the data below it has."""
+    """Make a figure; its description is its title and the number of its rows."""
     description = f"{title}. {len(rows)} rows of data, which the table below the figure holds."
     return Figure(name, title, caption, description, columns, rows, specification(chart, description))
 
@@ -77,16 +77,16 @@ def specification(chart: Chart, description: str) -> dict[str, Any]:
         axis={**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
         legend={"orient": "top", "labelFontSize": 12, "labelLimit": 420, "titleFontSize": 12},
         view={"stroke": None},
-        # The description speaks for the marks: a thousand of them would be a thousand stops for a screen reader.
+        # A screen reader gets the description instead of the marks, which may be a thousand.
         mark={"aria": False},
     )
-    # The tests validate against the schema; here it takes longer than all the rest.
+    # The tests validate against the schema; doing so here would take longer than all the rest.
     found: dict[str, Any] = _printable(styled.to_dict(validate=False))
     return found
 
 
 def _printable(value: Any) -> Any:
-    """Spell out control characters: SVG cannot hold them, and vl-convert ends the whole process at one."""
+    """Spell out control characters: SVG cannot hold them, and vl-convert would end the whole process."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
@@ -105,10 +105,10 @@ def dots(
     lines: Mapping[str, float] | None = None,
     format_: str = ".3f",
 ) -> Chart:
-    """Estimates as dots and intervals as bars: a line for each `y`, a colour and a shape for each of a series' names.
+    """Estimates as dots and intervals as bars: one line per `y`, a colour and a shape for each name of the series.
 
-    Rows have `value`, `low` and `high` (None without an interval). order: the lines; one that no row has is a heading
-    of those after it. lines: what to compare with, by its name.
+    Rows have `value`, `low` and `high` (None without an interval). order: the lines; a line that no row has is a
+    heading. lines: values to compare with, by name.
     """
     import altair as alt
 
@@ -156,9 +156,9 @@ def curve(
     points: bool = True,
     lines: Mapping[str, float] | None = None,
 ) -> Chart:
-    """Lines of `value` against `x`, with the band from `low` to `high` where there is one; dashed ones are references.
+    """Lines of `value` against `x`, with the band from `low` to `high` if there is one.
 
-    detail: what further parts lines of one colour. Rows with a true `dashed` are references.
+    detail: field that separates lines of one colour. Rows with a true `dashed` are references, drawn as dashed lines.
     """
     import altair as alt
 
@@ -191,7 +191,7 @@ def curve(
     if lines:
         layers.insert(0, _rules(lines, "y"))
     made = alt.layer(*layers).properties(width=WIDTH, height=260)
-    # Else the dashes of the lines and those of what they are compared with would be one scale.
+    # Otherwise the dashes of the curves and those of the lines to compare with would share one scale.
     return made.resolve_scale(strokeDash="independent")
 
 
@@ -207,7 +207,7 @@ def heat(
     pick: str | None = None,
     picked: Sequence[str] = (),
 ) -> Chart:
-    """Cells of `value`, labelled by `label` where there are few. pick: the field that a menu chooses a part by."""
+    """Cells of `value`, labelled by `label` if there are few. pick: field by which a menu chooses the rows to show."""
     import altair as alt
 
     base = alt.Chart(_data(rows))
@@ -231,7 +231,7 @@ def heat(
 
 
 def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip: Sequence[str]) -> Chart:
-    """Points at `x` and `y`, on one scale both ways, so that distances are what they seem."""
+    """Points at `x` and `y`, with the same scale on both axes, so that distances are shown as they are."""
     import altair as alt
 
     reach = 1.15 * (max(abs(row[axis]) for row in rows for axis in ("x", "y")) or 1.0)
@@ -247,7 +247,7 @@ def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip:
     layers = [dots_]
     if len(rows) <= FEW_CELLS:
         layers.append(base.mark_text(dx=9, align="left", fontSize=11).encode(text=f"{label}:N"))
-    # No fluid width: stretched, it would lie about distances.
+    # The width is fixed: stretching would distort distances.
     return alt.layer(*layers).properties(width=340, height=340, usermeta={"fixed": True})
 
 
@@ -262,18 +262,18 @@ def bars(
     sure: str | None = None,
     names: Sequence[str] = (),
 ) -> Chart:
-    """Bars of `value`, a thin line from `low` to `high` on each where there is one.
+    """Bars of `value`, with a thin line from `low` to `high` if there is one.
 
-    sure: field by which bars are in colour (the first of its names) or grey (the second).
+    sure: field that says whether a bar is in colour (the first of `names`) or grey (the second).
     """
     import altair as alt
 
     base = alt.Chart(_data(rows))
     if pick:
         base = _picked(base, pick, picked)
-    # Sorted by value where a menu changes what is shown, else as they come.
+    # Sorted by value if a menu changes the rows, else in the given order.
     sort: Any = alt.SortField("value", order="descending") if pick else list(order)
-    # What a menu shows later may have longer names than what is there at first.
+    # Rows that a menu shows later may have longer names than the first ones.
     extent = 7 * max(len(str(row[y])) for row in rows) if pick else 0
     axis = alt.Axis(grid=False, minExtent=min(extent, 220))
     base = base.encode(y=alt.Y(f"{y}:N", sort=sort, title=None, axis=axis))
@@ -291,12 +291,12 @@ def bars(
 
 
 def _height(lines: int, each: int) -> int:
-    """Pixels for so many lines: a number, for Vega-Lite warns of steps where a chart is as wide as its place."""
+    """Height in pixels for so many lines: a number, because Vega-Lite warns of steps in charts of fluid width."""
     return max(40, min(lines * each, max(TALL, lines * 7)))
 
 
 def room(spec: Mapping[str, Any]) -> int:
-    """Pixels in height that a drawn chart takes with its axis, legends and menu: what a page keeps free for it."""
+    """Height in pixels of a drawn chart with its axis, legends and menu: a page reserves it."""
     encodings = [layer["encoding"] for layer in spec.get("layer", [spec])]
     legends: dict[str, int] = {}
     for encoding in encodings:
@@ -317,7 +317,7 @@ def _data(rows: Rows) -> alt.InlineData:
 
 
 def _colour(series: str, names: Sequence[str], *, legend: bool) -> alt.Color:
-    """One colour a name, in a given order."""
+    """One colour per name, in the given order."""
     import altair as alt
 
     domain = list(names)
@@ -328,7 +328,7 @@ def _colour(series: str, names: Sequence[str], *, legend: bool) -> alt.Color:
 
 
 def _shape(series: str, names: Sequence[str], *, legend: bool) -> alt.Shape:
-    """A shape for each name; its legend is that of the colours."""
+    """One shape per name, with the same legend as the colours."""
     import altair as alt
 
     domain = list(names)
@@ -338,14 +338,14 @@ def _shape(series: str, names: Sequence[str], *, legend: bool) -> alt.Shape:
 
 
 def _legend(names: Sequence[str], *, shown: bool) -> alt.Legend | None:
-    """A legend as wide as the chart at most, its symbols not as faint as a band may be."""
+    """A legend at most as wide as the chart, with opaque symbols even if a band is faint."""
     import altair as alt
 
     return alt.Legend(symbolOpacity=1, columns=_columns(names)) if shown else None
 
 
 def _columns(names: Sequence[str]) -> int:
-    """How many of these names stand beside each other."""
+    """Number of names that fit side by side."""
     return max(1, WIDTH // (6 * max([len(name) for name in names], default=1) + 30))
 
 
@@ -369,7 +369,7 @@ def _rules(lines: Mapping[str, float], axis: Literal["x", "y"]) -> Chart:
 
 
 def _picked(base: alt.Chart, pick: str, picked: Sequence[str]) -> Chart:
-    """Show the part of the rows that a menu names, the first to begin with."""
+    """Show the rows that a menu chooses, those of the first entry at the start."""
     import altair as alt
 
     menu = alt.param(name="picked", value=picked[0], bind=alt.binding_select(options=list(picked), name=f"{pick}: "))

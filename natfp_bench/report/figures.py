@@ -1,4 +1,4 @@
-"""Figures of scores: who tells the levels of a task, how identifiable factors are, and how attributors do on all."""
+"""Figures of scores: attributors on one task, the identifiability of all factors, one attributor on all tasks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from natfp_bench.results.protocols import Protocol
 
 from . import charts
 from .charts import Figure, Rows
-from .sheets import number
-from .study_figures import ESTIMATE, SPLITS, estimate, places_in
+from .result_tables import SPLITS
+from .study_figures import ESTIMATE, estimate, places_in
+from .table import number
 
 
 def level_views(protocol: Protocol) -> list[tuple[str, dict[str, Score]]]:
-    """Splits on which levels are told, in the order of a page, with their scores."""
+    """Scores of the level on each split that has any, in the order of a page."""
     return [(split, scores) for split in SPLITS if (scores := protocol.level(split))]
 
 
@@ -31,7 +32,7 @@ def accuracy(protocol: Protocol) -> Figure | None:
                 continue
             lines.setdefault("chance", score.chance)
             if score.attributor.access == "likelihood":
-                shown = "ceiling (seen runs)" if name == "ceiling" else f"{name} ({SPLITS[split]})"
+                shown = "ceiling (seen replicates)" if name == "ceiling" else f"{name} ({SPLITS[split]})"
                 lines[shown] = score.metrics["accuracy"].value
             else:
                 rows.append({"attributor": name, "split": SPLITS[split], **estimate(score.metrics["accuracy"])})
@@ -43,18 +44,19 @@ def accuracy(protocol: Protocol) -> Figure | None:
     rows.sort(key=lambda row: order.index(row["attributor"]))
     names = [SPLITS[split] for split, _ in views]
     caption = (
-        "Share of test texts whose level is told, with the 95% interval where there are units enough. On unseen runs "
-        "an attributor has seen none of the models that wrote the test; on seen ones it may know them one by one."
+        "Share of test texts whose level is identified, with its 95% interval if there are enough units. On unseen "
+        "replicates, an attributor has seen none of the models that wrote the test texts; on seen ones, it may "
+        "recognise individual models."
         if len(views) > 1
-        else "Share of test texts whose level is told, with its 95% interval."
+        else "Share of test texts whose level is identified, with its 95% interval."
     )
     chart = charts.dots(rows, y="attributor", order=order, series="split", names=names, x_title="accuracy", lines=lines)
-    columns = {"attributor": "attributor", "split": "test texts of", **ESTIMATE}
+    columns = {"attributor": "attributor", "split": "test texts", **ESTIMATE}
     return charts.figure("accuracy", "Accuracy of every attributor", caption, columns, rows, chart)
 
 
 def confusion(protocol: Protocol) -> Figure | None:
-    """Who is taken for whom: confusion of each attributor on the main split, shares of each level's texts."""
+    """Confusion of each attributor on the main split, as shares of each level's texts."""
     levels = protocol.newest.factor.levels
     views = level_views(protocol)
     scores = {name: score for name, score in views[0][1].items() if score.confusion} if views else {}
@@ -84,15 +86,13 @@ def confusion(protocol: Protocol) -> Figure | None:
         picked=names,
     )
     columns = {"attributor": "attributor", "truth": "truth", "guess": "guess", "value": "share"}
-    caption = (
-        f"Of each level's texts ({SPLITS[views[0][0]]}), the share that is taken for each. The menu chooses whose."
-    )
-    return charts.figure("confusion", "Who is taken for whom", caption, columns, rows, chart)
+    caption = f"Share of each level's texts ({SPLITS[views[0][0]]}) by guessed level. The menu chooses the attributor."
+    return charts.figure("confusion", "Which level is taken for which", caption, columns, rows, chart)
 
 
 def factors(rows: Sequence[FactorRow], name: str, title: str) -> Figure | None:
     """Identifiability of the factors of one setting: the reference and the best attributor, and the ceiling."""
-    series = ("reference attributor", "best attributor", "ceiling (seen runs)")
+    series = ("reference attributor", "best attributor", "ceiling (seen replicates)")
     found: list[dict[str, Any]] = []
     for row in rows:
         main = row.unseen or row.seen
@@ -101,23 +101,24 @@ def factors(rows: Sequence[FactorRow], name: str, title: str) -> Figure | None:
         ceiling = row.seen.ceiling if row.seen else None
         for label, of in zip(series, (main.reference, main.best, ceiling), strict=True):
             if of is not None:
-                found.append({"task": row.task, "part": row.section, "who": label, **estimate(of)})
+                found.append({"task": row.task, "part": row.section, "series": label, **estimate(of)})
     if not found:
         return None
     order = in_sections(found, "part")
-    shown = [label for label in series if any(row["who"] == label for row in found)]
+    shown = [label for label in series if any(row["series"] == label for row in found)]
     chart = charts.dots(
-        found, y="task", order=order, series="who", names=shown, x_title="identifiability", lines={"chance": 0.0}
+        found, y="task", order=order, series="series", names=shown, x_title="identifiability", lines={"chance": 0.0}
     )
     caption = (
-        "0 is chance, 1 is certainty; on unseen runs where a task holds some out, else on unseen prompts of seen runs."
+        "0 is chance, 1 is certainty. Scores are on unseen replicates if a task holds out replicates, else on unseen "
+        "prompts of seen ones."
     )
-    columns = {"task": "task", "part": "figures about", "who": "who", **ESTIMATE}
+    columns = {"task": "task", "part": "section", "series": "attributor", **ESTIMATE}
     return charts.figure(name, title, caption, columns, found, chart)
 
 
 def in_sections(rows: Rows, field: str) -> list[str]:
-    """Tasks with the headings of their sections: figures of different ones do not compare."""
+    """Tasks below the headings of their sections: figures of different sections do not compare."""
     sections: dict[str, list[str]] = {}
     for row in rows:
         sections.setdefault(str(row[field]), []).append(str(row["task"]))
@@ -125,7 +126,7 @@ def in_sections(rows: Rows, field: str) -> list[str]:
 
 
 def over_tasks(rows: Rows, name: str) -> Figure | None:
-    """Identifiability that one attributor reaches on each task."""
+    """Identifiability by one attributor on each task."""
     if not rows:
         return None
     parts = list(dict.fromkeys(str(row["part"]) for row in rows))
@@ -133,13 +134,13 @@ def over_tasks(rows: Rows, name: str) -> Figure | None:
     chart = charts.dots(
         rows, y="task", order=order, series="part", names=parts, x_title="identifiability", lines={"chance": 0.0}
     )
-    caption = "Each task on its main split, with the 95% interval where there are units enough. 0 is chance."
-    columns = {"task": "task", "section": "figures about", "part": "setting", **ESTIMATE}
+    caption = "Each task on its main split, with its 95% interval if there are enough units. 0 is chance."
+    columns = {"task": "task", "section": "section", "part": "setting", **ESTIMATE}
     return charts.figure("tasks", f"{name} on every task", caption, columns, rows, chart)
 
 
 def calibration(rows: Rows, name: str) -> Figure | None:
-    """How often guesses of a confidence are right."""
+    """Share of right guesses against their confidence."""
     if not rows:
         return None
     names = list(dict.fromkeys(str(row["part"]) for row in rows))
@@ -154,15 +155,15 @@ def calibration(rows: Rows, name: str) -> Figure | None:
         y_title="share of guesses that are right",
     )
     caption = (
-        "Guesses of levels on all tasks but controls, in ten equal parts by confidence. Above the dashed line it is "
-        "too modest, below too sure."
+        "Guesses of levels on all tasks except controls, in ten equal parts by confidence. Above the dashed line the "
+        "attributor is underconfident, below it overconfident."
     )
     columns = {"part": "setting", "confidence": "mean confidence", "value": "share right", "texts": "texts"}
     return charts.figure("calibration", f"Calibration of {name}", caption, columns, rows, chart)
 
 
 def controls(rows: Rows) -> Figure | None:
-    """What attributors make of tasks whose truth is known."""
+    """Identifiability by each attributor on tasks whose true identifiability is known."""
     if not rows:
         return None
     shown = [{**row, "line": f"{row['task']}: {row['attributor']}"} for row in rows]
@@ -171,6 +172,8 @@ def controls(rows: Rows) -> Figure | None:
     chart = charts.dots(
         shown, y="line", order=order, series="part", names=parts, x_title="identifiability", lines={"chance": 0.0}
     )
-    caption = "Negative controls are the same model or the same training twice; positive ones are told by anybody."
+    caption = "Negative controls compare a model with itself or with a repeated training; positive ones are easy."
     columns = {"task": "task", "setting": "setting", "attributor": "attributor", "part": "truth", **ESTIMATE}
-    return charts.figure("controls", "Controls: tasks whose truth is known", caption, columns, shown, chart)
+    return charts.figure(
+        "controls", "Controls: tasks whose true identifiability is known", caption, columns, shown, chart
+    )

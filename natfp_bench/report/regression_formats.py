@@ -1,4 +1,4 @@
-"""Reports of a comparison for people, programs and CI: a table, Markdown, JSON, JUnit's XML, GitHub's commands."""
+"""A comparison with a reference, for people, programs and CI: table, Markdown, JSON, JUnit XML, GitHub commands."""
 
 from __future__ import annotations
 
@@ -6,42 +6,31 @@ import json
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree as Xml
 
-from natfp_bench.results.regress import Change, Finding, Report
+from natfp_bench.base.markdown import escape
+from natfp_bench.base.text import printable
+from natfp_bench.results.regression import Change, RegressionFinding, RegressionReport
 
-from .cells import Sheet, printable
-from .markdown import escape, grid
-from .sheets import interval, number
+from .markdown import section
+from .table import ReportTable, interval, number
 
 TESTS = {"mcnemar": "McNemar", "sign flips": "sign flips"}
 
 CAPTION = (
-    "Accuracy on the same texts, before and now, with the one-sided p-value of the direction in which it went: exact, "
-    "by McNemar's test or by sign flips of prompts, adjusted by Holm over all comparisons. Bits: mean change a text, "
-    "with its 95% interval by a paired bootstrap over prompts. Code: whether the attributor's own code is another."
+    "Accuracy on the same texts, before and now. p: exact one-sided p-value in the direction of the change (McNemar's "
+    "test, or sign flips of prompts), adjusted by Holm over all comparisons. bits: mean change per text, with its 95% "
+    "interval by a paired bootstrap over prompts. code: whether the attributor's own code has changed."
 )
 
 
-def sheet(report: Report) -> Sheet:
-    """Make the table of all that moved."""
-    columns = (
-        "what",
-        "attributor",
-        "task",
-        "preset",
-        "target",
-        "split",
-        "accuracy",
-        "change",
-        "p",
-        "bits, 95%",
-        "code",
-    )
+def table_of(report: RegressionReport) -> ReportTable:
+    """Make the table of everything that changed."""
+    columns = ("what", "attributor", "task", "preset", "target", "split", "accuracy", "change", "p", "bits, 95%")
     rows = [_row(finding) for finding in report.findings if finding.verdict != "same"]
     loose, wide = ("attributor", "task", "split", "accuracy"), ("preset", "bits, 95%", "code")
-    return Sheet("against the reference: what moved", columns, rows, ("change", "p"), loose, wide, CAPTION)
+    return ReportTable("changes against the reference", (*columns, "code"), rows, ("change", "p"), loose, wide, CAPTION)
 
 
-def _row(finding: Finding) -> list[str]:
+def _row(finding: RegressionFinding) -> list[str]:
     place, change = finding.place, finding.change
     cells = [finding.verdict, place.attributor or "(all)", place.task, place.preset, place.target, place.split]
     if change is None:
@@ -50,16 +39,16 @@ def _row(finding: Finding) -> list[str]:
     return [*cells, accuracy, _signed(change.gain), _p(change), interval(change.bits), change.code]
 
 
-def summary(report: Report) -> str:
-    """Say in one line what came of it."""
+def summary(report: RegressionReport) -> str:
+    """Say in one line whether all is well, with the number of findings of each verdict."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items())
     compared = sum(finding.change is not None for finding in report.findings)
     word = "ok" if report.ok else "FAILED"
     return f"{word}: {compared} comparisons with {report.reference} ({counts or 'nothing to compare'})"
 
 
-def sentence(finding: Finding) -> str:
-    """Say in a sentence what became of a score."""
+def sentence(finding: RegressionFinding) -> str:
+    """Say in a sentence what happened to a score."""
     change = finding.change
     match finding.verdict:
         case "failed":
@@ -72,29 +61,26 @@ def sentence(finding: Finding) -> str:
         return f"{finding.place}: the same answers"
     return (
         f"{finding.place}: accuracy {number(change.before)} → {number(change.now)} ({_signed(change.gain)}), "
-        f"p = {_p(change)} ({TESTS[change.test]}, Holm), {change.differing:,} of {change.n:,} texts judged otherwise; "
-        f"bits a text {_signed(change.bits.value)}{_ends(change)}; {change.code} code"
+        f"p = {_p(change)} ({TESTS[change.test]}, Holm), {change.differing:,} of {change.n:,} texts judged differently"
+        f"; bits per text {_signed(change.bits.value)}{_ends(change)}; {change.code} code"
     )
 
 
-def to_markdown(report: Report) -> str:
-    """Write GitHub Markdown: what came of it, and the table of what moved."""
-    parts = [f"**{escape(summary(report))}**"]
-    found = sheet(report)
-    if found.rows:
-        rows = [[escape(cell) for cell in row] for row in found.rows]
-        parts += [f"### {escape(found.title)}", grid(found.columns, rows, found.right), escape(found.caption)]
+def to_markdown(report: RegressionReport) -> str:
+    """Write GitHub Markdown: the summary, and the table of everything that changed."""
+    found = table_of(report)
+    parts = [f"**{escape(summary(report))}**", *([section(found)] if found.rows else [])]
     return "\n\n".join(parts) + "\n"
 
 
-def to_json(report: Report) -> str:
-    """Write JSON: whether all is well, counts, and every finding, those that are the same included."""
+def to_json(report: RegressionReport) -> str:
+    """Write JSON: whether all is well, counts, and every finding, including those without a change."""
     found = {"ok": report.ok, "counts": report.counts, **report.model_dump(mode="json")}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
-def to_junit(report: Report) -> str:
-    """Write JUnit's XML: one test case a score; what is new, or missing where that is allowed, counts as skipped."""
+def to_junit(report: RegressionReport) -> str:
+    """Write JUnit XML: one test case per score; new scores, and missing ones if that is allowed, count as skipped."""
     kinds = {"regression": "failure", "failed": "error", "missing": "error" if not report.allow_missing else "skipped"}
     kind_of = {**kinds, "new": "skipped"}
     kinds_found = [kind_of.get(finding.verdict) for finding in report.findings]
@@ -115,7 +101,7 @@ def to_junit(report: Report) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{Xml.tostring(suites, encoding="unicode")}\n'
 
 
-def to_github(report: Report) -> str:
+def to_github(report: RegressionReport) -> str:
     """Write workflow commands, which GitHub shows beside the run: errors first, then warnings, then notices."""
     lines = []
     for finding in report.findings:
@@ -138,13 +124,13 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {
+FORMATS: Mapping[str, Callable[[RegressionReport], str]] = {
     "md": to_markdown,
     "json": to_json,
     "junit": to_junit,
     "github": to_github,
 }
-"""All formats but the table, which the console shows."""
+"""All formats except the table, which the terminal shows."""
 
 
 def _signed(value: float) -> str:

@@ -1,7 +1,7 @@
-"""The report as a site: pages laid out, and written to a folder that opens from a file system or any static host.
+"""The report as a site: lays out the pages and writes them to a folder, for a browser or any static host.
 
-Results are material from anywhere: templates escape whatever they are given, data for scripts holds no `<`, and names
-of files are made of digests and plain letters.
+Results may come from anywhere: templates escape everything, data for scripts holds no `<`, and file names are made of
+digests and plain letters.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from markupsafe import Markup
 from natfp_bench import __version__
 from natfp_bench.base.environment import commit
 from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.base.text import printable
 from natfp_bench.pipeline.store import storage_faults
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import read_protocols
 
 from . import charts
-from . import page_tables as report_tables
-from .cells import printable
 from .charts import Figure
 from .pages.attributor import attributor
 from .pages.home import home
 from .pages.page import Page, Pages
 from .pages.task import task
 from .pages.validity import validity
+from .table import BAR
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 MANIFEST = "natfp-report.json"
-"""Names the files of a report in its folder, so that the next one knows which are its own."""
+"""Lists the files of a report in its folder, so that the next report knows which ones it may replace."""
 
 MOST_ROWS = 300
-"""Rows of a figure's data that its page holds; the CSV has all."""
+"""Most rows of a figure's data on its page; the CSV file has all."""
 
 BUNDLED = "window.vegaEmbed = vegaEmbed;"
-"""What the bundle offers to other scripts: not Vega itself, which is null in it."""
+"""What the bundle exports to other scripts; Vega itself is null in it."""
 
 ASSETS = ("report.css", "report.js")
 
@@ -59,14 +59,14 @@ class Site:
 
     @property
     def bytes(self) -> int:
-        """Size of it all."""
+        """Total size."""
         return sum(len(content.encode()) for content in self.files.values())
 
 
 def read(paths: Sequence[Path], store: Path) -> Pages:
     """Read results for a report; those that cannot be used are named among its faults.
 
-    Raises UserError where none can.
+    Raises UserError if none can be used.
     """
     protocols, faults = read_protocols(paths)
     if not protocols:
@@ -87,7 +87,7 @@ def pages(of: Pages) -> Iterator[Page]:
 
 
 def render(pages: Sequence[Page], written: str) -> Site:
-    """Lay out pages, with the data of their figures and what they need to be drawn."""
+    """Lay out pages, with the data of their figures and the scripts that draw them."""
     environment = _environment(written)
     files: dict[str, str] = {}
     for page in pages:
@@ -102,18 +102,18 @@ def render(pages: Sequence[Page], written: str) -> Site:
 
 
 def written_by(command: str) -> str:
-    """Say by what a report was written."""
+    """Say which version and which command wrote a report."""
     made_at = commit()
     return f"Written by natfp_bench {__version__}{f', commit {made_at}' if made_at else ''}: {command}"
 
 
 def stem(page: Page) -> str:
-    """Begin the names of a page's files."""
+    """The beginning of the names of a page's files."""
     return page.path.removesuffix(".html").replace("/", "-")
 
 
 def data_path(page: Page, figure: Figure) -> str:
-    """Where the data of a figure lies."""
+    """Path of the data of a figure."""
     return f"data/{stem(page)}-{figure.name}.csv"
 
 
@@ -127,7 +127,7 @@ def table(figure: Figure) -> str:
 
 
 def embedded(value: Any) -> Markup:
-    """Write JSON into a page: without a `<` nothing in it can end its element, or begin a comment."""
+    """Write JSON for a page: without a `<` it can neither end its element nor begin a comment."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  safe by the line above
 
@@ -137,7 +137,7 @@ def vega_bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one classic script: modules do not load from a file system."""
     import vl_convert
 
-    # Wrapped, so that its names stay its own.
+    # Wrapped in a function to keep its names private.
     return f"(function () {{\n{vl_convert.javascript_bundle(BUNDLED)}\n}})();\n"
 
 
@@ -154,26 +154,27 @@ def _environment(written: str) -> Environment:
         "embedded": embedded,
         "cell": lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value),
         "share": lambda value: f"{value:.0%}",
+        "sentence": lambda text: text[:1].upper() + text[1:],
         "stem": stem,
         "data": data_path,
         "room": lambda figure: charts.room(figure.spec),
     }
-    made.globals |= {"scale": report_tables.BAR, "most": MOST_ROWS, "written": written, "version": __version__}
+    made.globals |= {"scale": BAR, "most": MOST_ROWS, "written": written, "version": __version__}
     return made
 
 
 def _shown(value: Any) -> Any:
-    """Spell out control characters and those that turn the direction of text; spaces and joiners are text."""
+    """Spell out control characters and those that change the direction of text; spaces and joiners are kept."""
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     return "".join(c if c in "\t\u200c\u200d" or unicodedata.category(c) == "Zs" else printable(c) for c in value)
 
 
 def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
-    """Write a site; what an earlier report left there goes, and nothing else.
+    """Write a site and remove the files of an earlier report from its folder.
 
-    Raises UserError for a folder that holds other files, unless they are to be written over (they stay, but for those
-    of the same name).
+    Raises UserError for a folder that holds other files, unless `overwrite` allows it. Even then other files stay,
+    except those of the same name.
     """
     root = folder.absolute()
     with storage_faults(root, "output folder"):
@@ -185,10 +186,10 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
         if foreign and not overwrite:
             named = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
             raise UserError(
-                f"{folder} holds files that are no report's: {named}\n  take another folder, or add --overwrite"
+                f"{folder} holds files that belong to no report: {named}\n  take another folder, or add --overwrite"
             )
         root.mkdir(parents=True, exist_ok=True)
-        # Named first: whatever a kill leaves here, the next report knows it for its own.
+        # The manifest comes first: if this is killed, the next report still knows its files.
         _write_manifest(root, old | site.files.keys())
         for name in sorted(old - site.files.keys()):
             (root / name).unlink(missing_ok=True)
@@ -203,12 +204,12 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether something is no folder; a link to one is none of ours."""
+    """Whether a path is no folder; a link to a folder counts as a file."""
     return path.is_symlink() or not path.is_dir()
 
 
 def _own_files(root: Path) -> set[str]:
-    """Files of an earlier report, as its manifest names them: plain paths within the folder."""
+    """Files of an earlier report according to its manifest, if their paths are plain and within the folder."""
     try:
         names = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
         paths = [PurePosixPath(name) for name in names]
@@ -230,7 +231,7 @@ def _remove_empty(root: Path) -> None:
 
 
 def chosen_figures(pages: Sequence[Page], only: Sequence[str] = ()) -> dict[str, Figure]:
-    """Figures by their file's name, all or those that one of some patterns fits; raises UserError for an idle one."""
+    """Figures by file name: all, or those that match a pattern; raises UserError for a pattern that matches none."""
     every = {f"{stem(page)}-{figure.name}": figure for page in pages for figure in page.figures}
     for pattern in only:
         if not fnmatch.filter(every, pattern):

@@ -1,4 +1,4 @@
-"""Figures of one result: its models, its curves, where the evidence sits. What it states is never computed again."""
+"""Figures of one result: its models, its curves, its evidence. They show the numbers of the result as they are."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 
 from natfp_bench.pipeline.result import MeanKL, Result
-from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
-from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics.intervals import Interval
 
 from . import charts
 from .charts import Figure
-from .sheets import number
+from .result_tables import SPLITS
+from .table import number
 
-SPLITS = {UNSEEN_REPLICATE: "unseen runs", SEEN_REPLICATE: "seen runs", UNSEEN_PROMPT: "seen runs, unseen prompts"}
-"""What the splits are called on a page."""
-
-TELLING = 12
-"""Words of a level that a chart has room for."""
+WORDS_SHOWN = 12
+"""Words per level that fit into a chart."""
 
 LOSS_POINTS = 4000
-"""Points that all training curves of a chart have together, at most."""
+"""Most points of all training curves of a chart together."""
 
 ESTIMATE = {"value": "estimate", "low": "low (95%)", "high": "high (95%)"}
 
@@ -33,13 +30,13 @@ def estimate(found: Interval | None) -> dict[str, float | None]:
 
 
 def chance_of(result: Result) -> dict[str, float]:
-    """What guessing a level at random hits: a line for a chart."""
+    """Chance of guessing the level, as a line of a chart."""
     found = next((score.chance for score in result.scores if score.target == "level"), None)
     return {} if found is None else {"chance": found}
 
 
 def places_in(order: Sequence[str], *names: Any) -> list[int]:
-    """Places of names in an order, what it lacks last."""
+    """Places of names in an order; names that it lacks come last."""
     return [order.index(name) if name in order else len(order) for name in names]
 
 
@@ -49,7 +46,7 @@ def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) 
     for variant in result.variants:
         log = logs.get(variant.name, ())
         step = max(1, -(-len(log) * max(1, len(logs)) // LOSS_POINTS))
-        # Thinned from the end, for the last loss is what people look for.
+        # Thinned from the end, so that the last loss is kept: people look for it.
         kept = log[::-1][::step][::-1]
         rows += [
             {"variant": variant.name, "level": variant.level, "tokens": line["tokens"], "value": line["loss"]}
@@ -63,12 +60,12 @@ def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) 
         series="level",
         names=result.factor.levels,
         x_title="tokens",
-        y_title="training loss, nats a token",
+        y_title="training loss, nats per token",
         detail="variant",
         points=False,
     )
     columns = {"variant": "variant", "level": "level", "tokens": "tokens", "value": "loss"}
-    caption = "Loss of each batch as it was trained on; a line for each variant, a colour for each level."
+    caption = "Loss of each training batch; one line per variant, one colour per level."
     return charts.figure("training", "Training curves", caption, columns, rows, chart)
 
 
@@ -92,14 +89,14 @@ def parity(result: Result) -> Figure | None:
 
 CURVES = {
     "length": ("Accuracy against length", "length of a text"),
-    "pooled": ("Accuracy against texts judged together", "texts of one model, judged together"),
+    "pooled": ("Accuracy against texts judged together", "texts of one model judged together"),
     "train_texts": ("Accuracy against training texts", "training texts of each model"),
     "classes": ("Accuracy against the number of models", "models to choose from"),
 }
 
 
 def curves(result: Result) -> Iterator[Figure]:
-    """Accuracy of the reference attributor against length (with ceiling and prediction), pooled texts, and so on."""
+    """Accuracy of the reference attributor against length (with ceiling and prediction), pooled texts, and others."""
     if (study := result.study) is None:
         return
     who = study.reference
@@ -112,22 +109,22 @@ def curves(result: Result) -> Iterator[Figure]:
                 if value is not None:
                     rows.append({"at": point.at, "series": name, "value": value, "dashed": name != "ceiling"})
         caption = (
-            f"All texts cut to a length, {who} fitted again at each. The ceiling is that of models all known; the "
-            "prediction takes its log-likelihood ratios at full length for Gaussian."
+            f"All texts are cut to a length, and {who} is fitted again at each length. The ceiling knows all models; "
+            "the prediction assumes that its log-likelihood ratios at full length are Gaussian."
         )
         title, x_title = CURVES["length"]
         yield _curve("length", title, caption, f"{x_title}, {study.length.unit}", rows, chance)
     for curve in study.curves:
         title, x_title = CURVES[curve.name]
         rows = [{"at": point.at, "series": who, **estimate(point.accuracy)} for point in curve.points]
-        # Against the number of classes, chance moves with it.
+        # Chance depends on the number of classes.
         if curve.name == "classes":
             rows += [
                 {"at": point.at, "series": "chance", "value": 1 / point.at, "dashed": True} for point in curve.points
             ]
         lines = {} if curve.name == "classes" else chance
         split = SPLITS.get(curve.split, curve.split)
-        caption = f"Which {curve.target} wrote it? {who}, on {split}."
+        caption = f"Accuracy of {who} in identifying the {curve.target}, on {split}."
         yield _curve(curve.name, title, caption, x_title, rows, lines)
 
 
@@ -149,11 +146,11 @@ def _curve(
 
 
 def mean_kl(result: Result) -> Iterator[Figure]:
-    """How far the models' distributions lie apart: the matrix, and a map of the variants."""
+    """Distances between the distributions of the models: a matrix, and a map of the variants."""
     if (found := result.mean_kl) is None:
         return
     rows = []
-    # Level by level, so that a factor shows as blocks.
+    # Sorted by level: an effect of the factor shows as blocks.
     levels = {variant.name: variant.level for variant in result.variants}
     order = sorted(found.variants, key=lambda name: places_in(result.factor.levels, levels.get(name)))
     for row, divergences in zip(found.variants, found.divergence, strict=True):
@@ -161,22 +158,22 @@ def mean_kl(result: Result) -> Iterator[Figure]:
             label = "∞" if one.value is None else number(one.value, 2)
             cell = {"source": row, "other": column, "value": one.value, "error": one.standard_error, "label": label}
             rows.append({**cell, "impossible": one.impossible})
-    columns = {"source": "texts of", "other": "under", "value": f"bits a {found.unit}", "error": "standard error"}
-    unit = f"bits a {found.unit}"
+    columns = {"source": "texts of", "other": "under", "value": f"bits per {found.unit}", "error": "standard error"}
+    unit = f"bits per {found.unit}"
     chart = charts.heat(rows, x="other", y="source", order=order, x_title="under", y_title="texts of", scale_title=unit)
     yield charts.figure(
         "kl",
         "Mean KL between the models",
-        f"How many bits a {found.unit} the texts of one model (row) lose under another (column); ∞ where it can never "
-        "write them.",
-        {**columns, "impossible": "share impossible"},
+        f"Bits per {found.unit} that the texts of one model (row) lose under another model (column); ∞ if the other "
+        "model can never write them.",
+        {**columns, "impossible": "share of impossible texts"},
         rows,
         chart,
     )
     places = layout(found)
     if places is None:
         return
-    # A legend tells the levels, so that runs need no more than their numbers: clusters have no room for names.
+    # The legend shows the levels, so labels show only the replicates: clusters have no room for names.
     replicates = {variant.name: f"r{variant.replicate}" for variant in result.variants}
     short = replicates if len(set(replicates.values())) > 1 else levels
     spots = [
@@ -192,9 +189,9 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     yield charts.figure(
         "map",
         "Map of the models",
-        "Squared distances come as near to the mean KL (of both ways) as two dimensions allow: classical scaling. "
-        "Where a level is a cluster, the factor moves models more than the seeds of a replicate do. Names stand "
-        "where there is room.",
+        "Classical scaling: squared distances approximate the mean KL, averaged over both directions, in two "
+        "dimensions. If each level is a cluster, the factor changes models more than the seeds of a replicate do. "
+        "Labels are shown if there is room.",
         {"variant": "variant", "level": "level", "x": "x", "y": "y"},
         spots,
         charts.plane(spots, series="level", names=result.factor.levels, label="label", tooltip=["variant", "level"]),
@@ -204,8 +201,8 @@ def mean_kl(result: Result) -> Iterator[Figure]:
 def layout(found: MeanKL) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     """Places of the variants in two dimensions, (V, 2): classical scaling of the symmetrised mean KL.
 
-    KL behaves like a squared distance (Torgerson 1952 takes those). None below three variants, or where a divergence
-    is infinite.
+    KL behaves like a squared distance, which is what Torgerson (1952) takes. None below three variants, or if a
+    divergence is infinite.
     """
     values = [[one.value for one in row] for row in found.divergence]
     n = len(values)
@@ -216,14 +213,14 @@ def layout(found: MeanKL) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     centre = np.eye(n) - 1 / n
     scale, vectors = np.linalg.eigh(-centre @ squared @ centre / 2)
     places = vectors[:, [-1, -2]] * np.sqrt(np.maximum(scale[[-1, -2]], 0.0))
-    # An eigenvector's sign is nobody's choice: the entry that is largest points up.
+    # The sign of an eigenvector is arbitrary: its largest entry is made positive.
     largest = np.argmax(np.abs(places), axis=0)
     signs = np.where(places[largest, [0, 1]] < 0, -1.0, 1.0)
     return np.asarray(places * signs + 0.0)
 
 
 def uncrowded(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[bool]:
-    """Which of the places, (V, 2), have room for a label to their right, the first ones first."""
+    """Which of the places, (V, 2), have room for a label to their right; earlier ones take precedence."""
     reach = max(float(np.abs(places).max()), 1e-9)
     taken: list[Any] = []
     for at in places / reach:
@@ -233,12 +230,12 @@ def uncrowded(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[bool]:
 
 
 def wording(result: Result) -> Figure | None:
-    """The words that tell most of each level."""
+    """The most telling words of each level."""
     study = result.study
     found = study.wording.telling_words if study and study.wording else ()
     rows = []
     for level in result.factor.levels:
-        own = [word for word in found if word.label == level][:TELLING]
+        own = [word for word in found if word.label == level][:WORDS_SHOWN]
         for word in sorted(own, key=lambda word: -word.log_odds):
             agrees = {None: "", True: "yes", False: "no"}[word.agrees]
             row = {"level": level, "word": word.word, "value": word.log_odds, "q": word.q, "agrees": agrees}
@@ -250,7 +247,7 @@ def wording(result: Result) -> Figure | None:
         rows,
         y="word",
         order=(),
-        x_title="log-odds, nats: said more often (right) or less often (left) than by the other levels",
+        x_title="log-odds, nats: more frequent (right) or less frequent (left) than in the other levels",
         pick="level",
         picked=levels,
         sure="confirmed",
@@ -258,22 +255,21 @@ def wording(result: Result) -> Figure | None:
     )
     columns = {"level": "level", "word": "word", "value": "log-odds", "q": "q", "confirmed": "on test texts"}
     caption = (
-        "Words chosen on training texts; confirmed are those that lean to the same side in test texts (false "
-        "discoveries: 5%). The menu chooses the level."
+        "Words chosen on training texts. A word is confirmed if test texts show the same direction (5% false "
+        "discoveries). The menu chooses the level."
     )
     return charts.figure("words", "Telling words", caption, {**columns, "agrees": "in all replicates"}, rows, chart)
 
 
 def evidence(result: Result) -> Iterator[Figure]:
-    """Where the evidence sits: log-likelihood ratio by position, and by type of token."""
+    """Location of the evidence: log-likelihood ratio by position, and by type of token."""
     if (study := result.study) is None:
         return
-    rows: list[dict[str, Any]] = []
-    for at in study.by_position:
-        if at.bits is not None:
-            half = None if at.standard_error is None else 1.96 * at.standard_error
-            ends = {} if half is None else {"low": at.bits - half, "high": at.bits + half}
-            rows.append({"position": at.position, "series": "bits", "value": at.bits, **ends, "texts": at.texts})
+    rows: list[dict[str, Any]] = [
+        {"position": at.position, "series": "bits", **_normal(at.bits, at.standard_error), "texts": at.texts}
+        for at in study.by_position
+        if at.bits is not None
+    ]
     if rows:
         chart = charts.curve(
             rows,
@@ -281,31 +277,38 @@ def evidence(result: Result) -> Iterator[Figure]:
             series="series",
             names=["bits"],
             x_title="position of the token",
-            y_title="bits for its source",
+            y_title="bits in favour of its source",
             points=len(rows) <= 64,
         )
         caption = (
-            "Mean log-likelihood ratio of a token for the model that wrote it against those of the other levels in the "
-            "same replicate, with 95% bands."
+            "Mean log-likelihood ratio of a token: the model that wrote it against the models of the other levels in "
+            "the same replicate, with 95% bands."
         )
         columns = {"position": "position", **ESTIMATE, "texts": "texts"}
         yield charts.figure("positions", "Log-likelihood ratio by position", caption, columns, rows, chart)
-    rows = []
-    for kind in study.by_type:
-        if kind.bits is not None:
-            half = None if kind.standard_error is None else 1.96 * kind.standard_error
-            ends = {} if half is None else {"low": kind.bits - half, "high": kind.bits + half}
-            shares = {"tokens": kind.token_share, "share": kind.bits_share}
-            rows.append({"type": kind.type, "value": kind.bits, **ends, **shares})
+    rows = [
+        {"type": of.type, **_normal(of.bits, of.standard_error), "tokens": of.token_share, "share": of.bits_share}
+        for of in study.by_type
+        if of.bits is not None
+    ]
     if rows:
-        chart = charts.bars(rows, y="type", order=[row["type"] for row in rows], x_title="bits a token")
-        caption = "The same by type of token; rare types may tell much and weigh little (see the shares in the data)."
+        chart = charts.bars(rows, y="type", order=[row["type"] for row in rows], x_title="bits per token")
+        caption = (
+            "Mean log-likelihood ratio by type of token. Rare types may be telling but matter little: the data show "
+            "the share of each type."
+        )
         columns = {"type": "type", **ESTIMATE, "tokens": "share of tokens", "share": "share of bits"}
         yield charts.figure("types", "Evidence by type of token", caption, columns, rows, chart)
 
 
+def _normal(value: float, standard_error: float | None) -> dict[str, float]:
+    """Fields of an estimate in a row, with the 95% interval of a normal distribution if its error is known."""
+    half = None if standard_error is None else 1.96 * standard_error
+    return {"value": value, **({} if half is None else {"low": value - half, "high": value + half})}
+
+
 def robustness(result: Result) -> Figure | None:
-    """Accuracy of the reference attributor on transformed and transferred texts."""
+    """Accuracy of the reference attributor on texts that were transformed or sampled differently."""
     study = result.study
     if study is None or not study.robustness:
         return None
@@ -323,6 +326,6 @@ def robustness(result: Result) -> Figure | None:
         x_title="accuracy",
         lines=chance_of(result),
     )
-    caption = f"What is left to {study.reference} where test texts are changed, or drawn or prompted in another way."
-    columns = {"condition": "test texts", "trained": "fit", **ESTIMATE}
+    caption = f"Accuracy of {study.reference} after each transform of the test texts, and on texts sampled differently."
+    columns = {"condition": "test texts", "trained": "training", **ESTIMATE}
     return charts.figure("robustness", "Accuracy on changed texts", caption, columns, rows, chart)

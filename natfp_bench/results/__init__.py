@@ -1,1 +1,13 @@
-"""The room `results`."""
+"""Everything that starts from finished results: comparison, ranking, and use of their texts.
+
+Read in this order; the room imports base to pipeline, and never report or cli.
+
+predictions             reads and checks predictions.parquet
+protocols, leaderboard  merge the results of one protocol, rank attributors, and tabulate factors
+regression_reference, regression   write a reference file, and compare results with it
+origin                  finds the sample sets of a result again
+unlabelled_texts, identification, identify   which variant of a result wrote given texts
+submission              scores of a new baseline on the fixed texts, and its rank
+validate_files          checks tasks, presets, baselines and results
+export, lm_eval_export, lm_eval_import, evaluate_metrics   exchange with other tools
+"""

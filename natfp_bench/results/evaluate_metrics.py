@@ -1,9 +1,9 @@
-"""The metrics of natfp_bench as a module of the library evaluate, which copies this file and imports the copy.
+"""The metrics of natfp_bench as a module for the library evaluate, which copies this file and imports the copy.
 
     evaluate.load(natfp_bench.evaluate_module()).compute(predictions=proba, references=truth, prompts=prompts)
 
-Nothing in the package imports it. evaluate reads the imports of this file line by line: each has a line of its own, and
-those of natfp_bench are absolute, for the copy lies elsewhere.
+Nothing in the package imports it. evaluate reads the imports of this file line by line, so each import has a line of
+its own. Those of natfp_bench are absolute because the copy is elsewhere.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from natfp_bench.statistics import metrics
 NAMES = ("accuracy", "identifiability", "bits", "macro_f1")
 
 DESCRIPTION = """
-How well texts are attributed to their sources: accuracy (ties shared), identifiability (chance 0, certainty 1), bits a
-text over chance (probabilities mixed with 0.001 of the uniform ones) and macro F1, each with its 95% interval:
-bootstrapped over prompts, or Wilson's near 0 and 1. Chance is 1/k, so that classes must be balanced.
+How well texts are attributed to their sources: accuracy (ties are shared), identifiability (chance 0, certainty 1),
+bits per text above chance (probabilities are mixed with 0.001 of uniform ones) and macro F1, each with its 95%
+interval: bootstrapped over prompts, or Wilson's near 0 and 1. Chance is 1/k, so classes must be balanced.
 """
 
 INPUTS = """
-predictions: probabilities of the k classes for each text, rows that sum to one.
+predictions: probabilities of the k classes for each text; rows sum to one.
 references: the true class of each text, from 0 to k - 1.
-prompts (optional): the prompt that each text continues; texts of one prompt are no independent evidence. Without it
-each text counts as its own.
-seed (optional): of the bootstrap.
+prompts (optional): the prompt that each text continues; texts of one prompt are not independent evidence. Without it,
+all texts count as independent.
+seed (optional): seed of the bootstrap.
 """
 
 
 class IdentifiabilityMetrics(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-    """Accuracy, identifiability, bits and macro F1, and `_low` and `_high` of each."""
+    """Accuracy, identifiability, bits and macro F1, each with `_low` and `_high`."""
 
     def _info(self) -> evaluate.MetricInfo:
         features = {
@@ -54,9 +54,13 @@ class IdentifiabilityMetrics(evaluate.Metric):  # type: ignore[misc]  # evaluate
         proba = np.asarray(predictions, dtype=np.float64)
         truth = np.asarray(references, dtype=np.int64)
         if proba.ndim != 2 or (proba < 0).any() or not np.allclose(proba.sum(axis=1), 1, atol=1e-6):
-            raise ValueError("predictions are the probabilities of all classes, one row a text, and rows sum to one")
+            raise ValueError(
+                "predictions must be probabilities of all classes, one row per text, and rows must sum to one"
+            )
         if len(truth) and not 0 <= truth.min() <= truth.max() < proba.shape[1]:
-            raise ValueError(f"references are classes from 0 to {proba.shape[1] - 1}, as predictions have columns")
+            raise ValueError(
+                f"references must be classes from 0 to {proba.shape[1] - 1}, one for each column of predictions"
+            )
         cluster = np.arange(len(truth)) if prompts is None else np.unique(np.asarray(prompts), return_inverse=True)[1]
         found = metrics.score(proba, truth, cluster, seed)
         values: dict[str, float | None] = {}

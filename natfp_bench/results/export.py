@@ -1,7 +1,7 @@
-"""The texts that a result rests on, for other tools: a table, a data set of the Hub's form, or questions of lm-eval.
+"""The texts of a result for other tools: a table, a data set for the Hugging Face Hub, or questions for lm-eval.
 
-Texts are read from the store, where the run left them, and are the result's own: their digest must be the one that the
-result states. Which of them are for testing is read off the result's predictions.
+Texts are read from the store of the run. They must have the digest that the result states. The predictions of the
+result say which of them are test texts.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import pyarrow.parquet as pq
 
 from natfp_bench import __version__
 from natfp_bench.base.errors import UserError
-from natfp_bench.corpus.tokens import first_bytes
+from natfp_bench.base.markdown import escape, grid
+from natfp_bench.base.text import first_bytes
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.evidence import SampleTotals
 from natfp_bench.pipeline.result import Result, VariantResult
-from natfp_bench.pipeline.scoring import PREDICTIONS
 from natfp_bench.pipeline.stages.sample import read_table
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import cut_to
-from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE
-from natfp_bench.report.markdown import escape, grid
+from natfp_bench.plan.split import UNSEEN_REPLICATE
 
 from .origin import remake, sample_stages, settings_of
+from .predictions import Predictions, main_split, read_predictions
 
 TEXTS = pa.schema(
     {
@@ -43,87 +43,44 @@ TEXTS = pa.schema(
         "split": pa.string(),
     }
 )
-"""Columns of exported texts: `label` is the level, and `prompt` and `row` are the sample set's."""
+"""Columns of exported texts: `label` is the level; `prompt` and `row` are those of the sample set."""
 
 COLUMNS = {
     "text": "what the model wrote; it may be empty",
-    "label": "level of the factor: what is to be told",
-    "variant": "who wrote it: the model of a level and a replicate",
-    "replicate": "block of models, one a level, that share their nuisance seeds",
-    "prompt": "id of the prompt that it continues, which is no part of it; no prompt is in both splits",
-    "row": "number within the variant's sample set",
+    "label": "level of the factor, which attributors guess",
+    "variant": "the model that wrote it, of one level and one replicate",
+    "replicate": "block of models, one per level, that share their nuisance seeds",
+    "prompt": "id of the prompt that it continues (the prompt is not part of the text); no prompt is in both splits",
+    "row": "number within the sample set of the variant",
     "split": "train or test",
 }
 
 
 HELD_OUT = (
-    "A claim about the factor takes more than unseen prompts: each replicate is held out in turn, at every level, and "
-    "told by what was learnt from the others."
+    "Unseen prompts alone do not support a claim about the factor: hold out each replicate in turn, at every level, "
+    "and test on it an attributor that was fitted to the others."
 )
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A result, its predictions, and the texts that it rests on: rows of `TEXTS`, variant after variant."""
+    """A result, its predictions, and its texts: rows of `TEXTS`, variant after variant."""
 
     result: Result
-    predictions: pa.Table
+    predictions: Predictions
     texts: pa.Table
 
 
-def read_predictions(path: Path) -> pa.Table:
-    """Read the predictions beside a `result.json`; raises UserError where they are missing or damaged."""
-    beside = path.parent / "predictions.parquet"
-    try:
-        table = pq.read_table(beside, partitioning=None)
-    except (OSError, ValueError, pa.ArrowException):
-        reason = "damaged" if beside.exists() else "no such file"
-        raise UserError(
-            f"{beside}: cannot be read ({reason}), and it says which texts are for testing\n"
-            "  it belongs beside the result.json that was written with it"
-        ) from None
-    if table.schema.names != PREDICTIONS.names:
-        raise UserError(f"{beside}: no predictions (columns {', '.join(table.schema.names)})")
-    try:
-        table = table.cast(PREDICTIONS)
-        table.validate(full=True)
-    except (ValueError, pa.ArrowException) as error:
-        raise UserError(f"{beside}: no predictions ({' '.join(str(error).split())})") from None
-    if any(column.null_count for column in table.columns):
-        raise UserError(f"{beside}: no predictions (some are missing)")
-    return table
-
-
-def main_split(result: Result) -> str:
-    """Split that the task is about: unseen replicates where they are held out."""
-    held_out = any((score.target, score.split) == ("level", UNSEEN_REPLICATE) for score in result.scores)
-    return UNSEEN_REPLICATE if held_out else UNSEEN_PROMPT
-
-
-def test_texts(result: Result, predictions: pa.Table) -> pa.Table:
-    """Rows of the task's main split, one a test text, in the order of the predictions: any attributor's will do.
-
-    Raises UserError where the result has none.
-    """
-    split, names = main_split(result), predictions["attributor"].to_numpy(zero_copy_only=False)
-    here = (predictions["target"].to_numpy(zero_copy_only=False) == "level") & (
-        predictions["split"].to_numpy(zero_copy_only=False) == split
-    )
-    if not here.any():
-        raise UserError(f"the result of {result.task.name} has no test texts: {'; '.join(result.failures)}")
-    return predictions.filter(pa.array(here & (names == names[here][0])))
-
-
 def gather(path: Path, store: Store) -> Exported:
-    """Read a result and the texts that it rests on.
+    """Read a result and its texts.
 
-    Raises UserError where the store lacks them, or holds others, with the command that makes them again.
+    Raises UserError if the store lacks them or has other texts, with the command that makes them again.
     """
     result = results.read(path)
     if result.subset is not None:
-        raise UserError(f"{path} is of a part of its run's texts\n  export the run's own result.json")
+        raise UserError(f"{path} is about a part of the texts of its run\n  export the run's own result.json")
     predictions = read_predictions(path)
-    asked = test_texts(result, predictions)
+    asked = predictions.test_texts(result)
     tests: dict[str, set[int]] = {}
     for variant, row in zip(asked["variant"].to_pylist(), asked["row"].to_pylist(), strict=True):
         tests.setdefault(variant, set()).add(row)
@@ -133,8 +90,8 @@ def gather(path: Path, store: Store) -> Exported:
     tables = [read_table(store, stages, texts) for stages in sample_stages(result, kept, store)]
     if not result.samples or SampleTotals.of(tables).digest != result.samples.digest:
         raise UserError(
-            f"{path}: the texts in the store {store.root} are not those of this result\n"
-            f"  {remake(result)}   gives a result of those"
+            f"{path}: the store {store.root} has other texts than this result\n"
+            f"  {remake(result)}   gives a result for those"
         )
     size = cut_to(result.factor.fields, settings_of(kept[0]))
     parts = [_part(of, table, tests[of.name], size) for of, table in zip(kept, tables, strict=True)]
@@ -142,7 +99,7 @@ def gather(path: Path, store: Store) -> Exported:
 
 
 def _part(of: VariantResult, table: pa.Table, tests: set[int], size: int | None) -> pa.Table:
-    """Texts of one variant as attributors see them: cut to `size` bytes, where that is a number."""
+    """Texts of one variant as attributors see them: cut to `size` bytes, unless that is None."""
     whole, rows = table["text"].to_pylist(), table["row"].to_pylist()
     n = len(rows)
     columns = {
@@ -158,32 +115,32 @@ def _part(of: VariantResult, table: pa.Table, tests: set[int], size: int | None)
 
 
 def make_folder(folder: Path) -> Path:
-    """Make the folder that an export goes to, and return its absolute path; raises UserError unless it is empty."""
+    """Make the folder for an export and return its absolute path; raises UserError unless it is empty."""
     folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UserError(f"{folder} is not empty\n  take another folder for -o")
+            raise UserError(f"{folder} is not empty\n  choose another folder with -o")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     return folder
 
 
 def write_csv(exported: Exported, folder: Path) -> None:
-    """Write one `texts.csv`: UTF-8, line breaks and quotes within a text quoted as RFC 4180 has it."""
+    """Write one `texts.csv` in UTF-8, with line breaks and quotes within texts quoted as in RFC 4180."""
     with (folder / "texts.csv").open("w", encoding="utf-8", newline="") as file:
-        # Every text quoted: a lone carriage return in one would end its row otherwise.
+        # Every text is quoted: otherwise a lone carriage return would end its row.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(TEXTS.names)
         writer.writerows(zip(*(exported.texts[name].to_pylist() for name in TEXTS.names), strict=True))
-    usage = "`texts.csv` has one row a text. An empty text, or one like `NA`, is a text:\n\n" + _code(
+    usage = "`texts.csv` has one row per text. Empty texts, and texts like `NA`, are valid texts:\n\n" + _code(
         'texts = pandas.read_csv("texts.csv", keep_default_na=False, dtype={"text": str, "label": str})', "python"
     )
     write_card(exported.result, folder, usage, [*TEXTS.names])
 
 
 def write_dataset(exported: Exported, folder: Path) -> None:
-    """Write a folder that `datasets.load_dataset` reads: Parquet of both splits, and a card that names them."""
+    """Write a folder for `datasets.load_dataset`: Parquet files of both splits, and a card that names them."""
     (folder / "data").mkdir()
     counts = {}
     split = exported.texts["split"].to_numpy(zero_copy_only=False)
@@ -207,7 +164,7 @@ def write_dataset(exported: Exported, folder: Path) -> None:
         "---",
         "",
     ]
-    usage = f"{counts['train']:,} training and {counts['test']:,} test texts; the folder is read as it is:\n\n" + _code(
+    usage = f"{counts['train']:,} training and {counts['test']:,} test texts. To read the folder:\n\n" + _code(
         'texts = datasets.load_dataset("path/to/this/folder")', "python"
     )
     columns = [name for name in TEXTS.names if name != "split"]
@@ -215,24 +172,24 @@ def write_dataset(exported: Exported, folder: Path) -> None:
 
 
 def write_card(result: Result, folder: Path, usage: str, columns: Sequence[str], *, header: str = "") -> None:
-    """Write the folder's README.md: what it is, how to read it, what its columns are, and where it is from."""
+    """Write the folder's README.md: content, usage, columns and provenance."""
     trained = {of.source for of in result.variants} == {"train"}
-    alike = ", in which alone the models that wrote these texts were trained differently" if trained else ""
+    only = ", the only difference in the training of the models that wrote these texts" if trained else ""
     parts = [
         f"{header}# Texts of {result.task.name}",
-        f"Who wrote which text? The labels are levels of {escape(result.factor.name)}{alike}. Made by natfp_bench.",
+        f"Which model wrote which text? Labels are levels of {escape(result.factor.name)}{only}. Made by natfp_bench.",
         usage,
-        grid(("column", "what it holds"), [(f"`{name}`", COLUMNS[name]) for name in columns]) if columns else "",
+        grid(("column", "content"), [(f"`{name}`", COLUMNS[name]) for name in columns]) if columns else "",
         HELD_OUT if main_split(result) == UNSEEN_REPLICATE else "",
         "## Provenance",
         grid(("", ""), [(name, escape(str(value))) for name, value in provenance(result).items()]),
-        f"The texts are those of this run:\n\n{_code(remake(result), 'console')}",
+        f"This run made the texts:\n\n{_code(remake(result), 'console')}",
     ]
     (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
 def provenance(result: Result) -> dict[str, Any]:
-    """All that says which texts these are, by what people call it."""
+    """Everything that identifies the texts, by name."""
     overrides = {f"override {name}": value for name, value in result.overrides.items()}
     return {
         "natfp_bench": __version__,
@@ -244,7 +201,7 @@ def provenance(result: Result) -> dict[str, Any]:
         **overrides,
         "corpus": result.corpus.name,
         "corpus digest": result.corpus.digest,
-        "texts a variant": result.samples.per_variant if result.samples else 0,
+        "texts per variant": result.samples.per_variant if result.samples else 0,
         "samples digest": result.samples.digest if result.samples else "",
         **({"fixed texts": result.fixed_texts} if result.fixed_texts else {}),
         "protocol digest": result.protocol_digest,

@@ -67,7 +67,7 @@ class FactorRow(Record):
     unseen: Identified | None
     seen: Identified | None
     mutual_information: Interval | None
-    permutation: replication.Test | None
+    permutation: replication.PermutationTest | None
     log10_p: float | None
     detectable: float | None
     length: Length | None

@@ -1,12 +1,12 @@
-"""Questions of lm-eval about a result's texts: can a language model tell, from examples, which model wrote a text?
+"""Questions for lm-eval about a result's texts: can a language model learn from examples which model wrote a text?
 
-Each question shows labelled training texts of every class, then one test text, and its answers are letters. Which
-letter stands for which class, which texts are shown and in which order is drawn anew for each question: a model's taste
-for a letter, or for the last one that it read, cannot pass for knowledge, and a score is no matter of one lucky choice
-of examples. Where a task holds replicates out, a question shows no text of the replicate that it asks about.
+Each question shows labelled training texts of every class, then one test text; its answers are letters. The letters of
+the classes, the texts shown and their order are drawn anew for each question. So a model's preference for some letter,
+or for the last one that it read, cannot pass for knowledge, and no score depends on one lucky choice of examples. If a
+task holds out replicates, a question shows no text of the replicate that it asks about.
 
-A question stands in its file as it will be asked. lm-eval renders templates, and texts may hold anything, so the YAML
-names columns and has no template.
+The file of questions has the final text of each. The YAML only names columns: lm-eval would render templates, and texts
+may hold anything.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, digest
 from natfp_bench.plan.split import UNSEEN_REPLICATE
-from natfp_bench.statistics.metrics import Ints
+from natfp_bench.statistics.intervals import Ints
 
-from .export import Exported, main_split, test_texts, write_card
+from .export import Exported, write_card
+from .predictions import main_split
 
 LIMIT, SHOTS = 100, 2
-"""Test texts a class, and examples of each class that a question shows, unless others are asked for."""
+"""Defaults: test texts per class, and examples of each class in a question."""
 
 LETTERS = string.ascii_uppercase
 
 METADATA = "natfp_export"
-"""The key of a task's metadata under which its header stands."""
+"""Key of the export header in the metadata of a task."""
 
 
-class Header(Record):
-    """What an export is of; classes: sorted, as a question's `order` numbers them; limit: test texts a class."""
+class ExportHeader(Record):
+    """What an export is about; classes: sorted, numbered by the `order` of questions; limit: test texts per class."""
 
     schema_: Literal[1] = Field(1, alias="schema")
     task: str
@@ -53,11 +54,11 @@ class Header(Record):
     shots: int
 
 
-class Question(Record):
+class ExportedQuestion(Record):
     """One row of an export's JSONL.
 
     answer: place of the right letter; order: number of the class that each letter stands for. variant, row, prompt:
-    which text is asked about; fold: the replicate that is held out, 0 where none is. shots: the rows that are shown.
+    the text in question; fold: the held-out replicate, 0 if there is none. shots: the rows that are shown.
     """
 
     query: str
@@ -71,23 +72,23 @@ class Question(Record):
 
 
 def group(task: str) -> str:
-    """Name of lm-eval's group for a task."""
+    """Name of the lm-eval group of a task."""
     return f"natfp_{task}"
 
 
-def export_digest(header: Header, questions: Sequence[Question]) -> str:
-    """Digest of an export, in whichever order its questions stand."""
+def export_digest(header: ExportHeader, questions: Sequence[ExportedQuestion]) -> str:
+    """Digest of an export, whatever the order of its questions."""
     return digest([header, sorted(digest(question) for question in questions)])
 
 
-def write_lm_eval(exported: Exported, folder: Path, limit: int, shots: int) -> Header:
-    """Write a group of tasks for `lm_eval --include_path`, one a held-out replicate where there are any.
+def write_lm_eval(exported: Exported, folder: Path, limit: int, shots: int) -> ExportHeader:
+    """Write a group of tasks for `lm_eval --include_path`: one, or one per held-out replicate.
 
-    Raises UserError where there are more classes than letters, or fewer texts than are asked for.
+    Raises UserError if there are more classes than letters, or not enough texts.
     """
     result, chosen = exported.result, choose(exported, limit)
     classes = tuple(sorted(set(chosen["label"].to_pylist())))
-    header = Header(
+    header = ExportHeader(
         task=result.task.name,
         preset=result.preset,
         protocol_digest=result.protocol_digest,
@@ -97,31 +98,31 @@ def write_lm_eval(exported: Exported, folder: Path, limit: int, shots: int) -> H
         shots=shots,
     )
     questions = list(ask(exported, chosen, header))
-    told = {METADATA: {**header.model_dump(mode="json"), "digest": export_digest(header, questions)}}
+    metadata = {METADATA: {**header.model_dump(mode="json"), "digest": export_digest(header, questions)}}
     held_out = header.split == UNSEEN_REPLICATE
     tasks = []
     for fold in sorted({question.fold for question in questions}):
         name = f"{group(result.task.name)}_level" + (f"_r{fold}" if held_out else "")
         own = [question for question in questions if question.fold == fold]
         lines = [
-            json.dumps({**question.model_dump(mode="json"), "export": told[METADATA]["digest"]}) for question in own
+            json.dumps({**question.model_dump(mode="json"), "export": metadata[METADATA]["digest"]}) for question in own
         ]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / f"{name}.yaml").write_text(_task_yaml(name, folder, header, told), encoding="utf-8")
+        (folder / f"{name}.yaml").write_text(_task_yaml(name, folder, header, metadata), encoding="utf-8")
         tasks.append(name)
-    (folder / "group.yaml").write_text(_group_yaml(result.task.name, tasks, told), encoding="utf-8")
+    (folder / "group.yaml").write_text(_group_yaml(result.task.name, tasks, metadata), encoding="utf-8")
     longest = max(len(question.query) for question in questions)
     write_card(result, folder, _usage(header, folder, len(questions), longest), ())
     return header
 
 
 def choose(exported: Exported, limit: int) -> pa.Table:
-    """Choose test texts: as many of every class, the first of each variant in turn; rows of predictions.
+    """Choose equally many test texts of every class, taking the first ones of each variant in turn.
 
-    A sample set's rows are alike by design, so that its first are as good as any. Raises UserError where a held-out
-    replicate would have none.
+    Returns rows of predictions. The first rows of a sample set are as good as any, because its rows are drawn alike.
+    Raises UserError if a held-out replicate would have no texts.
     """
-    rows = test_texts(exported.result, exported.predictions)
+    rows = exported.predictions.test_texts(exported.result)
     replicate = {variant.name: variant.replicate for variant in exported.result.variants}
     places: Counter[str] = Counter()
     order = []
@@ -131,24 +132,24 @@ def choose(exported: Exported, limit: int) -> pa.Table:
     labels, folds = rows["label"].to_pylist(), rows["fold"].to_pylist()
     if len(set(labels)) > len(LETTERS):
         raise UserError(
-            f"{len(set(labels))} classes are more than there are letters\n  --format datasets takes any number"
+            f"{len(set(labels))} classes are more than the {len(LETTERS)} letters\n  --format datasets takes any number"
         )
     if limit < len(set(folds)):
-        raise UserError(f"--limit {limit} leaves a replicate without texts\n  take {len(set(folds))} or more")
+        raise UserError(f"--limit {limit} leaves a replicate without texts\n  use {len(set(folds))} or more")
     taken: Counter[str] = Counter()
     kept = []
     for *_, index in sorted(order):
         if taken[labels[index]] < limit:
             taken[labels[index]] += 1
             kept.append(index)
-    # Classes are balanced by construction; a metric whose chance is 1/k must not depend on it.
+    # Classes are balanced by construction, but chance is 1/k only if they are: better check.
     if len(set(taken.values())) > 1:
-        raise UserError(f"classes with different numbers of test texts: {dict(taken)}")
+        raise UserError(f"classes have different numbers of test texts: {dict(taken)}")
     return rows.take(pa.array(kept))
 
 
-def ask(exported: Exported, chosen: pa.Table, header: Header) -> Iterator[Question]:
-    """Make the question of each chosen test text."""
+def ask(exported: Exported, chosen: pa.Table, header: ExportHeader) -> Iterator[ExportedQuestion]:
+    """Make a question about each chosen test text."""
     texts = exported.texts.to_pydict()
     index = {at: i for i, at in enumerate(zip(texts["variant"], texts["row"], strict=True))}
     label, replicate, training = (
@@ -174,7 +175,7 @@ def ask(exported: Exported, chosen: pa.Table, header: Header) -> Iterator[Questi
         shown = [shown[place] for place in _drawn(exported, row, "order", len(shown))]
         letter = {header.classes[of]: LETTERS[place] for place, of in enumerate(order)}
         asked = texts["text"][index[row["variant"], row["row"]]]
-        yield Question(
+        yield ExportedQuestion(
             query=query([(texts["text"][i], letter[name]) for name, i in shown], asked, len(order)),
             answer=LETTERS.index(letter[row["label"]]),
             order=tuple(order),
@@ -194,7 +195,7 @@ def _drawn(exported: Exported, row: Mapping[str, Any], purpose: str, n: int) -> 
 
 
 def query(shown: Sequence[tuple[str, str]], text: str, classes: int) -> str:
-    """What a model reads: examples (text, letter), then the text in question, all as they are."""
+    """The text of a question: examples (text, letter), then the text in question, all unchanged."""
     letters = LETTERS[:classes]
     listed = f"{', '.join(letters[:-1])} and {letters[-1]}"
     examples = "".join(f"<text>{one}</text>\nAuthor: {letter}\n\n" for one, letter in shown)
@@ -204,8 +205,8 @@ def query(shown: Sequence[tuple[str, str]], text: str, classes: int) -> str:
     )
 
 
-def _task_yaml(name: str, folder: Path, header: Header, told: Mapping[str, Any]) -> str:
-    # lm-eval looks for data from wherever it is started, so that the path is absolute; what is no path is a pattern.
+def _task_yaml(name: str, folder: Path, header: ExportHeader, metadata: Mapping[str, Any]) -> str:
+    # lm-eval takes paths relative to its working directory and as patterns: make it absolute and escape it.
     data = {"test": glob.escape(str(folder / f"{name}.jsonl"))}
     return _yaml(
         {
@@ -220,35 +221,35 @@ def _task_yaml(name: str, folder: Path, header: Header, told: Mapping[str, Any])
             "target_delimiter": " ",
             "num_fewshot": 0,
             "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-            "metadata": {"version": 1, **told},
+            "metadata": {"version": 1, **metadata},
         }
     )
 
 
-def _group_yaml(task: str, tasks: Sequence[str], told: Mapping[str, Any]) -> str:
+def _group_yaml(task: str, tasks: Sequence[str], metadata: Mapping[str, Any]) -> str:
     return _yaml(
         {
             "group": group(task),
             "task": list(tasks),
             "aggregate_metric_list": [{"metric": "acc", "aggregation": "mean", "weight_by_size": True}],
-            "metadata": {"version": 1, **told},
+            "metadata": {"version": 1, **metadata},
         }
     )
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
-    """Write a mapping as YAML that every version reads alike: each value is JSON, no word of it a `no` or a `1e3`."""
+    """Write a mapping as YAML with JSON values, so that no version of YAML misreads words like `no` or `1e3`."""
     return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
 
-def _usage(header: Header, folder: Path, questions: int, longest: int) -> str:
+def _usage(header: ExportHeader, folder: Path, questions: int, longest: int) -> str:
     name = group(header.task)
     return (
         f"{questions:,} multiple-choice questions for lm-eval: each shows {header.shots} labelled texts of every class "
-        f"and asks about one more. The longest has {longest:,} characters, which must fit a model's context.\n\n"
+        f"and asks about one more. The longest has {longest:,} characters, which must fit into a model's context.\n\n"
         "```console\n"
         f"lm_eval --model hf --model_args pretrained=NAME --include_path {folder} --tasks {name} --log_samples "
         "--output_path OUTPUT\n"
         "natfp-bench import-lm-eval OUTPUT --result RESULT\n```\n\n"
-        "The YAML names this folder by its absolute path: where the folder has moved, mend `dataset_kwargs`."
+        "The YAML has the absolute path of this folder: if you move the folder, change `dataset_kwargs`."
     )

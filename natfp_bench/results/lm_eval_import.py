@@ -1,9 +1,9 @@
-"""What lm-eval logged about an export's questions, as a score of the language model that answered them.
+"""From the output of lm-eval for an export's questions to a score of the language model that answered them.
 
-The log-likelihoods of a question's letters become probabilities of the classes, and these are scored as every
-attributor's are. A model that answered for every test text of a protocol is one more attributor of it. One that
-answered for a part has a protocol of its own, where the other attributors are scored on the same texts: figures that
-rest on other texts do not compare, and those of all models that are asked about the same texts do.
+The log-likelihoods of the letters become probabilities of the classes, which are scored as those of any attributor. A
+model that answered for every test text of a protocol is one more attributor of that protocol. A model that answered for
+a part gets a protocol of its own, in which the other attributors are scored on the same texts: scores compare only if
+they are about the same texts.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline import scoring
-from natfp_bench.pipeline.result import AttributorId, Detectable, FactorStudy, Result, RunInfo, Score
+from natfp_bench.pipeline.result import AttributorId, FactorStudy, Result, RunInfo, Score
 from natfp_bench.pipeline.scoring import PREDICTIONS, Answers, Frame
 from natfp_bench.plan.plan import Target
-from natfp_bench.statistics import metrics
-from natfp_bench.statistics.metrics import Floats
+from natfp_bench.statistics import paired
+from natfp_bench.statistics.intervals import Floats, Ints
 
-from .export import main_split, read_predictions, test_texts
-from .lm_eval_export import METADATA, Header, Question, export_digest
+from .lm_eval_export import METADATA, ExportedQuestion, ExportHeader, export_digest
+from .predictions import Predictions, main_split, read_predictions
 
 DATED = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
-"""How the name of lm-eval's file of results ends; the same date ends those of its samples."""
+"""End of the name of a results file of lm-eval; its samples files end with the same date."""
 
 IDENTITY = ("model_source", "model_name", "chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn")
 CONFIG_IDENTITY = ("model", "model_args", "model_revision", "model_sha", "model_dtype")
-"""What lm-eval says of a model and of how it was asked: two runs that differ in any of it are two attributors."""
+"""What lm-eval logs about a model and its prompting: if two outputs differ in any of it, they are two attributors."""
 
 TARGET: Target = "level"
 
 
 @dataclass(frozen=True)
 class Output:
-    """One run of lm-eval: the file of its results, what it says, and the questions of one export with their answers.
+    """One output of lm-eval: its results file and content, and the questions of one export with their answers.
 
-    proba: (questions, letters), of the letters in their order.
+    proba: (questions, letters), in the order of the letters.
     """
 
     path: Path
     data: Mapping[str, Any]
-    header: Header
-    questions: Sequence[Question]
+    header: ExportHeader
+    questions: Sequence[ExportedQuestion]
     proba: Floats
 
 
 def find_output(given: Path) -> Path:
-    """Find the one file of results of a run of lm-eval; raises UserError where there is none, or several."""
+    """Find the one results file in an output of lm-eval; raises UserError if there is none, or several."""
     if given.is_dir():
         found = sorted(path for path in given.rglob("*.json") if DATED.search(path.name))
     else:
@@ -74,14 +74,14 @@ def find_output(given: Path) -> Path:
         )
     if len(found) > 1:
         listed = "\n  ".join(str(path) for path in found[:5])
-        raise UserError(f"{given} holds {len(found)} outputs of lm-eval, and this takes one of them:\n  {listed}")
+        raise UserError(f"{given} holds {len(found)} outputs of lm-eval, but this command takes one:\n  {listed}")
     return found[0]
 
 
 def read_output(given: Path, result: Result) -> Output:
-    """Read what lm-eval wrote about the questions of a result's export.
+    """Read the output of lm-eval for the questions of a result's export.
 
-    Raises UserError where it is damaged, of another result, or of questions that were changed or not all answered.
+    Raises UserError if it is damaged, if it is about another result, or if questions were changed or not answered.
     """
     path = find_output(given)
     try:
@@ -90,38 +90,38 @@ def read_output(given: Path, result: Result) -> Output:
         said = {name: metadata[METADATA] for name, metadata in configs.items() if METADATA in metadata}
         headers = [{key: value for key, value in one.items() if key != "digest"} for one in said.values()]
         known = {one["digest"] for one in said.values()}
-        found = [Header.model_validate_json(json.dumps(one)) for one in headers]
+        found = [ExportHeader.model_validate_json(json.dumps(one)) for one in headers]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: no results of lm-eval ({type(error).__name__}: {error})") from None
+        raise UserError(f"{path}: not a results file of lm-eval ({type(error).__name__}: {error})") from None
     if not found:
-        raise UserError(f"{path}: no task of an export in it\n  natfp-bench export RESULT --format lm-eval -o DIR")
+        raise UserError(f"{path}: it has no task of an export\n  natfp-bench export RESULT --format lm-eval -o DIR")
     header = found[0]
     if header.protocol_digest != result.protocol_digest:
         raise UserError(
-            f"{path} is of another result: {header.task} at {header.preset}, protocol {header.protocol_digest[:12]}; "
-            f"this one is of {result.task.name} at {result.preset}, protocol {result.protocol_digest[:12]}\n"
-            "  name the result that was exported with --result"
+            f"{path} is about another result: {header.task} at {header.preset}, protocol "
+            f"{header.protocol_digest[:12]}, not {result.task.name} at {result.preset}, protocol "
+            f"{result.protocol_digest[:12]}\n  --result takes the result that was exported"
         )
     answered = [pair for name in said for pair in _read_samples(path, name)]
     questions = [question for question, _, _ in answered]
     marks = {mark for _, mark, _ in answered}
     if any(one != header for one in found) or len(known | marks) != 1:
         raise UserError(
-            f"{path}: its tasks are of several exports\n  run lm-eval anew with one folder as --include_path"
+            f"{path}: its tasks are from several exports\n  run lm-eval again with one folder as --include_path"
         )
     asked = header.limit * len(header.classes)
     if len({(question.variant, question.row) for question in questions}) != asked or len(questions) != asked:
         raise UserError(
-            f"{path}: {len(questions)} answers, and the export has {asked} questions\n"
+            f"{path}: {len(questions)} answers, but the export has {asked} questions\n"
             "  run lm-eval with the whole group and without --limit; natfp-bench export --limit N makes fewer questions"
         )
     if {export_digest(header, questions)} != known:
-        raise UserError(f"{path}: the questions are not those that were exported\n  export and run lm-eval again")
+        raise UserError(f"{path}: the questions have changed since the export\n  export and run lm-eval again")
     return Output(path, data, header, questions, np.array([proba for _, _, proba in answered]))
 
 
-def _read_samples(path: Path, task: str) -> list[tuple[Question, str, list[float]]]:
-    """Questions of one task, the digest of the export that each is marked with, and its letters' probabilities."""
+def _read_samples(path: Path, task: str) -> list[tuple[ExportedQuestion, str, list[float]]]:
+    """Questions of one task, each with the digest of its export and the probabilities of its letters."""
     dated = DATED.search(path.name)
     file = path.with_name(f"samples_{task}_{dated[1] if dated else ''}.jsonl")
     found = []
@@ -131,21 +131,21 @@ def _read_samples(path: Path, task: str) -> list[tuple[Question, str, list[float
                 sample = json.loads(line)
                 doc = dict(sample["doc"])
                 mark = doc.pop("export")
-                question = Question.model_validate_json(json.dumps(doc))
+                question = ExportedQuestion.model_validate_json(json.dumps(doc))
                 nats = [float(answer[0]) for answer in sample["filtered_resps"]]
                 if len(nats) != len(question.order):
-                    raise ValueError(f"line {number} has {len(nats)} answers of {len(question.order)}")
+                    raise ValueError(f"line {number} has {len(nats)} of {len(question.order)} answers")
                 found.append((question, str(mark), softmax(nats)))
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})\n  lm_eval --log_samples   writes it") from None
     except (ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{file}: no samples of an export ({type(error).__name__}: {reason})") from None
+        raise UserError(f"{file}: not samples of an export ({type(error).__name__}: {reason})") from None
     return found
 
 
 def softmax(nats: Sequence[float]) -> list[float]:
-    """Probabilities of log-likelihoods; raises ValueError where one is no number, or all are minus infinity."""
+    """Probabilities from log-likelihoods; raises ValueError if one is NaN or infinite, or all are minus infinity."""
     highest = max(nats)
     if any(math.isnan(one) for one in nats) or math.isinf(highest):
         raise ValueError(f"log-likelihoods {nats} give no probabilities")
@@ -156,24 +156,22 @@ def softmax(nats: Sequence[float]) -> list[float]:
 def import_output(
     given: Path, result_path: Path, *, name: str | None = None, command: Sequence[str] = ()
 ) -> tuple[Result, pa.Table]:
-    """Score a language model by what lm-eval logged of it; returns the result and its predictions.
+    """Score a language model from the output of lm-eval; returns the result and its predictions.
 
-    name: what to call it, if not by its own name. Raises UserError for an output that is not of this result's export,
-    and for a name that another attributor of the result has.
+    name: a name for it, instead of its own. Raises UserError for an output that is not about this result's export, and
+    for a name that another attributor of the result has.
     """
     started = datetime.now(UTC)
     result, predictions = results.read(result_path), read_predictions(result_path)
     output = read_output(given, result)
     who = _identity(output, result, name)
-    rows = test_texts(result, predictions)
-    proba = _by_row(output, rows)
-    kept = np.array([place for place, one in enumerate(proba) if one is not None])
-    answered = np.array([proba[place] for place in kept])
-    part = len(kept) < len(rows)
+    rows = predictions.test_texts(result)
+    kept, answered = _answered(output, rows)
+    part, asked = len(kept) < len(rows), rows.take(pa.array(kept))
     frame = _frame(result, output.header)
-    own = _answers(rows.take(pa.array(kept)), answered, frame)
+    own = _answers(asked, answered, frame)
     n_train = output.header.shots * len(frame.classes)
-    tables = [_table(rows.take(pa.array(kept)), who.name, answered)]
+    tables = [_table(asked, who.name, answered)]
     if part:
         scores, others = _beside(result, predictions, rows, kept, frame, who, own, n_train)
         tables = [*others, *tables]
@@ -189,16 +187,16 @@ def import_output(
         seconds={"total": seconds},
         work={"lm-eval": round(spent, 3)},
         attributors={f"{TARGET}/{who.name}": {"fit": 0.0, "predict": round(spent, 3)}},
-        environment={**environment(), **_told(output)},
+        environment={**environment(), **_logged(output)},
     )
     changes: dict[str, Any] = {"scores": tuple(scores), "run": info}
     if part:
-        changes |= _of_a_part(result, output, rows.take(pa.array(kept)))
+        changes |= _of_a_part(result, output, asked)
     return result.model_copy(update=changes), pa.concat_tables(tables)
 
 
-def _told(output: Output) -> dict[str, str | int]:
-    """What lm-eval says of the model, as far as it is short."""
+def _logged(output: Output) -> dict[str, str | int]:
+    """What lm-eval logs about the model, as far as it is short."""
     config = output.data.get("config") or {}
     said = {"lm_eval": output.data.get("lm_eval_version"), "lm_eval model": output.data.get("model_name")}
     said |= {f"lm_eval {name}": config.get(name) for name in ("model_sha", "model_dtype", "model_num_parameters")}
@@ -207,17 +205,17 @@ def _told(output: Output) -> dict[str, str | int]:
 
 
 def _identity(output: Output, result: Result, name: str | None) -> AttributorId:
-    """Who answered: named after the model, its digest over all that lm-eval says of it and of how it was asked."""
+    """The attributor: named after the model, with a digest over what lm-eval logs about it and its prompting."""
     config = output.data.get("config") or {}
     identity = {key: output.data.get(key) for key in IDENTITY} | {key: config.get(key) for key in CONFIG_IDENTITY}
     known_as = str(output.data.get("model_name") or "")
     plain = name or re.sub(r"[^a-z0-9]+", "_", known_as.rstrip("/").rsplit("/", 1)[-1].lower()).strip("_")
     if name is None and not registry.NAME.fullmatch(plain):
-        raise UserError(f"{known_as!r} gives no plain name\n  give the model one with --name")
+        raise UserError(f"the name {known_as!r} cannot be used\n  --name gives the model another name")
     registry.check_name(plain)
     taken = {score.attributor.name for score in result.scores} | {found.name for found in registry.bundled()}
     if plain in taken:
-        raise UserError(f"there is an attributor {plain!r} already\n  give the model another name with --name")
+        raise UserError(f"there is already an attributor {plain!r}\n  --name gives the model another name")
     shots = output.header.shots
     return AttributorId(
         name=plain,
@@ -228,12 +226,12 @@ def _identity(output: Output, result: Result, name: str | None) -> AttributorId:
     )
 
 
-def _frame(result: Result, header: Header) -> Frame:
-    """What the level's answers are scored in: as the result's own scores are."""
+def _frame(result: Result, header: ExportHeader) -> Frame:
+    """Frame in which the answers are scored, the same as for the result's own scores."""
     split = main_split(result)
     scores = [score for score in result.scores if (score.target, score.split) == (TARGET, split)]
     if scores[0].classes != header.classes:
-        raise UserError(f"the export has the classes {header.classes}, the result {scores[0].classes}")
+        raise UserError(f"the export has the classes {header.classes}, but the result has {scores[0].classes}")
     ordered = any("level_error" in score.metrics for score in scores)
     order = tuple(name for name in result.factor.levels if name in header.classes) if ordered else ()
     return Frame(TARGET, split, header.classes, order, result.seed)
@@ -243,18 +241,21 @@ def _of_view(result: Result, frame: Frame) -> list[Score]:
     return [score for score in result.scores if (score.target, score.split) == (frame.target, frame.split)]
 
 
-def _by_row(output: Output, rows: pa.Table) -> list[list[float] | None]:
-    """Probabilities of the classes for each test text that a question is about; None for the others."""
-    known: dict[tuple[str, int], list[float]] = {}
-    for question, letters in zip(output.questions, output.proba.tolist(), strict=True):
-        known[question.variant, question.row] = [letters[question.order.index(of)] for of in range(len(letters))]
-    found = [known.pop(at, None) for at in zip(rows["variant"].to_pylist(), rows["row"].to_pylist(), strict=True)]
-    if known:
-        variant, row = next(iter(known))
-        raise UserError(
-            f"{output.path}: a question is about row {row} of {variant}, which is no test text of the result"
-        )
-    return found
+def _answered(output: Output, rows: pa.Table) -> tuple[Ints, Floats]:
+    """Places of the test texts that have a question, (n,), and the probabilities of their classes, (n, k)."""
+    places = {
+        at: place for place, at in enumerate(zip(rows["variant"].to_pylist(), rows["row"].to_pylist(), strict=True))
+    }
+    found: dict[int, Floats] = {}
+    for question, letters in zip(output.questions, output.proba, strict=True):
+        at = question.variant, question.row
+        if at not in places:
+            raise UserError(
+                f"{output.path}: row {at[1]} of {at[0]} has a question, but is not a test text of the result"
+            )
+        found[places[at]] = letters[np.argsort(question.order)]
+    kept = sorted(found)
+    return np.array(kept), np.array([found[place] for place in kept])
 
 
 def _answers(rows: pa.Table, proba: Floats, frame: Frame) -> Answers:
@@ -269,7 +270,7 @@ def _answers(rows: pa.Table, proba: Floats, frame: Frame) -> Answers:
 
 
 def _table(rows: pa.Table, name: str, proba: Floats) -> pa.Table:
-    """Rows of predictions with an attributor's answers in them."""
+    """Rows of predictions with the answers of an attributor."""
     columns = {column: rows[column] for column in PREDICTIONS.names}
     columns["attributor"] = pa.array([name] * len(rows))
     columns["proba"] = pa.array(proba.tolist(), pa.list_(pa.float64()))
@@ -278,33 +279,31 @@ def _table(rows: pa.Table, name: str, proba: Floats) -> pa.Table:
 
 def _beside(
     result: Result,
-    predictions: pa.Table,
+    predictions: Predictions,
     rows: pa.Table,
-    kept: metrics.Ints,
+    kept: Ints,
     frame: Frame,
     who: AttributorId,
     own: Answers,
     n_train: int,
 ) -> tuple[list[Score], list[pa.Table]]:
-    """Scores of a result's attributors and of the model on the texts that the model answered for, ranked together."""
-    names = predictions["attributor"].to_numpy(zero_copy_only=False)
-    here = (predictions["target"].to_numpy(zero_copy_only=False) == frame.target) & (
-        predictions["split"].to_numpy(zero_copy_only=False) == frame.split
-    )
+    """Scores of the model and of the result's attributors on the texts that the model answered for, ranked together."""
     given: dict[str, Answers] = {}
     tables = []
     for score in _of_view(result, frame):
         if score.status != "ok":
             continue
-        theirs = predictions.filter(pa.array(here & (names == score.attributor.name)))
+        theirs = predictions.select(frame.target, frame.split, score.attributor.name)
         if theirs.select(["variant", "row"]) != rows.select(["variant", "row"]):
-            raise UserError(f"the predictions of {score.attributor.name} are of other texts than the first's")
+            raise UserError(
+                f"the predictions of {score.attributor.name} are about other texts than those of the first attributor"
+            )
         part = theirs.take(pa.array(kept))
         tables.append(part)
         given[score.attributor.name] = _answers(part, np.array(part["proba"].to_pylist()), frame)
     of_texts = {s.attributor.name: s for s in _of_view(result, frame) if s.attributor.access == "text"}
     credit = {name: one.credit for name, one in given.items() if name in of_texts} | {who.name: own.credit}
-    ranks = metrics.ranks(credit, own.prompts, frame.seed)
+    ranks = paired.ranks(credit, own.prompts, frame.seed)
     top = None
     scores = []
     for score in reversed(_of_view(result, frame)):
@@ -322,30 +321,13 @@ def _beside(
 
 
 def _of_a_part(result: Result, output: Output, rows: pa.Table) -> dict[str, Any]:
-    """What changes in a result where a part of its texts is scored: nothing is left that rests on all of them."""
+    """Changes of a result if only a part of its texts is scored: everything that depends on all texts is removed."""
     texts = sorted(zip(rows["variant"].to_pylist(), rows["row"].to_pylist(), strict=True))
-    study = None
-    if result.study:
-        study = FactorStudy(
-            reference=result.study.reference,
-            permutation=None,
-            permanova=None,
-            gaps=(),
-            parity=None,
-            detectable=Detectable(instance=None, factor=None),
-            length=None,
-            curves=(),
-            robustness=(),
-            wording=None,
-            by_position=(),
-            by_type=(),
-            failed={},
-        )
     return {
         "protocol_digest": digest({"protocol": result.protocol_digest, "texts": [list(at) for at in texts]}),
         "subset": output.header.limit,
         "likelihood": (),
         "mean_kl": None,
         "checks": (),
-        "study": study,
+        "study": FactorStudy(reference=result.study.reference) if result.study else None,
     }

@@ -1,4 +1,4 @@
-"""From a result back to the texts that it rests on: which result, its sample sets in a store, and what remakes them."""
+"""From a result back to its texts: the result file, its sample sets in a store, and the command that remakes them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from natfp_bench.plan.settings import Settings
 
 
 def find_result(given: Path) -> Path:
-    """Find the one `result.json` of a file or folder; raises UserError where there is none, or several."""
+    """Find the one `result.json` of a file or folder; raises UserError if there is none, or several."""
     found = results.find([given])
     if not found:
         raise UserError(f"no result in {given}\n  natfp-bench run --task seed_id   makes one")
     if len(found) > 1:
         listed = "\n  ".join(str(path) for path in found[:5])
-        raise UserError(f"{given} holds {len(found)} results, and this takes one of them:\n  {listed}")
+        raise UserError(f"{given} holds {len(found)} results, but this command takes one:\n  {listed}")
     return found[0]
 
 
 def remake(result: Result) -> str:
-    """Name the command that makes a result's texts again: the one that made them, if it is known."""
+    """The command that makes the texts of a result again: the one that made them, if it is known."""
     if result.run.command:
         return shlex.join(result.run.command)
     if {of.source for of in result.variants} == {"texts"}:
@@ -51,7 +51,7 @@ def remake(result: Result) -> str:
 
 
 def settings_of(variant: VariantResult) -> Settings:
-    """Settings of a variant, as they were written; raises UserError where they are of another version."""
+    """Settings of a variant, as they were written; raises UserError if another version wrote them."""
     try:
         return Settings.model_validate_json(json.dumps(variant.settings))
     except ValidationError as error:
@@ -63,23 +63,23 @@ def settings_of(variant: VariantResult) -> Settings:
 def sample_stages(
     result: Result, variants: Sequence[VariantResult], store: Store, *, include: Sequence[Path] = ()
 ) -> list[tuple[SampleStage, ...]]:
-    """Sample sets of some variants of a result, all of them in the store; fixed texts are put there.
+    """Sample sets of some variants of a result, all in the store; fixed texts are copied into it.
 
-    Raises UserError where the store lacks any, or fixed texts are others by now, with the command that remakes them.
+    Raises UserError if the store lacks any, or if the fixed texts have changed, with the command that remakes them.
     """
     if result.fixed_texts:
         plan = fixed_texts.make_fixed_plan(result.task.name, include=include)
         if plan.fixed_texts != result.fixed_texts:
             raise UserError(
                 f"the fixed texts of {result.task.name} have changed since this result\n"
-                f"  {remake(result)}   gives a result of those of now"
+                f"  {remake(result)}   gives a result for the current ones"
             )
         installed = {of.variant.name: of.samples for of in fixed_texts.install(plan, store)}
         return [installed[variant.name] for variant in variants]
     texts = result.samples.per_variant if result.samples else 0
     made = [settings_of(of) for of in variants]
     if any(of.source.kind != "texts" and not 0 < texts <= of.sampling.texts for of in made):
-        raise UserError(f"the result is damaged: it cannot be of {texts} texts a variant (samples.per_variant)")
+        raise UserError(f"the result is damaged: {texts} texts per variant are impossible (samples.per_variant)")
     found = [
         source_kind(own.source.kind).samples(KnownModel(of.key), own, result.seed, texts)
         for own, of in zip(made, variants, strict=True)

@@ -15,8 +15,8 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.pipeline.scoring import PREDICTIONS
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE
-from natfp_bench.statistics import metrics
-from natfp_bench.statistics.metrics import Floats, Ints
+from natfp_bench.statistics import per_text
+from natfp_bench.statistics.intervals import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ScoredAnswers:
     @property
     def credit(self) -> Floats:
         """Credit of each answer, (n,)."""
-        return metrics.credits(self.proba, self.truth)
+        return per_text.credits(self.proba, self.truth)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from natfp_bench.base.records import Record
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
-from natfp_bench.statistics import metrics
-from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics import intervals, paired
+from natfp_bench.statistics.intervals import Interval
 
 from .predictions import PredictionFiles
 
@@ -102,14 +102,18 @@ class Protocol:
         return found
 
     def level(self, split: str) -> dict[str, Score]:
-        """Scores of the level on one split, by attributor; none where there is no such split."""
+        """Scores of the level on one split, by attributor; empty if there is no such split."""
         return {name: score for name, (_, score) in self.scores.get(("level", split), {}).items()}
+
+    @property
+    def main_split(self) -> str:
+        """Split that the task is about: unseen replicates if any are held out, else unseen prompts."""
+        return UNSEEN_REPLICATE if ("level", UNSEEN_REPLICATE) in self.scores else UNSEEN_PROMPT
 
     @cached_property
     def main(self) -> dict[str, Score]:
-        """Scores of the attributors of texts on the main split of the task, by name."""
-        scores = self.level(UNSEEN_REPLICATE) or self.level(UNSEEN_PROMPT)
-        return {name: score for name, score in scores.items() if score.attributor.access == "text"}
+        """Scores of the attributors of texts on the main split, by name."""
+        return {name: score for name, score in self.level(self.main_split).items() if score.attributor.access == "text"}
 
     @property
     def failed(self) -> set[str]:
@@ -202,8 +206,8 @@ def _ranks(
     """Ranks as a single result states them; those of several results are computed anew from their predictions."""
     if len({path for path, _ in scores.values()}) <= 1:
         return {name: score.rank for name, (_, score) in scores.items() if score.rank is not None}
-    credit: dict[str, metrics.Floats] = {}
-    prompts: metrics.Ints = np.empty(0, dtype=np.int64)
+    credit: dict[str, intervals.Floats] = {}
+    prompts: intervals.Ints = np.empty(0, dtype=np.int64)
     for name, (path, score) in scores.items():
         try:
             answers = files.of(path, score)
@@ -211,7 +215,7 @@ def _ranks(
             faults.append(f"{name} has no rank: {error}")
             continue
         credit[name], prompts = answers.credit, answers.prompts
-    return metrics.ranks(credit, prompts, seed)
+    return paired.ranks(credit, prompts, seed)
 
 
 def _row(score: Score, rank: int | None) -> Row:

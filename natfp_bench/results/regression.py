@@ -16,8 +16,8 @@ import numpy as np
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
-from natfp_bench.statistics import metrics
-from natfp_bench.statistics.metrics import Floats, Interval, Ints
+from natfp_bench.statistics import intervals, paired, per_text
+from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .regression_reference import STEPS, Current, RegressionSetup, ScorePlace, SteppedAnswers
 
@@ -176,9 +176,9 @@ def _test(before: Floats, now: Floats, prompts: Ints) -> tuple[PairedTest, float
     """
     own = len(np.unique(prompts)) == len(prompts)
     if own and np.isin(np.concatenate([before, now]), (0.0, 1.0)).all():
-        worse, better = (metrics.paired_p(*pair, prompts, SEED) for pair in ((before, now), (now, before)))
+        worse, better = (paired.paired_p(*pair, prompts, SEED) for pair in ((before, now), (now, before)))
         return "mcnemar", worse, better
-    by_prompt = metrics.prompt_sums((now - before)[:, None], prompts)[:, 0]
+    by_prompt = intervals.prompt_sums((now - before)[:, None], prompts)[:, 0]
     sums = np.rint(by_prompt * SHARES).astype(np.int64)
     step = max(int(np.gcd.reduce(sums)), -(-int(np.abs(sums).sum()) // LATTICE), 1)
     better, worse = flip_p(np.rint(sums / step).astype(np.int64))
@@ -191,18 +191,18 @@ def _changes(
     """Measure the change of each score, with p-values adjusted by Holm."""
     pairs = [(reference[place], current.answers[place], *current.texts[place]) for place in places]
     gains = [
-        (metrics.bits(new.steps / STEPS, truth) - metrics.bits(old.steps / STEPS, truth), prompts)
+        (per_text.bits(new.steps / STEPS, truth) - per_text.bits(old.steps / STEPS, truth), prompts)
         for old, new, truth, prompts in pairs
     ]
-    found = [_change(*pair, bits) for pair, bits in zip(pairs, metrics.mean_intervals(gains, SEED), strict=True)]
-    worse, better = (metrics.holm(p) for p in ([of.p_worse for of in found], [of.p_better for of in found]))
+    found = [_change(*pair, bits) for pair, bits in zip(pairs, intervals.mean_intervals(gains, SEED), strict=True)]
+    worse, better = (paired.holm(p) for p in ([of.p_worse for of in found], [of.p_better for of in found]))
     adjusted = zip(found, worse, better, strict=True)
     return [one.model_copy(update={"p_worse": down, "p_better": up}) for one, down, up in adjusted]
 
 
 def _change(old: SteppedAnswers, new: SteppedAnswers, truth: Ints, prompts: Ints, bits: Interval) -> Change:
     """Measure the change of one score, without adjusting its p-values."""
-    before, now = (metrics.credits(one.steps / STEPS, truth) for one in (old, new))
+    before, now = (per_text.credits(one.steps / STEPS, truth) for one in (old, new))
     test, p_worse, p_better = _test(before, now, prompts)
     return Change(
         n=len(truth),

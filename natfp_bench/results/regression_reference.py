@@ -22,7 +22,7 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, canonical_json, digest
 from natfp_bench.pipeline.result import AttributorId, Result, Score
 from natfp_bench.pipeline.store import storage_faults
-from natfp_bench.statistics.metrics import Ints
+from natfp_bench.statistics.intervals import Ints
 
 from .predictions import PredictionFiles, ScoredAnswers
 from .protocols import ProtocolId, read_protocols
@@ -150,30 +150,18 @@ def _stepped(found: ScoredAnswers, score: Score) -> tuple[NDArray[np.uint16], tu
     return steps, (found.truth[place], found.prompts[place]), rows
 
 
+NAMING = (
+    *("task", "task_version", "task_digest", "preset", "corpus", "corpus_digest", "overrides", "seed", "fixed_texts"),
+    *("texts", "protocol_digest", "target", "split", "rows", "name", "version", "digest", "access"),
+)
+
 REFERENCE = pa.schema(
-    {
-        "task": pa.string(),
-        "task_version": pa.int64(),
-        "task_digest": pa.string(),
-        "preset": pa.string(),
-        "corpus": pa.string(),
-        "corpus_digest": pa.string(),
-        "overrides": pa.string(),
-        "seed": pa.int64(),
-        "fixed_texts": pa.string(),
-        "texts": pa.string(),
-        "protocol_digest": pa.string(),
-        "target": pa.string(),
-        "split": pa.string(),
-        "rows": pa.string(),
-        "name": pa.string(),
-        "version": pa.string(),
-        "digest": pa.string(),
-        "access": pa.string(),
-        "floor": pa.bool_(),
-        "classes": pa.int64(),
-        "proba": pa.list_(pa.uint16()),
-    },
+    [
+        *((name, pa.int64() if name in ("task_version", "seed") else pa.string()) for name in NAMING),
+        ("floor", pa.bool_()),
+        ("classes", pa.int64()),
+        ("proba", pa.list_(pa.uint16())),
+    ],
     metadata={MARK: SCHEMA},
 )
 """Columns: the fields of RegressionSetup, ScorePlace and AttributorId; `classes`: how many; `proba`: steps, flat."""

@@ -1,4 +1,4 @@
-"""Texts that a user gives: files of several formats, each a number of texts, or standard input."""
+"""Texts that a user gives: from files of several formats, or from standard input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLES = (".jsonl", ".csv", ".parquet")
 
 @dataclass(frozen=True)
 class GivenText:
-    """A text, its file, and its row there from 1 on; no row where the file is one text."""
+    """A text, its file, and its row there from 1 on; no row if the file is one text."""
 
     file: str
     row: int | None
@@ -27,23 +27,23 @@ class GivenText:
 
     @property
     def place(self) -> str:
-        """Name it in a line."""
+        """Name it in one line."""
         return self.file if self.row is None else f"{self.file}:{self.row}"
 
 
 def read_all(files: Sequence[str], column: str = "text") -> list[GivenText]:
-    """Read the texts of files: .txt is one text, .jsonl, .csv and .parquet hold one a row, `-` is standard input.
+    """Read the texts of files: .txt is one text; .jsonl, .csv and .parquet have one per row; `-` is standard input.
 
-    A last line end is no part of a text. Raises UserError for a file that is missing, unreadable, of another format, no
-    UTF-8, without the column, or without texts, and for a text that is empty.
+    A final line break is not part of a text. Raises UserError for a file that is missing, unreadable, in another
+    format or encoding, without the column, or without texts, and for an empty text.
     """
     if files.count(STDIN) > 1:
-        raise UserError("standard input is named twice, and can be read once")
+        raise UserError("standard input (-) is given twice, but can be read only once")
     found = [text for file in files for text in _read(file, column)]
     for one in found:
         if not one.text.strip():
             raise UserError(
-                f"{one.place}: the text is empty\n  an empty text says nothing of who wrote it; leave it out"
+                f"{one.place}: the text is empty\n  an empty text is no evidence of who wrote it; leave it out"
             )
     return found
 
@@ -54,13 +54,13 @@ def _read(file: str, column: str) -> list[GivenText]:
     path = Path(file)
     kind = text_files.ending(path) if path.suffix.lower() != ".gz" else ".gz"
     if not path.is_file():
-        raise UserError(f"{file} is a folder; name its files" if path.is_dir() else f"no file {file!r}")
+        raise UserError(f"{file} is a folder; give its files" if path.is_dir() else f"no file {file!r}")
     if kind == ".txt":
         return [GivenText(file, None, text_files.decoded(text_files.content(path), file))]
     if kind not in TABLES:
-        raise UserError(f"{file}: a file of an unknown format\n  known are {FORMATS}")
-    table = text_files.rows(path, [column], "--text-column names the one with the texts")
+        raise UserError(f"{file}: the format is unknown\n  known formats: {FORMATS}")
+    table = text_files.rows(path, [column], "--text-column names the column with the texts")
     found = [text_files.text_of(record, column, place) for place, record in table]
     if not found:
-        raise UserError(f"{file}: the file holds no texts")
+        raise UserError(f"{file}: the file has no texts")
     return [GivenText(file, row, text) for row, text in enumerate(found, 1)]

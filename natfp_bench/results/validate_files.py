@@ -1,19 +1,19 @@
-"""Checks files that people write or keep: tasks, presets, baselines, results."""
+"""Checks files of users: tasks, presets, baselines, results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from natfp_bench.attributors import registry
-from natfp_bench.base import yaml_source
+from natfp_bench.base import yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.pipeline import result as results
-from natfp_bench.plan import plan
+from natfp_bench.plan import make_plan
 from natfp_bench.plan import task_files as spec
 
 
 def validate(path: Path) -> str:
-    """Check one file or baseline folder; returns what it is. Raises UserError with every fault found."""
+    """Check one file or baseline folder; returns its kind and name. Raises UserError with all faults."""
     if not path.exists():
         raise UserError(f"no file {str(path)!r}\n  validate takes task, preset, card and result files")
     if path.is_dir():
@@ -24,16 +24,16 @@ def validate(path: Path) -> str:
         found = results.read(path)
         return f"result of {found.task.name} at {found.preset}"
     source = yaml_source.load(path)
-    # Only a task has a name; a task without its factor is to be told so.
+    # Only a task has a name or a factor: a file with one of them is checked as a task.
     if not {"task", "factor"} & source.data.keys():
-        yaml_source.validate(source, spec.Preset)
+        yaml_records.validate(source, spec.Preset)
         return f"preset {path.stem}"
     task, _ = spec.load_task(path)
     presets = spec.preset_files()
     faults: dict[str, list[str]] = {}
     for preset in presets:
         try:
-            plan.plan_file(path, preset)
+            make_plan.plan_file(path, preset)
         except SpecError as error:
             for fault in error.faults:
                 faults.setdefault(fault, []).append(preset)

@@ -1,7 +1,7 @@
 """The Bayes-optimal attribution, from the variants' own likelihoods.
 
-An attributor that knew every variant's distribution over texts could do no better, in expectation, than to
-guess the class of highest posterior. Its accuracy and its information bound every attributor of texts whose
+If an attributor knew every variant's distribution over texts, it could not do better on average than to guess the class
+with the highest posterior. The accuracy and the information of this guess bound every attributor of texts, if the
 candidates are the variants that wrote them.
 
 Shapes, for n texts, V variants and k classes: `log_likelihood` (n, V) float64, nats of every text under every
@@ -23,14 +23,14 @@ from . import per_text
 from .intervals import Floats, Interval, Ints, mean_interval
 
 DRAWS, FEWEST_DRAWS = 4_000, 250
-"""Simulated texts of each variant for predicted accuracies; the more variants, the fewer of each are needed."""
+"""Simulated texts per variant for predicted accuracies; with more variants, fewer of each are needed."""
 
 TOLERANCE = 4.0
 """Standard errors that the self-check allows."""
 
 
 class SelfCheck(Record):
-    """Does the ceiling hit as often as it says it will? excess: hits above the promised number, in texts."""
+    """Is the ceiling right as often as its posteriors say? excess: hits minus the expected number, in texts."""
 
     excess: float
     standard_error: float
@@ -38,10 +38,10 @@ class SelfCheck(Record):
 
 
 class Divergence(Record):
-    """Mean KL divergence per token in bits; value is None where it is infinite.
+    """Mean KL divergence per token in bits; value is None if it is infinite.
 
-    standard_error is None where the value is, or where a single text says nothing of spread; impossible is
-    the share of the first variant's texts that the second can never write.
+    standard_error is None if the value is, or if there is a single text; impossible: share of the first variant's texts
+    that the second variant can never write.
     """
 
     value: float | None
@@ -52,9 +52,9 @@ class Divergence(Record):
 def posterior(log_likelihood: Floats, classes: Ints) -> Floats:
     """Posterior over classes of each text, (n, k) float64, rows sum to one.
 
-    The prior is uniform over classes; a class's likelihood is the mean of its variants'. Classes with the
-    same likelihoods get exactly the same entry, so that ties stay ties: 1/k each if all are the same. Raises
-    ValueError on a class without variants, on NaN or +inf, and on a text impossible under every variant.
+    The prior is uniform over classes; the likelihood of a class is the mean over its variants. Classes with the same
+    likelihoods get exactly the same posterior, so ties stay ties: 1/k each if all are the same. Raises ValueError on a
+    class without variants, on NaN or +inf, and on a text that is impossible under every variant.
     """
     log_likelihood, classes = np.asarray(log_likelihood, dtype=np.float64), np.asarray(classes)
     if np.isnan(log_likelihood).any() or np.isposinf(log_likelihood).any():
@@ -71,10 +71,10 @@ def posterior(log_likelihood: Floats, classes: Ints) -> Floats:
 def mutual_information(posterior: Floats, truth: Ints, prompts: Ints, seed: int) -> Interval:
     """Mutual information of text and class in bits: the mean over texts of log2(k * posterior of the truth).
 
-    Not mixed, unlike an attributor's bits: the ceiling has earned its confidence. Exactly 0 for uniform
-    posteriors; percentile bootstrap over prompts. A posterior of 0, where the estimate would be -inf, counts
-    as the smallest positive double: about -1074 bits for such a text, which JSON can hold and nobody can take
-    for a measurement. It happens on unseen replicates, or where likelihood and sampler disagree.
+    It is not mixed with the uniform distribution, unlike an attributor's bits, because the ceiling's confidence is
+    justified. It is exactly 0 for uniform posteriors; the interval is a percentile bootstrap over prompts. A posterior
+    of 0, which would give -inf, counts as the smallest positive double: about -1074 bits, which JSON can represent and
+    nobody can mistake for a measurement. This happens on unseen replicates, or if likelihood and sampler disagree.
     """
     of_truth = np.take_along_axis(np.asarray(posterior), np.asarray(truth)[:, None], axis=1)[:, 0]
     of_truth = np.maximum(of_truth, math.ulp(0.0))
@@ -82,19 +82,18 @@ def mutual_information(posterior: Floats, truth: Ints, prompts: Ints, seed: int)
 
 
 def self_check(posterior: Floats, truth: Ints) -> SelfCheck:
-    """Compare the ceiling's hits with what its posteriors promise, for balanced classes.
+    """Compare the ceiling's hits with the number that its posteriors predict, for balanced classes.
 
-    If likelihood and sampler agree, a guess of posterior p hits with probability p: the sum over texts of
-    credit - p has mean 0 and variance at most sum p (1 - p), less where ties share credit: sum p/m - p^2 for
-    m tied guesses. `ok` allows 4 standard errors and one text more: near certainty the number of misses is
-    Poisson rather than normal, and a single honest miss among a thousand near-certain guesses may be many
-    standard errors.
+    If likelihood and sampler agree, a guess with posterior p is right with probability p. So the sum over texts of
+    credit - p has mean 0 and variance at most sum p (1 - p); with m tied guesses, which share credit, it is sum p/m -
+    p^2. `ok` allows 4 standard errors and one text more: near certainty, the number of misses is Poisson rather than
+    normal, and a single miss among a thousand nearly certain guesses may be many standard errors.
     """
     posterior = np.asarray(posterior, dtype=np.float64)
     guess = posterior.max(axis=1)
     tied = (posterior == guess[:, None]).sum(axis=1)
     excess = math.fsum(per_text.credits(posterior, truth) - guess)
-    # Rounding may leave p/m - p^2 a hair below zero.
+    # Rounding may leave p/m - p^2 slightly below zero.
     standard_error = math.sqrt(math.fsum(np.maximum(guess / tied - guess**2, 0.0)))
     return SelfCheck(excess=excess, standard_error=standard_error, ok=abs(excess) <= TOLERANCE * standard_error + 1.0)
 
@@ -102,9 +101,9 @@ def self_check(posterior: Floats, truth: Ints) -> SelfCheck:
 def mean_kl(log_likelihood: Floats, lengths: Ints, source: Ints) -> list[list[Divergence]]:
     """Mean KL divergence per token, in bits, of every variant (row) from every other (column): V x V.
 
-    The log-likelihood ratios of the row's texts over their tokens, sum over sum; the standard error is that
-    of a ratio by the delta method (Cochran 1977, chapter 6). Noise can make a small divergence negative.
-    Raises ValueError if a variant wrote no text or a text that it cannot write itself, or no token.
+    It is the sum of the log-likelihood ratios of the row's texts over the sum of their tokens; the standard error is
+    that of a ratio by the delta method (Cochran 1977, chapter 6). Noise can make a small divergence negative. Raises
+    ValueError if a variant wrote no text, no token, or a text that is impossible under its own likelihood.
     """
     return [
         [_divergence(column, tokens) for column in (ratios / math.log(2.0)).T]
@@ -115,22 +114,23 @@ def mean_kl(log_likelihood: Floats, lengths: Ints, source: Ints) -> list[list[Di
 def predicted_accuracy(
     log_likelihood: Floats, lengths: Ints, source: Ints, classes: Ints, at: Sequence[int]
 ) -> list[float]:
-    """Accuracy to expect of the ceiling from texts of each length in `at`, in tokens.
+    """Expected accuracy of the ceiling for texts of each length in `at`, in tokens.
 
-    The log-likelihood ratios of true variant i against all others are taken as jointly Gaussian (central limit
-    theorem), their means and covariances per token estimated from i's texts; the ceiling's guess is simulated from
-    some thousand draws, the same at every length. Jointly, because the ratios share i's own likelihood: errors that are
-    summed over rivals (union bound) put close models at chance where the truth lies well above it.
+    The log-likelihood ratios of the true variant i against all others are assumed to be jointly Gaussian (central limit
+    theorem); their means and covariances per token are estimated from the texts of i. The ceiling's guess is simulated
+    with some thousand draws, the same at every length. The ratios must be joint because they share i's own likelihood:
+    to sum errors over rivals (union bound) would put close models at chance when the truth is well above it.
     For close models sigma^2 = 2 mu in nats, and the error falls as exp(-n mu / 4), with Chernoff's exponent (Cover
-    and Thomas 2006, chapter 11), not Stein's. A text that j cannot write rules it out; the share of j that survives
-    is taken as geometric in length, independently of other rivals.
+    and Thomas 2006, chapter 11), not Stein's. A text that j cannot write rules j out; the share of texts that do not
+    is assumed to be geometric in length, independently of other rivals.
 
-    Limits: mean and spread are taken as linear in length, but tokens are correlated and models drift apart with
-    context, so far extrapolation is rough; tails beyond a few sigma are not Gaussian. Raises ValueError as `mean_kl`.
+    Limits: mean and spread are assumed to be linear in length. But tokens are correlated, and models differ more with
+    more context, so far extrapolation is rough; tails beyond a few sigma are not Gaussian. Raises ValueError as
+    `mean_kl`.
     """
     classes = np.asarray(classes)
     chance = 1.0 / len(np.unique(classes))
-    # In gains over chance, so that identical variants average to exactly none.
+    # Gains over chance are averaged, so that identical variants give exactly zero.
     by_class: dict[int, list[list[float]]] = {}
     for variant, (ratios, tokens) in enumerate(_log_ratios(log_likelihood, lengths, source)):
         gains = [_mean((credit - chance).tolist()) for credit in _simulated(ratios, tokens, variant, classes, at)]
@@ -140,7 +140,7 @@ def predicted_accuracy(
 
 
 def _log_mean_exp(columns: Floats) -> Floats:
-    # Sorted, so that equal sets give equal sums; relative to the largest, so that equal values give it back.
+    # Sorted, so that equal sets give equal sums; relative to the largest, so that equal values give the same value.
     columns = np.sort(columns, axis=1)
     largest = np.where(np.isneginf(columns[:, -1]), 0.0, columns[:, -1])
     with np.errstate(divide="ignore"):
@@ -148,7 +148,7 @@ def _log_mean_exp(columns: Floats) -> Floats:
 
 
 def _log_ratios(log_likelihood: Floats, lengths: Ints, source: Ints) -> Iterator[tuple[Floats, Floats]]:
-    """For each variant, its texts' log-likelihood ratios against all, (texts, V) nats, and their lengths."""
+    """For each variant, log-likelihood ratios of its texts against all variants, (texts, V) nats, and their lengths."""
     log_likelihood, source = np.asarray(log_likelihood, dtype=np.float64), np.asarray(source)
     for variant in range(log_likelihood.shape[1]):
         own = log_likelihood[source == variant]

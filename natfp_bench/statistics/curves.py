@@ -1,4 +1,4 @@
-"""What studies of an attributor find: accuracy against one quantity, under one condition, or with other labels."""
+"""Results of studies of an attributor: accuracy against one quantity, under one condition, or with permuted labels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from . import replication, wording
 from .intervals import Interval
 
 ENOUGH = 0.95
-"""Accuracy at which a source counts as told."""
+"""Accuracy at which a source counts as identified."""
 
 
 class Point(Record):
-    """Accuracy at one place of a curve, over all folds and in each."""
+    """Accuracy at one point of a curve, over all folds and in each of them."""
 
     at: int
     accuracy: Interval
@@ -34,16 +34,16 @@ class Curve(Record):
 
 
 class Wording(Record):
-    """What the words alone say of the levels: the words that tell them, and how far their n-grams diverge."""
+    """How levels differ in their words: the most telling words, and how far their n-grams diverge."""
 
     telling_words: tuple[wording.TellingWord, ...]
     jensen_shannon: tuple[wording.NgramDivergence, ...]
 
 
 class Permuted(Record):
-    """The permutation test of the factor, and the accuracy that it is about, on the texts that it takes."""
+    """The permutation test of the factor, and the observed accuracy on the texts that the test uses."""
 
-    test: replication.Test
+    test: replication.PermutationTest
     observed: float
 
 
@@ -59,12 +59,12 @@ class Robustness(Record):
 
 
 def powers(last: int, first: int = 1) -> list[int]:
-    """Powers of two from `first` to below `last`, and `last`."""
+    """Powers of two from `first` to below `last`, and then `last`."""
     return [*(2**i for i in range(last.bit_length()) if first <= 2**i < last), last]
 
 
 def crossing(points: Sequence[tuple[float, float]], height: float = ENOUGH) -> float | None:
-    """Where a curve first reaches a height, on straight lines over the logarithm of x; None if it never does."""
+    """The first x at which a curve reaches a height, interpolated over the logarithm of x; None if it never does."""
     before: tuple[float, float] | None = None
     for x, y in points:
         if y >= height:

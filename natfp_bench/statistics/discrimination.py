@@ -1,8 +1,8 @@
-"""How well an attributor ranks, verifies and orders: what accuracy and bits do not say.
+"""How well an attributor ranks, verifies and orders: what accuracy and bits do not show.
 
-Accuracy looks at the largest probability only, and bits punish a badly scaled attributor whatever it knows. The
-measures here look at one side each: ranking (AUROC), scale (calibration), verification at few false alarms, and, for
-factors whose levels have an order, how far off a guess is.
+Accuracy looks at the largest probability only, and bits are low for any badly scaled attributor. Each measure here
+looks at one aspect: ranking (AUROC), scale (calibration), verification at few false alarms, and the distance between
+guess and truth if the levels of the factor have an order.
 
 Shapes as in `metrics`: `proba` (n, k) float, rows sum to one; `truth` (n,) int, class indices. scipy is imported
 inside functions.
@@ -20,19 +20,18 @@ from . import per_text
 from .intervals import Floats, Interval, Ints
 
 FEWEST_NEGATIVES = 1_000
-"""Below this many impostor trials a false-positive rate of 1% hangs on fewer than ten of them."""
+"""Fewest impostor trials: with fewer, a false-positive rate of 1% depends on less than ten of them."""
 
 LEAST_BITS = 0.05
-"""A ceiling that may lie below this says too little for a share of it to mean anything."""
+"""Lowest lower bound of the ceiling's bits for which a share of them means anything."""
 
 
 def pairwise_auroc(proba: Floats, truth: Ints) -> float:
     """Hand and Till's M (2001, equation 7): the AUROC of every pair of classes, averaged; chance is one half.
 
-    For each ordered pair (i, j) it is the probability that a text of i has a higher probability of i than a text of j
-    has, ties counting one half. It does not depend on how classes are balanced, nor on any increasing rescaling of a
-    column. For two classes it is the ordinary AUROC.
-    Raises ValueError on a class without texts: its pairs have no AUROC.
+    For each ordered pair (i, j) it is the probability that a text of i has a higher probability of i than a text of j;
+    ties count one half. It depends neither on the balance of the classes nor on any increasing rescaling of a column.
+    For two classes it is the ordinary AUROC. Raises ValueError on a class without texts: its pairs have no AUROC.
     """
     proba, truth = np.asarray(proba, dtype=np.float64), np.asarray(truth)
     k = proba.shape[1]
@@ -43,16 +42,16 @@ def pairwise_auroc(proba: Floats, truth: Ints) -> float:
 
 
 def calibration_error(proba: Floats, truth: Ints, bins: int = 15) -> float | None:
-    """Debiased L2 calibration error of the guesses' probabilities; 0 where they hit as often as they say.
+    """Debiased L2 calibration error of the guesses' probabilities; 0 if they are right as often as they say.
 
     Kumar, Liang and Ma (2019, definition 4.1), top-label: the root of the mean over texts of the squared gap between
-    confidence and credit of their bin, less the variance that the gap has by chance, y (1 - y) / (n_b - 1) for 0/1
-    credits (the sample variance of the credits over n_b, so that shared credits count rightly too). The plain
-    estimate is not 0 even for a perfect attributor; this one may be negative before the root, and counts as 0 then.
-    A gap that changes sign within a bin goes unseen, so that it bounds the true error from below.
+    the confidence and the credit of their bin, minus the variance that the gap has by chance. This variance is y (1 -
+    y) / (n_b - 1) for 0/1 credits (the sample variance of the credits over n_b, which is right for shared credits too).
+    Without the correction, even a perfect attributor would not get 0. With it, the sum under the root may be negative
+    and then counts as 0. A gap that changes sign within a bin is not seen, so the estimate is a lower bound.
 
-    Bins hold equally many texts; texts of equal confidence share a bin, because any order among them would be that
-    of the rows. A bin of one text says nothing of its noise and adds nothing. None for fewer than two texts a bin.
+    Bins have equally many texts; texts of equal confidence share a bin, because any order among them would be that of
+    the rows. A bin of one text does not show its noise and adds nothing. None for fewer than two texts per bin.
     """
     confidence, credit = np.max(proba, axis=1), per_text.credits(proba, truth)
     n = len(credit)
@@ -60,7 +59,7 @@ def calibration_error(proba: Floats, truth: Ints, bins: int = 15) -> float | Non
         return None
     bin_of = np.searchsorted(np.sort(confidence), confidence, side="left") * bins // n
     size = np.bincount(bin_of, minlength=bins)
-    # Empty bins and bins of one text are divided by one: they have no squares to divide.
+    # Empty bins and bins of one text have no squares; they are divided by one.
     share = np.bincount(bin_of, credit, minlength=bins) / np.maximum(size, 1)
     gap = np.bincount(bin_of, confidence - credit, minlength=bins) / np.maximum(size, 1)
     squares = np.bincount(bin_of, (credit - share[bin_of]) ** 2, minlength=bins)
@@ -70,13 +69,12 @@ def calibration_error(proba: Floats, truth: Ints, bins: int = 15) -> float | Non
 
 
 def tpr_at_fpr(proba: Floats, truth: Ints, fpr: float = 0.01) -> float | None:
-    """Share of true claims accepted where at most a share `fpr` of false claims is: verification.
+    """Verification: share of true claims that are accepted if at most a share `fpr` of false claims is.
 
-    Every text is claimed by every class in turn: n genuine trials and n (k - 1) impostor trials, scored by
-    proba[:, class] and accepted above one threshold for all. It is the best point of the pooled ROC with a
-    false-positive rate of at most `fpr`; trials of equal score are accepted or refused together. The threshold is
-    chosen on these very trials, as that of any ROC. None with fewer than 1,000 impostor trials.
-    Raises ValueError unless 0 <= fpr < 1.
+    Every class claims every text: n genuine trials and n (k - 1) impostor trials, scored by proba[:, class] and
+    accepted above one common threshold. It is the best point of the pooled ROC with a false-positive rate of at most
+    `fpr`; trials of equal score are accepted or refused together. The threshold is chosen on the same trials, as for
+    any ROC. None with fewer than 1,000 impostor trials. Raises ValueError unless 0 <= fpr < 1.
     """
     if not 0 <= fpr < 1:
         raise ValueError(f"a false-positive rate is in [0, 1), not {fpr}")
@@ -85,7 +83,7 @@ def tpr_at_fpr(proba: Floats, truth: Ints, fpr: float = 0.01) -> float | None:
     impostors = np.sort(proba[~genuine])[::-1]
     if len(impostors) < FEWEST_NEGATIVES:
         return None
-    # The largest score that must be refused; 0.01 * 2900 is a hair below 29.
+    # The largest score that must be refused; in floating point, 0.01 * 2900 is slightly below 29.
     refused = impostors[math.floor(fpr * len(impostors) + 1e-9)]
     return float(np.mean(proba[genuine] > refused))
 
@@ -93,8 +91,8 @@ def tpr_at_fpr(proba: Floats, truth: Ints, fpr: float = 0.01) -> float | None:
 def level_error(proba: Floats, truth: Ints) -> float:
     """Mean distance of guess and truth in levels, for columns in the factor's order.
 
-    The guess is the most probable level, ties shared: the average over all (text, guess) of |guess - truth|. A fair
-    coin among k levels is off by (k^2 - 1) / (3 k) for balanced classes.
+    The guess is the most probable level, ties shared; the result is the average of |guess - truth|. Random guesses
+    among k levels give (k^2 - 1) / (3 k) for balanced classes.
     """
     matrix = per_text.confusion(proba, truth)
     levels = np.arange(len(matrix))
@@ -102,16 +100,16 @@ def level_error(proba: Floats, truth: Ints) -> float:
 
 
 def kendall_tau(proba: Floats, truth: Ints) -> float | None:
-    """Kendall's tau-b (1945) of expected level, sum of p * index, and true level, for columns in the factor's order.
+    """Kendall's tau-b (1945) of the expected level, sum of p * index, and the true level, for columns in their order.
 
-    1 where the expected level ranks the texts as their levels do, 0 for no relation; ties in the truth lower the
-    maximum below 1 unless the expected level has the same ties. None where all texts are expected, or are, at one
-    level.
+    It is 1 if the expected level ranks the texts as their levels do, and 0 if there is no relation. Ties in the truth
+    lower the maximum below 1 unless the expected level has the same ties. None if the expected or the true level is the
+    same for all texts.
     """
     from scipy.stats import kendalltau
 
     proba = np.asarray(proba, dtype=np.float64)
-    # Expected levels that are equal on paper count as tied; a matrix product may round even equal rows differently.
+    # Expected levels that are equal in theory count as tied; a matrix product may round even equal rows differently.
     expected = (proba * np.arange(proba.shape[1])).sum(axis=1).round(12)
     tau = float(kendalltau(expected, np.asarray(truth)).statistic)
     return None if math.isnan(tau) else tau
@@ -120,8 +118,8 @@ def kendall_tau(proba: Floats, truth: Ints) -> float | None:
 def extraction(attributor_bits: Interval, ceiling_bits: Interval) -> float | None:
     """Share of the extractable information that an attributor extracts: its bits over the ceiling's bits.
 
-    Negative where the attributor does worse than chance. None where the ceiling's interval is missing or reaches down
-    to 0.05 bits, for the ratio to next to nothing is noise.
+    It is negative if the attributor is worse than chance. None if the ceiling has no interval, or one that reaches down
+    to 0.05 bits, because the ratio would be noise.
     """
     if ceiling_bits.low is None or ceiling_bits.low <= LEAST_BITS:
         return None
@@ -129,6 +127,6 @@ def extraction(attributor_bits: Interval, ceiling_bits: Interval) -> float | Non
 
 
 def auroc(positive: Floats, negative: Floats) -> float:
-    """Mann and Whitney's probability (1947) that a positive score exceeds a negative one; both sorted."""
+    """Mann and Whitney's probability (1947) that a positive score exceeds a negative one; both must be sorted."""
     below, reached = (np.searchsorted(negative, positive, side=side) for side in ("left", "right"))
     return float((below + reached).mean()) / (2 * len(negative))

@@ -1,6 +1,6 @@
-"""Estimates with honest intervals: resampled over prompts, documents or other units, or Wilson's for proportions.
+"""Estimates with 95% intervals: resampled over prompts, documents or other units, Wilson's, or Student's t.
 
-Texts of one prompt share its topic and difficulty and are no independent evidence: the prompt is the unit of every
+Texts of one prompt share its topic and difficulty, so they are not independent: the prompt is the unit of every
 resampling. `values`: (n,) float, one per text; `prompts`: (n,) int. scipy is imported inside functions, since it is
 slow to import and light commands load this module.
 """
@@ -27,7 +27,7 @@ BLOCK = 100
 
 
 class Interval(Record):
-    """An estimate and its 95% interval; low and high are None where a single unit says nothing of spread."""
+    """An estimate and its 95% interval; low and high are None if there are too few units to estimate a spread."""
 
     value: float
     low: float | None
@@ -56,7 +56,7 @@ def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def wilson_interval(share: float, units: str, n_units: int) -> Interval:
-    """Wilson's interval of a share of so many units."""
+    """Wilson's interval of a share of `n_units` units."""
     low, high = wilson(min(share, 1.0) * n_units, n_units)
     return Interval(value=share, low=low, high=high, method="wilson", units=units, n_units=n_units)
 
@@ -74,9 +74,10 @@ def mean_interval(values: Floats, prompts: Ints, seed: int) -> Interval:
 
 
 def mean_intervals(values: Sequence[tuple[Floats, Ints]], seed: int) -> list[Interval]:
-    """Mean of each of several per-text values (n,), given with their prompts (n,), as `mean_interval` has it.
+    """`mean_interval` of each of several per-text values (n,), given with their prompts (n,).
 
-    The draws depend on the number of prompts alone, and take longest: all values with as many prompts share them.
+    The random draws take most of the time and depend on the number of prompts alone, so values with equally many
+    prompts share them.
     """
     made: list[Interval | None] = [None] * len(values)
     groups: dict[int, list[tuple[int, Floats]]] = {}
@@ -109,7 +110,7 @@ def ratio_interval(numerators: Floats, denominators: Floats, seed: int, units: s
 
 
 def percentile_interval(value: float, resampled: Floats, units: str, n_units: int) -> Interval:
-    """Interval of an estimate from its resampled values, as wide as Student's where there are few units."""
+    """Interval of an estimate from its resampled values, as wide as Student's if there are few units."""
     low: float | None
     high: float | None
     if n_units < 2:
@@ -124,7 +125,8 @@ def percentile_interval(value: float, resampled: Floats, units: str, n_units: in
 def _expanded(n_units: int) -> tuple[float, float]:
     """Quantiles at which a percentile bootstrap is as wide as Student's interval, for a mean (Hesterberg 2015).
 
-    A resample of n units has the spread of n, not of n - 1, and normal tails: with few units it is too narrow.
+    A plain percentile interval has the spread of n units, not of n - 1, and normal tails; with few units it is too
+    narrow.
     """
     from scipy.special import ndtr, stdtrit
 
@@ -135,9 +137,9 @@ def _expanded(n_units: int) -> tuple[float, float]:
 def resampled_sums(per_text: Floats, units: Ints, seed: int) -> tuple[Floats, int]:
     """Sums over resampled units of s statistics (s, n): (s, RESAMPLES), and the number of units.
 
-    A resample is a vector of weights over units, so all of them are products with one matrix of unit sums.
-    The product is scipy's sparse one: most statistics are class indicators, and unlike BLAS it adds in one
-    order whatever the number of threads, so that results repeat byte for byte.
+    A resample is a vector of weights over units, so all resamples are one product with the matrix of unit sums. The
+    product is scipy's sparse one, because most statistics are class indicators, and because it always adds in the same
+    order: unlike with BLAS, results repeat byte for byte with any number of threads.
     """
     from scipy.sparse import csr_array
 

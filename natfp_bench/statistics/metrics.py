@@ -1,8 +1,8 @@
-"""Every figure that a result states of an attributor's answers: one function for each.
+"""All metrics of a result, one function for each.
 
-To add one, write a function here, mark it with `@metric`, and add its name to `MetricName` in `pipeline.result`. It
-gets the answers and returns a `Statistic`, which is resampled for its interval, a plain number, or None if it does not
-apply.
+To add one, write a function here, mark it with `@metric`, and add its name to `MetricName` in `pipeline.result`. The
+function gets the answers and returns a `Statistic`, which is resampled for its interval, or a plain number, or None if
+the metric does not apply.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from . import discrimination, per_text
 from .intervals import Floats, Interval, Ints, exact_mean, percentile_interval, resampled_sums, wilson_interval
 
 FEW = 10
-"""Below this many hits or misses the percentile bootstrap of an accuracy under-covers; Wilson takes over."""
+"""With fewer hits or misses, a bootstrap interval of an accuracy is too narrow, and Wilson's interval is used."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What an attributor said of n texts: proba (n, k), truth (n,).
+    """Answers of an attributor to n texts: proba (n, k), truth (n,).
 
     order: columns in the order of the levels, empty if the classes have no order.
     """
@@ -32,7 +32,7 @@ class Answered:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing."""
+        """Accuracy of random guesses."""
         return 1.0 / float(self.proba.shape[1])
 
     @property
@@ -45,10 +45,10 @@ class Answered:
 class Statistic:
     """A function of sums over texts.
 
-    columns: (c, n), what is summed. combine: sums (c, ...) and numbers of texts (...) to values (...). value: of all
-    texts, summed exactly. plain: the same in floating point, for a fold, of which only the mean over folds counts.
-    share: it is nearly a share of the texts, so that Wilson's interval serves if hits or misses are few. scale:
-    increasing map of values and interval.
+    columns: (c, n), what each text adds to each of c sums. combine: maps sums (c, ...) and numbers of texts (...) to
+    values (...). value: for all texts, summed exactly. plain: for all texts, summed in floating point; used for a fold,
+    because only means over folds are reported. share: it is nearly a share of the texts, so Wilson's interval applies
+    if hits or misses are few. scale: an increasing function, applied to the value and to the interval.
     """
 
     columns: Floats
@@ -62,11 +62,11 @@ class Statistic:
 Metric = Callable[[Answered], Statistic | float | None]
 
 METRICS: dict[str, Metric] = {}
-"""All metrics by name, in the order in which they stand here."""
+"""All metrics by name, in the order of this file."""
 
 
 def metric(function: Metric) -> Metric:
-    """Make a function a metric that results state."""
+    """Register a function as a metric of results."""
     METRICS[function.__name__] = function
     return function
 
@@ -122,13 +122,13 @@ def pairwise_auroc(of: Answered) -> float:
 
 @metric
 def calibration_error(of: Answered) -> float | None:
-    """How far the probabilities of the guesses are from the share that is right."""
+    """Distance between the probabilities of the guesses and the share of them that is right."""
     return discrimination.calibration_error(of.proba, of.truth)
 
 
 @metric
 def tpr_at_1_percent_fpr(of: Answered) -> float | None:
-    """Share of true claims accepted if one false claim in a hundred is."""
+    """Share of true claims that are accepted if one false claim in a hundred is."""
     return discrimination.tpr_at_fpr(of.proba, of.truth)
 
 
@@ -145,14 +145,14 @@ def kendall_tau(of: Answered) -> float | None:
 
 
 def fold_values(of: Answered) -> dict[str, float]:
-    """All metrics of one fold, as far as they apply."""
+    """All metrics of one fold that apply."""
     found = {name: function(of) for name, function in METRICS.items()}
     values = {name: one.scale(one.plain) if isinstance(one, Statistic) else one for name, one in found.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def score(proba: Floats, truth: Ints, prompts: Ints, seed: int) -> dict[str, Interval]:
-    """Accuracy, identifiability, bits, macro F1 and log loss with 95% intervals, as `score_all` has them.
+    """Accuracy, identifiability, bits, macro F1 and log loss with 95% intervals, as in `score_all`.
 
     proba: (n, k), rows sum to one; truth: (n,) class indices; prompts: (n,) ids.
     """
@@ -161,13 +161,13 @@ def score(proba: Floats, truth: Ints, prompts: Ints, seed: int) -> dict[str, Int
 
 
 def score_all(of: Answered, prompts: Ints, seed: int, names: Sequence[str] | None = None) -> dict[str, Interval]:
-    """Metrics with 95% intervals over prompts, as far as they apply; names: which ones, None for all.
+    """All metrics that apply, with 95% intervals over prompts; names: which ones, None for all.
 
     The intervals are expanded percentile bootstraps over prompts (Efron 1979; Field and Welsh 2007 for clusters;
-    Hesterberg 2015). For shares of texts, Wilson's interval takes over if fewer than 10 prompts hold a hit or fewer
-    than 10 hold a miss. Its n is then the number of prompts, not of texts: the mean credit of a prompt has variance at
-    most p(1-p) however its texts depend on each other, so the interval errs on the wide side (`units` says `texts` if
-    the two agree). Raises ValueError on no texts, one class, or shapes that disagree.
+    Hesterberg 2015). For shares of texts, Wilson's interval is used instead if fewer than 10 prompts have a hit or
+    fewer than 10 have a miss. Its n is the number of prompts, not of texts: however the texts of a prompt depend on
+    each other, their mean credit has a variance of at most p(1-p), so the interval is rather too wide than too narrow
+    (`units` says `texts` if both numbers agree). Raises ValueError on no texts, one class, or shapes that disagree.
     """
     n, prompts = len(of.proba), np.asarray(prompts)
     if of.proba.ndim != 2 or of.proba.shape[1] < 2 or not n or not n == len(of.truth) == len(prompts):
@@ -198,6 +198,6 @@ def score_all(of: Answered, prompts: Ints, seed: int, names: Sequence[str] | Non
 
 
 def _scaled(made: Interval, scale: Callable[[float], float]) -> Interval:
-    """Carry an interval over by an increasing map, which keeps its coverage."""
+    """Apply an increasing function to an interval; it keeps its coverage."""
     ends = {end: None if at is None else scale(at) for end, at in (("low", made.low), ("high", made.high))}
     return made.model_copy(update={"value": scale(made.value), **ends})

@@ -1,10 +1,11 @@
-"""Which of several known sources wrote given texts, how sure that is, and whether it may be none of them.
+"""Which of several known sources wrote some texts, how certain that is, and whether it may be none of them.
 
-Two questions, two answers. If the source is one of those known: the posterior, which held-out texts have calibrated.
-Whether it is one of them at all: a p-value, which is valid for each of them whatever the attributor is worth.
+There are two questions. Which source is it, if it is a known one? The answer is a posterior, calibrated on held-out
+texts. Is it a known one at all? The answer is a p-value, which is valid for each source, however accurate the
+attributor is.
 
-Both rest on held-out texts, of whose prompts one half calibrates and the other, which nothing was fitted to, compares.
-Shapes: n texts, k classes, b bundles of s texts each; a bundle is a row of indices into texts, (b, s).
+Both use held-out texts. One half of their prompts is for calibration. The other half is for comparison, and nothing is
+fitted to it. Shapes: n texts, k classes, b bundles of s texts each; a bundle is a row of indices into texts, (b, s).
 """
 
 from __future__ import annotations
@@ -24,30 +25,31 @@ from .discrimination import auroc
 from .intervals import Floats, Ints
 
 ALPHA = 0.05
-"""p-value below which a source counts as none of those known."""
+"""p-value below which a source counts as unknown."""
 
 BLOCK = 100
-"""Subsets that are drawn at once: bounds memory; part of what a seed means."""
+"""Subsets drawn at once, to bound memory; part of what a seed means."""
 
 DRAWS, FEW_DRAWS = 10_000, 500
-"""Subsets that a p-value of given texts rests on, and each of the many that measure the test's power."""
+"""Subsets drawn for a p-value of given texts, and for each of the many p-values that measure the test's power."""
 
 BUNDLES = 200
-"""Bundles of a class that calibrate, and that measure power, at most."""
+"""Most bundles of a class for calibration, and for measuring the power."""
 
-TOLD, FAMILIAR = 0.8, 0.2
-"""Shares of the false alarms that the two scores of a class may make: weighted Bonferroni.
+ANSWER_SHARE, FAMILIARITY_SHARE = 0.8, 0.2
+"""Shares of the false alarms that the two scores of a class may cause: weighted Bonferroni.
 
-Other models of one corpus are hard to notice, and by the attributor's answers alone; another corpus is easy to notice.
+Other models of the same corpus are hard to detect, and only the attributor's answers can show them. Another corpus is
+easy to detect by familiarity.
 """
 
 ROUNDING = 1e-9
-"""Scores that are equal on paper may differ by so much."""
+"""Largest difference by rounding of scores that are equal in theory."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of n texts: the attributor's answers (n, k), and how familiar each text is, (n,)."""
+    """Scores of n texts: the attributor's answers (n, k), and how familiar each text is, (n,)."""
 
     proba: Floats
     familiarity: Floats
@@ -59,9 +61,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Held:
-    """Held-out texts: what is seen of them, their class (-1: of none that the attributor knows), who calibrates.
+    """Held-out texts: their scores, their class (-1 if the attributor does not know it), and which are for calibration.
 
-    prior: (k,) share of each class in training, which the attributor's answers contain.
+    prior: (k,) share of each class in training, which is part of the attributor's answers.
     """
 
     seen: Seen
@@ -70,21 +72,21 @@ class Held:
     prior: Floats
 
     def rows(self, label: int, *, calibrate: bool) -> Ints:
-        """Texts of a class, of the half that calibrates or of the other."""
+        """Texts of a class in the half for calibration, or in the other half."""
         return np.flatnonzero((self.label == label) & (self.calibrates == calibrate))
 
 
 def calibrating(prompts: Ints, seed: int) -> NDArray[np.bool_]:
-    """Choose the texts that calibrate: those of one half of the prompts, by lot; at least one prompt."""
+    """Choose the texts for calibration: those of a random half of the prompts, at least one prompt."""
     known = np.unique(prompts)
     order = streams.permutation(len(known), "identify", "calibration", seed)
     return np.isin(prompts, known[order[: max(1, len(known) // 2)]])
 
 
 def bundles(rows: Ints, size: int, most: int, *name: streams.Name) -> Ints:
-    """Bundles of `size` of some texts, (b, size): shuffled and cut, again and again, until there are `most` or more.
+    """Bundles of `size` texts, (b, size): texts are shuffled and cut repeatedly until there are `most` bundles or more.
 
-    Texts of one bundle are distinct, those of two bundles need not be. Raises ValueError for more than there are.
+    Texts of one bundle are distinct; two bundles may share texts. Raises ValueError if `size` exceeds the texts.
     """
     if not 1 <= size <= len(rows):
         raise ValueError(f"no bundles of {size} out of {len(rows)} texts")
@@ -100,15 +102,15 @@ def bundles(rows: Ints, size: int, most: int, *name: streams.Name) -> Ints:
 
 
 def evidence(proba: Floats, prior: Floats) -> Floats:
-    """What each text says of each class beyond the prior, in nats: (n, k); bounded, as all log scores are."""
+    """Log-ratio of each text's answer to the prior, in nats: (n, k); bounded, as all log scores are."""
     return np.asarray(np.log(per_text.mixed(proba)) - np.log(prior))
 
 
 def posterior(pooled: Floats, prior: Floats, temperature: float) -> Floats:
-    """Probability of each class, (b, k), from pooled evidence (b, k): the sum over a bundle's texts.
+    """Probability of each class, (b, k), from pooled evidence (b, k), the sum over a bundle's texts.
 
-    At temperature 1 it is Bayes' rule for independent texts, the sum of log-probabilities less (s - 1) log prior. A
-    higher one believes the evidence less, and the prior as before.
+    At temperature 1 it is Bayes' rule for independent texts: the sum of log-probabilities minus (s - 1) log prior. A
+    higher temperature reduces the weight of the evidence, not that of the prior.
     """
     from scipy.special import softmax
 
@@ -116,15 +118,15 @@ def posterior(pooled: Floats, prior: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(pooled: Floats, truth: Ints, prior: Floats, independent: int) -> float:
-    """Temperature at which the posterior of bundles is calibrated: it has the least log loss on them.
+    """Temperature at which the posterior of bundles is calibrated: the one with the lowest log loss on them.
 
-    Temperature scaling (Guo, Pleiss, Sun and Weinberger, 2017), of a bundle's evidence and not of a text's: an
-    imperfect attributor errs on the texts of one source in the same direction, so that its log-probabilities are no
-    independent evidence, and their sum promises too much.
+    It scales the evidence of a bundle, not of a text (temperature scaling: Guo, Pleiss, Sun and Weinberger, 2017). An
+    imperfect attributor errs in the same direction on all texts of one source, so its log-probabilities are not
+    independent, and their sum is overconfident.
 
-    independent: how many of the bundles have no text in common. All N right would be believed without end; so the
-    targets are Laplace's (N + 1) / (N + 2) for the true class and the rest shared by the others, as Platt (1999) has
-    has them, and on the average a posterior goes as far as so many bundles can vouch for.
+    independent: number of bundles without common texts. If all N of them were right, the temperature would go to zero.
+    So the target of the true class is Laplace's (N + 1) / (N + 2), and the other classes share the rest, as in Platt
+    (1999). On average, a posterior is then as confident as this number of bundles can justify.
     """
     from scipy.optimize import minimize_scalar
 
@@ -137,16 +139,16 @@ def fit_temperature(pooled: Floats, truth: Ints, prior: Floats, independent: int
         found = posterior(pooled, prior, math.exp(log_temperature))
         return -float((target * np.log(np.maximum(found, 1e-300))).sum(axis=1).mean())
 
-    # The loss is convex in 1 / temperature, so that it has one minimum in its logarithm, too.
+    # The loss is convex in 1 / temperature, so it has one minimum over the logarithm too.
     return math.exp(float(minimize_scalar(loss, bounds=(math.log(0.05), math.log(1e5)), method="bounded").x))
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The posterior of bundles of a size: its temperature, fitted on held-out bundles of `fitted` texts.
+    """The posterior of bundles of `size` texts: its temperature, fitted on held-out bundles of `fitted` texts.
 
-    accuracy: share of bundles of the other half whose most probable class is the true one. Where a class has fewer
-    texts than a bundle, its evidence counts as that of `fitted` texts.
+    accuracy: share of bundles of the other half whose most probable class is the true one. If a class has fewer texts
+    than a bundle, `fitted` is that number, and the evidence of a bundle counts as that of `fitted` texts.
     """
 
     size: int
@@ -156,16 +158,16 @@ class Calibration:
 
     @staticmethod
     def of(held: Held, size: int, seed: int) -> Calibration:
-        """Calibrate the posterior of bundles of so many texts."""
+        """Calibrate the posterior of bundles of `size` texts."""
         k = len(held.prior)
         least = min(len(held.rows(label, calibrate=half)) for label in range(k) for half in (True, False))
         fitted = min(size, least)
-        told = {half: _pooled_bundles(held, fitted, half, seed) for half in (True, False)}
+        pools = {half: _pooled_bundles(held, fitted, half, seed) for half in (True, False)}
         independent = sum(len(held.rows(label, calibrate=True)) // fitted for label in range(k))
-        temperature = fit_temperature(*told[True], held.prior, independent)
-        pooled, truth = told[False]
+        temperature = fit_temperature(*pools[True], held.prior, independent)
+        pooled, truth = pools[False]
         credit = per_text.credits(posterior(pooled, held.prior, temperature), truth)
-        # Classes may have more or fewer texts; each counts alike.
+        # Classes may have different numbers of texts, but have equal weight.
         accuracy = float(np.mean([credit[truth == label].mean() for label in range(k)]))
         return Calibration(size, fitted, temperature, accuracy)
 
@@ -176,7 +178,7 @@ class Calibration:
 
 
 def _pooled_bundles(held: Held, size: int, half: bool, seed: int) -> tuple[Floats, Ints]:
-    """Pooled evidence and class of held-out bundles of all classes, of one half."""
+    """Pooled evidence and class of bundles of all classes, from one half of the held-out texts."""
     said = evidence(held.seen.proba, held.prior)
     pooled, truth = [], []
     for label in range(len(held.prior)):
@@ -187,7 +189,7 @@ def _pooled_bundles(held: Held, size: int, half: bool, seed: int) -> tuple[Float
     return np.concatenate(pooled), np.concatenate(truth)
 
 
-# None of these?
+# Is it none of them?
 
 
 def permutation_p(
@@ -201,13 +203,13 @@ def permutation_p(
 ) -> Floats:
     """p-value of each bundle of scores (b, s) against the scores of m held-out texts, (m,): (b,) float64.
 
-    How far the mean of a bundle lies off, as `distance` has it, among subsets of s of the s + m texts: the permutation
-    test, and for single texts the conformal p-value (Vovk, Gammerman and Shafer, 2005; Bates, Candès, Lei, Romano and
-    Sesia, 2023), which counts all subsets there are. Where given and held-out texts are exchangeable it is at most a
-    with probability a at most, in finite samples, whatever the scores. Other subsets are drawn by lot, and the one
-    given counts as one of them (Phipson and Smyth, 2010).
+    It is the share of subsets of s of the s + m texts whose mean is at least as far off, by `distance`, as that of the
+    bundle: a permutation test, or for single texts the conformal p-value (Vovk, Gammerman and Shafer, 2005; Bates,
+    Candès, Lei, Romano and Sesia, 2023), which counts all subsets. If given and held-out texts are exchangeable, it is
+    at most a with a probability of at most a, in finite samples and for any scores. For larger bundles, subsets are
+    drawn at random, and the given one counts as one of them (Phipson and Smyth, 2010).
 
-    inside: the bundles are of the m texts themselves, and each is compared with the rest of them.
+    inside: the bundles are from the m texts themselves, and each is compared with the rest of them.
     """
     size, m = given.shape[1], len(reference)
     least = distance(given.mean(axis=1)) - ROUNDING
@@ -227,7 +229,7 @@ def permutation_p(
 
 @functools.lru_cache(maxsize=2 * FEW_DRAWS // BLOCK)
 def _subsets(size: int, n: int, block: int, seed: int) -> Floats:
-    """Subsets of a size out of n, as weights whose sums are means: (BLOCK, n)."""
+    """Random subsets of `size` out of n texts, as weights that turn sums into means: (BLOCK, n)."""
     words = streams.raw(BLOCK * n, "identify", "subsets", seed, size, n, row=block).reshape(BLOCK, n)
     weights = np.zeros((BLOCK, n))
     np.put_along_axis(weights, np.argpartition(words, size - 1, axis=1)[:, :size], 1 / size, axis=1)
@@ -235,22 +237,22 @@ def _subsets(size: int, n: int, block: int, seed: int) -> Floats:
 
 
 def smallest_p(held: Held, size: int) -> float:
-    """Smallest p-value that bundles of a size can have."""
+    """Smallest p-value that bundles of `size` texts can have."""
     m = min(len(held.rows(label, calibrate=False)) for label in range(len(held.prior)))
-    return min(1.0, max(1 / math.comb(size + m, size), 1 / (DRAWS + 1) if size > 1 else 0.0) / TOLD)
+    return min(1.0, max(1 / math.comb(size + m, size), 1 / (DRAWS + 1) if size > 1 else 0.0) / ANSWER_SHARE)
 
 
 def outside_p(held: Held, given: Seen, drawn: Ints, seed: int, *, own: int = -1, draws: int = DRAWS) -> Floats:
-    """p-value of each bundle (b, s) of given texts being by one of the classes: (b,) float64.
+    """p-value of "one of the classes wrote it" for each bundle (b, s) of given texts: (b,) float64.
 
-    For each class two scores are compared with those of its held-out texts, which nothing was fitted to: the
-    log-probability that the attributor gives to the class (texts of none of the sources are less like any one of them
-    than its own), and familiarity, which may be too low or too high. The smaller p-value, each over its share of the
-    false alarms (Genovese, Roeder and Wasserman, 2006), is valid for the class. The largest over classes is valid for
-    each of them: class-conditional, or Mondrian, conformal inference (Vovk, 2013).
+    For each class, two scores are compared with those of its held-out texts, to which nothing was fitted. One is the
+    log-probability that the attributor gives to the class, which is lower for texts of an unknown source than for texts
+    of the class. The other is familiarity, which may be too low or too high. Each p-value is divided by its share of
+    the false alarms, and the smaller one is valid for the class (Genovese, Roeder and Wasserman, 2006). The largest
+    over classes is valid for each of them: class-conditional, or Mondrian, conformal inference (Vovk, 2013).
 
-    own: class that the given texts are the held-out ones of, `given` being `held.seen`; each bundle is then compared
-    with the rest of its class.
+    own: if the given texts are the held-out texts of a class (`given` is `held.seen`), this class; each bundle is then
+    compared with the rest of its class.
     """
     known, asked = (np.log(per_text.mixed(seen.proba)) for seen in (held.seen, given))
     found = []
@@ -258,9 +260,9 @@ def outside_p(held: Held, given: Seen, drawn: Ints, seed: int, *, own: int = -1,
         rows = held.rows(label, calibrate=False)
         usual = float(held.seen.familiarity[held.rows(label, calibrate=True)].mean())
         test = functools.partial(permutation_p, seed=seed, draws=draws, inside=label == own)
-        told = test(asked[drawn, label], known[rows, label], np.negative)
+        answered = test(asked[drawn, label], known[rows, label], np.negative)
         familiar = test(given.familiarity[drawn], held.seen.familiarity[rows], _far_from(usual))
-        found.append(np.minimum(1.0, np.minimum(told / TOLD, familiar / FAMILIAR)))
+        found.append(np.minimum(1.0, np.minimum(answered / ANSWER_SHARE, familiar / FAMILIARITY_SHARE)))
     return np.asarray(np.max(found, axis=0))
 
 
@@ -270,10 +272,10 @@ def _far_from(usual: float) -> Callable[[Floats], Floats]:
 
 @dataclass(frozen=True)
 class Power:
-    """What the test finds of a source that is none of those known, from bundles of a size.
+    """Power of the test against an unknown source, for bundles of `size` texts.
 
-    auroc: probability that a bundle of the foreigner has a smaller p-value than one of a known source, ties one half;
-    detected, false_alarms: shares of theirs that are below ALPHA.
+    auroc: probability that a bundle of the unknown source has a smaller p-value than one of a known source, ties one
+    half; detected, false_alarms: shares of p-values below ALPHA for the unknown source and for the known ones.
     """
 
     size: int
@@ -283,9 +285,9 @@ class Power:
 
     @staticmethod
     def of(held: Held, size: int, seed: int) -> Power:
-        """Measure the power: the foreigner's texts are those of class -1, and every class knows bundles of its own.
+        """Measure the power, with the texts of class -1 as the unknown source.
 
-        Bundles are smaller where a class has fewer than twice as many texts to compare.
+        Bundles are smaller if a class has fewer than twice as many texts for comparison.
         """
         k = len(held.prior)
         rows = {label: held.rows(label, calibrate=False) for label in range(-1, k)}

@@ -25,8 +25,8 @@ FLIPS = 10_000
 def binomial_log10_p(hits: float, n: int, chance: float) -> float:
     """Exact one-sided p-value of at least `hits` among n texts under chance, as log10: P(X >= floor(hits)).
 
-    The logarithm stays finite where the p-value itself is far below the smallest double. Shared credits are
-    rounded down, which only makes the p-value larger.
+    The logarithm stays finite even if the p-value is far below the smallest double. Shared credits are rounded down,
+    which can only make the p-value larger.
     """
     from scipy.special import logsumexp
     from scipy.stats import binom
@@ -42,9 +42,8 @@ def paired_p(
 ) -> float:
     """p-value of "a is better than b" (or "differs from b") on the same texts.
 
-    McNemar's exact test (1947) where each text has a prompt of its own and credits are 0 or 1; else a test
-    that flips the sign of whole prompts' differences, 10,000 times, the observed signs counted in (Phipson
-    and Smyth 2010).
+    McNemar's exact test (1947) if each text has a prompt of its own and credits are 0 or 1. Otherwise a test that flips
+    the sign of whole prompts' differences 10,000 times, and counts the observed signs as well (Phipson and Smyth 2010).
     """
     if _is_binary(prompts, credit_a, credit_b):
         return _mcnemar(credit_a, credit_b, alternative)
@@ -53,7 +52,7 @@ def paired_p(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number by Holm's step-down procedure (1979), in the order given."""
+    """p-values adjusted for their number by Holm's step-down procedure (1979), in the given order."""
     adjusted, largest = [1.0] * len(p), 0.0
     for place, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         largest = max(largest, min(1.0, (len(p) - place) * p[index]))
@@ -69,15 +68,15 @@ def ranks(
 ) -> dict[str, int]:
     """Rank of each attributor: 1 + how many are significantly better on the same texts.
 
-    Paired one-sided tests over all ordered pairs, adjusted by Holm; attributors that cannot be told apart
-    share a rank.
+    Paired one-sided tests over all ordered pairs, adjusted by Holm; attributors without a significant difference share
+    a rank.
     """
     pairs = list(itertools.permutations(credits, 2))
-    # F flips give no p-value below 1 / (F + 1): with many pairs 10,000 could never pass Holm, so F grows.
+    # F flips give no p-value below 1 / (F + 1). With many pairs, 10,000 flips could never pass Holm, so F grows.
     flips = max(FLIPS, math.ceil(10 * len(pairs) / level))
     flipped: dict[str, Floats] = {}
     if any(not _is_binary(prompts, credits[a], credits[b]) for a, b in pairs):
-        # Flipped sums are linear: a difference's are the difference of theirs. One product serves all pairs.
+        # Flipped sums are linear: that of a difference is the difference of two sums. One product serves all pairs.
         by_prompt = prompt_sums(np.column_stack(list(credits.values())), prompts)
         flipped = dict(zip(credits, _flipped_sums(by_prompt, seed, flips).T, strict=True))
 
@@ -105,7 +104,7 @@ def _flipped_sums(by_prompt: Floats, seed: int, flips: int) -> Floats:
 def _flip_p(observed: float, flipped: Floats, alternative: Alternative) -> float:
     if alternative == "two-sided":
         observed, flipped = abs(observed), np.abs(flipped)
-    # Sums of shared credits that are equal on paper differ by rounding; they count as reached.
+    # Sums of shared credits that are equal in theory differ by rounding; they count as reached.
     return (1 + int(np.count_nonzero(flipped >= observed - 1e-9))) / (1 + len(flipped))
 
 

@@ -1,7 +1,7 @@
-"""What an attributor's probabilities are worth, text by text: credits, bits, log loss, and the confusion of classes.
+"""Scores of single texts: credit, bits and log loss; and the confusion of classes.
 
 Shapes: `proba` (n, k) float, rows sum to one; `truth` (n,) int, class indices. Classes are balanced by construction, so
-chance is 1/k throughout. `scorecard` makes figures with intervals of these.
+chance is 1/k everywhere. `metrics` turns these scores into figures with intervals.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import numpy as np
 from .intervals import Floats, Ints
 
 UNIFORM_SHARE = 0.001
-"""Weight of the uniform distribution in log scores: one overconfident zero must not cost infinity."""
+"""Weight of the uniform distribution in log scores, so that one overconfident zero does not cost infinity."""
 
 
 def credits(proba: Floats, truth: Ints) -> Floats:
     """Credit of each text, (n,) float64: 1/m if its true class is among the m tied maxima of its row, else 0.
 
-    Ties are exact. Sharing makes a constant answer score exactly chance, whatever the order of the classes.
+    Ties are exact. Because credit is shared, a constant answer scores exactly chance for any order of the classes.
     """
     shares = guess_shares(proba)
     return np.take_along_axis(shares, np.asarray(truth)[:, None], axis=1)[:, 0]
@@ -39,17 +39,16 @@ def identifiability(accuracy: float, chance: float) -> float:
 def macro_f1(confusion: Floats) -> Floats:
     """Unweighted mean over classes of F1: (..., k, k) confusion matrices to (...) float64.
 
-    A class that is neither present nor guessed counts as 0 (scikit-learn's `zero_division=0`, all labels
-    given).
+    A class that is neither present nor guessed counts as 0, as with scikit-learn's `zero_division=0` and all labels.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     return mean_f1(hits, guessed=confusion.sum(-2), present=confusion.sum(-1))
 
 
 def mixed(proba: Floats) -> Floats:
-    """Mix with the uniform distribution, (n, k): 0.999 p + 0.001 / k. A uniform row stays so bit for bit."""
+    """Mix with the uniform distribution, (n, k): 0.999 p + 0.001 / k. A uniform row stays the same bit for bit."""
     chance = 1.0 / np.shape(proba)[1]
-    # In units of 1/k, and by division: fl(1/49) * 49 is not 1, but fl(1/49) / fl(1/49) is, for every k.
+    # Computed in units of 1/k, and by division: fl(1/49) * 49 is not 1, but fl(1/49) / fl(1/49) is 1, for every k.
     relative = np.asarray(proba, dtype=np.float64) / chance
     return np.asarray(((1.0 - UNIFORM_SHARE) * relative + UNIFORM_SHARE) * chance)
 
@@ -57,8 +56,8 @@ def mixed(proba: Floats) -> Floats:
 def bits(proba: Floats, truth: Ints) -> Floats:
     """Information gain of each text over chance, (n,): log2(k * mixed probability of its class).
 
-    Its mean is a lower bound of the mutual information of text and class; exactly 0 where the row is uniform,
-    at most log2 k, and negative where the attributor is confidently wrong.
+    Its mean is a lower bound of the mutual information of text and class. It is exactly 0 for a uniform row, at most
+    log2 k, and negative if the attributor is confident and wrong.
     """
     return np.asarray(np.log2(_of_truth(mixed(proba), truth) / (1.0 / np.shape(proba)[1])))
 
@@ -79,6 +78,6 @@ def _of_truth(values: Floats, truth: Ints) -> Floats:
 
 
 def mean_f1(hits: Floats, guessed: Floats, present: Floats) -> Floats:
-    """Mean over classes of F1, from how many texts were right, guessed and present: (..., k) each to (...)."""
+    """Mean over classes of F1, from the numbers of hits, guesses and texts of each class: (..., k) each to (...)."""
     size = guessed + present
     return np.asarray(np.divide(2 * hits, size, out=np.zeros_like(size), where=size > 0).mean(-1))

@@ -1,10 +1,11 @@
-"""Statistics over replicates: what may be said of a factor rather than of the models at hand.
+"""Statistics over replicates: claims about a factor, not only about the models at hand.
 
-Texts of one model repeat its accidents, so that many texts say much of these models and little of the factor. A claim
-about the factor has the replicate as its unit: few, so intervals are Student's and tests permute whole variants.
+All texts of one model share its accidents, so many texts say much about these models and little about the factor. For a
+claim about the factor, the unit is the replicate. Replicates are few, so intervals are Student's and tests permute the
+labels of whole variants.
 
 Shapes, for V variants: `levels` (V,) int, the level of each; `replicates` (V,) int, the block of each; every
-replicate holds every level exactly once. scipy is imported inside functions.
+replicate has every level exactly once. scipy is imported inside functions.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ from .intervals import FEWEST_UNITS, Floats, Ints
 SIGNIFICANT = 0.05
 
 
-class Test(Record):
-    """A permutation test's p-value; smallest is the least that its permutations could have given.
+class PermutationTest(Record):
+    """The p-value of a permutation test; smallest: the smallest p-value that it can give.
 
-    permutations: how many relabelings were looked at besides the observed labelling; exhaustive: they were all;
-    testable: could any data have been significant? Where not, p says nothing against the factor either.
+    permutations: how many relabelings were tried besides the observed labelling; exhaustive: whether these were all;
+    testable: whether any data could have been significant. If not, a large p is no evidence against the factor.
     """
-
-    __test__ = False  # no test case, whatever pytest makes of the name
 
     p: float
     smallest: float
@@ -40,22 +39,22 @@ class Test(Record):
 
 
 class Permanova(Record):
-    """Do levels differ more than replicates of one level do? f: pseudo-F, r2: share of the spread between levels.
+    """Do levels differ more than replicates of one level? f: pseudo-F; r2: share of the spread that is between levels.
 
-    f is None where replicates do not differ at all, f and r2 where no variants do (or by less than noise).
+    f is None if replicates do not differ at all; f and r2 are None if no variants differ by more than noise.
     """
 
     f: float | None
     r2: float | None
-    test: Test
+    test: PermutationTest
 
 
 class Equivalence(Record):
     """Are all variants equally good models, within a relative margin of bits per byte?
 
-    worst_pair: the variant that comes nearest to being worse than another by more than the margin, and that other;
-    worst_ratio: its bits over the other's; p: of all pairs together; equivalent: p < 0.05, so that a difference as
-    large as the margin is ruled out for every pair.
+    worst_pair: the pair of variants for which the first is closest to being worse by more than the margin; worst_ratio:
+    bits of the first over bits of the second; p: for all pairs together; equivalent: p < 0.05, which rules out a
+    difference as large as the margin for every pair.
     """
 
     margin: float
@@ -68,20 +67,19 @@ class Equivalence(Record):
 def relabelings(levels: Ints, replicates: Ints, limit: int, seed: int) -> tuple[Ints, int]:
     """Permutations of the level labels within replicates: (P, V) int, and the number of distinct labellings.
 
-    If the factor does nothing, the labels within a replicate are exchangeable. Renaming the levels throughout changes
-    no statistic, so the first replicate keeps its labels: (k!)^(R - 1) distinct labellings in all, the observed one
-    among them, which is left out of the rows. All others if they are at most `limit`, else `limit` distinct ones,
-    drawn uniformly.
-    Raises ValueError unless every replicate holds every level exactly once.
+    If the factor does nothing, the labels within a replicate are exchangeable. To rename the levels everywhere changes
+    no statistic, so the first replicate keeps its labels. This leaves (k!)^(R - 1) distinct labellings, including the
+    observed one, which is not among the rows. The rows are all others if these are at most `limit`, otherwise `limit`
+    distinct ones, drawn uniformly. Raises ValueError unless every replicate has every level exactly once.
     """
     levels, replicates = np.asarray(levels, dtype=np.int64), np.asarray(replicates)
     names, n_replicates = np.unique(levels), len(np.unique(replicates))
     k, moved = len(names), n_replicates - 1
-    # Variants by replicate, then level: the identity is the observed labelling.
+    # Variants are sorted by replicate, then level: the identity is the observed labelling.
     order = np.lexsort((levels, replicates))
     blocks = np.column_stack([replicates, levels])[order]
     if not np.array_equal(blocks, np.array([*itertools.product(np.unique(replicates), names)]).reshape(-1, 2)):
-        raise ValueError("every replicate must hold every level exactly once")
+        raise ValueError("every replicate must have every level exactly once")
     total = math.factorial(k) ** moved
     if total - 1 <= limit:
         drawn = np.array([*itertools.product(itertools.permutations(range(k)), repeat=moved)], dtype=np.int64)
@@ -93,28 +91,29 @@ def relabelings(levels: Ints, replicates: Ints, limit: int, seed: int) -> tuple[
     return relabelled, total
 
 
-def permutation_test(observed: float, permuted: Floats, total: int) -> Test:
-    """Test whether a statistic, larger for stronger levels, exceeds what relabelled levels give.
+def permutation_test(observed: float, permuted: Floats, total: int) -> PermutationTest:
+    """Test whether a statistic is larger than with permuted level labels; it must be larger for stronger effects.
 
-    observed: the statistic of the observed labelling; permuted (P,): those of `relabelings`; total: as it counts.
-    p = (1 + #{permuted >= observed}) / (1 + P) (Phipson and Smyth 2010): exact where the relabelings are exhaustive,
-    valid where they are a sample. A single replicate has none: p is 1.
+    observed: the statistic of the observed labelling; permuted (P,): those of `relabelings`; total: its second result.
+    p = (1 + #{permuted >= observed}) / (1 + P) (Phipson and Smyth 2010). It is exact if the relabelings are exhaustive,
+    and valid if they are a sample. A single replicate has no relabelings: p is 1.
     """
-    # Statistics that are equal on paper differ by rounding; they count as reached.
+    # Statistics that are equal in theory differ by rounding; they count as reached.
     reached = int(np.count_nonzero(np.asarray(permuted) >= observed - 1e-12))
     n, smallest = len(permuted), 1 / (1 + len(permuted))
     p = (1 + reached) / (1 + n)
-    return Test(p=p, smallest=smallest, permutations=n, exhaustive=n == total - 1, testable=smallest <= SIGNIFICANT)
+    testable = smallest <= SIGNIFICANT
+    return PermutationTest(p=p, smallest=smallest, permutations=n, exhaustive=n == total - 1, testable=testable)
 
 
 def permanova(divergence: Floats, levels: Ints, replicates: Ints, limit: int, seed: int) -> Permanova | None:
     """Permutational analysis of variance (Anderson 2001) of variants by level, from their divergences.
 
-    divergence (V, V): mean KL in bits of rows from columns, zero diagonal. KL behaves like a squared distance, so
-    D + D' halved is taken as one: total and within-level sums of squares are its means over pairs, and
-    F = (between / (k - 1)) / (within / (V - k)). Labels are permuted within replicates, `limit` times at most; total
-    and replicate sums do not change then, so that the p-value is also that of the F with replicates taken out.
-    None if a divergence is infinite or NaN, or for a single replicate or level. Raises ValueError as `relabelings`.
+    divergence (V, V): mean KL in bits of rows from columns, zero diagonal. KL behaves like a squared distance, so (D +
+    D') / 2 is used as one: total and within-level sums of squares are its means over pairs, and F = (between / (k - 1))
+    / (within / (V - k)). Labels are permuted within replicates, at most `limit` times. The total and the replicate sums
+    stay the same, so the p-value is also that of the F without the replicates' share. None if a divergence is infinite
+    or NaN, or for a single replicate or level. Raises ValueError as `relabelings`.
     """
     divergence, levels = np.asarray(divergence, dtype=np.float64), np.asarray(levels, dtype=np.int64)
     n, k, n_replicates = len(levels), len(np.unique(levels)), len(np.unique(replicates))
@@ -137,12 +136,12 @@ def permanova(divergence: Floats, levels: Ints, replicates: Ints, limit: int, se
 def equivalence(bits: Floats, names: Sequence[str], margin: float = 0.01) -> Equivalence:
     """Test that no variant is worse than another by more than a relative margin of bits per byte.
 
-    bits: (V, documents) bits that each variant spends on each held-out document. On the same documents a ratio of
-    bits per byte is a ratio of bits, and "a spends at most (1 + margin) times what b does" says that a_i - (1 +
-    margin) b_i has a negative mean: a one-sided t test, paired over documents, with nothing linearised. Both
-    directions of a pair make Schuirmann's two one-sided tests (1987), in Sasabuchi's form for ratios (1980). p is the
-    largest of all: to claim them all at once needs no correction (intersection-union, Berger 1982).
-    Raises ValueError below two variants or two documents.
+    bits: (V, documents) bits of each held-out document under each variant. On the same documents a ratio of bits per
+    byte is a ratio of bits, and "a needs at most (1 + margin) times the bits of b" means that a_i - (1 + margin) b_i
+    has a negative mean. This is a one-sided t test, paired over documents, without any linearisation. Both directions
+    of a pair make Schuirmann's two one-sided tests (1987), in Sasabuchi's form for ratios (1980). p is the largest of
+    all p-values; to claim all of them at once needs no correction (intersection-union, Berger 1982). Raises ValueError
+    below two variants or two documents.
     """
     from scipy.special import stdtr
 
@@ -161,11 +160,11 @@ def equivalence(bits: Floats, names: Sequence[str], margin: float = 0.01) -> Equ
 
 
 def detectable_factor(values: Floats, power: float = 0.8, level: float = 0.05) -> float | None:
-    """Smallest mean effect that a two-sided t test over replicates would have found with the given power.
+    """Smallest mean effect that a two-sided t test over replicates would have detected with the given power.
 
-    values (R,): the effect in each replicate, zero meaning none; the answer has their unit. Their spread is taken as
-    the truth, and the power is that of the noncentral t distribution (Cohen 1988), findings of the wrong sign not
-    counted. None below three replicates or without spread.
+    values (R,): the effect in each replicate, 0 for none; the result has the same unit. Their spread is assumed to be
+    the true one, and the power is that of the noncentral t distribution (Cohen 1988); significant effects of the wrong
+    sign do not count. None below three replicates or without spread.
     """
     from scipy.special import nctdtrinc, stdtrit
 
@@ -177,11 +176,11 @@ def detectable_factor(values: Floats, power: float = 0.8, level: float = 0.05) -
 
 
 def detectable_instance(n: int, chance: float, power: float = 0.8, level: float = 0.05) -> float | None:
-    """Smallest accuracy that the exact one-sided binomial test finds with the given power among n independent texts.
+    """Smallest accuracy that the exact one-sided binomial test detects with the given power, for n independent texts.
 
-    The test needs c hits, the least number with P(X >= c) <= level under chance; P(X >= c) as a function of the
-    accuracy is a beta distribution function (Clopper and Pearson 1934), inverted here. None where n texts are too few
-    for significance even if all are hits.
+    The test needs c hits, the smallest number with P(X >= c) <= level under chance. As a function of the accuracy, P(X
+    >= c) is a beta distribution function (Clopper and Pearson 1934), which is inverted here. None if n texts are too
+    few for significance even if all are hits.
     """
     from scipy.special import betaincinv
     from scipy.stats import binom

@@ -1,4 +1,4 @@
-"""Where the fingerprint sits, read from the likelihoods: how many bits each token gives for its source.
+"""Where the fingerprint is, by the likelihoods: how many bits each token gives for its source.
 
 Shapes, for n texts and V variants: `token_log_likelihood` V arrays (n, L) float, nats of each token of every text under
 each variant's actual sampler, -inf if it is impossible; `source` (n,) int, the variant that wrote the text; `lengths`
@@ -22,10 +22,10 @@ from .intervals import Floats, Ints
 
 
 class PositionRatio(Record):
-    """Bits that the token at one position (the first is 1) gives for its source; None where no rival could write it.
+    """Bits that the token at one position (the first is 1) gives for its source; None if no rival could write it.
 
-    texts: how many the mean is over; impossible: pairs of text and rival that were left out, for the rival could not
-    write the token.
+    texts: number of texts in the mean; impossible: pairs of text and rival that are left out because the rival could
+    not write the token.
     """
 
     position: int
@@ -36,10 +36,10 @@ class PositionRatio(Record):
 
 
 class TypeRatio(Record):
-    """Bits that a token of one type gives for its source, None where there is none, and the type's share of the whole.
+    """Bits that a token of one type gives for its source, None if there is none, and the type's share of all bits.
 
-    tokens, token_share: all tokens of the type; impossible: pairs of token and rival that were left out, for the rival
-    could not write the token.
+    tokens, token_share: all tokens of the type; impossible: pairs of token and rival that are left out because the
+    rival could not write the token.
     """
 
     type: str
@@ -60,11 +60,11 @@ def ratio_by_position(
 ) -> list[PositionRatio]:
     """Bits per token for the source against its rivals, position by position up to the longest text.
 
-    The mean over texts of the mean over rivals of log2 p_source(token) - log2 p_rival(token): an estimate of the KL
-    divergence at that position, averaged over rivals; the standard error is over texts. Rivals are the variants
-    of other classes, all others without `class_of`, and of the same group where there are groups: texts that have
-    none there are left out. A rival that could not write the token is left out and counted.
-    Raises ValueError where no class but a text's own is there or it is impossible for its own source, and on NaN, +inf.
+    It is the mean over texts of the mean over rivals of log2 p_source(token) - log2 p_rival(token). This estimates the
+    KL divergence at that position, averaged over rivals; the standard error is over texts. Rivals are the variants of
+    other classes (without `class_of`, all other variants); with groups, only those of the same group, and texts without
+    a rival in their group are left out. A rival that could not write the token is left out and counted. Raises
+    ValueError if there is one class only, if a token is impossible for its own source, and on NaN or +inf.
     """
     bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of, group_of)
     found = []
@@ -93,8 +93,8 @@ def ratio_by_type(
 ) -> list[TypeRatio]:
     """Bits per token for the source against its rivals, by type of token, in the order of WORD_TYPES.
 
-    types: each text's, as `words.token_types` gives them. Means are sums of bits over numbers of tokens, with the
-    standard error of a ratio over texts (Cochran 1977, chapter 6); shares of bits sum to one, and noise may make some
+    types: those of each text, from `words.token_types`. Means are sums of bits over numbers of tokens, with the
+    standard error of a ratio over texts (Cochran 1977, chapter 6). Shares of bits sum to one; noise may make some
     negative. Raises ValueError as `ratio_by_position` does, on no tokens, and on types that do not fit the lengths.
     """
     bits, impossible = _token_bits(token_log_likelihood, source, lengths, class_of, group_of)
@@ -134,7 +134,7 @@ def ratio_by_type(
 
 
 def _within(width: int, lengths: Ints) -> NDArray[np.bool_]:
-    """Which positions lie within the texts: (n, width)."""
+    """Mask of the positions within the texts: (n, width)."""
     return np.asarray(np.arange(width) < np.asarray(lengths)[:, None])
 
 
@@ -147,7 +147,7 @@ def _token_bits(
 ) -> tuple[Floats, Ints]:
     """Mean over rivals of each token's log-likelihood ratio, in bits, and the number of rivals that cannot write it.
 
-    Both (n, L); the ratio is NaN beyond a text's end and where no rival can write the token.
+    Both are (n, L); the ratio is NaN after the end of a text, and if no rival can write the token.
     """
     source = np.asarray(source)
     variants = len(token_log_likelihood)

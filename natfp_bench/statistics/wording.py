@@ -1,7 +1,7 @@
-"""Where the fingerprint sits, read from the texts alone: the words that separate the classes, and their n-grams.
+"""Where the fingerprint is, by the texts alone: the words that separate the classes, and their n-grams.
 
-Shapes, for n texts and k classes: `texts` n lists of words, as `words.words` reads them; `truth` (n,) int, class indices.
-scipy is imported inside functions, since it is slow to import.
+Shapes, for n texts and k classes: `texts` n lists of words, as `words.words` reads them; `truth` (n,) int, class
+indices. scipy is imported inside functions, since it is slow to import.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from natfp_bench.base.records import Record
 from .intervals import Floats, Ints
 
 PRIOR_SHARE = 0.01
-"""Weight of the prior of log-odds, as a share of the training words: a word seen 100 times gets one pseudo-count."""
+"""Weight of the prior of log-odds, as a share of the training words: 100 occurrences of a word add one."""
 
 FALSE_DISCOVERIES = 0.05
-"""Share of false words to expect among the confirmed."""
+"""Expected share of false words among the confirmed ones."""
 
 
 class TellingWord(Record):
     """A word that one class uses more (log_odds > 0, nats, from training texts) or less than the other classes.
 
-    q: p-value of the test texts, adjusted for all words chosen; confirmed: q is at most 5 %. agrees: the test texts of
-    every replicate, each replicate on its own, lean to the side of the training texts; None without replicates.
+    q: p-value from the test texts, adjusted for all chosen words; confirmed: q is at most 5 %. agrees: in every
+    replicate on its own, the test texts differ in the same direction as the training texts; None without replicates.
     """
 
     label: str
@@ -44,7 +44,7 @@ class TellingWord(Record):
 
 
 class NgramDivergence(Record):
-    """Jensen-Shannon divergence of the classes' n-grams, in bits; bias: what shuffled labels give on average."""
+    """Jensen-Shannon divergence of the classes' n-grams, in bits; bias: its mean with shuffled labels."""
 
     order: int
     value: float
@@ -63,19 +63,21 @@ def telling_words(
     *,
     per_class: int = 50,
 ) -> list[TellingWord]:
-    """Words that tell each class from the rest: chosen on training texts, confirmed on test texts.
+    """Words that separate each class from the rest: chosen on training texts, confirmed on test texts.
 
-    test: (n,) mask of the test texts; classes: names; replicates: (n,) int, each text's, if the classes are levels.
+    test: (n,) mask of the test texts; classes: names; replicates: (n,) int, replicate of each text, if classes are
+    levels.
 
-    Chosen are the `per_class` words of largest |z_train|: the log-odds of a class against all others under a Dirichlet
-    prior in proportion to the training texts (Monroe, Colaresi and Quinn 2008, eqs. 15-22), the Poisson variance of the
-    paper widened by the word's design effect. Confirmed are those whose rate in test texts leans to the same side: one-
-    sided, against relabelled texts, at a false discovery rate of 5 % over the words of all classes (Benjamini and
-    Hochberg 1995). They come class by class, by falling |z_train|; of two classes, each has the other's words reversed.
+    The `per_class` words with the largest |z_train| are chosen: the log-odds of a class against all others under a
+    Dirichlet prior in proportion to the training texts (Monroe, Colaresi and Quinn 2008, eqs. 15-22), where the Poisson
+    variance of the paper is multiplied by the word's design effect. A word is confirmed if its rate in the test texts
+    differs in the same direction: one-sided, against relabelled texts, at a false discovery rate of 5 % over the words
+    of all classes (Benjamini and Hochberg 1995). The result is sorted by class and falling |z_train|; with two classes,
+    each has the words of the other with reversed signs.
 
-    Confirmed says that the texts of these runs differ. To be the level's rather than a run's, a word must also agree in
-    two replicates or more, and R replicates agree by luck once in 2^(R-1).
-    Raises ValueError where the training or the test texts of a class hold no words.
+    A confirmed word differs between the texts of these models. To belong to the level rather than to single models, it
+    must also agree in two replicates or more; R replicates agree by chance once in 2^(R-1).
+    Raises ValueError if the training or the test texts of a class have no words.
     """
     from scipy.stats import false_discovery_control, pearson3
 
@@ -85,9 +87,9 @@ def telling_words(
     for name, part in (("training", ~test), ("test", test)):
         of_class = np.bincount(truth[part], sizes[part], minlength=len(classes))
         if len(empty := np.flatnonzero(of_class == 0)):
-            raise ValueError(f"the {name} texts of class {classes[empty[0]]!r} hold no words")
+            raise ValueError(f"the {name} texts of class {classes[empty[0]]!r} have no words")
     counts = _count_matrix(text, codes, len(texts), len(vocabulary))
-    # What training texts never say cannot be chosen; a log-odds needs another word beside it.
+    # Words that no training text has cannot be chosen, and a log-odds needs at least two words.
     known = np.flatnonzero(counts[~test].sum(axis=0))
     if len(known) < 2:
         return []
@@ -100,7 +102,7 @@ def telling_words(
         own = truth == c
         log_odds, deviation = _log_odds(train, own[~test])
         z_train = log_odds / (deviation * np.sqrt(effect))
-        # Stable: of equals, the alphabet's first.
+        # The sort is stable: among equal words, the first in the alphabet comes first.
         chosen = np.argsort(-np.abs(z_train), kind="stable")[:per_class]
         chosen = chosen[z_train[chosen] != 0]
         side = np.sign(z_train[chosen])
@@ -119,8 +121,9 @@ def telling_words(
             }
             for word, z, agree in zip(chosen, z_test, agrees, strict=True)
         ]
-    # Rare words of one class among many are skewed, and the normal tail is far too thin for them: three moments fit a
-    # Pearson type III (Mielke and Berry 2007). Its other tail, thinner than the normal one, is not relied upon.
+    # The z of a rare word of one class among many is skewed, and the normal tail is far too thin for it. So a Pearson
+    # type III is fitted to three moments (Mielke and Berry 2007). Negative skewness would make the tail thinner than
+    # the normal one, and is not used.
     p = pearson3.sf(np.concatenate(leans), np.maximum(np.concatenate(skews), 0.0))
     q = false_discovery_control(p).tolist()
     return [
@@ -131,13 +134,14 @@ def telling_words(
 def jensen_shannon(
     texts: Sequence[Sequence[str]], truth: Ints, order: int, *, permutations: int = 20, seed: int = 0
 ) -> NgramDivergence:
-    """Jensen-Shannon divergence among the classes' distributions of word n-grams, in bits, classes weighing alike.
+    """Jensen-Shannon divergence of the classes' distributions of word n-grams, in bits; classes have equal weight.
 
-    Between 0 and log2 k: the information about the class that one n-gram gives (Lin 1991). Two finite samples of one
-    distribution diverge too, the more the rarer their n-grams are; `bias` is the mean over labels permuted among texts,
-    and p the share of permutations that reach the value, the observed labels counted in (Phipson and Smyth 2010).
-    Where most n-grams are seen once, both come near log2 k and the excess understates: compare excesses of one order
-    and one number of texts. N-grams lie within a text. Raises ValueError where a class has none, or there is one class.
+    It is between 0 and log2 k: the information about the class that one n-gram gives (Lin 1991). Two finite samples of
+    one distribution diverge too, and more so the rarer their n-grams are. `bias` is the mean over labels permuted among
+    texts, and p the share of permutations that reach the value, including the observed labels (Phipson and Smyth 2010).
+    If most n-grams occur once, both come near log2 k, and the excess is too small: compare only excesses of the same
+    order and the same number of texts. N-grams do not cross texts. Raises ValueError if a class has none, or for one
+    class.
     """
     truth = np.asarray(truth)
     text, codes, vocabulary = _encoded(texts)
@@ -156,7 +160,7 @@ def jensen_shannon(
         divergence(truth[streams.permutation(len(truth), "jensen shannon", seed, i)]) for i in range(permutations)
     ]
     bias = math.fsum(shuffled) / permutations
-    # Sums that are equal on paper differ by rounding; they count as reached.
+    # Sums that are equal in theory differ by rounding; they count as reached.
     reached = sum(other >= value - 1e-12 for other in shuffled)
     return NgramDivergence(
         order=order,
@@ -169,7 +173,7 @@ def jensen_shannon(
 
 
 def _encoded(texts: Sequence[Sequence[str]]) -> tuple[Ints, Ints, list[str]]:
-    """All words one behind another: the text of each, its place in the vocabulary, and the sorted vocabulary."""
+    """All words in a row: the text of each, its index in the vocabulary, and the sorted vocabulary."""
     vocabulary = sorted(set(chain.from_iterable(texts)))
     place = {word: i for i, word in enumerate(vocabulary)}
     text = np.repeat(np.arange(len(texts)), [len(words) for words in texts])
@@ -178,11 +182,11 @@ def _encoded(texts: Sequence[Sequence[str]]) -> tuple[Ints, Ints, list[str]]:
 
 
 def _ngrams(text: Ints, codes: Ints, n_words: int, order: int) -> tuple[Ints, Ints]:
-    """Runs of `order` words within a text: the text of each, and its number among the different ones."""
+    """N-grams of `order` words within a text: the text of each, and its number among the different ones."""
     starts = np.flatnonzero(text[order - 1 :] == text[: max(0, len(text) - order + 1)])
     run = codes[starts]
     for i in range(1, order):
-        # Numbered anew at each word, so that the product stays far below 2^63.
+        # N-grams are renumbered at each step, so the product stays far below 2^63.
         run = np.unique(run * n_words + codes[starts + i], return_inverse=True)[1]
     return text[starts], run
 
@@ -197,7 +201,7 @@ def _count_matrix(text: Ints, codes: Ints, n_texts: int, n_words: int) -> Any:
 def _log_odds(counts: Any, own: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Log-odds of each word in own texts against the rest, nats, and its standard deviation under Poisson: (words,).
 
-    Monroe, Colaresi and Quinn (2008): eq. 16 and the root of eq. 20, the prior in proportion to the pooled counts.
+    Monroe, Colaresi and Quinn (2008): eq. 16 and the root of eq. 20, with a prior in proportion to the pooled counts.
     """
     of_own, of_all = np.asarray(own @ counts), np.asarray(counts.sum(axis=0))
     prior = PRIOR_SHARE * of_all
@@ -206,12 +210,13 @@ def _log_odds(counts: Any, own: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return log_odds, np.sqrt(1.0 / a + 1.0 / b)
 
 
-# A word bursts: a text that has said it once says it again. Counts vary more than Poisson's variance allows, and a z
-# that believes in it makes discoveries of noise. Texts, not words, are drawn independently, so the variance is taken
-# over texts, from the residuals of the ratio estimator (Cochran 1977, chapter 6): e = count - rate * size, at the rate
-# of all classes pooled. Pooled, for then the moments of a class's sum of e over all relabellings of the texts are known
-# exactly, also for words so rare that the class's own texts would say nothing of their spread. Texts of one prompt
-# share its words, but every class has the same prompts: what they add is alike in all, and the z errs towards zero.
+# Words come in bursts: a text that has a word once often has it again. So counts vary more than Poisson's variance
+# allows, and a z with that variance finds false words. Texts, not words, are drawn independently, so the variance is
+# computed over texts, from the residuals of the ratio estimator (Cochran 1977, chapter 6): e = count - rate * size. The
+# rate is that of all classes pooled. Then the moments of a class's sum of e over all relabellings of the texts are
+# known exactly, even for words so rare that the texts of the class alone would not show their spread. Texts of one
+# prompt share its words, but every class has the same prompts: they add the same to all classes, and z is rather too
+# small.
 
 
 def _residual_moments(counts: Any, sizes: Floats) -> tuple[Floats, Floats, Floats]:
@@ -228,20 +233,20 @@ def _residual_moments(counts: Any, sizes: Floats) -> tuple[Floats, Floats, Float
 def _design_effect(counts: Any, sizes: Floats) -> Floats:
     """Variance of each word's count over texts, in units of its binomial variance over words: (words,)."""
     rate, second, _ = _residual_moments(counts, sizes)
-    # A word that is the same share of every text has no variance, and no lean either: anything but 0/0 will do.
+    # A word with the same share in every text has no variance and no lean; the bound only avoids 0/0.
     return np.asarray(np.maximum(second / (rate * (1.0 - rate) * sizes.sum()), 1e-6))
 
 
 def _lean(counts: Any, sizes: Floats, own: NDArray[np.bool_]) -> Floats:
-    """How often own texts say each word above what the pooled rate lets expect: (words,)."""
+    """Count of each word in own texts minus the count expected from the pooled rate: (words,)."""
     rate = np.asarray(counts.sum(axis=0)) / max(sizes.sum(), 1.0)
     return np.asarray(own @ counts - rate * sizes[own].sum())
 
 
 def _permutation_z(counts: Any, sizes: Floats, own: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Lean of own texts over its standard deviation under permuted labels, and the skewness of that: (words,) each.
+    """Lean of own texts over its standard deviation under permuted labels, and its skewness: (words,) each.
 
-    Drawing n of N texts without replacement, a sum of residuals has variance n (N-n) / (N (N-1)) sum e^2 and third
+    If n of N texts are drawn without replacement, a sum of residuals has variance n (N-n) / (N (N-1)) sum e^2 and third
     moment n (N-n) (N-2n) / (N (N-1) (N-2)) sum e^3 (the finite-population moments of Cochran 1977, chapter 2).
     """
     n_all, n_own = len(sizes), int(own.sum())
@@ -249,7 +254,7 @@ def _permutation_z(counts: Any, sizes: Floats, own: NDArray[np.bool_]) -> tuple[
     share = n_own * (n_all - n_own) / n_all
     variance = share * second / max(n_all - 1, 1)
     moment = share * (n_all - 2 * n_own) * third / max((n_all - 1) * (n_all - 2), 1)
-    # Residuals that are zero on paper leave rounding errors.
+    # Residuals that are zero in theory leave rounding errors.
     varies = variance > 1e-9
     deviation = np.sqrt(np.where(varies, variance, 1.0))
     z = np.where(varies, _lean(counts, sizes, own) / deviation, 0.0)
@@ -264,7 +269,7 @@ def _agrees(
     replicates: Ints | None,
     test: NDArray[np.bool_],
 ) -> list[bool] | list[None]:
-    """Does each word lean to its side in the test texts of every replicate? None where there are not two of them."""
+    """Does each word lean to its side in the test texts of every replicate? None if there are not two replicates."""
     of_text = np.zeros(len(own)) if replicates is None else np.asarray(replicates)[test]
     if len(names := np.unique(of_text)) < 2:
         return [None] * len(side)

@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 
 from natfp_bench.attributors import registry
-from natfp_bench.attributors.text_classifier import FOLDS, LogLinear, folds, some
+from natfp_bench.attributors.text_classifier import FOLDS, LogLinear, folds, stratified_sample
 from natfp_bench.base.errors import AttributorError
 
 TEXT_READERS = [name for name in NAMES if name != "majority"]
@@ -99,17 +99,17 @@ def test_folds_hold_whole_groups_out_and_keep_every_class():
     assert not list(folds(y, [0] * 200, seed=1))
 
 
-def test_some_texts_are_of_every_class_in_its_share():
+def test_a_stratified_sample_has_its_share_of_every_class():
     y = np.array([0] * 600 + [1] * 300 + [2] * 3)
-    chosen = some(y, 90, "tests")
+    chosen = stratified_sample(y, 90, "tests")
     assert len(set(chosen.tolist())) == 90
     assert (np.diff(chosen) > 0).all()
     assert np.abs(np.bincount(y[chosen], minlength=3) - [60, 30, 1]).max() <= 1
-    assert np.unique(y[some(y, 3, "tests")]).tolist() == [0, 1, 2]
-    assert some(y, 5000, "tests").tolist() == list(range(903))
+    assert np.unique(y[stratified_sample(y, 3, "tests")]).tolist() == [0, 1, 2]
+    assert stratified_sample(y, 5000, "tests").tolist() == list(range(903))
     # Classes in turn: every second text would be of one class alone.
     turns = np.arange(1000) % 2
-    assert abs(int(turns[some(turns, 500, "tests")].sum()) - 250) <= 1
+    assert abs(int(turns[stratified_sample(turns, 500, "tests")].sum()) - 250) <= 1
 
 
 # ngram_lm
@@ -343,5 +343,5 @@ def test_ensemble_refuses_a_member_of_another_version(monkeypatch):
     ensemble = module("ensemble")
     assert {name: registry.find(name)[0].card.version for name in ensemble.MEMBERS} == ensemble.MEMBERS
     monkeypatch.setitem(ensemble.MEMBERS, "ngram_lm", "0")
-    with pytest.raises(AttributorError, match="member ngram_lm has version 1, not 0"):
-        ensemble.member("ngram_lm", 0)
+    with pytest.raises(AttributorError, match="ngram_lm has version 1, not 0"):
+        ensemble.build(0)

@@ -396,7 +396,7 @@ def test_a_report_for_programs(
 ) -> None:
     folder = write(tmp_path, "def build(seed): return 3")
     assert natfp("check", str(folder), "--json", monkeypatch=monkeypatch) == 1
-    report = conformance.Report.model_validate_json(capsys.readouterr().out)
+    report = conformance.ContractReport.model_validate_json(capsys.readouterr().out)
     assert report.digest == registry.read(folder).digest
     assert "without fit and predict_proba" in report.failed[0].seen
 

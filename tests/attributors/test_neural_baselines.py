@@ -194,14 +194,14 @@ def test_training_keeps_the_best_weights_and_stops():
         taken.append(i)
         model.load_state_dict({"weight": model.weight + 1.0})
 
-    neural_text.train(model, step, lambda: abs(model.weight.item() - 4.0), 100, every=2, patience=2)
+    neural_text.train_model(model, step, lambda: abs(model.weight.item() - 4.0), 100, every=2, patience=2)
     assert model.weight.item() == 4.0
     assert len(taken) == 8  # looks after 6 and 8 were worse
 
 
 def test_an_epoch_has_every_row_once():
     lengths = np.random.default_rng(0).integers(1, 100, 1000)
-    batches = neural_text.epochs(lengths.tolist(), 16, "test")
+    batches = neural_text.batches(lengths.tolist(), 16, "test")
     for _ in range(2):
         epoch = [next(batches) for _ in range(63)]
         assert sorted(np.concatenate(epoch).tolist()) == list(range(1000))

@@ -1,4 +1,4 @@
-"""Random streams: pinned for ever, apart from each other, and uniform."""
+"""Random streams: their draws never change, they are independent of each other, and they are uniform."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOLDEN: dict[str, Any] = {
 
 
 def test_golden_values_never_change() -> None:
-    # Whoever changes one of these makes every stored model and text of the past irreproducible.
+    # A change of one of these makes every stored model and text of the past irreproducible.
     assert streams.seed("init", 0) == GOLDEN["seed"]
     assert streams.raw(4, "golden", 1).tolist() == GOLDEN["raw"]
     assert streams.raw(3, "golden", 1, row=7).tolist() == GOLDEN["row"]
@@ -31,19 +31,19 @@ def test_golden_values_never_change() -> None:
     assert streams.permutation(8, "golden").tolist() == GOLDEN["permutation"]
 
 
-def test_the_generator_is_philox_as_numpy_has_it() -> None:
+def test_the_generator_is_numpys_philox() -> None:
     key = np.frombuffer(hashlib.sha256(b'["x",3]').digest()[:16], dtype="<u8")
     expected = np.random.Philox(key=key, counter=[0, 0, 2, 0]).random_raw(5)
     assert streams.raw(5, "x", 3, row=2).tolist() == expected.tolist()
 
 
-def test_names_that_look_alike_are_streams_apart() -> None:
+def test_similar_names_are_different_streams() -> None:
     names: list[tuple[streams.Name, ...]] = [("a", "b"), ("ab",), ("a", "b", ""), ("a,b",), ("a", 1), ("a", "1"), ()]
     assert len({streams.seed(*name) for name in names}) == len(names)
     assert len({tuple(streams.raw(2, *name).tolist()) for name in names}) == len(names)
 
 
-def test_seeds_are_what_torch_takes() -> None:
+def test_seeds_are_in_the_range_of_torch() -> None:
     seeds = [streams.seed("range", i) for i in range(2000)]
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert len(set(seeds)) == len(seeds)
@@ -51,7 +51,7 @@ def test_seeds_are_what_torch_takes() -> None:
     assert stats.kstest(np.array(seeds) / 2**63, "uniform").pvalue > 1e-3
 
 
-def test_a_draw_depends_on_its_place_alone() -> None:
+def test_a_draw_depends_only_on_its_place() -> None:
     whole = streams.raw(100, "place")
     assert streams.raw(10, "place").tolist() == whole[:10].tolist()
     rows = streams.uniforms([3, 1, 2], 6, "place")
@@ -60,7 +60,7 @@ def test_a_draw_depends_on_its_place_alone() -> None:
 
 
 def test_rows_do_not_overlap() -> None:
-    # A row that ran into the next would repeat words: 64-bit words of a good generator do not repeat by chance here.
+    # If a row continued in the next one, words would repeat; among so few 64-bit words, none repeat by chance.
     words = np.concatenate([streams.raw(2000, "rows", row=row) for row in (0, 1, 2, 3, 2**32, 2**63)])
     assert len(np.unique(words)) == len(words)
 

@@ -1,4 +1,4 @@
-"""YAML as data: places, includes, faults; nothing in a file is code."""
+"""YAML as data: places, includes and faults; nothing in a file is code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from natfp_bench.base import yaml_source
+from natfp_bench.base import yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError
 from natfp_bench.base.records import Record
 
@@ -29,7 +29,7 @@ class Outer(Record):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, so that places read `file:line`."""
+    """The working folder, so that places are shown as `file:line`."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -40,7 +40,7 @@ def parse(text: str) -> dict[str, Any]:
 
 def faults(text: str) -> tuple[str, ...]:
     with pytest.raises(SpecError) as caught:
-        yaml_source.validate(yaml_source.parse(text, "f.yaml"), Outer)
+        yaml_records.validate(yaml_source.parse(text, "f.yaml"), Outer)
     return caught.value.faults
 
 
@@ -130,25 +130,25 @@ def test_wrong_types(text: str, expected: str) -> None:
         ("a: 1\na: 2\n", "f.yaml:2: duplicate key 'a'"),
         ("x: {a: 1, b: 2,\n  a: 3}\n", "f.yaml:2: duplicate key 'a'"),
         ("1: a\n'1': b\n", "f.yaml:2: duplicate key '1'"),
-        ("", "f.yaml:1: the file is no mapping of keys to values"),
-        ("# nothing\n", "f.yaml:1: the file is no mapping of keys to values"),
-        ("- a\n- b\n", "f.yaml:1: the file is no mapping of keys to values"),
-        ("word\n", "f.yaml:1: the file is no mapping of keys to values"),
-        ("true: 1\n", 'f.yaml:1: key "true" is no word'),
-        ("a: 1\n~: 1\n", 'f.yaml:2: key "~" is no word'),
+        ("", "f.yaml:1: the file must be a mapping of keys to values"),
+        ("# nothing\n", "f.yaml:1: the file must be a mapping of keys to values"),
+        ("- a\n- b\n", "f.yaml:1: the file must be a mapping of keys to values"),
+        ("word\n", "f.yaml:1: the file must be a mapping of keys to values"),
+        ("true: 1\n", 'f.yaml:1: key "true" is not a word'),
+        ("a: 1\n~: 1\n", 'f.yaml:2: key "~" is not a word'),
         ("? [a, b]\n: 1\n", "f.yaml:1: key "),
         ("? {a: b}\n: 1\n", "f.yaml:1: key "),
         ("a: {<<: {b: 1}}\n", "f.yaml:1: merge keys"),
-        ("a: .nan\n", 'f.yaml:1: ".nan" is no value'),
-        ("a: -.inf\n", 'f.yaml:1: "-.inf" is no value'),
-        ("a: 1e999\n", 'f.yaml:1: "1e999" is no value'),
+        ("a: .nan\n", 'f.yaml:1: ".nan" is not a value'),
+        ("a: -.inf\n", 'f.yaml:1: "-.inf" is not a value'),
+        ("a: 1e999\n", 'f.yaml:1: "1e999" is not a value'),
         ("a: " + "9" * 5000, "f.yaml:1: "),
         ("a: 0x" + "f" * 5000, "f.yaml:1: "),
         ("a: 9223372036854775808", "f.yaml:1: "),
         ('a: "\\ud800"\n', "f.yaml:1: "),
         ('"\\ud800": a\n', "f.yaml:1: key "),
-        ("a: !!int x\n", 'f.yaml:1: "x" is no value'),
-        ("a: !!bool x\n", 'f.yaml:1: "x" is no value'),
+        ("a: !!int x\n", 'f.yaml:1: "x" is not a value'),
+        ("a: !!bool x\n", 'f.yaml:1: "x" is not a value'),
         ("a: 1\n\tb: 2\n", "f.yaml:2: not valid YAML"),
         ("a: 1\n---\nb: 1\n", "f.yaml:2: not valid YAML"),
         ("a: [1\n", "f.yaml:2: not valid YAML"),
@@ -206,7 +206,7 @@ def test_duplicates_and_tags_all_at_once() -> None:
     assert [fault.split(":")[1] for fault in caught.value.faults] == ["2", "3", "4", "5"]
 
 
-def test_bombs_of_aliases() -> None:
+def test_bombs_of_aliases_are_refused() -> None:
     doubled = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
     doubled += "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9))
     chained = "a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}]\n" for i in range(2000))
@@ -216,7 +216,7 @@ def test_bombs_of_aliases() -> None:
             parse(bomb)
 
 
-def test_a_plain_alias_is_fine_and_may_be_named_again() -> None:
+def test_plain_aliases_are_allowed_and_a_name_may_be_used_again() -> None:
     assert parse("a: &x {k: 1}\nb: *x\nc: &x 2\nd: *x\n") == {"a": {"k": 1}, "b": {"k": 1}, "c": 2, "d": 2}
 
 
@@ -248,10 +248,10 @@ def test_include_merges_and_own_keys_win(folder: Path) -> None:
     assert source.place(("inner", "size")) == "top.yaml:2"
     assert source.place(("inner", "kind")) == f"{base}:5"
     assert source.place(("levels", "c")) == "top.yaml:4"
-    assert source.place(("levels", "a")) == "top.yaml:3"  # replaced whole: nothing is left of the base's levels
+    assert source.place(("levels", "a")) == "top.yaml:3"  # replaced as a whole: nothing is left of the base's levels
     assert source.place(("words", 0)) == "middle.yaml:2"
     assert source.place(("words", 1)) == "middle.yaml:2"
-    assert yaml_source.read(folder / "top.yaml", Outer).inner == Inner(size=3, kind="base")
+    assert yaml_records.read(folder / "top.yaml", Outer).inner == Inner(size=3, kind="base")
 
 
 def test_a_value_replaces_a_mapping_and_the_reverse(folder: Path) -> None:
@@ -267,7 +267,7 @@ def test_faults_of_an_included_file_name_its_lines(folder: Path) -> None:
     (folder / "base.yaml").write_text("name: x\ninner:\n  size: wrong\n")
     (folder / "top.yaml").write_text("include: base.yaml\nwordz: [a]\n")
     with pytest.raises(SpecError) as caught:
-        yaml_source.read(folder / "top.yaml", Outer)
+        yaml_records.read(folder / "top.yaml", Outer)
     assert sorted(caught.value.faults) == [
         'base.yaml:3: inner.size must be a valid integer, not "wrong"',
         "top.yaml:2: unknown key 'wordz' (did you mean 'words'?)",
@@ -289,28 +289,28 @@ def test_thousands_of_keys_over_as_many_are_merged_at_once(folder: Path) -> None
 def test_includes_that_go_nowhere(folder: Path) -> None:
     top = folder / "top.yaml"
     for value, expected in (
-        ("none.yaml", 'no file "none.yaml" to include'),
-        (".", 'no file "." to include'),
-        ("''", 'no file "" to include'),
-        ("x" * 5000, "no file"),
-        ('"a\\0b"', "no file"),
-        ("[a.yaml, b.yaml]", "'include' names one file"),
-        ("", "'include' names one file"),
-        ("3", "'include' names one file"),
+        ("none.yaml", 'the included file "none.yaml" does not exist'),
+        (".", 'the included file "." does not exist'),
+        ("''", 'the included file "" does not exist'),
+        ("x" * 5000, "the included file"),
+        ('"a\\0b"', "the included file"),
+        ("[a.yaml, b.yaml]", "'include' must name one file"),
+        ("", "'include' must name one file"),
+        ("3", "'include' must name one file"),
         ("top.yaml", "include cycle: top.yaml -> top.yaml"),
     ):
         top.write_text(f"name: x\ninclude: {value}\n")
         assert load_faults(top)[0].startswith(f"top.yaml:2: {expected}")
 
 
-def test_a_cycle_of_includes_is_told_in_full(folder: Path) -> None:
+def test_a_cycle_of_includes_is_shown_in_full(folder: Path) -> None:
     (folder / "a.yaml").write_text("include: b.yaml\n")
     (folder / "b.yaml").write_text("x: 1\ninclude: ./c.yaml\n")
     (folder / "c.yaml").write_text("include: a.yaml\n")
     assert load_faults(folder / "a.yaml") == ("c.yaml:1: include cycle: a.yaml -> b.yaml -> c.yaml -> a.yaml",)
 
 
-def test_a_file_included_twice_along_two_ways_is_no_cycle(folder: Path) -> None:
+def test_a_file_that_is_included_twice_is_no_cycle(folder: Path) -> None:
     (folder / "base.yaml").write_text("x: 1\n")
     for name in ("a", "b"):
         (folder / f"{name}.yaml").write_text("include: base.yaml\n")

@@ -48,7 +48,7 @@ def test_same_bytes_everywhere(documents):
     assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
 
 
-def test_reading_finds_the_code_length_that_writing_had(documents):
+def test_reader_and_writer_agree_on_the_code_length(documents):
     for document in documents[:500]:
         assert chronicle.bits(document.text) == pytest.approx(document.bits, abs=1e-9)
 
@@ -68,7 +68,7 @@ def test_documents_are_one_plain_paragraph_each(documents):
     )
 
 
-def test_every_choice_is_named_by_the_token_that_follows(documents):
+def test_the_next_token_identifies_every_choice(documents):
     checked = 0
     for index in range(300):
         checker = Checker(random_words("chronicle", chronicle.VERSION, 0, index))
@@ -84,11 +84,11 @@ def test_every_choice_is_named_by_the_token_that_follows(documents):
 def test_any_document_reads_back(seed, index, topic):
     text, bits = chronicle.document(seed, index, topics=[topic])
     assert chronicle.bits(text, topics=[topic]) == pytest.approx(bits, abs=1e-9)
-    # As a document of all topics it costs in addition only the choice of its topic.
+    # Among all topics, a document costs only the choice of its topic in addition.
     assert chronicle.bits(text) >= bits - 1e-9
 
 
-# --- what is no document -------------------------------------------------------------------------------------------
+# --- texts that are no documents -----------------------------------------------------------------------------------
 
 
 def test_foreign_text_is_refused_with_its_position():
@@ -245,7 +245,7 @@ def test_no_two_options_of_a_branch_begin_alike():
     found = [structure for module in modules for value in vars(module).values() for structure in _structures(value)]
     assert len(found) > 200
     for structure in found:
-        assert structure.index is not None  # building it raises where two options, or two words, begin alike
+        assert structure.index is not None  # building it raises an error if two options, or two words, begin alike
 
 
 def test_words_of_every_topic_are_the_same_and_distinct():
@@ -283,7 +283,7 @@ MORE = Branch(("stop", 2, "."), ("and", 1, "and"), ("comma", 1, OTHERWISE))
 
 
 def small(c: Chooser) -> None:
-    """Every operation once: branches, an otherwise, familiar and excluded words, an end that depends on the length."""
+    """Every operation once: branches, an "otherwise", familiar and excluded words, an end that depends on length."""
     c.begin()
     if c.branch(WHO) == "name":
         first = c.word(NAMES).text

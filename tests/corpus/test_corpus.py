@@ -1,4 +1,4 @@
-"""Corpora: which documents come out of files and data sets, and what unusable ones are told."""
+"""Corpora: the documents in files and data sets, and the messages for unusable ones."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from natfp_bench.plan.settings import CorpusSpec
 
 
 def texts(*paths: Path | str) -> list[str]:
-    """Documents of a `text:` corpus, without its errors caught."""
+    """Documents of a `text:` corpus; its errors are raised."""
     spec = CorpusSpec(name="text:" + ",".join(map(str, paths)), heldout_documents=1)
     return [document.text for document in open_corpus(spec).documents()]
 
 
 def fault(name: str) -> str:
-    """Message of the one UserError that a corpus answers with, when opened, identified or read."""
+    """Message of the UserError that a corpus raises when it is opened, identified or read."""
 
     def use() -> None:
         opened = open_corpus(CorpusSpec(name=name, heldout_documents=1))
@@ -42,7 +42,7 @@ def fault(name: str) -> str:
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Write text as UTF-8, or bytes, as they are."""
+    """Write text as UTF-8, or write bytes unchanged."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
@@ -51,7 +51,7 @@ THREE = ["first document\nof two lines", "the second", "a third: ünï — 漢�
 
 
 @pytest.mark.parametrize("blank", ["\n\n", "\n   \n", "\n\n\n\t\n"])
-def test_blank_lines_part_documents(tmp_path: Path, blank: str) -> None:
+def test_blank_lines_separate_documents(tmp_path: Path, blank: str) -> None:
     assert texts(write(tmp_path / "a.txt", blank.join(THREE))) == THREE
     assert texts(write(tmp_path / "b.txt", "\n\n" + blank.join(THREE) + "\n\n\n")) == THREE
 
@@ -77,7 +77,7 @@ def test_the_same_documents_in_every_format(tmp_path: Path) -> None:
         assert texts(write(tmp_path / name, content)) == THREE, name
 
 
-def test_only_the_end_of_a_name_tells_the_format(tmp_path: Path) -> None:
+def test_only_the_end_of_a_name_decides_the_format(tmp_path: Path) -> None:
     assert texts(write(tmp_path / "notes.jsonl.txt", "plain text")) == ["plain text"]
     assert texts(write(tmp_path / "notes.gz.txt", "plain text")) == ["plain text"]
 
@@ -122,7 +122,7 @@ def test_white_space_may_fill_the_start_of_a_file(tmp_path: Path) -> None:
     assert texts(write(tmp_path / "a.txt", "\n" * 200_000 + "text at last")) == ["text at last"]
 
 
-def test_identity_is_content_and_format_not_place(tmp_path: Path) -> None:
+def test_identity_is_content_and_format_and_not_the_path(tmp_path: Path) -> None:
     def identity(*paths: Path) -> str:
         opened = open_corpus(CorpusSpec(name="text:" + ",".join(map(str, paths)), heldout_documents=1))
         found = opened.identity()
@@ -148,13 +148,13 @@ def test_one_document_in_twenty_is_held_out() -> None:
     assert abs(held - 1000) < 4 * (20_000 * 0.05 * 0.95) ** 0.5
 
 
-# What unusable files are told.
+# Messages for unusable files.
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert str(tmp_path / "no.txt") in fault(f"text:{tmp_path}/no.txt")
     assert "no file" in fault(f"text:{tmp_path}/no.txt")
-    assert "is no file" in fault(f"text:{tmp_path}")
+    assert "is not a file" in fault(f"text:{tmp_path}")
     assert "no file" in fault("text:" + "x" * 5000), "a name that is too long for the system is a missing file"
 
 
@@ -248,7 +248,7 @@ def test_chronicle_streams_repeatably_with_known_bits() -> None:
     assert opened.identity() != open_corpus(CorpusSpec(name="chronicle", seed=4, heldout_documents=1)).identity()
 
 
-def test_topics_part_the_embedded_corpus() -> None:
+def test_topics_divide_the_embedded_corpus() -> None:
     import itertools
 
     def first(topics: str) -> list[str]:
@@ -271,7 +271,7 @@ def test_topics_are_part_of_a_corpus_identity() -> None:
     assert identity("mill") == identity(" mill,")
 
 
-# Data sets of the Hub, by a local folder: what the library streams is the same.
+# Data sets of the Hub, here from a local folder, which the library streams in the same way.
 
 
 def test_local_data_set_is_streamed(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_local_data_set_is_streamed(tmp_path: Path) -> None:
     assert opened.identity() != before, "the store may not serve what a folder held before"
 
 
-def test_data_set_with_a_long_document_is_cut_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_document_of_a_data_set_is_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "MAX_CHARACTERS", 10)
     folder = tmp_path / "set"
     folder.mkdir()

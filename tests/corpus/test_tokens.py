@@ -1,4 +1,4 @@
-"""Tokenizer and packing: the same blocks for everybody, nothing lost, and small corpora told so."""
+"""Tokenizer and packing: the same blocks in every process, nothing lost, and an error for small corpora."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from natfp_bench.plan.settings import CorpusSpec, Settings, TokenizerSpec
 
 @dataclass(frozen=True)
 class Listed:
-    """A corpus of the documents given."""
+    """A corpus of the given documents."""
 
     of: tuple[Document, ...]
 
@@ -39,7 +39,7 @@ def numbered(n: int, sentence: str = "document {} speaks of things that are numb
 
 
 BYTES = TokenizerSpec(vocabulary=257, train_bytes=1000)
-"""No merges: a token is a byte, and counts can be told by hand."""
+"""No merges: each token is a byte, so that numbers of tokens can be counted by hand."""
 
 
 def prepare(corpus: Any, folder: Path, **given: Any) -> tokens.CorpusMeta:
@@ -95,8 +95,8 @@ def test_a_vocabulary_too_big_for_the_text(tmp_path: Path) -> None:
         prepare(numbered(100), tmp_path, spec=TokenizerSpec(vocabulary=5000, train_bytes=10_000))
     message = str(caught.value)
     assert "too small" in message
-    assert "asks for 5000" in message
-    given = int(message.split("its text gives ")[1].split()[0])
+    assert "tokenizer.vocabulary is 5000" in message
+    given = int(message.split("a vocabulary of ")[1].split(",")[0])
     with_fewer = prepare(numbered(100), tmp_path, spec=TokenizerSpec(vocabulary=given, train_bytes=10_000))
     assert with_fewer.blocks == 20
 
@@ -104,7 +104,7 @@ def test_a_vocabulary_too_big_for_the_text(tmp_path: Path) -> None:
 # Packing.
 
 
-def test_blocks_are_the_training_documents_in_order_behind_end_tokens(tmp_path: Path) -> None:
+def test_blocks_are_the_training_documents_in_order_each_after_an_end_token(tmp_path: Path) -> None:
     corpus = numbered(200)
     meta = prepare(corpus, tmp_path)
     tokenizer = tokens.load_tokenizer(tmp_path / "tokenizer.json")
@@ -120,7 +120,7 @@ def test_blocks_are_the_training_documents_in_order_behind_end_tokens(tmp_path: 
     assert meta.digest == file_digest(tmp_path / "blocks.bin")
 
 
-def test_batches_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_sizes_do_not_change_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = numbered(3000)
     whole = prepare(corpus, tmp_path / "whole", blocks=2000)
     monkeypatch.setattr(tokens, "BATCH_DOCUMENTS", 7)
@@ -173,35 +173,35 @@ def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
 def test_four_epochs_are_the_limit(tmp_path: Path) -> None:
     corpus = numbered(100)
     there = prepare(corpus, tmp_path, blocks=300).blocks
-    assert 0 < there < 300, "a corpus with fewer blocks gives what it has"
+    assert 0 < there < 300, "a corpus with fewer blocks gives all of them"
     assert prepare(corpus, tmp_path, blocks=4 * there).blocks == there
     with pytest.raises(UserError) as caught:
         prepare(corpus, tmp_path, blocks=4 * there + 1)
     message = str(caught.value)
     assert "too small for the preset" in message
     assert f"{there * 16:,} tokens" in message
-    assert f"{(4 * there + 1) * 16:,} are asked for" in message
+    assert f"reads {(4 * there + 1) * 16:,} tokens" in message
     assert f"at least {(there + 1) * 16:,}" in message
     assert "--set budget.tokens=" in message
 
 
 def test_repeated_blocks_count_as_often_as_they_are_read(tmp_path: Path) -> None:
-    """Half of the blocks, each read twice, are as many epochs as a corpus half as large, read once over."""
+    """Reading half of the blocks eight times is as much as reading all of them four times."""
     there = prepare(numbered(100), tmp_path, blocks=300).blocks
     assert prepare(numbered(100), tmp_path, blocks=there // 2, reads=there // 2 * 4).blocks == there // 2
     with pytest.raises(UserError, match="too small for the preset"):
         prepare(numbered(100), tmp_path, blocks=there // 2, reads=there // 2 * 4 + 1)
 
 
-def test_fresh_blocks_lie_behind_the_others_and_are_never_repeated(tmp_path: Path) -> None:
+def test_fresh_blocks_come_last_and_are_never_repeated(tmp_path: Path) -> None:
     there = prepare(numbered(100), tmp_path, blocks=300).blocks
     assert prepare(numbered(100), tmp_path, blocks=there, fresh=5).blocks == there
-    # Blocks wanted, fresh ones among them, may be more than there are: then the others are repeated, up to four times.
+    # If more blocks are needed than there are, all except the fresh ones are repeated, up to four times.
     assert prepare(numbered(100), tmp_path, blocks=4 * (there - 5) + 5, fresh=5).blocks == there
     with pytest.raises(UserError) as caught:
         prepare(numbered(100), tmp_path, blocks=4 * (there - 5) + 6, fresh=5)
     message = str(caught.value)
-    assert f"{(4 * (there - 5) + 6) * 16:,} are asked for" in message
+    assert f"reads {(4 * (there - 5) + 6) * 16:,} tokens" in message
     assert f"at least {(there + 1) * 16:,}" in message
     with pytest.raises(UserError, match="too small for the preset"):
         prepare(numbered(100), tmp_path, blocks=there + 5, fresh=there)
@@ -235,12 +235,12 @@ def test_topics_share_tokenizer_and_held_out_documents_and_no_training_text(tmp_
     for name in ("tokenizer.json", "heldout.parquet"):
         assert len({file_digest(folder / name) for folder in folders.values()}) == 1
     assert len({file_digest(folder / "blocks.bin") for folder in folders.values()}) == 3
-    # What was prepared without word of a whole is what was prepared as the whole.
+    # Without `whole`, the corpus itself is the whole.
     (tmp_path / "alone").mkdir()
     tokens.prepare(open_corpus(whole), spec, folder=tmp_path / "alone", context=32, blocks=200, heldout=20)
     for name in ("tokenizer.json", "heldout.parquet", "blocks.bin"):
         assert file_digest(tmp_path / "alone" / name) == file_digest(folders[""] / name)
-    # Nothing that is held out is trained on.
+    # No held-out document is trained on.
     tokenizer = tokens.load_tokenizer(folders["one"] / "tokenizer.json")
     trained = tokenizer.decode(tokens.read_blocks(folders["one"], 32).reshape(-1).tolist())
     assert not any(document.text in trained for document in tokens.read_heldout(folders["one"]))
@@ -252,11 +252,11 @@ def test_almost_nothing_is_too_small(tmp_path: Path, documents: tuple[str, ...])
         prepare(Listed(tuple(map(Document, documents))), tmp_path)
 
 
-def test_one_long_line_has_nothing_to_hold_out(tmp_path: Path) -> None:
+def test_one_long_line_has_no_documents_to_hold_out(tmp_path: Path) -> None:
     path = tmp_path / "line.txt"
     path.write_text("all of it in one line " * 500)
     spec = Settings.model_fields["corpus"].annotation(name=f"text:{path}", heldout_documents=3)
-    with pytest.raises(UserError, match=r"0 of its documents are held out.*\n.*parted by blank lines"):
+    with pytest.raises(UserError, match=r"0 of its documents are held out.*\n.*blank lines separate"):
         prepare(open_corpus(spec), tmp_path / "out")
 
 
@@ -275,7 +275,7 @@ def test_documents_that_begin_alike_give_one_prompt(tmp_path: Path) -> None:
     found = tokens.prompts(tmp_path, 11)
     assert all(prompt.startswith("document ") for prompt in found)
     assert 2 <= len(found) == len(set(found)) < 40
-    with pytest.raises(UserError, match="1 different stretches of 5 characters"):
+    with pytest.raises(UserError, match="1 different beginnings of 5 characters"):
         tokens.prompts(tmp_path, 5)
     with pytest.raises(UserError, match=r"0 different.*\n.*sampling.prompt_characters"):
         tokens.prompts(tmp_path, 500)

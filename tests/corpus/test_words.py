@@ -1,4 +1,4 @@
-"""Words of texts in several scripts, and the types of words and of the tokens that hold them."""
+"""Words of texts in several scripts, and the types of words and tokens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_words(text: str, expected: list[str]) -> None:
 
 
 @given(st.text())
-def test_nothing_but_whitespace_is_lost(text: str) -> None:
+def test_only_whitespace_is_lost(text: str) -> None:
     found = word_types(text)
     assert [text[start:end] for start, end, _ in found] == words(text)
     assert "".join(words(text)) == "".join(text.split())

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from architectures import untrained
-from hypothesis import given
-from hypothesis import strategies as st
 from samples import blocks, same, spec
 from tokenizers import Tokenizer
 
-from natfp_bench.base.text import first_bytes
 from natfp_bench.corpus import tokens
 from natfp_bench.models import sample
 from natfp_bench.models.sample import SampleSet
@@ -41,21 +38,6 @@ def test_take_and_join(trained: Any, tokenizer: Tokenizer, end: int) -> None:
 
 
 # Texts that are cut, or read in other tokens.
-
-
-@given(st.text(max_size=30), st.integers(0, 40))
-def test_the_first_bytes_are_whole_characters(text: str, size: int) -> None:
-    found = first_bytes(text, size)
-    assert text.startswith(found)
-    assert len(found.encode()) <= size
-    # No further character would have fitted.
-    assert found == text or len(text[: len(found) + 1].encode()) > size
-
-
-def test_first_bytes_by_hand() -> None:
-    assert [first_bytes("aé漢🙂", size) for size in range(11)] == [
-        *["", "a", "a", "aé", "aé", "aé", "aé漢", "aé漢", "aé漢", "aé漢", "aé漢🙂"]
-    ]
 
 
 def listed(texts: list[str], ids: list[list[int]], ended: list[bool]) -> SampleSet:

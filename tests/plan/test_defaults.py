@@ -1,4 +1,4 @@
-"""The defaults of settings are frozen: keys leave them out."""
+"""The defaults of settings are frozen, because keys leave them out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from natfp_bench.plan.defaults import DEFAULTS, LATER
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.settings import Settings
 
-HOW = "keys leave out what has its default: read plan/defaults.py before you change one"
+HOW = "keys leave out fields that have their default: read plan/defaults.py before you change one"
 
 
 def defaults(kind: type[Record]) -> dict[str, Any]:
-    """Default of each plain field that has one; sections by their own fields."""
+    """Default of each plain field that has one; a section is a mapping of its own fields."""
     found: dict[str, Any] = {}
     for name, info in kind.model_fields.items():
         inner = info.annotation
@@ -34,7 +34,7 @@ def test_defaults_are_frozen() -> None:
     assert defaults(Settings) == together(DEFAULTS, LATER), HOW
 
 
-def test_what_has_its_default_is_not_hashed() -> None:
+def test_a_field_that_has_its_default_is_not_hashed() -> None:
     settings = make_plan("seed_id", "smoke").variants[0].settings
     shown = canonical(settings)
     assert "source" not in shown

@@ -1,4 +1,4 @@
-"""The split: prompts stay whole, a prefix keeps its proportions, and too few prompts are an error."""
+"""The split: no prompt is on both sides, a prefix keeps the proportions, and too few prompts are an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_prompt_is_never_on_both_sides(every: int, prompts: int, texts: int) -
     of = np.arange(texts) % prompts
     spec = SplitSpec(test_every=every)
     if min(texts, prompts) < every:
-        with pytest.raises(UserError, match="cannot be split"):
+        with pytest.raises(UserError, match="too few to keep one in"):
             rows_to_test(of, spec)
         return
     mask = rows_to_test(of, spec)
@@ -39,15 +39,15 @@ def test_a_prefix_is_split_as_in_the_whole(every: int, texts: int, limit: int) -
 
 def test_one_prompt_cannot_be_split() -> None:
     for prompt in (0, 3):
-        with pytest.raises(UserError, match="1 prompts cannot be split one in 4"):
+        with pytest.raises(UserError, match="1 prompts are too few to keep one in 4"):
             rows_to_test(np.full(50, prompt), SplitSpec(test_every=4))
 
 
 REPLICATES = np.array([0, 0, 1, 1, 3, 3])
-"""Two levels in each of three replicates; one between them was left out."""
+"""Two levels in each of three replicates; replicate 2 was left out."""
 
 
-def test_unseen_prompts_alone_are_one_fit_of_all() -> None:
+def test_unseen_prompt_is_one_fit_of_all_variants() -> None:
     [fold] = folds("unseen_prompt", REPLICATES)
     assert fold.number == 0
     assert fold.known.all()
@@ -56,14 +56,14 @@ def test_unseen_prompts_alone_are_one_fit_of_all() -> None:
 
 def test_each_replicate_is_held_out_once_at_every_level() -> None:
     found = folds("unseen_replicate", REPLICATES)
-    assert [fold.number for fold in found] == [0, 1, 3], "a fold is named after its replicate"
+    assert [fold.number for fold in found] == [0, 1, 3], "a fold has the number of its replicate"
     for fold in found:
         assert fold.tested.tolist() == (fold.number == REPLICATES).tolist()
         assert fold.known.tolist() == (fold.number != REPLICATES).tolist()
     assert np.sum([fold.tested for fold in found], axis=0).tolist() == [1] * 6
 
 
-def test_seen_replicates_are_those_that_the_same_fits_know() -> None:
+def test_seen_replicates_are_tested_by_the_same_fits() -> None:
     unseen, seen = (folds(f"{which}_replicate", REPLICATES) for which in ("unseen", "seen"))
     for one, other in zip(unseen, seen, strict=True):
         assert one.number == other.number

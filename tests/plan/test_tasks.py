@@ -1,4 +1,4 @@
-"""The suite: every bundled task at every preset is what its file promises."""
+"""The suite: every bundled task is as its file promises, at every preset."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def at_levels(plan: Plan) -> dict[str, Settings]:
 
 
 def size(settings: Settings) -> int:
-    """Parameters of the model as transformers builds it, without memory for its weights."""
+    """Number of parameters of the model that transformers builds; its weights take no memory."""
     with torch.device("meta"):
         config = model.config(settings.model, settings.tokenizer.vocabulary, 256)
         return sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
@@ -53,7 +53,7 @@ def test_the_suite_covers_the_training_conditions() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_tells_what_it_is(task: str) -> None:
+def test_every_task_has_a_summary_and_tags(task: str) -> None:
     found = spec.load_task(spec.task_files()[task])[0]
     assert found.version == 1
     assert found.summary[0].isupper()
@@ -84,7 +84,7 @@ def test_the_formula_of_parameters_holds_for_every_bundled_model() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_levels_hold_what_their_notes_say(preset: str) -> None:
+def test_levels_are_as_the_notes_of_their_tasks_say(preset: str) -> None:
     def of(task: str) -> list[Settings]:
         return list(at_levels(make_plan(task, preset)).values())
 
@@ -115,7 +115,7 @@ def test_topics_of_the_positive_control_are_disjoint_and_known() -> None:
     assert len({len(some) for some in topics}) == 1
 
 
-def test_seeds_and_null_tasks_leave_no_trace_beyond_a_replicate() -> None:
+def test_levels_of_seeds_and_null_tasks_have_no_meaning_across_replicates() -> None:
     found = {task for task in TASKS if no_trace(make_plan(task, "smoke").task)}
     assert found == {
         "seed_id",
@@ -129,7 +129,7 @@ def test_seeds_and_null_tasks_leave_no_trace_beyond_a_replicate() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_factors_are_told_on_replicates_held_out(preset: str) -> None:
+def test_factors_are_tested_on_held_out_replicates(preset: str) -> None:
     for task in TASKS:
         plan = make_plan(task, preset)
         assert plan.holds_out_replicates == (not no_trace(plan.task))
@@ -137,7 +137,7 @@ def test_factors_are_told_on_replicates_held_out(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_reference_attributor_is_fast_and_no_floor(preset: str) -> None:
+def test_the_reference_attributor_is_fast_and_not_a_floor(preset: str) -> None:
     analysis = make_plan("lr_id", preset).analysis
     [baseline] = registry.find(analysis.reference)
     assert (baseline.card.cost, baseline.card.floor) == ("fast", False)
@@ -146,15 +146,15 @@ def test_the_reference_attributor_is_fast_and_no_floor(preset: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_replicates_suffice_for_an_interval_where_a_figure_is_meant(task: str) -> None:
+def test_replicates_suffice_for_an_interval(task: str) -> None:
     for preset in ("quick", "standard", "paper"):
         plan = make_plan(task, preset)
         assert plan.replicates >= 3 or not plan.holds_out_replicates
 
 
 @pytest.mark.slow
-def test_vocabularies_are_told_without_a_ceiling(bench: Bench) -> None:
-    # Prose is too plain a text for the largest vocabulary.
+def test_tokenizers_are_identified_without_a_ceiling(bench: Bench) -> None:
+    # The prose of the tests is too small for the largest vocabulary.
     overrides = BRIEF | {"corpus.name": "chronicle"}
     result, _ = bench.run("tokenizer_id", overrides=overrides, baselines="majority,naive_bayes")
     assert {s.attributor.name for s in result.scores} == {"majority", "naive_bayes", "likelihood_reference"}
@@ -168,7 +168,7 @@ def test_vocabularies_are_told_without_a_ceiling(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-def test_topics_are_told_by_their_words(bench: Bench) -> None:
+def test_topics_are_identified_by_their_words(bench: Bench) -> None:
     overrides = {"corpus.name": "chronicle", "analysis.transfer": "false", "replicates": "1"}
     overrides |= {"budget.tokens": "409600", "sampling.texts": "600"}
     result, _ = bench.run("data_id", overrides=overrides, baselines="majority,naive_bayes")

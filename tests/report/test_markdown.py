@@ -1,4 +1,4 @@
-"""Leaderboards as Markdown: what a reader's program makes of the document is what the console shows."""
+"""Leaderboards as Markdown: parsed, the document has the same tables as the terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from natfp_bench.base.markdown import code, escape, grid
+from natfp_bench.base.text import printable
 from natfp_bench.pipeline.result import RunInfo
-from natfp_bench.report import cells, markdown, sheets
+from natfp_bench.report import markdown
+from natfp_bench.report.leaderboard_tables import standing_tables
 from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, Origin, Standing
 from natfp_bench.results.protocols import Setting
-from natfp_bench.statistics.metrics import Interval
+from natfp_bench.statistics.intervals import Interval
 
 HOSTILE = "a|b *c* _d_ `e` <b>f</b> [g](h) &amp; $i$ ~~j~~ \\| ![k](l) # \x1b[31m"
-"""Everything that a name could be taken for."""
+"""All markup that a name might be mistaken for."""
 
 SHOWN = HOSTILE.replace("\x1b", "\\x1b")
 
@@ -25,7 +28,7 @@ def parse(text: str) -> SyntaxTreeNode:
 
 
 def said(node: SyntaxTreeNode) -> str:
-    """The text of a node, and a mark where anything in it was taken for markup."""
+    """The text of a node, marked if anything in it was parsed as markup."""
     if node.type in ("text", "text_special"):
         return node.content
     if node.type == "html_inline" and node.content in ("<code>", "</code>"):
@@ -44,7 +47,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 @pytest.fixture
 def found() -> Leaderboards:
-    """Leaderboards of one task whose every name is hostile."""
+    """Leaderboards of one task with hostile names."""
     row: dict[str, Any] = dict.fromkeys(FactorRow.model_fields)
     row |= {"task": HOSTILE, "factor": HOSTILE, "protocol_digest": "0", "levels": 2, "replicates": 3}
     mean = Interval(value=0.25, low=0.2, high=0.3, method="t", units="tasks", n_units=5)
@@ -84,46 +87,39 @@ def found() -> Leaderboards:
     "text", [HOSTILE, "_init_", "__init__", "lr_id", "a\nb", "\\", "|", "a\\|b", "`", "``x`", "é_é"]
 )
 def test_text_stands_for_itself(text: str) -> None:
-    expected = " ".join(cells.printable(text).split())
-    document = f"{markdown.escape(text)} end\n\n" + markdown.grid(
-        ("x", "y"), [[markdown.escape(text), "1"], [markdown.code(text), "2"]]
-    )
+    expected = " ".join(printable(text).split())
+    document = f"{escape(text)} end\n\n" + grid(("x", "y"), [[escape(text), "1"], [code(text), "2"]])
     paragraph = next(node for node in parse(document).walk() if node.type == "paragraph")
     assert said(paragraph) == f"{expected} end"
     assert tables(document) == [[["x", "y"], [expected, "1"], [expected, "2"]]]
 
 
 def test_names_stay_readable() -> None:
-    assert markdown.escape("finetune_seed_id >32 (a.b) 1-2!") == "finetune_seed_id >32 (a.b) 1-2!"
-    assert markdown.code("") == ""
+    assert escape("finetune_seed_id >32 (a.b) 1-2!") == "finetune_seed_id >32 (a.b) 1-2!"
+    assert code("") == ""
 
 
 def test_tables_are_those_of_the_console(found: Leaderboards) -> None:
     (standing,) = found.standings
     text = markdown.render(found)
-    for sheet, table in zip(sheets.sheets(standing), tables(text), strict=False):
-        assert table == [list(sheet.columns), *([cells.printable(cell) for cell in row] for row in sheet.rows)]
+    for made, table in zip(standing_tables(standing), tables(text), strict=False):
+        plain = made.plain()
+        columns = [" ".join(column.split()) for column in plain.columns]
+        assert table == [columns, *([printable(cell) for cell in row] for row in plain.texts)]
+        assert escape(made.caption) in text
     # Three tables of the setting, two of how they were made.
     assert len(tables(text)) == 5
     assert text.endswith("|\n")
 
 
-def test_each_table_says_how_to_read_it_in_three_sentences(found: Leaderboards) -> None:
-    (standing,) = found.standings
-    text = markdown.render(found)
-    for sheet in sheets.sheets(standing):
-        assert markdown.escape(sheet.caption) in text
-        assert sheet.caption.count(". ") + sheet.caption.endswith(".") == 3
-
-
-def test_headings_hold_whatever_names_hold(found: Leaderboards) -> None:
+def test_headings_keep_hostile_names(found: Leaderboards) -> None:
     headings = [said(node) for node in parse(markdown.render(found)).walk() if node.type == "heading"]
     assert headings == [
         "Leaderboards",
-        f"quick, {SHOWN}, 4,000 texts a variant",
+        f"quick, {SHOWN}, 4,000 texts per variant",
         "factors: how identifiable?",
         "factors: on what evidence?",
-        "attributors: who tells best?",
+        "attributors: which identifies levels best?",
         "How these were made",
     ]
 
@@ -135,7 +131,7 @@ def test_how_each_result_was_made(found: Leaderboards) -> None:
     assert first[:5] == ["a_id", "quick", "chronicle", "2026-01-01T00:00:00+00:00", "3,600.2"]
     assert first[5] == "train 7,000.0, study 1.5"
     assert first[7].startswith("natfp-bench run --task 'a|b ")
-    assert [row[6] for row in (first, second, third)] == ["1", "2", "1"]  # machines are told once
+    assert [row[6] for row in (first, second, third)] == ["1", "2", "1"]
     assert machines == [
         ["machine", "python", "platform", "cores"],
         ["1", "3.12.1", "first", "2"],

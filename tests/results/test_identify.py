@@ -23,9 +23,10 @@ from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run, run_plan
+from natfp_bench.pipeline.stages.left_out import HeldOut, LeftOut
 from natfp_bench.pipeline.store import Store
 from natfp_bench.results import identify
-from natfp_bench.results.identify import Identification, Tests
+from natfp_bench.results.identification import Identification
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -47,7 +48,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(bench: Any, rate_tasks: Path) -> Made:
-    """Three models of unlike learning rates: easily told, and no replicates."""
+    """Three models with different learning rates: easy to identify, and without replicates."""
     overrides = {**BRIEF, "replicates": "1", "sampling.texts": str(KNOWN + FRESH)}
     options = {"include": [rate_tasks], "overrides": overrides}
     result, folder = bench.run("rate", limit=KNOWN, baselines="majority,naive_bayes,unigram", **options)
@@ -106,8 +107,8 @@ def test_texts_of_another_kind_are_none_of_these(ask: Any, made: Made) -> None:
     assert found.pooled is not None
     assert found.pooled.p < 0.01
     out = ask(texts=code)[1]
-    assert "unlike the texts of every one of these, as texts by one of them are one time in twenty at most" in out
-    assert "most likely of these, if one of these" in out
+    assert "perhaps none of these wrote it" in out
+    assert "if one of these wrote it, most likely" in out
 
 
 def test_what_is_shown(ask: Any, made: Made) -> None:
@@ -117,17 +118,17 @@ def test_what_is_shown(ask: Any, made: Made) -> None:
         "by unigram",
         "given.jsonl:20",
         "The first 20 of 26 are shown",
-        "would one that is none of these be noticed?",
+        "would an unknown source be noticed?",
         "AUROC (1)",
-        "most likely of these, if one of these: low/r0 (posterior ",
+        "if one of these wrote it, most likely low/r0 (posterior ",
         "shorter or longer than any held-out text",
-        "note: 1 texts are given more than once",
+        "note: 1 of 26 texts are repetitions",
     ):
         assert part in out
     assert "given.jsonl:21" not in out
     assert "\x1b" not in out + err
     single = ask(texts=["He sold\x1b[31m a boat."])[1]
-    assert "the text: most likely of these" in single
+    assert "the text: if one of these wrote it" in single
     assert "\x1b" not in single
 
 
@@ -193,10 +194,9 @@ def test_levels_and_instances(bench: Any, rate_run: Any, rate_tasks: Path) -> No
         found = identify.identify(source, baseline, given, bench.engine, lambda _: None)
         assert len(found.classes) == len(found.texts[0].posterior) == classes
         assert len(found.power) == classes
-        assert any("levels are told by the models" in note for note in found.notes) is (target == "level")
-        assert any("so few held-out texts" in note for note in found.notes) is (target == "instance")
-        tests = source.tests()
-        assert isinstance(tests, Tests)
+        assert any("levels are known only from" in note for note in found.notes) is (target == "level")
+        assert any("too few held-out texts" in note for note in found.notes) is (target == "instance")
+        tests = HeldOut.of(LeftOut(**source.labelled(baseline), left_out=None), source.store)
         assert len(np.unique(tests.label)) == classes
 
 
@@ -207,12 +207,12 @@ def test_two_classes_have_no_power_to_measure(bench: Any, made: Made, tmp_path: 
     (tmp_path / "result.json").write_text(json.dumps(text))
     code, out, _ = ask("--baseline", "unigram", "--result", tmp_path, texts=made.fresh["low/r0"][:4])
     assert code == 0
-    assert "cannot be measured with two of them" in out
+    assert "it takes three classes or more" in out
     text["variants"][1]["status"] = "diverged"
     (tmp_path / "result.json").write_text(json.dumps(text))
     code, _, err = ask("--result", tmp_path, texts=["a"])
     assert code == 2
-    assert "no two instances" in err
+    assert "fewer than two instances" in err
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_two_classes_have_no_power_to_measure(bench: Any, made: Made, tmp_path: 
         (["--result", "."], ["no result in ."]),
         (["--target", "modle"], ["unknown target 'modle'", "instance"]),
         (["--baseline", "unigrm"], ["unknown baseline 'unigrm'", "did you mean: unigram"]),
-        (["--baseline", "fast"], ["--baseline fast names", "takes one"]),
+        (["--baseline", "fast"], ["--baseline fast names", "name one"]),
         (["--store", "nowhere"], ["no store at nowhere", "natfp-bench run --task rate --preset smoke"]),
         (["--text-column", "body"], ["no column 'body' (columns: text)"]),
         (["none.txt"], ["no file 'none.txt'"]),
@@ -244,7 +244,7 @@ def test_several_results_are_one_too_many(ask: Any, made: Made, tmp_path: Path) 
         shutil.copy(made.folder / "result.json", tmp_path / "both" / name)
     code, _, err = ask("--result", "both", texts=["a text"])
     assert code == 2
-    assert "both holds 2 results, and this takes one of them" in err
+    assert "both holds 2 results" in err
     assert "both/b/result.json" in err
 
 
@@ -277,7 +277,7 @@ def test_texts_that_are_gone_name_the_command_that_makes_them(
 
 def test_a_task_that_has_changed_is_told(made: Made, bench: Any, tmp_path: Path) -> None:
     (tmp_path / "rate.yaml").write_text((made.include / "rate.yaml").read_text().replace("x0.25", "x0.5"))
-    with pytest.raises(UserError, match="the result is of another rate"):
+    with pytest.raises(UserError, match="the task rate"):
         identify.open_source(made.folder, "instance", bench.store, include=[tmp_path])
 
 
@@ -300,7 +300,7 @@ def test_a_result_on_fixed_texts(bench: Any, tmp_path: Path, monkeypatch: pytest
     changed = result.model_copy(update={"fixed_texts": "0" * 64})
     (tmp_path / "result.json").write_text(changed.to_json())
     assert results.read(tmp_path / "result.json") == changed
-    with pytest.raises(UserError, match="the result is of another seed_id"):
+    with pytest.raises(UserError, match="the task seed_id"):
         identify.open_source(tmp_path / "result.json", "instance", tmp_path / "another")
 
 

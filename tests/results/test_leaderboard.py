@@ -1,306 +1,21 @@
-"""Leaderboards: results of one protocol rank together, others never do, and a damaged one is skipped by name."""
+"""Leaderboards of factors and of attributors, on results made by hand."""
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import shutil
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import scipy.stats
+from made_results import PROMPT, SEEN, UNSEEN, plain, scored, studied
 
-from natfp_bench.cli import main as cli
 from natfp_bench.pipeline import result as results
-from natfp_bench.pipeline.result import AttributorId, Detectable, FactorStudy, Result, RunInfo, Score, TaskId
-from natfp_bench.report import sheets
-from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, best, leaderboards, student_quantile
-from natfp_bench.results.protocols import _credits, boards
-from natfp_bench.statistics import metrics, replication
-from natfp_bench.statistics.metrics import Interval
-
-
-@pytest.fixture(scope="session")
-def apart(bench: Any, seed_run: Any) -> dict[str, Path]:
-    """Results of single attributors, in the order in which they were made: one protocol."""
-    names = ("unigram", "char_ngram", "naive_bayes", "majority")
-    return {name: bench.run("seed_id", baselines=name)[1] / "result.json" for name in names}
-
-
-def edited(source: Path, folder: Path, **changes: Any) -> Path:
-    """Copy a result's folder and change its top-level entries."""
-    shutil.copytree(source.parent, folder)
-    data = json.loads(source.read_text()) | changes
-    (folder / "result.json").write_text(json.dumps(data))
-    return folder / "result.json"
-
-
-def test_one_result_is_shown_as_it_is(seed_run: Any) -> None:
-    result, folder = seed_run
-    [board], faults = boards([folder / "result.json"])
-    assert faults == []
-    assert (board.task, board.preset, board.target, board.classes) == ("seed_id", "smoke", "level", 4)
-    assert (board.chance, board.n_test, board.split) == (0.25, 200, "unseen_prompt")
-    assert [row.attributor for row in board.rows][-1] == "ceiling"
-    by_name = {score.attributor.name: score for score in result.scores}
-    for row in board.rows:
-        score = by_name[row.attributor]
-        assert row.accuracy == score.metrics["accuracy"]
-        assert (row.rank, row.log10_p, row.access) == (score.rank, score.log10_p, score.attributor.access)
-    shown = [row.accuracy.value for row in board.rows[:-1] if row.accuracy]
-    assert shown == sorted(shown, reverse=True)
-
-
-def test_results_of_one_protocol_merge_and_rank_as_one(seed_run: Any, apart: dict[str, Path]) -> None:
-    result, _ = seed_run
-    [board], faults = boards(list(apart.values()))
-    assert faults == []
-    assert {row.attributor: row.rank for row in board.rows} == {
-        score.attributor.name: score.rank for score in result.scores
-    }
-    together = {row.attributor: row.accuracy for row in board.rows}
-    assert together == {score.attributor.name: score.metrics["accuracy"] for score in result.scores}
-
-
-def test_ranks_are_recomputed_from_the_predictions(apart: dict[str, Path], tmp_path: Path) -> None:
-    """One attributor's answers are replaced by perfect ones: the other, first when alone, now ranks behind."""
-    perfect = edited(apart["char_ngram"], tmp_path / "perfect")
-    table = pq.read_table(perfect.parent / "predictions.parquet")
-    rows = table.to_pylist()
-    classes = ["seed0", "seed1", "seed2", "seed3"]
-    for row in rows:
-        row["proba"] = np.eye(4)[classes.index(row["label"])].tolist()
-    pq.write_table(type(table).from_pylist(rows, schema=table.schema), perfect.parent / "predictions.parquet")
-    [board], faults = boards([apart["unigram"], perfect, apart["majority"]])
-    assert faults == []
-    ranks = {row.attributor: row.rank for row in board.rows}
-    assert ranks["char_ngram"] == 1
-    assert ranks["unigram"] == 2
-    assert ranks["majority"] >= 2
-
-
-def test_another_protocol_is_another_board(seed_run: Any, tmp_path: Path) -> None:
-    own = seed_run[1] / "result.json"
-    other = edited(own, tmp_path / "other", protocol_digest="0" * 64)
-    found, faults = boards([own, other])
-    assert faults == []
-    assert sorted(board.protocol_digest for board in found) == sorted(["0" * 64, seed_run[0].protocol_digest])
-    assert all(len(board.rows) == 5 for board in found)
-
-
-def test_the_newer_of_two_results_counts(seed_run: Any, tmp_path: Path) -> None:
-    own = seed_run[1] / "result.json"
-    data = json.loads(own.read_text())
-    scores = data["scores"]
-    scores[0] |= {"status": "failed", "error": "fit raised", "rank": None, "metrics": {}, "log10_p": None}
-    name = scores[0]["attributor"]["name"]
-    run = data["run"]
-    newer = edited(own, tmp_path / "newer", scores=scores, run=run | {"started": "2999-01-01T00:00:00+00:00"})
-    older = edited(own, tmp_path / "older", scores=scores, run=run | {"started": "1999-01-01T00:00:00+00:00"})
-    [after], _ = boards([newer, own])
-    failed = next(row for row in after.rows if row.attributor == name)
-    assert (failed.error, failed.rank, failed.accuracy) == ("fit raised", None, None)
-    assert [row.attributor for row in after.rows][-2:] == [name, "ceiling"]
-    [before], _ = boards([older, own])
-    assert next(row for row in before.rows if row.attributor == name).error is None
-
-
-def test_a_damaged_result_is_skipped_by_name(seed_run: Any, tmp_path: Path) -> None:
-    own = seed_run[1] / "result.json"
-    bad = tmp_path / "bad" / "result.json"
-    bad.parent.mkdir()
-    bad.write_text(own.read_text()[:-100])
-    future = edited(own, tmp_path / "future", schema=2)
-    [board], faults = boards([bad, own, future])
-    assert len(board.rows) == 5
-    assert [fault.split(":")[0] for fault in faults] == [str(bad), str(future)]
-    assert boards([bad])[0] == []
-    assert boards([]) == ([], [])
-
-
-@pytest.mark.parametrize("damage", ["missing", "garbage", "other rows", "other columns", "other type"])
-def test_damaged_predictions_cost_a_rank_and_are_named(apart: dict[str, Path], tmp_path: Path, damage: str) -> None:
-    bad = edited(apart["char_ngram"], tmp_path / "bad")
-    path = bad.parent / "predictions.parquet"
-    match damage:
-        case "missing":
-            path.unlink()
-        case "garbage":
-            path.write_bytes(b"PAR1 and no more")
-        case "other rows":
-            pq.write_table(pq.read_table(path).slice(0, 30), path)
-        case "other columns":
-            pq.write_table(pq.read_table(path).drop(["label"]), path)
-        case "other type":
-            table = pq.read_table(path)
-            place = table.schema.names.index("attributor")
-            pq.write_table(table.set_column(place, "attributor", pa.array(range(len(table)))), path)
-    [board], faults = boards([apart["unigram"], bad, apart["majority"]])
-    [fault] = faults
-    assert str(path) in fault
-    assert "char_ngram" in fault
-    ranks = {row.attributor: row.rank for row in board.rows}
-    assert ranks["char_ngram"] is None
-    assert ranks["unigram"] == 1
-
-
-def test_a_result_without_scores_makes_no_board_and_is_named(seed_run: Any, tmp_path: Path) -> None:
-    empty = edited(
-        seed_run[1] / "result.json", tmp_path / "empty", scores=[], likelihood=[], mean_kl=None, samples=None
-    )
-    found, [fault] = boards([empty])
-    assert found == []
-    assert fault == f"{empty}: no scores (nobody was asked)"
-
-
-def test_boards_are_sorted_and_both_targets_shown(seed_run: Any, tmp_path: Path) -> None:
-    own = seed_run[1] / "result.json"
-    data = json.loads(own.read_text())
-    both = data["scores"] + [score | {"target": "instance"} for score in data["scores"]]
-    task = data["task"] | {"name": "a_task"}
-    other = edited(own, tmp_path / "other", scores=both, task=task, protocol_digest="1" * 64)
-    found, _ = boards([own, other])
-    assert [(board.task, board.target) for board in found] == [
-        ("a_task", "instance"),
-        ("a_task", "level"),
-        ("seed_id", "level"),
-    ]
-
-
-def test_the_credit_on_a_board_is_that_of_the_metrics(apart: dict[str, Path]) -> None:
-    result = results.read(apart["unigram"])
-    score = result.scores[0]
-    credit, prompts = _credits(apart["unigram"].parent / "predictions.parquet", score)
-    assert credit.mean() == pytest.approx(score.metrics["accuracy"].value)
-    assert metrics.ranks({"unigram": credit}, prompts, 0) == {"unigram": 1}
-
-
-def test_splits_are_boards_of_their_own(apart: dict[str, Path], tmp_path: Path) -> None:
-    """On a second split, two attributors' answers are changed places: so must be what that board says of them."""
-    paths = {}
-    names = ("char_ngram", "majority")
-    tables = {name: pq.read_table(apart[name].parent / "predictions.parquet").to_pylist() for name in names}
-    for name, other in zip(names, reversed(names), strict=True):
-        scores = json.loads(apart[name].read_text())["scores"]
-        theirs = json.loads(apart[other].read_text())["scores"]
-        moved = [
-            score | {"split": "seen_replicate", "attributor": own["attributor"]}
-            for score, own in zip(theirs, scores, strict=True)
-        ]
-        paths[name] = edited(apart[name], tmp_path / name, scores=scores + moved)
-        swapped = [
-            row | {"split": "seen_replicate", "attributor": {other: name}.get(row["attributor"], row["attributor"])}
-            for row in tables[other]
-        ]
-        file = paths[name].parent / "predictions.parquet"
-        table = pq.read_table(file)
-        pq.write_table(type(table).from_pylist([*swapped, *tables[name]], schema=table.schema), file)
-    found, faults = boards(list(paths.values()))
-    assert faults == []
-    assert [board.split for board in found] == ["seen_replicate", "unseen_prompt"]
-    shown = [{row.attributor: (row.rank, row.accuracy) for row in board.rows} for board in found]
-    assert shown[0]["char_ngram"] == shown[1]["majority"]
-    assert shown[0]["majority"] == shown[1]["char_ngram"]
-    assert shown[0]["char_ngram"][0] == 2
-    assert shown[0]["majority"][0] == 1
-    assert shown[0]["ceiling"] == shown[1]["ceiling"]
-
-
-# Below, results are made by hand: figures of attributors by task and split, and nothing that takes training.
-
-UNSEEN, SEEN, PROMPT = "unseen_replicate", "seen_replicate", "unseen_prompt"
-
-
-def plain(value: float, spread: float | None = None) -> Interval:
-    low, high = (None, None) if spread is None else (value - spread, value + spread)
-    return Interval(value=value, low=low, high=high, method="t" if spread else "none", units="replicates", n_units=3)
-
-
-def scored(name: str, split: str, value: float | None, **more: Any) -> Score:
-    """A score of the level among four; `value`: its identifiability, None if the attributor failed."""
-    access = "likelihood" if name in ("ceiling", "likelihood_reference") else "text"
-    digest = more.pop("digest", f"code of {name}")
-    who = AttributorId(name=name, version="1", digest=digest, access=access, floor=name == "majority")
-    given: dict[str, Any] = {"status": "failed", "error": "fit raised"}
-    if value is not None:
-        found = {
-            "identifiability": plain(value, 0.01),
-            "accuracy": plain(0.25 + 0.75 * value),
-            "bits": plain(2 * value),
-        }
-        given = {"status": "ok", "metrics": found, "rank": 1 if access == "text" else None}
-        # Replicates, or tenths of the prompts, that are all alike unless a test says otherwise.
-        given["parts"] = more.pop("parts", (0.25 + 0.75 * value,) * (3 if split == UNSEEN else 10))
-    frame = {"split": split, "target": "level", "classes": ("a", "b", "c", "d"), "chance": 0.25}
-    return Score(attributor=who, **frame, **given, **more)
-
-
-def studied(**parts: Any) -> FactorStudy:
-    nothing: dict[str, Any] = dict.fromkeys(("permutation", "permanova", "parity", "length", "wording"))
-    empty: dict[str, Any] = dict.fromkeys(("gaps", "curves", "robustness", "by_position", "by_type"), ())
-    detectable = Detectable(instance=0.4, factor=0.07)
-    return FactorStudy(**{**nothing, **empty, "reference": "bayes", "detectable": detectable, "failed": {}, **parts})
-
-
-Figures = dict[str, dict[str, float | None]]
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Callable[..., Path]:
-    """Write a result of a task from figures: split -> attributor -> identifiability; returns its file."""
-
-    def make(task: str, figures: Figures, **changes: Any) -> Path:
-        number = len(list(tmp_path.iterdir()))
-        control, scores = changes.pop("control", None), changes.pop("scores", ())
-        seconds = {f"level/{name}": {"fit": 2.0, "predict": 0.5} for split in figures.values() for name in split}
-        run = {
-            "id": f"run{number}",
-            "started": f"2026-01-01T00:00:{number:02}+00:00",
-            "command": ("natfp-bench", "run"),
-        }
-        result = Result(
-            schema=1,
-            protocol_digest=changes.pop("protocol_digest", f"protocol of {task}"),
-            overrides=changes.pop("overrides", {}),
-            seed=changes.pop("seed", 0),
-            task=TaskId(name=task, version=1, digest="0", tags=(), control=control),
-            preset=changes.pop("preset", "quick"),
-            factor=results.FactorResult(name=f"factor of {task}", fields=("x",), levels=("a", "b", "c", "d")),
-            corpus=results.CorpusResult(
-                name=changes.pop("corpus", "chronicle"), digest="0", documents=1, bytes=1, tokens=1
-            ),
-            variants=(),
-            samples=results.SampleResult(
-                per_variant=100, max_tokens=64, prompted=False, mean_tokens=60.0, ended=0.1, digest="0"
-            ),
-            scores=(
-                *(scored(name, split, at) for split, who in figures.items() for name, at in who.items()),
-                *scores,
-            ),
-            likelihood=(),
-            mean_kl=None,
-            study=changes.pop("study", studied()),
-            checks=(),
-            run=RunInfo(
-                **{**run, "seconds": {"total": 1.0}, "work": {}, "attributors": seconds, "environment": {"cores": 2}}
-            ),
-        )
-        assert not changes
-        path = tmp_path / f"{number}" / "result.json"
-        path.parent.mkdir()
-        path.write_text(result.to_json())
-        return path
-
-    return make
+from natfp_bench.report import leaderboard_tables
+from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, best, leaderboards
+from natfp_bench.results.predictions import read_predictions
+from natfp_bench.statistics import per_text, replication
+from natfp_bench.statistics.intervals import student_quantile
 
 
 def factor(found: Leaderboards, task: str) -> FactorRow:
@@ -314,15 +29,20 @@ def attributor(found: Leaderboards, name: str) -> AttributorRow:
     return row
 
 
-def test_a_factor_with_runs_held_out(made: Any) -> None:
-    test = replication.Test(p=0.03, smallest=0.01, permutations=99, exhaustive=False, testable=True)
+def test_a_factor_with_replicates_held_out(made: Any) -> None:
+    test = replication.PermutationTest(p=0.03, smallest=0.01, permutations=99, exhaustive=False, testable=True)
     figures = {
         UNSEEN: {"bayes": 0.3, "other": 0.4, "likelihood_reference": 0.5},
         SEEN: {"bayes": 0.6, "other": 0.7, "ceiling": 0.9},
     }
     study = studied(permutation=results.Permuted(test=test, observed=0.5))
     row = factor(leaderboards([made("lr_id", figures, study=study)]), "lr_id")
-    assert (row.factor, row.reference, row.section, row.current) == ("factor of lr_id", "bayes", "held-out runs", True)
+    assert (row.factor, row.reference, row.section, row.current) == (
+        "factor of lr_id",
+        "bayes",
+        "held-out replicates",
+        True,
+    )
     assert (row.unseen.split, row.seen.split) == (UNSEEN, SEEN)
     assert (row.unseen.reference, row.seen.reference.value) == (plain(0.3, 0.01), 0.6)
     assert (row.unseen.bits.value, row.seen.bits.value, row.seen.ceiling_bits.value) == (0.6, 1.2, 1.8)
@@ -332,11 +52,11 @@ def test_a_factor_with_runs_held_out(made: Any) -> None:
     assert (row.seen.best_attributors, row.seen.best) == (("other",), plain(0.7, 0.01))
 
 
-def test_a_factor_without_runs_to_hold_out_has_figures_of_seen_runs_only(made: Any) -> None:
+def test_a_factor_without_replicates_to_hold_out_has_figures_of_seen_ones_only(made: Any) -> None:
     path = made("seed_id", {PROMPT: {"ceiling": 0.9}}, scores=[scored("bayes", PROMPT, 0.5, log10_p=-12.0)])
     row = factor(leaderboards([path]), "seed_id")
     assert (row.unseen, row.seen.split, row.seen.reference.value) == (None, PROMPT, 0.5)
-    assert (row.permutation, row.log10_p, row.section) == (None, -12.0, "seen runs only")
+    assert (row.permutation, row.log10_p, row.section) == (None, -12.0, "seen replicates only")
     assert row.detectable == pytest.approx((0.4 - 0.25) / 0.75)  # an accuracy among four, normalised
 
 
@@ -351,10 +71,10 @@ def test_rows_stand_in_sections_best_first(made: Any) -> None:
     ]
     (standing,) = leaderboards(paths).standings
     assert [(row.task, row.section) for row in standing.factors] == [
-        ("high_id", "held-out runs"),
-        ("low_id", "held-out runs"),
-        ("failed_id", "held-out runs"),
-        ("seed_id", "seen runs only"),
+        ("high_id", "held-out replicates"),
+        ("low_id", "held-out replicates"),
+        ("failed_id", "held-out replicates"),
+        ("seed_id", "seen replicates only"),
         ("data_id", "positive control"),
         ("null_id", "negative control"),
     ]
@@ -386,7 +106,7 @@ def test_choosing_the_best_of_equals_gains_nothing() -> None:
         scores = {str(i): scored(str(i), PROMPT, 0.0, parts=tuple(row)) for i, row in enumerate(parts)}
         _, found = best(scores)
         chosen.append(found.value)
-        highest.append(metrics.identifiability(parts.mean(axis=1).max(), 0.25))
+        highest.append(per_text.identifiability(parts.mean(axis=1).max(), 0.25))
     error = statistics.stdev(chosen) / 300**0.5
     assert statistics.fmean(highest) > 0.025
     assert statistics.fmean(chosen) < 3 * error
@@ -403,8 +123,9 @@ def test_scores_tell_their_parts(seed_run: Any) -> None:
     (score,) = [score for score in result.scores if score.attributor.name == "unigram"]
     assert len(score.parts) == 10
     assert statistics.fmean(score.parts) == pytest.approx(score.metrics["accuracy"].value)
-    credit, prompts = _credits(folder / "predictions.parquet", score)
-    part = np.unique(prompts, return_inverse=True)[1] % 10
+    answers = read_predictions(folder / "result.json").of(score)
+    credit = answers.credit
+    part = np.unique(answers.prompts, return_inverse=True)[1] % 10
     assert score.parts == pytest.approx([credit[part == number].mean() for number in range(10)])
 
 
@@ -518,7 +239,7 @@ def test_a_later_result_of_the_level_alone_changes_nothing_of_the_factor(made: A
     whole = made("order_id", {PROMPT: {"bayes": 0.5}}, scores=[instance])
     later = made("order_id", {PROMPT: {"late": 0.2}})
     before, after = (factor(leaderboards(paths), "order_id") for paths in ([whole], [whole, later]))
-    assert before.detectable == after.detectable == pytest.approx(metrics.identifiability(0.4, 0.125))
+    assert before.detectable == after.detectable == pytest.approx(per_text.identifiability(0.4, 0.125))
 
 
 def test_a_part_of_the_test_texts_is_a_table_of_its_own(made: Any) -> None:
@@ -526,8 +247,8 @@ def test_a_part_of_the_test_texts_is_a_table_of_its_own(made: Any) -> None:
     part.write_text(results.read(part).model_copy(update={"subset": 20}).to_json())
     found = leaderboards([part, whole]).standings
     assert [one.setting.subset for one in found] == [None, 20], "the whole stands first"
-    assert sheets.setting_title(found[1].setting).endswith("100 texts a variant, only 20 test texts a class")
-    assert "on a part of the test texts" in sheets.factor_sheet(found[1]).title
+    assert leaderboard_tables.setting_title(found[1].setting).endswith("only 20 test texts per class")
+    assert "on a part of the test texts" in leaderboard_tables.factor_table(found[1]).title
 
 
 def test_an_older_protocol_of_a_task_is_shown_and_counts_for_nothing(made: Any) -> None:
@@ -536,8 +257,8 @@ def test_an_older_protocol_of_a_task_is_shown_and_counts_for_nothing(made: Any) 
     found = leaderboards(paths)
     (standing,) = found.standings
     assert [(row.task, row.protocol_digest, row.section) for row in standing.factors] == [
-        ("b_id", "protocol of b_id", "held-out runs"),
-        ("a_id", "0.2", "held-out runs"),
+        ("b_id", "protocol of b_id", "held-out replicates"),
+        ("a_id", "0.2", "held-out replicates"),
         ("a_id", "0.9", "older protocol"),
     ]
     assert standing.tasks == 2
@@ -549,82 +270,10 @@ def test_a_real_result_has_its_row(seed_run: Any) -> None:
     found = leaderboards([folder / "result.json"])
     row = factor(found, "seed_id")
     by_name = {score.attributor.name: score for score in result.scores}
-    assert row.section == "seen runs only"
+    assert row.section == "seen replicates only"
     assert row.seen.reference == by_name[result.study.reference].metrics["identifiability"]
     assert row.seen.ceiling == by_name["ceiling"].metrics["identifiability"]
     assert (row.length, row.parity) == (result.study.length, result.study.parity)
     assert Leaderboards.model_validate_json(found.model_dump_json()) == found
     (origin,) = found.origins
     assert origin.run == result.run
-
-
-@pytest.fixture
-def board(natfp: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
-    """Call `natfp-bench leaderboard`."""
-    return functools.partial(natfp, "leaderboard")
-
-
-@pytest.fixture
-def two(made: Any) -> list[Path]:
-    return [made(task, {UNSEEN: {"bayes": 0.1, "likelihood_reference": 0.2}}) for task in ("a_id", "b_id")]
-
-
-def test_the_command_prints_both_leaderboards(board: Any, two: list[Path]) -> None:
-    code, out, err = board(*two)
-    assert (code, err) == (0, "")
-    assert "factors: how identifiable?" in out
-    assert "attributors: who tells best?" in out
-    assert "which level of 4?" not in out
-    assert board(*two, "--boards")[1].count("which level of 4?") == 2
-    assert board(two[0])[1].count("which level of 4?") == 1  # one task is asked for: so is its board
-
-
-def test_the_command_writes_json_and_markdown(board: Any, two: list[Path], tmp_path: Path) -> None:
-    found = json.loads(board(*two, "--json")[1])
-    assert [row["task"] for standing in found["standings"] for row in standing["factors"]] == ["a_id", "b_id"]
-    assert len(found["boards"]) == 2
-    file = tmp_path / "docs" / "results.md"
-    code, out, _ = board(*two, "--format", "md", "-o", file)
-    assert (code, out) == (0, "")
-    assert file.read_text() == board(*two, "--format", "md")[1]
-    board(*two, "--json", "-o", file)
-    assert json.loads(file.read_text()) == found
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--format", "mdd"], "did you mean: md"),
-        (["-o", "x.md"], "add --format md"),
-        (["--format", "md", "-o", "/dev/null/x.md"], "/dev/null/x.md: cannot be written"),
-    ],
-)
-def test_the_command_says_what_is_wrong(board: Any, two: list[Path], arguments: list[str], said: str) -> None:
-    code, out, err = board(*two, *arguments)
-    assert (code, out) == (2, "")
-    assert said in err
-
-
-def test_the_command_goes_on_past_a_damaged_result(board: Any, two: list[Path]) -> None:
-    two[0].write_text("{")
-    code, out, err = board(*two)
-    assert code == 1
-    assert f"skipped: {two[0]}" in err
-    assert "b_id" in out
-
-
-def test_many_tasks_are_ranked_without_a_slow_import(made: Any, tmp_path: Path) -> None:
-    for i in range(10):
-        made(f"task{i}", {UNSEEN: {"x": 0.05 * i + 0.1, "y": 0.05 * i}})
-    code = (
-        "import sys; from natfp_bench.cli.main import main\n"
-        f"sys.argv = ['natfp-bench', 'leaderboard', {str(tmp_path)!r}]\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "print('loaded:', [name for name in ('scipy', 'sklearn', 'torch', 'transformers') if name in sys.modules])"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).resolve().parents[2])}
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.splitlines()[-1] == "loaded: []"
-    assert "±" in ran.stdout

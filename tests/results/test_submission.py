@@ -17,6 +17,7 @@ from small_fixed_texts import write as write_texts
 from written_baselines import FATAL, write
 
 from natfp_bench.attributors import registry
+from natfp_bench.attributors.new_baseline import new_baseline
 from natfp_bench.base import resources
 from natfp_bench.base.errors import AttributorError, UserError
 from natfp_bench.cli import main as cli
@@ -110,7 +111,7 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     again = [*where, "--compare", "my_words/results.json"]
     assert natfp(monkeypatch, "baseline", "submit", "my_words", *again, "--format", "md") == 0
     printed = capsys.readouterr()
-    assert "says the same" in printed.err
+    assert "has the same scores" in printed.err
     assert "| lr_id | " in printed.out
     assert f"### {found[0]}" in printed.out
 
@@ -168,9 +169,9 @@ def test_ranks_and_who_is_left_out(scored: Any, bundle: Path) -> None:
 
     scores = made["naive_bayes"].scores
     others = scores["seed_id"].model_copy(update={"texts": "0" * 64})
-    assert changed(digest="0" * 64) == {"naive_bayes": "its scores are of other code"}
-    assert changed(scores={"lr_id": scores["lr_id"]}) == {"naive_bayes": "no scores of seed_id"}
-    assert changed(scores=scores | {"seed_id": others}) == {"naive_bayes": "its scores are of other texts"}
+    assert changed(digest="0" * 64) == {"naive_bayes": "its scores are from other code"}
+    assert changed(scores={"lr_id": scores["lr_id"]}) == {"naive_bayes": "no scores for seed_id"}
+    assert changed(scores=scores | {"seed_id": others}) == {"naive_bayes": "its scores are for other texts"}
     controls = {name: score.model_copy(update={"control": True}) for name, score in scores.items()}
     assert submission.ranking(made["unigram"].model_copy(update={"scores": controls}), ()).places == ()
 
@@ -192,10 +193,10 @@ def test_what_differs_from_a_claim(scored: Any, bundle: Path) -> None:
     assert claim(scores=moved(0.009)) == []
     [said] = claim(scores=moved(-0.011))
     assert said.startswith("lr_id: bits is ")
-    assert claim(digest="x") == [f"digest of the code is {made.digest}, submitted was x"]
-    assert claim(scores={"lr_id": lr}) == ["tasks is lr_id, seed_id, submitted was lr_id"]
+    assert claim(digest="x") == [f"digest of the code: {made.digest}, but submitted: x"]
+    assert claim(scores={"lr_id": lr}) == ["tasks: lr_id, seed_id, but submitted: lr_id"]
     other = {**made.scores, "lr_id": lr.model_copy(update={"texts": "x"})}
-    assert claim(scores=other) == ["lr_id: the submitted scores are of other texts"]
+    assert claim(scores=other) == ["lr_id: the submitted scores are for other texts"]
     assert claim(packages={"numpy": "1"}) == [], "the versions are for those who wonder"
 
 
@@ -258,7 +259,7 @@ def walk() -> list[str]:
 
 
 def test_contributing_shows_the_code_that_new_writes(tmp_path: Path) -> None:
-    code = (submission.new("my_words", tmp_path) / "baseline.py").read_text()
+    code = (new_baseline("my_words", tmp_path) / "baseline.py").read_text()
     shown = re.search(r"```python\n(def build.*?)```", CONTRIBUTING, re.DOTALL)
     assert shown
     assert [line for line in shown[1].splitlines() if line not in code.splitlines()] == []

@@ -59,21 +59,21 @@ def test_a_task_is_tried_at_every_preset() -> None:
     text = "task: x\nversion: 1\nsummary: s\nfactor: {name: f, fields: [seeds.init], levels: {a: 0, b: 1}}\n"
     Path("x.yaml").write_text(f"{text}settings: {{sampling: {{max_tokens: 64}}}}\n")
     assert faults(Path("x.yaml")) == [
-        "x.yaml:5: settings: sampling.max_tokens 64 is over model.context's room of 32 (at smoke)"
+        "x.yaml:5: settings: sampling.max_tokens 64 is more than the 32 that fit into model.context (at smoke)"
     ]
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("replicates: 1000000000", "x.yaml:5: 2,000,000,000 variants are more than the 1,000 of the largest plan"),
+        ("replicates: 1000000000", "x.yaml:5: 2,000,000,000 variants are too many"),
         (
             "settings: {sampling: {texts: 4611686018427387904}}",
             "x.yaml:5: settings: sampling.texts 4611686018427387904",
         ),
         (
             "settings: {sampling: {texts: 8000, block: 1}}",
-            "x.yaml:5: settings: sampling.texts 8000 are more than 1,000",
+            "x.yaml:5: settings: sampling.texts 8000 is more than 1,000",
         ),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_copied_preset_finds_its_include(tmp_path: Path) -> None:
     shutil.copytree(resources.tasks() / "presets", tmp_path / "presets")
     assert validate(Path("presets/smoke.yaml")) == "preset smoke"
     (tmp_path / "presets" / "quick.yaml").unlink()
-    assert faults(Path("presets/smoke.yaml")) == ['presets/smoke.yaml:1: no file "quick.yaml" to include']
+    assert faults(Path("presets/smoke.yaml")) == ['presets/smoke.yaml:1: the included file "quick.yaml" does not exist']
 
 
 def test_what_is_no_such_file() -> None:

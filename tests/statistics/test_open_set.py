@@ -154,8 +154,8 @@ def test_the_smallest_p_value_is_that_of_the_farthest_text() -> None:
     asked = Seen(np.array([[0.0, 0.0, 1.0]]), np.array([0.0]))
     far = Held(Seen(np.tile([0.5, 0.5, 0.0], (120, 1)), np.zeros(120)), known.label, known.calibrates, PRIOR)
     assert permutation_p(asked.proba[:, [2]], far.seen.proba[:20, 2], np.positive, 0)[0] == 1 / 21
-    assert identification.smallest_p(known, 1) == pytest.approx(1 / 21 / identification.TOLD)
-    assert identification.smallest_p(known, 30) == pytest.approx(1 / 10_001 / identification.TOLD)
+    assert identification.smallest_p(known, 1) == pytest.approx(1 / 21 / identification.ANSWER_SHARE)
+    assert identification.smallest_p(known, 30) == pytest.approx(1 / 10_001 / identification.ANSWER_SHARE)
 
 
 # Posteriors.

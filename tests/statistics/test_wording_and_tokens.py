@@ -159,7 +159,7 @@ def test_words_of_test_texts_alone_are_never_chosen() -> None:
 @pytest.mark.parametrize(("empty", "part"), [(0, "training"), (3, "test")])
 def test_a_class_without_words_is_refused(empty: int, part: str) -> None:
     texts = [["a", "b"] if i != empty else [] for i in range(4)]
-    with pytest.raises(ValueError, match=f"the {part} texts of class '{'xy'[empty % 2]}' hold no words"):
+    with pytest.raises(ValueError, match=f"the {part} texts of class '{'xy'[empty % 2]}' have no words"):
         wording.telling_words(texts, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), ["x", "y"])
 
 

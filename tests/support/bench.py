@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result, Score
@@ -16,12 +19,15 @@ FEW = "majority,unigram,char_ngram,naive_bayes"
 
 
 class Bench:
-    """A store, a pool of workers and a corpus that tests share, so that no model is trained twice."""
+    """A store, a pool of workers and a corpus that tests share, so that no model is trained twice.
 
-    def __init__(self, root: Path, corpus: Path) -> None:
+    common: folder of all test processes, in which they share what several of them need.
+    """
+
+    def __init__(self, root: Path, corpus: Path, common: Path) -> None:
         from natfp_bench.pipeline.local_engine import LocalEngine
 
-        self.root, self.corpus = root, corpus
+        self.root, self.corpus, self.common = root, corpus, common
         self.store, self.output = root / "store", root / "results"
         self.engine = LocalEngine(1)
         self.events: list[Any] = []
@@ -34,7 +40,9 @@ class Bench:
         overrides = {"corpus.name": f"text:{self.corpus}", **options.pop("overrides", {})}
         return make_plan(task, "smoke", overrides=overrides, **options)
 
-    def run(self, task: str, *, baselines: str = FEW, store: Path | None = None, **options: Any) -> Any:
+    def run(
+        self, task: str, *, baselines: str = FEW, store: Path | None = None, output: Path | None = None, **options: Any
+    ) -> Any:
         """Run a task; returns (result, folder). `events` and `warnings` are those of the last run."""
         from natfp_bench.attributors import registry
         from natfp_bench.pipeline.run import run_plan
@@ -46,10 +54,32 @@ class Bench:
             registry.find(baselines),
             store=Store(store or self.store, self.warnings.append),
             engine=self.engine,
-            output=self.output,
+            output=output or self.output,
             device="cpu",
             watch=self.events.append,
         )
+
+    def run_once(self, task: str, **options: Any) -> Any:
+        """Run a task whose entries the first test process makes, and the others copy."""
+
+        def make(folder: Path) -> None:
+            self.run(task, store=folder / "store", output=folder / "results", **options)
+
+        self.share(task, make)
+        return self.run(task, **options)
+
+    def share(self, name: str, make: Callable[[Path], None]) -> Path:
+        """Let the first test process make a folder with a store; copy the entries of the store into the own one."""
+        place = self.common / name
+        self.common.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{place}.lock"):
+            if not (place / "done").exists():
+                place.mkdir(exist_ok=True)
+                make(place)
+                (place / "done").touch()
+        own = ignore_patterns("locks", "partial", "runs", "temp")
+        copytree(place / "store", self.store, ignore=own, dirs_exist_ok=True)
+        return place
 
     def started(self) -> list[str]:
         """Names of the jobs that the last run started."""
@@ -73,8 +103,8 @@ def gathered(bench: Bench, task: str, **options: Any) -> tuple[Any, Any, Path]:
     make = assemble.result
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assemble, "result", lambda evidence, info: (seen.append(evidence), make(evidence, info))[1])
-        result, folder = bench.run(task, **options)
-    return seen[0], result, folder
+        result, folder = bench.run_once(task, **options)
+    return seen[-1], result, folder
 
 
 LEAN = {"analysis.transfer": "false"}

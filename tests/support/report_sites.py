@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from natfp_bench.attributors import registry
-from natfp_bench.corpus.labelled_plan import make_texts_plan
+from natfp_bench.corpus.plan_from_texts import plan_from_texts
 from natfp_bench.pipeline.result import find
 from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.store import Store
@@ -52,7 +52,7 @@ def hostile(bench: Any, folder: Path) -> list[Page]:
     ]
     source = folder / "texts.jsonl"
     source.write_text("\n".join(map(json.dumps, rows)))
-    plan = make_texts_plan(TextsSpec(paths=(str(source),)), "smoke")
+    plan = plan_from_texts(TextsSpec(paths=(str(source),)), "smoke")
     options = {"store": Store(bench.store), "engine": bench.engine, "output": folder / "results", "device": "cpu"}
     run_plan(plan, registry.find("naive_bayes,majority"), **options)
     [path] = find([folder / "results"])
@@ -63,3 +63,8 @@ def hostile(bench: Any, folder: Path) -> list[Page]:
     data["run"]["environment"]["platform"] = HOSTILE
     path.write_text(json.dumps(data))
     return make([folder / "results"], bench.store, folder / "site")
+
+
+def page(made: list[Page], template: str, name: str = "") -> Page:
+    """Find the first page of a template with a name in its title."""
+    return next(one for one in made if one.template == template and name in one.title)

@@ -11,6 +11,7 @@ import pytest
 from benchmark_scripts import script
 
 from natfp_bench.pipeline import bundled_texts
+from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run
 from natfp_bench.pipeline.store import Store
 
@@ -26,15 +27,20 @@ def small() -> Iterator[None]:
         yield
 
 
-def run_of(bench: Any, task: str) -> Run:
+def run_of(bench: Any, task: str, store: Path | None = None) -> Run:
     """The run that makes the texts of a task."""
     with small():
         plan = script("fixed_texts").source_plan(task)
-    return Run(plan, (), Store(bench.store), bench.engine, device="cpu", watch=lambda _: None)
+    return Run(plan, (), Store(store or bench.store), bench.engine, device="cpu", watch=lambda _: None)
 
 
 def write(bench: Any, folder: Path, tasks: Sequence[str] = TASKS) -> None:
     """Make the fixed texts of tasks and write them into a folder."""
-    gathered = [run.score(run.gather()) for run in (run_of(bench, task) for task in tasks)]
+
+    def gather(store: Path) -> list[Evidence]:
+        return [run.score(run.gather()) for run in (run_of(bench, task, store) for task in tasks)]
+
+    bench.share("-".join(["fixed", *tasks]), lambda place: gather(place / "store"))
+    gathered = gather(bench.store)
     with small():
         script("fixed_texts").write(folder, gathered, command=["make"], environment={"cores": 2})

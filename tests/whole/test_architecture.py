@@ -18,9 +18,9 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ROOMS = {
-    "base": "errors text markdown records limits progress streams resources environment yaml_source",
+    "base": "errors text markdown records limits progress streams resources environment yaml_source yaml_records",
     "plan": "settings defaults task_files sources plan make_plan split",
-    "corpus": "chronicle metas text_files labelled_texts labelled_plan documents tokens words",
+    "corpus": "chronicle metas text_files labelled_texts plan_from_texts documents tokens words",
     "models": """metas model optimizers compiled loss heldout training_state train checkpoint_files checkpoint sampler
         sample lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication wording
@@ -157,8 +157,8 @@ def test_imports_follow_the_reading_order(path: Path) -> None:
 
 def test_contributing_lists_the_rooms_in_this_order() -> None:
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text().split("## Where things are")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ((?:`\w+` ?)+) \|$", text, re.MULTILINE)
-    listed = {room: " ".join(re.findall(r"\w+", modules)) for room, modules in rows}
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ((?:`[\w.]+` ?)+) \|$", text, re.MULTILINE)
+    listed = {room: " ".join(re.findall(r"[\w.]+", modules)) for room, modules in rows}
     assert list(listed.items()) == [(room, " ".join(modules.split())) for room, modules in ROOMS.items() if modules]
 
 

@@ -1,14 +1,14 @@
 """Chronicle: an embedded corpus of short English-like documents whose exact probability is known.
 
-Each document is one paragraph of simple nineteenth-century prose, drawn from a seeded probabilistic grammar: a
+Each document is one paragraph of simple nineteenth-century prose, drawn from a seeded probabilistic grammar. It has a
 Zipfian lexicon, ten topics that change the word distributions, characters and places that persist, agreement of
-number and tense, dates that advance, dialogue. It needs no download and is the same, byte for byte, on every
-machine; since text and derivation correspond one to one (see `choices`), the code length of any document under the
-source is exact, which gives the entropy that a language model of it can at best reach.
+number and tense, dates that advance, and dialogue. It needs no download and is the same, byte for byte, on every
+machine. Text and derivation correspond one to one (see `choices`), so the code length of each document is exact. No
+language model of these documents can do better than that.
 
-Reading order: `grammar` from its `document` downwards; beneath it `openings`, `dialogue`, `clauses` (with
-`subjects`, `objects`, `settled`), `phrases`, `scene`; at the bottom `lexicon` (with `words`, `morphology`),
-`choices`, `interpreters`.
+Reading order: `grammar`, beginning with its `document`; below it `openings`, `dialogue`, `clauses` (with `subjects`,
+`objects`, `settled`), `phrases` and `scene`; at the bottom `lexicon` (with `words`, `morphology`), `choices` and
+`interpreters`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Story(NamedTuple):
 def document(seed: int, index: int, *, topics: Sequence[str] | None = None) -> Story:
     """Write document `index` of stream `seed`: a pure function of (VERSION, seed, index, topics).
 
-    topics: told of with equal probability; None for all. Raises ValueError for a topic that nobody knows.
+    topics: each is equally probable; None means all. Raises ValueError for an unknown topic.
     """
     writer = Writer(random_words("chronicle", VERSION, seed, index))
     grammar.document(writer, _checked(topics))
@@ -46,9 +46,9 @@ def document(seed: int, index: int, *, topics: Sequence[str] | None = None) -> S
 
 
 def bits(text: str, *, topics: Sequence[str] | None = None) -> float:
-    """Code length of a text under the grammar, -log2 P(text), found by parsing the text alone.
+    """Code length of a text under the grammar, -log2 P(text). Only the text is needed: it is parsed.
 
-    Raises ValueError, naming the character position, where the text is no chronicle document (of these topics).
+    Raises ValueError, which names the character position, if the text is not a document (of these topics).
     """
     reader = Reader(text, lexicon.PROPER)
     grammar.document(reader, _checked(topics))
@@ -57,7 +57,7 @@ def bits(text: str, *, topics: Sequence[str] | None = None) -> float:
 
 
 def word_types() -> frozenset[str]:
-    """Every word type that a document can hold, in lower case; numerals in digits are not counted."""
+    """Every word type that a document can have, in lower case, without numerals in digits."""
     return lexicon.word_types()
 
 

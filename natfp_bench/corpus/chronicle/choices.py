@@ -1,6 +1,6 @@
-"""Grammars as programs, to be run by the interpreters of `interpreters`.
+"""Grammars as programs, which the interpreters of `interpreters` run.
 
-A grammar is one function `program(c)` written against a chooser `c` of four operations:
+A grammar is one function `program(c)`. It uses a chooser `c`, which has four operations:
 
     c.branch(BRANCH)   a structural choice; returns the label of the option taken, emits nothing
     c.word(TABLE)      a lexical choice; emits the word and returns it
@@ -8,18 +8,18 @@ A grammar is one function `program(c)` written against a chooser `c` of four ope
     c.begin()          the next token opens a sentence and gets a capital
 
 The same program is run by a Writer (draws, and so generates), a Reader (follows a given text, and so parses and
-scores it), a Checker (a Writer that proves each choice visible) and by `derivations` (walks every derivation of
-a small grammar with exact probabilities).
+scores it), a Checker (a Writer that checks that the text shows each choice) and by `derivations` (walks every
+derivation of a small grammar with exact probabilities).
 
-**Texts and derivations correspond one to one.** The options of a branch begin with disjoint sets of tokens, the words
-of a table are distinct tokens (building an index refuses both faults), and what a choice offers depends on nothing but
-the tokens emitted before. At most one option of a branch is the "otherwise": it takes every token that no other
-option claims, and what comes after it must not begin as another option does, which the Checker watches. So the next
-token always names the choice that made it; two derivations that part company do so in the text; and -log2 of the
-product of the choices' probabilities is the text's exact code length.
+**Texts and derivations correspond one to one.** The options of a branch begin with disjoint sets of tokens, and the
+words of a table are distinct tokens; the index of a branch or table refuses any other. The options of a choice depend
+only on the tokens emitted before. At most one option of a branch is the "otherwise": it takes every token that no other
+option begins with, and the text after it must not begin like another option; the Checker checks this. So the next token
+always identifies the choice that made it. Two different derivations give different texts, and -log2 of the product of
+the choices' probabilities is the exact code length of the text.
 
-**Draws** are integers: an option of cumulative weight is taken by `(word64 * total) >> 64`, where word64 comes
-from SHAKE-256. The probability of an option differs from weight / total by less than total / 2**64.
+**Draws** are integers: `(word64 * total) >> 64` selects an option by cumulative weight, where word64 comes from
+SHAKE-256. The probability of an option differs from weight / total by less than total / 2**64.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import log2
 from typing import NamedTuple, Protocol
 
-FAMILIARITY = 8  # a familiar word gains this part of its table's total weight
-END = ""  # what a reader sees after the last token
-OTHERWISE = None  # the first set of the one option that takes every token that no other option claims
+FAMILIARITY = 8  # a familiar word gains one part in this many of its table's total weight
+END = ""  # the token that a reader sees after the last one
+OTHERWISE = None  # the first tokens of the option that takes every token that no other option begins with
 
 
 class Word(NamedTuple):
-    """One surface form: a single token, and what the grammar must know of it."""
+    """One surface form: a single token, and the facts about it that the grammar needs."""
 
     text: str
     lemma: str
@@ -45,11 +45,11 @@ class Word(NamedTuple):
 
 
 class Vocabulary(Protocol):
-    """Anything that knows which tokens it can write."""
+    """Anything that knows the tokens it can write."""
 
     @property
     def texts(self) -> Iterable[str]:
-        """Every token that can come of it."""
+        """Every token that it can write."""
 
 
 First = str | Vocabulary | tuple["str | Vocabulary", ...] | None
@@ -76,7 +76,7 @@ class Table:
 
     @property
     def index(self) -> dict[str, int]:
-        """Place of each token; built when first asked for. Raises ValueError if two words look alike."""
+        """Place of each token, built at first use. Raises ValueError if two words are the same token."""
         if self._index is None:
             index = {word.text: place for place, word in enumerate(self.words)}
             if len(index) < len(self.words):
@@ -91,14 +91,14 @@ class Table:
 
 
 def plain(weights: Mapping[str, int]) -> Table:
-    """Make a table of words of which nothing need be known but their weights."""
+    """Make a table of words that need only a weight."""
     return Table((Word(text, text), weight) for text, weight in weights.items())
 
 
 class Branch:
     """A structural choice among (label, weight, first tokens) options.
 
-    First tokens: a string of tokens parted by spaces, a vocabulary, a tuple of these, or OTHERWISE.
+    First tokens: a string of tokens separated by spaces, a vocabulary, a tuple of these, or OTHERWISE.
     """
 
     __slots__ = ("_index", "costs", "cumulative", "firsts", "labels", "otherwise", "total")
@@ -119,12 +119,12 @@ class Branch:
 
     @property
     def texts(self) -> Iterable[str]:
-        """The tokens that its options can begin with; the "otherwise" has none of its own."""
+        """The tokens that its options can begin with, except the "otherwise"."""
         return self.index
 
     @property
     def index(self) -> dict[str, int]:
-        """Option of each first token; built when first asked for. Raises ValueError if two options share one."""
+        """Option of each first token, built at first use. Raises ValueError if two options share a first token."""
         if self._index is None:
             index: dict[str, int] = {}
             for place, first in enumerate(self.firsts):
@@ -137,12 +137,12 @@ class Branch:
         return self._index
 
     def resolve(self, token: str) -> int | None:
-        """Return the option that a token names, or None."""
+        """Return the option that a token identifies, or None."""
         return self.index.get(token, self.otherwise)
 
 
 class Chooser(Protocol):
-    """What a grammar is written against."""
+    """The operations that a grammar uses."""
 
     @property
     def length(self) -> int:
@@ -160,8 +160,8 @@ class Chooser(Protocol):
     def word(self, table: Table, *, familiar: Sequence[str] = (), excluding: Sequence[str] = ()) -> Word:
         """Take and emit one word.
 
-        familiar: texts of words of this table; each gains 1 / FAMILIARITY of the table's total weight.
-        excluding: texts that cannot be taken; the rest is renormalised exactly.
+        familiar: words of this table; each gains 1 / FAMILIARITY of the table's total weight. excluding: words that
+        cannot be taken; the other weights are renormalised exactly.
         """
 
 
@@ -169,7 +169,7 @@ Program = Callable[[Chooser], object]
 
 
 def tokens_of(first: First) -> Iterator[str]:
-    """Iterate the tokens of a first set."""
+    """Iterate over first tokens."""
     if isinstance(first, str):
         yield from first.split() if first else (END,)
     elif isinstance(first, tuple):
@@ -180,7 +180,7 @@ def tokens_of(first: First) -> Iterator[str]:
 
 
 def random_words(*name: int | str) -> Iterator[int]:
-    """Endless 64-bit words, a pure function of the name: SHAKE-256 of it, read as little-endian integers."""
+    """Endless 64-bit words, a pure function of the name: its SHAKE-256, read as little-endian integers."""
     shake = hashlib.shake_256(":".join(map(str, name)).encode())
     done, size = 0, 512
     while True:

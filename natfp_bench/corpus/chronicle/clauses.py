@@ -1,4 +1,4 @@
-"""Clauses: a subject, and a predicate that agrees with it. Here the grammar is recursive."""
+"""Clauses: a subject, and a predicate that agrees with it. This part of the grammar is recursive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ CONSTRUCTIONS = {
 
 
 def verb_phrase(c: Chooser, scene: Scene, form: str, full: bool = True, name: str = "") -> None:
-    """A full verb of any construction, or of the one named, with what it takes."""
+    """A full verb with its objects, of any construction or of the one named.
+
+    full: with trailing parts; false inside a relative clause, because they would belong to the clause around it.
+    """
     name = name or c.branch(CONSTRUCTIONS[form, full and not scene.depth])
     c.word(ALL_VERBS[name].forms[form][scene.topic])
     match name:
@@ -127,7 +130,7 @@ SPOKEN_VERBS = {form: constructions(form, SPOKEN) for form in ("base", "s")}
 
 
 def predicate(c: Chooser, scene: Scene, agreement: Agreement, full: bool = True, spoken: bool = False) -> None:
-    """What a person does, is, has, must or does not do; in speech one hardly says "I carry a box"."""
+    """What a person does, is, has, must do or does not do; spoken: only verbs that people use in speech."""
     match c.branch(FINITE[agreement, spoken]):
         case "verb":
             name = c.branch(SPOKEN_VERBS[agreement.form]) if spoken else ""
@@ -202,7 +205,7 @@ OWNED = {
 
 
 def _possession(c: Chooser, scene: Scene, adjectives: lex.WordClass, number: str) -> None:
-    """`fine horse`, `black pigs`: an adjective always, which spares us to ask for the noun's article."""
+    """`fine horse`, `black pigs`: always with an adjective, so that the article does not depend on the noun."""
     c.word(adjectives[scene.topic])
     kind = c.branch(OWNED[number])
     nouns = lex.ANIMALS if kind == "animal" else lex.THINGS
@@ -217,9 +220,9 @@ WHO = Branch(("no", 13, OTHERWISE), ("who", 1, "who"))
 
 
 def clause(c: Chooser, scene: Scene, brief: bool = False) -> GrammaticalSubject:
-    """A subject and its predicate; what follows may be said of the same subject.
+    """A subject and its predicate; returns the subject, about which the sentence may go on.
 
-    A brief clause tells what happened, not what was, must be or was not: it can follow "before".
+    A brief clause says what happened, not what was, must be or was not, so it can follow "before".
     """
     who = subject(c, scene)
     if who.kind != "person":
@@ -236,7 +239,7 @@ def clause(c: Chooser, scene: Scene, brief: bool = False) -> GrammaticalSubject:
 
 
 def subordinate(c: Chooser, scene: Scene, brief: bool = False) -> GrammaticalSubject:
-    """A clause within a sentence, which holds no other."""
+    """A clause inside another; it contains no further clause."""
     scene.depth += 1
     who = clause(c, scene, brief)
     scene.depth -= 1

@@ -1,4 +1,4 @@
-"""Dialogue: what is said, in the present whatever the tense of the telling, and who says it."""
+"""Dialogue: what is said, always in the present tense, and who says it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ VERB_OF_MARK = {",": "speak", "?": "ask", "!": "cry"}
 
 def dialogue(c: Chooser, scene: Scene) -> None:
     """`"Will you come home?" asked Anne`."""
-    told = scene.tense, scene.center, scene.possessive, scene.it
+    narration = scene.tense, scene.center, scene.possessive, scene.it
     scene.tense, scene.center, scene.possessive = PRESENT, None, "my"
     c.say("“")
     c.begin()
@@ -57,7 +57,7 @@ def dialogue(c: Chooser, scene: Scene) -> None:
     vocative(c, scene)
     mark = utterance(c, scene)
     c.say(mark, "”")
-    scene.tense, scene.center, scene.possessive, scene.it = told
+    scene.tense, scene.center, scene.possessive, scene.it = narration
     one = scene.tense[0]
     c.word(SPEECH[VERB_OF_MARK[mark]].forms[one.form][scene.topic])
     speaker(c, scene)
@@ -78,7 +78,7 @@ def vocative(c: Chooser, scene: Scene) -> None:
 
 
 def utterance(c: Chooser, scene: Scene) -> str:
-    """What is said, up to its closing mark; returns the mark."""
+    """What is said, without its closing mark; returns the mark."""
     kind = c.branch(UTTERANCES)
     match kind:
         case "i":
@@ -177,7 +177,7 @@ SPEAKERS = {
 
 
 def speaker(c: Chooser, scene: Scene) -> None:
-    """Who said it: nobody who is named in what was said."""
+    """Who said it: anybody who was not named in the speech."""
     named = tuple(name for name in scene.characters if name in scene.named)
     center = scene.center if scene.center and scene.center.given not in named else None
     he = center.pronouns.subject if center else ""

@@ -1,4 +1,4 @@
-"""The grammar of a chronicle, to be read from `document` upwards: openings, sentences, dialogue, the end."""
+"""The grammar of a document, from the opening through sentences and dialogue to the end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .phrases import THING, character, indefinite, town, where
 from .scene import PAST, PRESENT, Scene, month_and_day
 from .subjects import GrammaticalSubject
 
-SHORTEST, LONGEST = 50, 135  # tokens after which a document may end, and must
+SHORTEST, LONGEST = 50, 135  # tokens after which a document may end, and tokens after which it must
 STOP = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"), ("more", 33, OTHERWISE))
 LAST = Branch(("stop", 5, END), ("thus", 2, "thus"), ("such", 2, "such"))
 
 
 def document(c: Chooser, topics: Sequence[str]) -> None:
-    """One document: an opening that names topic, tense and hero, then sentences until it stops."""
+    """One document: an opening that sets topic, tense and hero, and then sentences."""
     scene = Scene()
     c.begin()
     opening(c, scene, lex.heroes(tuple(topics)))
@@ -164,7 +164,7 @@ def sentence(c: Chooser, scene: Scene) -> None:
 
 
 def continuation(c: Chooser, scene: Scene, who: GrammaticalSubject) -> None:
-    """How a sentence goes on after its main clause, up to the full stop."""
+    """The rest of a sentence after its main clause, with the full stop."""
     rest = CONTINUE
     while (link := c.branch(rest)) != "stop":
         match link:
@@ -185,7 +185,7 @@ def continuation(c: Chooser, scene: Scene, who: GrammaticalSubject) -> None:
 
 
 def later_date(c: Chooser, scene: Scene) -> None:
-    """`on the 9th of April`: one of the next twenty days."""
+    """`on the 9th of April`: one of the twenty days after the scene's date."""
     assert scene.date is not None  # noqa: S101
     c.say("on", "the")
     day = c.word(days_after(scene.date))
@@ -195,7 +195,7 @@ def later_date(c: Chooser, scene: Scene) -> None:
 
 @cache
 def days_after(date: int) -> Table:
-    """The next twenty days: their ordinals differ, so that the ordinal alone tells the month."""
+    """The next twenty days: their ordinals all differ, so that the ordinal determines the month."""
     days = [(date + step) % 365 for step in range(1, 21)]
     return Table((Word(ordinal(month_and_day(day)[1]), str(day)), 1) for day in days)
 

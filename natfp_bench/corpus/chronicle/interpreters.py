@@ -1,4 +1,4 @@
-"""The interpreters of grammars: Writer, Reader, Checker, and the exact walk over all derivations."""
+"""The interpreters of grammars: Writer, Reader, Checker, and an exact walk over all derivations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .choices import END, FAMILIARITY, Branch, Program, Table, Word
 
 
 def render(tokens: Sequence[str], starts: Iterable[int]) -> str:
-    """Join tokens into text: capitals at the starts, no space where print has none."""
+    """Join tokens into text, with capitals at the starts and the spaces of printed text."""
     spelled = list(tokens)
     for place in starts:
         spelled[place] = spelled[place][0].upper() + spelled[place][1:]
@@ -42,7 +42,7 @@ class Writer:
         return len(self.tokens)
 
     def text(self) -> str:
-        """Render what was written."""
+        """Return the text that was written."""
         return render(self.tokens, self.starts)
 
     def begin(self) -> None:
@@ -73,15 +73,15 @@ class Writer:
 
 
 class Reader:
-    """Follows a text: each choice is the one that the next token names.
+    """Follows a text: the next token identifies each choice.
 
-    Raises ValueError naming the character position where no derivation continues the text.
+    Raises ValueError with the character position if no derivation continues the text.
     """
 
     __slots__ = ("bits", "given", "places", "starts", "text", "tokens")
 
     def __init__(self, text: str, proper: frozenset[str]) -> None:
-        """`proper` holds the words that keep their capital everywhere; others have theirs from `begin` only."""
+        """`proper`: the words that always have a capital; other words have one only after `begin`."""
         self.text = text
         self.bits = 0.0
         self.tokens: list[str] = []
@@ -118,19 +118,19 @@ class Reader:
             self.tokens.append(token)
 
     def branch(self, branch: Branch) -> str:
-        """Take the option that the next token names."""
+        """Take the option that the next token identifies."""
         place = branch.resolve(self.given[len(self.tokens)])
         if place is None:
-            raise self._fault("no option begins so")
+            raise self._fault("no option begins like this")
         self.bits += branch.costs[place]
         return branch.labels[place]
 
     def word(self, table: Table, *, familiar: Sequence[str] = (), excluding: Sequence[str] = ()) -> Word:
-        """Take the word that stands next."""
+        """Take the next token as a word of the table."""
         token = self.given[len(self.tokens)]
         place = table.index.get(token)
         if place is None or token in excluding:
-            raise self._fault("no such word can stand here")
+            raise self._fault("this word cannot be here")
         if familiar or excluding:
             total, weight = _adjusted(table, place, familiar, excluding)
             self.bits += log2(total) - log2(weight)
@@ -140,14 +140,14 @@ class Reader:
         return table.words[place]
 
     def finish(self) -> None:
-        """Check that the text ends here, and that its spaces, marks and capitals are those of `render`."""
+        """Check that the text ends here, and that `render` gives the same spaces, marks and capitals."""
         if self.given[len(self.tokens)] != END:
             raise self._fault("expected the end")
         spelled = render(self.tokens, self.starts)
         if spelled != self.text:
             same = zip(spelled, self.text, strict=False)
             at = next((i for i, (a, b) in enumerate(same) if a != b), min(len(spelled), len(self.text)))
-            raise ValueError(f"position {at}: not spelled as a chronicle would: {self.text[at : at + 20]!r}")
+            raise ValueError(f"position {at}: not the spelling of a chronicle: {self.text[at : at + 20]!r}")
 
     def _fault(self, what: str) -> ValueError:
         place = self.places[len(self.tokens)]
@@ -155,7 +155,7 @@ class Reader:
 
 
 class Checker(Writer):
-    """A Writer that asserts, choice by choice, that the next token alone names the choice just made."""
+    """A Writer that asserts for each choice that the next token alone identifies it."""
 
     __slots__ = ("checked", "pending")
 
@@ -165,37 +165,37 @@ class Checker(Writer):
         self.checked = 0
 
     def settle(self, token: str) -> None:
-        """Hold every branch since the last token against the token that came."""
+        """Check that this token identifies every option that was taken since the last token."""
         for branch, label in self.pending:
             place = branch.resolve(token)
             if place is None or branch.labels[place] != label:
-                raise AssertionError(f"{token!r} does not name {label!r} of {branch.labels}: {self.tokens[-12:]}")
+                raise AssertionError(f"{token!r} does not identify {label!r} of {branch.labels}: {self.tokens[-12:]}")
             self.checked += 1
         self.pending.clear()
 
     def say(self, *tokens: str) -> None:
-        """Emit literal tokens, the first of which settles the branches before it."""
+        """Emit literal tokens; the first of them settles the branches before it."""
         self.settle(tokens[0])
         super().say(*tokens)
 
     def branch(self, branch: Branch) -> str:
-        """Draw an option, to be settled by the next token."""
+        """Draw an option; the next token settles it."""
         label = super().branch(branch)
         self.pending.append((branch, label))
         return label
 
     def word(self, table: Table, *, familiar: Sequence[str] = (), excluding: Sequence[str] = ()) -> Word:
-        """Draw a word, which settles the branches before it and must itself be the only one of its looks."""
+        """Draw a word; it settles the branches before it, and no other word of the table may be the same token."""
         word = super().word(table, familiar=familiar, excluding=excluding)
         self.settle(word.text)
         if table.words[table.index[word.text]] != word or word.text in excluding:
-            raise AssertionError(f"{word.text!r} does not name {word}")
+            raise AssertionError(f"{word.text!r} does not identify {word}")
         self.checked += 1
         return word
 
 
 class _Walker(Writer):
-    """Replays a script of choices, then takes the first option of every later choice; keeps what it could take."""
+    """Replays a script of choices, then takes the first option of every later choice; notes how many there were."""
 
     __slots__ = ("probability", "script", "taken", "widths")
 
@@ -240,7 +240,7 @@ def derivations(program: Program) -> Iterator[tuple[str, Fraction]]:
 
 
 def _adjusted(table: Table, place: int, familiar: Sequence[str], excluding: Sequence[str]) -> tuple[int, int]:
-    """Total and weight of one word after the familiar ones have gained and the excluded ones have gone."""
+    """Total weight, and the weight of one word, with familiar words raised and excluded words removed."""
     index, bonus = table.index, table.total // FAMILIARITY
     text = table.words[place].text
     known = [word for word in familiar if word not in excluding]

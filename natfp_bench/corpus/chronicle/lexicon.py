@@ -1,8 +1,8 @@
 """The lexicon: word classes whose Zipfian tables depend on the topic.
 
-In every topic a class has the same words in another order: the topic's own words take turns with the common ones, and
-the words of other topics follow at half their weight. The weight of the word of rank r = 1, 2, ... is
-round(SCALE / (r + SHIFT)) (Zipf's law with Mandelbrot's shift), an integer. Tables are built when first used.
+In every topic a class has the same words in a different order: the topic's own words and the common words take turns,
+and the words of other topics follow at half their weight. The weight of the word of rank r = 1, 2, ... is the integer
+round(SCALE / (r + SHIFT)) (Zipf's law with Mandelbrot's shift). Tables are built at first use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .words import Lines
 
 SCALE = 1_000_000
 SHIFT = 10
-FOREIGN = 2  # a word weighs so many times less where another topic is told of
+FOREIGN = 2  # in documents of another topic, a word weighs less by this factor
 
 Forms = Callable[[str], Iterable[tuple[Word, int]]]  # the forms of a lemma, each with its share
 
@@ -40,7 +40,7 @@ def ranked(lines: Lines, topic: str) -> Iterator[tuple[str, int]]:
 
 
 class WordClass:
-    """Words that can stand in one place of a sentence: one table per topic, all with the same words."""
+    """Words for one place in a sentence: one table per topic, all with the same words."""
 
     __slots__ = ("_forms", "_lines", "_tables", "_texts")
 
@@ -69,7 +69,7 @@ class WordClass:
 
 
 class Nouns:
-    """Countable nouns: `any` number, `one`, `many`; `a` and `an` part the singulars by their article."""
+    """Countable nouns: of `any` number, `one`, `many`; `after` has the singulars by their article, `a` or `an`."""
 
     def __init__(self, lines: Lines, singulars: int = 3) -> None:
         """`singulars` to one plural after `the`."""
@@ -80,7 +80,7 @@ class Nouns:
         self._articles: dict[str, Branch] = {}
 
     def article(self, topic: str) -> Branch:
-        """Branch on the article, as often `an` as the nouns of the topic want it."""
+        """Branch on the article; the nouns of the topic decide how often it is `an`."""
         branch = self._articles.get(topic)
         if branch is None:
             a, an = self.after["a"][topic].total, self.after["an"][topic].total
@@ -89,7 +89,7 @@ class Nouns:
 
 
 class Adjectives:
-    """Adjectives of one kind of noun: `plain`; those that follow `a` or `an`."""
+    """Adjectives for one kind of noun: all of them are in `plain`; `after` has them by article, `a` or `an`."""
 
     def __init__(self, line: str) -> None:
         self.plain = _invariable({"": line})
@@ -190,15 +190,13 @@ PARTS_OF_DAY, DAYS, HOURS, UNITS, SPAN, COINS = (
 )
 MONTHS = tuple(words.MONTHS.split())
 NUMBERS = Table((Word(name, name, plural=True), weight) for name, weight in zipf(words.NUMBERS.split()))
-UNUSED = frozenset(  # forms that no construction asks for
-    words.UNUSED.split()
-)
+UNUSED = frozenset(words.UNUSED.split())
 FUNCTION_WORDS = frozenset(words.FUNCTION_WORDS.split())
 PROPER = frozenset((*GIVEN.texts, *SURNAMES.texts, *TOWNS.texts, *MONTHS, "I"))
 
 
 class Heroes:
-    """Occupations by which a document's hero is introduced: each names its topic. Topics are equally likely."""
+    """Occupations of a document's hero: each belongs to one topic. Topics are equally likely."""
 
     def __init__(self, topics: Sequence[str]) -> None:
         share = SCALE // len(topics)
@@ -220,7 +218,7 @@ heroes = cache(Heroes)
 
 @cache
 def word_classes() -> tuple[tuple[str, frozenset[str]], ...]:
-    """Name every word class with its tokens, the names of people and places included."""
+    """List every word class as (name, tokens), including the names of people and places."""
     found: list[tuple[str, frozenset[str]]] = []
 
     def add(name: str, thing: object) -> None:
@@ -245,5 +243,5 @@ def word_classes() -> tuple[tuple[str, frozenset[str]], ...]:
 
 @cache
 def word_types() -> frozenset[str]:
-    """Every word type that a document can hold, in lower case."""
+    """Every word type that a document can have, in lower case."""
     return FUNCTION_WORDS | {text.lower() for _, texts in word_classes() for text in texts}

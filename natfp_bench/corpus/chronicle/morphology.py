@@ -1,4 +1,4 @@
-"""English inflection, as far as the lexicon needs it: regular rules and lists of the irregular words."""
+"""English inflection for the lexicon: regular rules, and lists of irregular words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _IRREGULAR_PLURALS = (
     "tomato:tomatoes hero:heroes echo:echoes cargo:cargoes wharf:wharves penny:pence midwife:midwives "
     "housewife:housewives cod:cod staff:staves swine:swine volcano:volcanoes schoolchild:schoolchildren"
 )
-_STRONG_VERBS = (  # base:past/participle, the participle only where it differs
+_STRONG_VERBS = (  # base:past/participle; the participle is left out if it is the same
     "be:was/been bear:bore/borne beat:beat/beaten become:became/become begin:began/begun bend:bent bind:bound "
     "bite:bit/bitten bleed:bled blow:blew/blown break:broke/broken breed:bred bring:brought build:built "
     "buy:bought catch:caught choose:chose/chosen cling:clung come:came/come creep:crept cut:cut deal:dealt "
@@ -116,7 +116,7 @@ def _suffixed(stem: str, suffix: str) -> str:
 
 
 def _doubles(stem: str) -> bool:
-    """Whether the last consonant doubles: stop, stopping; but not look, not fix, not open."""
+    """Whether the last consonant doubles, as in stop, stopping; it does not in look, fix and open."""
     if stem in _DOUBLING:
         return True
     if len(stem) < 3 or stem[-1] in "aeiouwxy" or stem[-2] not in VOWELS:

@@ -1,4 +1,4 @@
-"""Verbs by construction, and the objects that some of them take."""
+"""Verbs by construction, and the objects of some constructions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ALL_VERBS = {**VERBS, **SPEECH}
 
 
 def constructions(form: str, weights: dict[str, int]) -> Branch:
-    """Branch on the construction, which the verb itself names: no verb is in two of them."""
+    """Branch on the construction; the verb identifies it, because no verb is in two constructions."""
     return Branch(*((name, weight, ALL_VERBS[name].forms[form]) for name, weight in weights.items()))
 
 
 def _others(scene: Scene) -> tuple[str, ...] | None:
-    """Return the name to exclude where somebody else is meant; None if there is nobody else."""
+    """Return the names to exclude if another person is meant; None if there is no other person."""
     center = (scene.center.given,) if scene.center else ()
     return center if len(scene.characters) > len(center) else None
 
@@ -33,7 +33,7 @@ THAT_THING = Branch(("no", 8, OTHERWISE), ("that", 1, "that"))
 
 
 def history(c: Chooser, scene: Scene) -> None:
-    """`that Anne had mended`: what once befell the thing."""
+    """`that Anne had mended`: what happened to the thing before."""
     others = _others(scene)
     if others is not None and c.branch(THAT_THING) == "that":
         c.say("that")
@@ -56,7 +56,7 @@ DOING = Branch(("nothing", 1, OTHERWISE), ("something", 1, DOINGS))
 
 
 def perceived(c: Chooser, scene: Scene, full: bool) -> bool:
-    """Whatever can be seen: `the fox`, `six gulls`, `Anne coming home`; true if it ends the clause."""
+    """Anything that can be seen: `the fox`, `six gulls`, `Anne coming home`; returns whether it ends the clause."""
     topic = scene.topic
     others = _others(scene)
     match c.branch(PERCEIVED_FORM[others is not None]):

@@ -1,4 +1,4 @@
-"""Openings: the first sentence names the hero, and by the occupation the topic, and sets the tense."""
+"""Openings: the first sentence names the hero, whose occupation determines the topic, and sets the tense."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def opening(c: Chooser, scene: Scene, heroes: lex.Heroes) -> None:
 
 
 def hero(c: Chooser, scene: Scene, heroes: lex.Heroes) -> str:
-    """`a poor miller`: the occupation names the topic."""
+    """`a poor miller`: the occupation determines the topic."""
     article = c.branch(heroes.article)
     c.say(article)
     if c.branch(HERO_DESCRIBED) == "yes":
@@ -130,5 +130,5 @@ def full_name(c: Chooser, scene: Scene) -> Word:
 
 
 def year(c: Chooser, scene: Scene) -> None:
-    """`1804`, which the end may name again."""
+    """`1804`; the end of the document may name it again."""
     scene.where_or_when = c.word(YEARS).text

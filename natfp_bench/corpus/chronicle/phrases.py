@@ -1,7 +1,6 @@
-"""Phrases: who, what, where, and what they do.
+"""Phrases: people, things and places.
 
-Each function writes one phrase and returns what the rest of the sentence must know of it. `full` is false inside a
-relative clause, where a phrase takes no trailing parts: these belong to the clause around it.
+Each function writes one phrase and returns what the rest of the sentence needs to know about it.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ FILLED = Branch(("no", 2, OTHERWISE), ("of", 3, "of"))
 
 
 def definite(c: Chooser, scene: Scene, kind: Kind, excluding: tuple[str, ...] = ()) -> Word:
-    """`old box` of "the old box": what was spoken of before is likelier than the rest."""
+    """`old box` in "the old box"; nouns that were mentioned before are more likely."""
     if c.branch(kind.described) == "yes":
         c.word(kind.adjectives.plain[scene.topic])
     word = c.word(kind.nouns.any[scene.topic], familiar=scene.recall(kind.name), excluding=excluding)
@@ -81,7 +80,7 @@ def indefinite(c: Chooser, scene: Scene, kind: Kind) -> Word:
 
 
 def several(c: Chooser, scene: Scene, kind: Kind) -> Word:
-    """`old boxes` of "three old boxes"."""
+    """`old boxes` in "three old boxes"."""
     if c.branch(kind.described) == "yes":
         c.word(kind.adjectives.plain[scene.topic])
     return _mention(scene, kind, c.word(kind.nouns.many[scene.topic]))
@@ -119,7 +118,7 @@ def thing(c: Chooser, scene: Scene, kind: Kind = THING) -> None:
 
 
 def site(c: Chooser, scene: Scene, kind: Kind = SITE) -> None:
-    """A place that has no name: `the old mill`."""
+    """A place without a name: `the old mill`."""
     match c.branch(PLACED[scene.possessive]):
         case "the":
             c.say("the")
@@ -132,7 +131,7 @@ def site(c: Chooser, scene: Scene, kind: Kind = SITE) -> None:
 
 
 def town(c: Chooser, scene: Scene) -> None:
-    """A place that has a name."""
+    """A place with a name: `Ashford`."""
     name = c.word(lex.TOWNS, familiar=scene.recall("town")).text
     scene.remember("town", name)
     scene.where_or_when = scene.where_or_when or name
@@ -165,7 +164,7 @@ WHOM = {
 
 
 def character(c: Chooser, scene: Scene, excluding: tuple[str, ...] = ()) -> Character:
-    """One of those present, by name."""
+    """One of the scene's characters, by name."""
     name = c.word(scene.cast, excluding=excluding).text
     scene.named = (*scene.named, name)
     return scene.characters[name]
@@ -195,7 +194,7 @@ def person(c: Chooser, scene: Scene) -> None:
 
 
 def kin(c: Chooser, scene: Scene) -> Character | None:
-    """`brother John` of "his brother John": a relative who is given a name becomes a character."""
+    """`brother John` in "his brother John"; a relative with a name becomes a character."""
     owner = scene.center if scene.possessive in ("his", "her") else None
     word = c.word(lex.KIN, familiar=tuple(owner.kin) if owner else ())
     if owner is None or word.text in owner.kin:
@@ -222,7 +221,7 @@ WHITHER = Branch(
     ("home", 4, "home"), ("away", 3, "away"), ("nowhere", 4, OTHERWISE),
 )  # fmt: skip
 GOAL = {own: Branch(("town", 2, lex.TOWNS), ("site", 7, f"the a an {own}")) for own in POSSESSIVES}
-TAILS = {  # what may trail after a verb of some sort: one does not notice bravely, nor drop a box for six weeks
+TAILS = {  # what may follow each sort of verb: nobody notices bravely, or drops a box for six weeks
     sort: Branch(
         ("nothing", nothing, OTHERWISE), ("manner", manner, lex.MANNER), ("where", place, WHERE),
         ("with", company, "with"),
@@ -269,7 +268,7 @@ def whither(c: Chooser, scene: Scene) -> None:
 
 
 def tail(c: Chooser, scene: Scene, sort: str) -> None:
-    """What may trail at the end of a clause."""
+    """What may follow at the end of a clause."""
     match c.branch(TAILS[sort]):
         case "manner":
             c.word(lex.MANNER[scene.topic])

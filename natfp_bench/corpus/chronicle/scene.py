@@ -1,6 +1,6 @@
-"""What a document has told so far: its topic, tense and date, its characters, what is familiar.
+"""The state of a document so far: its topic, tense and date, its characters, and the familiar words.
 
-A scene follows from the text alone, so that what it offers to a choice is known to whoever reads.
+The text alone determines the scene, so a reader of the text has the same choices as the writer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PRONOUNS = {"male": Pronouns("he", "him", "his"), "female": Pronouns("she", "her
 
 
 class Agreement(NamedTuple):
-    """What a subject asks of its verb."""
+    """The forms of verbs that agree with a subject."""
 
     form: str  # of a full verb
     be: str
@@ -65,7 +65,7 @@ class Character:
 
 
 class Scene:
-    """The state of a telling."""
+    """The state of a document so far."""
 
     __slots__ = (
         "cast",
@@ -95,7 +95,7 @@ class Scene:
         self.it: Word | None = None  # the thing that "it" or "them" means
         self.possessive = "his"
         self.depth = 0  # of clauses within clauses
-        self.named: tuple[str, ...] = ()  # who was named since this was last emptied
+        self.named: tuple[str, ...] = ()  # who was named since the last speech began
         self.full_name = ("", "")  # the hero's
         self.where_or_when = ""  # the first year or town that was named
         self.date: int | None = None  # day of the year, from 0
@@ -103,7 +103,7 @@ class Scene:
         self.familiar: dict[str, tuple[str, ...]] = {}
 
     def introduce(self, character: Character) -> None:
-        """Let a character enter; the first is the hero, who is spoken of most."""
+        """Add a character; the first one is the hero, who is mentioned most."""
         self.characters[character.given] = character
         self.hero = self.hero or character
         shares = [(who, 2 if who is self.hero else 1) for who in self.characters.values()]
@@ -113,16 +113,16 @@ class Scene:
         self.turn_to(character)
 
     def turn_to(self, character: Character) -> None:
-        """Make a character the one that pronouns mean."""
+        """Make pronouns mean this character from now on."""
         self.center = character
         self.possessive = character.pronouns.possessive
 
     def known_as(self, occupation: str) -> Character | None:
-        """Find the character of an occupation."""
+        """Find the character with an occupation."""
         return next((who for who in self.characters.values() if who.occupation == occupation), None)
 
     def remember(self, kind: str, text: str) -> None:
-        """Keep the last three words of a kind that were spoken of; they will come again."""
+        """Keep the last three words of a kind that were mentioned; they are more likely from now on."""
         old = self.familiar.get(kind, ())
         self.familiar[kind] = (text, *(word for word in old if word != text))[:3]
 
@@ -131,7 +131,7 @@ class Scene:
         return self.familiar.get(kind, ())
 
     def set_date(self, date: int) -> None:
-        """Move to a day of the year; after December comes January."""
+        """Set the day of the year; after December comes January."""
         self.date = date % 365
         self.season = SEASONS[month_and_day(self.date)[0]]
 

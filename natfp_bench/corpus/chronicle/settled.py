@@ -1,4 +1,4 @@
-"""What beasts, things, places, the weather and events do: simpler than what people do."""
+"""Predicates of beasts, things, places, the weather and events; they are simpler than those of people."""
 
 from __future__ import annotations
 

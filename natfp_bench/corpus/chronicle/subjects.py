@@ -1,4 +1,4 @@
-"""Subjects: who or what a clause is about, and what that asks of the verb."""
+"""Subjects: who or what a clause is about, and the forms of verbs that agree with it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ MINE = Branch(("kin", 5, lex.KIN), ("animal", 2, lex.ANIMALS.one), ("thing", 2, 
 
 
 class GrammaticalSubject(NamedTuple):
-    """What a predicate must know of its subject."""
+    """What a predicate needs to know about its subject."""
 
     kind: str  # person, animal, thing, site, weather, event, abstract
     agreement: Agreement
 
 
 def subject(c: Chooser, scene: Scene) -> GrammaticalSubject:
-    """Who or what a clause is about; from here on "his" or "her" is theirs."""
+    """Who or what a clause is about; from here on, "his" and "her" mean this person."""
     one, many = scene.tense
     center = scene.center
     others = len(scene.characters) > (center is not None)
@@ -83,7 +83,7 @@ def subject(c: Chooser, scene: Scene) -> GrammaticalSubject:
 
 
 def _strangers(scene: Scene, agreement: Agreement) -> GrammaticalSubject:
-    """Nobody whom "he" or "she" could mean from now on."""
+    """A person who is no character, so that "he" and "she" mean nobody from here on."""
     scene.center = None
     scene.possessive = "their" if agreement.plural else ""
     return GrammaticalSubject("person", agreement)

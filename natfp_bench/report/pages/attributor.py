@@ -7,97 +7,101 @@ from typing import Any
 
 from natfp_bench.attributors import registry
 from natfp_bench.report import figures as report_figures
-from natfp_bench.report import page_tables as report_tables
-from natfp_bench.report import page_texts as report_texts
-from natfp_bench.report import study_figures as report_study_figures
-from natfp_bench.report.page_tables import Grid
-from natfp_bench.report.sheets import interval, setting_title, value
+from natfp_bench.report.leaderboard_tables import setting_title
+from natfp_bench.report.page_texts import calibration
+from natfp_bench.report.study_figures import estimate
+from natfp_bench.report.table import (
+    Cell,
+    Heading,
+    ReportTable,
+    TableRow,
+    bar_cell,
+    estimate_cell,
+    interval,
+    number_cell,
+    value,
+)
 from natfp_bench.results.leaderboard import SECTIONS
+from natfp_bench.results.protocols import Protocol
 
 from .page import Facts, Page, Pages, all_provenance, attributor_path, boards_of, task_path
 
+CAPTION = (
+    "Scores for levels, on unseen replicates if a task holds out replicates, else on seen ones, which are not "
+    "comparable. The rank is among the attributors of that task. Seconds and memory are for fitting to levels and "
+    "predicting them, as measured where they ran."
+)
+
 
 def attributor(of: Pages, name: str) -> Page:
-    """The page of one attributor: card, scores, cost, calibration."""
-    columns = [report_tables.Column("task"), report_tables.Column("identifiability, 95%")]
-    right = ("rank", "accuracy", "identifiability", "bits", "fit, s", "predict, s", "memory, MB")
-    columns += [report_tables.Column(title, right=True) for title in right]
-    groups: dict[tuple[str, str], list[report_tables.TableRow]] = {}
+    """Make the page of one attributor: card, scores, cost, calibration."""
+    rows: dict[tuple[str, str], list[list[Cell]]] = {}
     per_task: list[dict[str, Any]] = []
     guesses: dict[str, list[Any]] = {}
     known: dict[str, str] = {}
-    several = len(of.found.standings) > 1
     for protocol in sorted(of.protocols, key=lambda protocol: SECTIONS.index(of.row(protocol).section)):
         if name not in protocol.main:
             continue
-        section = of.row(protocol).section
-        score, result = protocol.main[name], protocol.newest
-        title = setting_title(protocol.setting)
+        section, title = of.row(protocol).section, setting_title(protocol.setting)
+        score, task = protocol.main[name], protocol.newest.task
         known[score.attributor.version] = score.attributor.digest or ""
-        rank = next(
-            row.rank
-            for board in boards_of(of, protocol)
-            if (board.target, board.split) == (score.target, score.split)
-            for row in board.rows
-            if row.attributor == name
-        )
-        found = score.metrics.get("identifiability")
-        spent = protocol.seconds.get(f"level/{name}", {})
-        memory = next(
-            (m for _, one in reversed(protocol.results) if (m := one.run.memory_mb.get(f"level/{name}"))), None
-        )
-        numbers: list[tuple[str, float | None]] = [
-            ("" if rank is None else str(rank), rank),
-            (interval(score.metrics.get("accuracy")), _of(score.metrics.get("accuracy"))),
-            (value(found), _of(found)),
-            (value(score.metrics.get("bits")), _of(score.metrics.get("bits"))),
-            *((f"{spent[part]:,.1f}" if part in spent else "", spent.get(part)) for part in ("fit", "predict")),
-            (f"{memory:,}" if memory else "", memory),
-        ]
-        told = result.task.name if not score.error else f"{result.task.name} (failed: {score.error})"
-        cells = [
-            report_tables.Cell(told, task_path(result)),
-            report_tables.Cell(sort=_of(found), bar=report_tables.bar(found)),
-        ]
-        cells += [report_tables.Cell(text, sort=sort) for text, sort in numbers]
-        groups.setdefault((section, title), []).append(report_tables.TableRow(cells))
-        if found is None:
-            continue
-        place = {"task": result.task.name, "section": section, "part": title}
-        per_task.append({**place, **report_study_figures.estimate(found)})
-        if result.task.control is None:
-            guesses.setdefault(title, []).append(report_texts.guesses(of.answers(protocol), score))
-    made = [
-        report_tables.Group(rows, f"{section.capitalize()}: {title}" if several else section.capitalize())
-        for (section, title), rows in groups.items()
-    ]
-    caption = (
-        "Levels, on unseen runs where a task holds some out, else on seen ones, which do not compare. Rank among the "
-        "attributors of that task; seconds and memory are those of telling levels, as measured where they ran."
+        rows.setdefault((section, title), []).append(_task_cells(of, protocol, name))
+        if found := score.metrics.get("identifiability"):
+            per_task.append({"task": task.name, "section": section, "part": title, **estimate(found)})
+            if task.control is None:
+                guesses.setdefault(title, []).append(of.answers(protocol).guesses(name))
+    several = len(of.found.standings) > 1
+    headed: list[TableRow] = []
+    for (part, title), own in rows.items():
+        headed += [Heading(f"{part}: {title}" if several else part), *own]
+    right = ("rank", "accuracy", "identifiability", "bits", "fit, s", "predict, s", "memory, MB")
+    scores = ReportTable(
+        "scores on every task",
+        ("task", "identifiability, 95%", *right),
+        headed,
+        right=right,
+        caption=CAPTION,
+        bars=("identifiability, 95%",),
     )
-    calibrated = [{"part": title, **one} for title, own in guesses.items() for one in report_texts.calibration(own)]
+    calibrated = [{"part": title, **one} for title, own in guesses.items() for one in calibration(own)]
     figures = [report_figures.over_tasks(per_task, name), report_figures.calibration(calibrated, name)]
     drawn = [figure for figure in figures if figure]
-    shown = {
-        "name": name,
-        "card": card(name, known),
-        "scores": Grid("Scores on every task", columns, made, caption),
-        "figures": drawn,
-    }
+    shown = {"name": name, "card": card(name, known), "scores": scores, "figures": drawn}
     return Page(attributor_path(name), name, "attributor.html", shown, drawn, all_provenance(of))
 
 
-def _of(found: Any) -> float | None:
-    return None if found is None else float(found.value)
+def _task_cells(of: Pages, protocol: Protocol, name: str) -> list[Cell]:
+    """One row of the table: the attributor's score and cost on one task."""
+    score, result = protocol.main[name], protocol.newest
+    rank = next(
+        row.rank
+        for board in boards_of(of, protocol)
+        if (board.target, board.split) == (score.target, score.split)
+        for row in board.rows
+        if row.attributor == name
+    )
+    spent = protocol.seconds.get(f"level/{name}", {})
+    memory = next((m for _, one in reversed(protocol.results) if (m := one.run.memory_mb.get(f"level/{name}"))), None)
+    identifiability, accuracy, bits = map(score.metrics.get, ("identifiability", "accuracy", "bits"))
+    return [
+        Cell(result.task.name + (f" (failed: {score.error})" if score.error else ""), task_path(result)),
+        bar_cell(identifiability),
+        number_cell(rank, "d"),
+        estimate_cell(accuracy, interval(accuracy)),
+        estimate_cell(identifiability, value(identifiability)),
+        estimate_cell(bits, value(bits)),
+        *(number_cell(spent.get(part), ",.1f") for part in ("fit", "predict")),
+        number_cell(memory, ",d"),
+    ]
 
 
 def card(name: str, known: Mapping[str, str]) -> Facts:
-    """What the card of an attributor says, and which versions the scores are of, by digest."""
+    """List the card of an attributor, and the versions that its scores belong to, each with its digest."""
     versions = ", ".join(f"{version} ({made[:12] or 'no digest'})" for version, made in known.items())
-    scored = ("scores are of version", versions)
+    scored = ("version of the scores", versions)
     found = next((one for one in registry.bundled() if one.name == name), None)
     if found is None:
-        return [("card", "not one of the bundled baselines: its card is with its folder"), scored]
+        return [("card", "not a bundled baseline: its card is in its own folder"), scored]
     of = found.card
     facts = [
         ("summary", of.summary),
@@ -106,11 +110,11 @@ def card(name: str, known: Mapping[str, str]) -> Facts:
         ("paper", of.paper or ""),
         ("licence", of.licence),
         ("tags", ", ".join(of.tags)),
-        ("cost", of.cost + (", a floor: it looks at no text" if of.floor else "")),
+        ("cost", of.cost + (", a floor: it does not look at texts" if of.floor else "")),
         ("requires", ", ".join(of.requires)),
         ("limits of a fit", f"{of.limits.seconds:,.0f} s, {of.limits.memory_mb:,} MB"),
         scored,
     ]
     if found.digest not in known.values():
-        facts.append(("note", "the scores are of other files than the ones that this card came with"))
+        facts.append(("note", "the scores belong to other files than this card"))
     return [(what, said) for what, said in facts if said]

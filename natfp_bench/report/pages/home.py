@@ -1,16 +1,15 @@
-"""The first page of a report: both leaderboards of each setting."""
+"""The first page of a report: the leaderboards of each setting."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from natfp_bench.report import figures as report_figures
-from natfp_bench.report import page_tables as report_tables
 from natfp_bench.report.charts import Figure
-from natfp_bench.report.page_tables import Grid
-from natfp_bench.report.sheets import setting_title
+from natfp_bench.report.leaderboard_tables import attributor_table, evidence_table, factor_table, setting_title
+from natfp_bench.report.table import ReportTable
 from natfp_bench.results.leaderboard import Standing
 from natfp_bench.results.protocols import Setting
 
@@ -18,19 +17,18 @@ from .page import Page, Pages, all_provenance, attributor_path, task_path
 
 
 @dataclass(frozen=True)
-class Section:
-    """Both leaderboards of one setting; apart: why it is a table of its own."""
+class SettingSection:
+    """The leaderboards of one setting; apart: why they are tables of their own."""
 
     title: str
     apart: str
     setting: Setting
-    factors: Grid
-    attributors: Grid
+    tables: Sequence[ReportTable]
     figure: Figure | None
 
 
 def home(of: Pages) -> Page:
-    """The first page: both leaderboards of each setting."""
+    """Make the first page: the leaderboards of each setting."""
     tags = {protocol.newest.protocol_digest: protocol.newest.task.tags for protocol in of.protocols}
     paths = {protocol.newest.protocol_digest: task_path(protocol.newest) for protocol in of.protocols}
     standings = sorted(of.found.standings, key=_place)
@@ -38,18 +36,18 @@ def home(of: Pages) -> Page:
     sections = []
     for place, standing in enumerate(standings):
         title = setting_title(standing.setting)
-        factors = report_tables.factor_grid(standing, dict(tags), lambda protocol: paths.get(protocol, ""))
-        attributors = report_tables.attributor_grid(standing, attributor_path)
-        if place:  # how to read them is said once
-            factors, attributors = replace(factors, caption=""), replace(attributors, caption="")
+        about = (lambda protocol: paths.get(protocol, ""), lambda protocol: tags.get(protocol, ()))
+        tables = [factor_table(standing, *about), evidence_table(standing, *about)]
+        tables += [attributor_table(standing, attributor_path)] if standing.attributors else []
+        if place:  # only the first tables have captions: they are the same for all
+            tables = [replace(table, caption="", bar_caption="") for table in tables]
         name = "factors" if len(of.found.standings) == 1 else f"factors-{place + 1}"
         sections.append(
-            Section(
+            SettingSection(
                 title,
                 apart(first, standing.setting),
                 standing.setting,
-                factors,
-                attributors,
+                tables,
                 report_figures.factors(standing.factors, name, f"Identifiability of each factor ({title})"),
             )
         )
@@ -66,20 +64,18 @@ def home(of: Pages) -> Page:
 
 
 def _place(standing: Standing) -> tuple[bool, bool, bool, int]:
-    """What most people look for comes first: whole results, of trained models, as the presets have them, and many."""
+    """Key to sort by: whole results first, then trained models, presets without overrides, and many tasks."""
     of = standing.setting
     return of.subset is not None, of.fixed_texts, bool(of.overrides), -len(standing.factors)
 
 
 def apart(first: Setting, other: Setting) -> str:
-    """Say why figures of two settings must not stand in one table; nothing for one and the same."""
+    """Say in what two settings differ, so that their figures cannot be in one table; empty if they are the same."""
     differ = [name for name in Setting.model_fields if getattr(first, name) != getattr(other, name)]
     if not differ:
         return ""
     said = ", ".join(f"{name.replace('_', ' ')} ({_said(getattr(other, name))})" for name in differ)
-    return (
-        f"A table of its own, for figures of other settings do not compare with the first table's. Here differ: {said}."
-    )
+    return f"These tables cannot be compared with the first ones because their settings differ: {said}."
 
 
 def _said(value_: Any) -> str:

@@ -1,4 +1,4 @@
-"""Pages of a report as plain records, and what all of them are made from: templates lay out, and compute nothing."""
+"""Pages of a report as plain records, and the data that all of them are made from. Templates compute nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from natfp_bench.base.records import digest
 from natfp_bench.pipeline.result import Result
 from natfp_bench.report.charts import Figure
-from natfp_bench.report.page_tables import Link
-from natfp_bench.report.page_texts import Answers
+from natfp_bench.report.page_texts import LevelAnswers
+from natfp_bench.report.table import Link
 from natfp_bench.results.leaderboard import FactorRow, Leaderboards, Standing
 from natfp_bench.results.protocols import Board, Protocol
 
@@ -22,7 +22,7 @@ Facts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Page:
-    """One page: where it lies, how it is laid out, what it shows. `figures` are all of it, in their order."""
+    """One page: its path, its template, and what it shows; `figures`: all of its figures, in their order."""
 
     path: str
     title: str
@@ -33,32 +33,32 @@ class Page:
 
     @property
     def up(self) -> str:
-        """What leads from the page to the site's root."""
+        """Relative path from the page to the root of the site."""
         return "../" * self.path.count("/")
 
 
 @dataclass(frozen=True)
 class Pages:
-    """What all pages are made from: the results, their leaderboards, and the store that may hold more of them."""
+    """What all pages are made from: the results, their leaderboards, and the store that may hold their texts."""
 
     protocols: Sequence[Protocol]
     found: Leaderboards
     store: Path
-    read: dict[str, Answers] = field(default_factory=dict)
+    read: dict[str, LevelAnswers] = field(default_factory=dict)
 
-    def answers(self, protocol: Protocol) -> Answers:
-        """Predictions of a protocol, read once."""
+    def answers(self, protocol: Protocol) -> LevelAnswers:
+        """Answers to the test texts of a protocol, read once."""
         digest_ = protocol.newest.protocol_digest
         if digest_ not in self.read:
-            self.read[digest_] = Answers.of(protocol)
+            self.read[digest_] = LevelAnswers.of(protocol)
         return self.read[digest_]
 
     def standing(self, protocol: Protocol) -> Standing:
-        """The table that a protocol stands in."""
+        """The leaderboards that a protocol belongs to."""
         return next(one for one in self.found.standings if one.setting == protocol.setting)
 
     def row(self, protocol: Protocol) -> FactorRow:
-        """What the leaderboard says of a protocol."""
+        """The row of a protocol on the leaderboard of factors."""
         rows = self.standing(protocol).factors
         return next(row for row in rows if row.protocol_digest == protocol.newest.protocol_digest)
 
@@ -69,23 +69,23 @@ class Pages:
 
 
 def slug(name: str) -> str:
-    """Make a name of a file of any name: what is left of it, and a digest where something was lost."""
+    """Make a file name from any name, with a digest if the name has to be changed."""
     plain = re.sub(r"[^a-z0-9_]+", "-", name.lower())[:60].strip("-")
     return plain if plain and plain == name else f"{plain}-{digest(name)[:8]}".strip("-")
 
 
 def task_path(result: Result) -> str:
-    """Where the page of a result's protocol lies."""
+    """Path of the page of a result's protocol."""
     return f"tasks/{slug(result.task.name)}-{slug(result.preset)}-{digest(result.protocol_digest)[:8]}.html"
 
 
 def attributor_path(name: str) -> str:
-    """Where the page of an attributor lies."""
+    """Path of the page of an attributor."""
     return f"attributors/{slug(name)}.html"
 
 
 def provenance(result: Result) -> Facts:
-    """Tell how a result was made: versions, commit, digests, command, machine."""
+    """List how a result was made: versions, commit, digests, command, machine."""
     run, where = result.run, result.run.environment
     package = f"{where.get('natfp_bench', 'unknown')}, commit {where.get('commit', 'not recorded')}"
     versions = [f"{name} {version}" for name, version in where.items() if name not in MACHINE]
@@ -104,7 +104,7 @@ def provenance(result: Result) -> Facts:
         ("packages", ", ".join(versions)),
         ("machine", ", ".join(f"{name} {where[name]}" for name in ("platform", "processor", "cores") if name in where)),
         *[(f"digest of {what}", found) for what, found in digests.items() if found],
-        ("took", f"{run.seconds.get('total', 0.0):,.1f} s; work that it rests on: {stages}"),
+        ("took", f"{run.seconds.get('total', 0.0):,.1f} s; work that the result depends on: {stages}"),
     ]
 
 
@@ -112,18 +112,18 @@ MACHINE = ("platform", "processor", "cores", "natfp_bench", "commit")
 
 
 def all_provenance(of: Pages) -> list[Facts]:
-    """Tell of all results how they were made."""
+    """List how each result was made."""
     return [provenance(result) for protocol in of.protocols for _, result in protocol.results]
 
 
 def boards_of(of: Pages, protocol: Protocol) -> list[Board]:
-    """Boards of one protocol, those of levels first."""
+    """Boards of one protocol, those for levels first."""
     own = protocol.newest.protocol_digest
     boards = [board for board in of.found.boards if board.protocol_digest == own]
     return sorted(boards, key=lambda board: board.target != "level")
 
 
 def attributor_link(of: Pages) -> Link:
-    """Where the pages of attributors are; those that read no texts have none."""
+    """Link to the pages of attributors; likelihoods have none."""
     known = set(of.attributors)
     return lambda name: attributor_path(name) if name in known else ""

@@ -1,25 +1,16 @@
-"""The page of one task in one protocol: what varies, who tells it, what that depends on, and texts."""
+"""The page of one task in one protocol: what varies, the scores, what they depend on, and texts."""
 
 from __future__ import annotations
 
 from natfp_bench.base.records import flatten
 from natfp_bench.pipeline.result import Result
 from natfp_bench.report import figures as report_figures
-from natfp_bench.report import page_tables as report_tables
 from natfp_bench.report import page_texts as report_texts
 from natfp_bench.report import study_figures as report_study_figures
 from natfp_bench.report.charts import Figure
-from natfp_bench.report.page_tables import Grid
-from natfp_bench.report.sheets import (
-    findings,
-    interval,
-    number,
-    setting_title,
-    significance,
-    spread,
-    value,
-    variants_sheet,
-)
+from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title
+from natfp_bench.report.result_tables import findings, variants_table
+from natfp_bench.report.table import ReportTable, interval, number, spread, value
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.protocols import Protocol
 
@@ -27,7 +18,7 @@ from .page import Facts, Page, Pages, attributor_link, boards_of, provenance, ta
 
 
 def task(of: Pages, protocol: Protocol) -> Page:
-    """The page of one task in one protocol."""
+    """Make the page of one task in one protocol."""
     result = protocol.newest
     logs, log_note = report_texts.training_logs(result, of.store)
     parts: dict[str, list[Figure | None]] = {
@@ -51,10 +42,10 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "tiles": tiles(of.row(protocol)),
         "findings": list(findings(result.study)) if result.study else [],
         "failures": result.failures,
-        "recipe": recipe_grid(result),
+        "recipe": recipe_table(result),
         "common": common_settings(result),
-        "variants": report_tables.of_sheet(variants_sheet(result)),
-        "boards": [report_tables.board_grid(board, link) for board in boards_of(of, protocol)],
+        "variants": variants_table(result),
+        "boards": [board_table(board, link, named=False) for board in boards_of(of, protocol)],
         "figures": drawn,
         "log_note": log_note,
         "texts": report_texts.sample_texts(protocol, of.answers(protocol), of.store),
@@ -68,50 +59,44 @@ def task(of: Pages, protocol: Protocol) -> Page:
 
 
 def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
-    """The figures that a page opens with: name, figure, what it is of."""
-    main, where = row.unseen or row.seen, "unseen runs" if row.unseen else "seen runs"
+    """The figures at the top of a page: name, figure, what it is about."""
+    main, where = row.unseen or row.seen, "unseen replicates" if row.unseen else "seen replicates"
     found = []
     if main:
         found.append(("identifiability", spread(main.reference), f"{row.reference}, {where}"))
-        found.append(("of the best", value(main.best, 2), f"{', '.join(main.best_attributors)}, {where}"))
+        found.append(("best attributor", value(main.best, 2), f"{', '.join(main.best_attributors)}, {where}"))
     if row.seen:
-        found.append(("ceiling", value(row.seen.ceiling, 2), "the likelihoods, seen runs"))
+        found.append(("ceiling", value(row.seen.ceiling, 2), "likelihoods, seen replicates"))
     if row.mutual_information:
         shared = row.mutual_information
-        found.append(("bits in a text", value(shared, 2), f"shared with the level: {interval(shared, 2)}"))
-    found.append(("p", significance(row), "of the factor" if row.permutation else "of these runs alone"))
+        found.append(("bits per text", value(shared, 2), f"mutual information with the level: {interval(shared, 2)}"))
+    found.append(("p", factor_p(row), "about the factor" if row.permutation else "about these models alone"))
     if row.detectable is not None:
-        single = "" if row.unseen or row.replicates == 1 else " of single runs"
-        found.append(("would be found", number(row.detectable, 2), f"identifiability{single}, power 0.8"))
+        single = "" if row.unseen or row.replicates == 1 else " of single models"
+        found.append(("detectable", number(row.detectable, 2), f"identifiability{single}, power 0.8"))
     return [tile for tile in found if tile[1]]
 
 
-def recipe_grid(result: Result) -> Grid:
-    """What varies: the settings in which the variants are not all alike; seeds of replicates among them."""
+def recipe_table(result: Result) -> ReportTable:
+    """Make the table of the settings that differ between variants, including the seeds of replicates."""
     flat = {variant.name: dict(flatten(variant.settings)) for variant in result.variants}
     paths = list(dict.fromkeys(path for settings in flat.values() for path in settings))
     differ = [path for path in paths if len({repr(settings.get(path)) for settings in flat.values()}) > 1]
     differ.sort(key=lambda path: path not in result.factor.fields)
     titles = [f"{path} (the factor)" if path in result.factor.fields else path for path in differ]
-    columns = [report_tables.Column(name) for name in ("variant", "level", "replicate", *titles)]
     rows = [
-        report_tables.TableRow(
-            [
-                report_tables.Cell(str(cell))
-                for cell in (of.name, of.level, of.replicate, *(flat[of.name].get(path, "") for path in differ))
-            ]
-        )
+        [str(cell) for cell in (of.name, of.level, of.replicate, *(flat[of.name].get(path, "") for path in differ))]
         for of in result.variants
     ]
     caption = (
-        f"All other settings are the same for every variant. The factor is {result.factor.name}; replicates differ in "
-        "their seeds only."
+        f"All other settings are the same for every variant. The factor is {result.factor.name}; replicates differ "
+        "only in their seeds."
     )
-    return Grid("What varies", columns, [report_tables.Group(rows)], caption)
+    return ReportTable("what varies", ("variant", "level", "replicate", *titles), rows, caption=caption)
 
 
 def common_settings(result: Result) -> Facts:
-    """Settings that all variants share."""
+    """List the settings that all variants share."""
     flat = [dict(flatten(variant.settings)) for variant in result.variants]
     return [
         (path, str(value_))

@@ -1,9 +1,9 @@
-// Sorts and filters the tables, draws and saves the figures. Without it the pages are whole, but for the charts.
+// Sorts and filters the tables, draws and saves the figures. Without it only the charts are missing.
 "use strict";
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
-  // Sorting: within each part of a table, for only rows of one part compare.
+  // Sorting: within each section of a table, because only rows of one section compare.
   function key(row, column) {
     const cell = row.children[column];
     const given = cell.dataset.sort;
@@ -41,7 +41,7 @@
     });
   }
 
-  // Filtering: settings as a whole by preset and corpus, rows by tag and words.
+  // Filtering: whole settings by preset and corpus, rows by tag and words.
   const form = document.getElementById("filters");
   function filter() {
     const wanted = Object.fromEntries(new FormData(form));
@@ -56,7 +56,7 @@
           if (row.classList.contains("part")) continue;
           const tags = row.dataset.tags ? row.dataset.tags.split("|") : [];
           const text = row.textContent.toLowerCase();
-          // Attributors have no tags: a tag chooses tasks.
+          // Attributors have no tags: a tag selects tasks.
           const tagged = !wanted.tag || !tags.length || tags.includes(wanted.tag);
           const found = tagged && words.every((word) => text.includes(word) || tags.includes(word));
           row.hidden = !found;
@@ -79,11 +79,11 @@
     filter();
   }
 
-  // Figures: drawn when they come near, in the colours of the page; saved in those of paper.
+  // Figures: drawn when they are close to the screen, in the colours of the page; saved in the colours for paper.
   const drawn = new Map();
   const specification = (figure) => JSON.parse(figure.querySelector("script").textContent);
 
-  // Legends in fewer columns, wherever a specification has them.
+  // Gives all legends of a specification fewer columns.
   function narrow(node, width) {
     for (const [name, value] of Object.entries(node ?? {})) {
       if (name === "legend" && value?.columns) {
@@ -95,7 +95,7 @@
     }
   }
 
-  // Colours of paper that are too dark for a dark page; texts among the data are nobody's colours.
+  // Colours that are too dark for a dark page. Texts in the data are never colours.
   const LIGHTER = {
     "#0072b2": "#4fa9de", "#d55e00": "#f0894a", "#009e73": "#3dc49a", "#cc79a7": "#dd9cc1", "#e69f00": "#f0b740",
     "#7f6a00": "#c5b04a", "#555555": "#b5b5b5", "#767676": "#a0a0a0",
@@ -118,7 +118,7 @@
     Object.assign(spec.config.legend, { labelColor: ink, titleColor: ink });
     if (width < 500) {
       narrow(spec, width);
-      // Figures in the cells of a large table would run together.
+      // Numbers in the cells of a large table would overlap.
       if (spec.usermeta?.columns > 8) spec.layer = spec.layer.filter((layer) => layer.mark.type !== "text");
       spec.config.axis.labelLimit = 110;
       spec.config.axis.titleLimit = width - 60;

@@ -1,4 +1,4 @@
-"""From texts that exist already to a plan: their labels are the levels, and everything else is the preset's."""
+"""From labelled texts to a plan: the labels are the levels, and everything else comes from the preset."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.settings import SourceSpec, TextsSpec
 from natfp_bench.plan.task_files import Factor, Task
 
-from . import labelled_texts as texts
+from . import labelled_texts
 
 SECTIONS = ("analysis", "split")
-"""Sections of a preset that mean something for texts that nobody draws."""
+"""Sections of a preset that matter for texts from files."""
 
 
-def make_texts_plan(
+def plan_from_texts(
     spec: TextsSpec,
     preset: str = "quick",
     *,
@@ -27,30 +27,30 @@ def make_texts_plan(
     seed: int = 0,
     limit: int | None = None,
 ) -> Plan:
-    """Plan to tell the labels of some texts apart, as many texts of each: the fewest that any label has.
+    """Plan to attribute texts to their labels, with equally many texts of each: as many as the rarest label has.
 
-    limit: at most so many of each. Raises UserError where a file or column is wrong, where there are fewer than two
-    labels, or a label has too few texts to train and test on.
+    limit: at most so many texts of each label. Raises UserError if a file or column is wrong, if there are fewer than
+    two labels, or if a label has too few texts for training and testing.
     """
     if wrong := [path for path in overrides or {} if path.split(".")[0] not in SECTIONS]:
         raise UserError(f"--set {wrong[0]} changes nothing: no model is trained for --texts\n  leave it out")
     chosen = overlaid(preset, overrides or {})
     every = chosen.split.test_every
-    found = texts.read(spec, every).sides(every)
-    used = texts.balanced(found, every, limit)
+    found = labelled_texts.read(spec, every).sides(every)
+    used = labelled_texts.balanced(found, every, limit)
     if used < (need := 2 * every):
         fewest = min(found, key=lambda label: min(found[label][0] // (every - 1), found[label][1]))
         train, test = found[fewest]
-        what = f"{', '.join(spec.paths)}: label {fewest!r} has {train} texts to train on and {test} to test on"
-        if limit is not None and texts.balanced(found, every) >= need:
-            what = f"--limit {limit} is too few to train and test on"
-        raise UserError(f"{what}\n  take at least {need} of each label, of {every} prompts or groups and more")
-    return plan_of_labels(
+        what = f"{', '.join(spec.paths)}: label {fewest!r} has {train} texts for training and {test} for testing"
+        if limit is not None and labelled_texts.balanced(found, every) >= need:
+            what = f"--limit {limit} leaves too few texts for training and testing"
+        raise UserError(f"{what}\n  take at least {need} texts of each label, from {every} prompts or groups or more")
+    return plan_from_labels(
         _name(spec), spec.label, list(found), preset, overrides=overrides, seed=seed, texts=used, given=spec
     )
 
 
-def plan_of_labels(
+def plan_from_labels(
     name: str,
     column: str,
     labels: Sequence[str],
@@ -61,7 +61,7 @@ def plan_of_labels(
     texts: int,
     given: TextsSpec | None = None,
 ) -> Plan:
-    """Plan to tell labels apart, so many texts of each; without `given`, of texts that were read before."""
+    """Plan to attribute texts to labels, with `texts` texts of each; given: None if the texts were read before."""
     chosen = overlaid(preset, overrides or {})
     task = Task(
         task=name,
@@ -93,6 +93,6 @@ def plan_of_labels(
 
 
 def _name(spec: TextsSpec) -> str:
-    """A name for results: of the first file, made safe."""
+    """A name for results: that of the first file, made safe as a file name."""
     first = Path(spec.paths[0].rpartition("=")[2]).name.split(".")[0]
     return "texts_" + (re.sub(r"[^A-Za-z0-9_-]+", "_", first).strip("_")[:50] or "given")

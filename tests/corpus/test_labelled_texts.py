@@ -1,4 +1,4 @@
-"""Texts that exist already: how files are read, copies, balance, and what a run says of them."""
+"""Labelled texts from files: formats, faults, copies, equal numbers of texts, and whole runs with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import labelled_texts as texts
-from natfp_bench.corpus.labelled_plan import make_texts_plan
+from natfp_bench.corpus.plan_from_texts import plan_from_texts
 from natfp_bench.pipeline import result as results
 from natfp_bench.plan.settings import TextsSpec
 
@@ -115,13 +115,13 @@ def test_copies_of_training_texts_leave_the_test_and_are_counted(tmp_path: Path)
     assert texts.balanced(found.sides(4), 4, limit=11) == 8
 
 
-def test_every_label_has_as_many_texts_on_both_sides(tmp_path: Path) -> None:
+def test_every_label_has_equally_many_texts_on_both_sides(tmp_path: Path) -> None:
     rows = [{"label": "few", "text": f"f {i}"} for i in range(30)] + [
         {"label": "many", "text": f"m {i}"} for i in range(90)
     ]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
     spec = TextsSpec(paths=(str(tmp_path / "x.jsonl"),))
-    plan = make_texts_plan(spec)
+    plan = plan_from_texts(spec)
     assert plan.texts == 28
     texts.prepare(spec, 4, tmp_path)
     for label in ("few", "many"):
@@ -139,26 +139,26 @@ def test_every_label_has_as_many_texts_on_both_sides(tmp_path: Path) -> None:
     [
         (b'{"text": "a"}\n', {}, r"x.jsonl:1: no column 'label' \(columns: text\)\n.*--label-column"),
         (b'{"a": "a", "b": 1}\n', {"text": "body", "group": "g"}, r"no column 'body' and no column 'label' and no"),
-        (b'{"text": 3, "label": "a"}\n', {}, "'text' is no text"),
-        (b"{not json}\n", {}, "x.jsonl:1: no JSON object"),
-        (b"[1]\n", {}, "x.jsonl:1: no JSON object"),
+        (b'{"text": 3, "label": "a"}\n', {}, "'text' must be a text"),
+        (b"{not json}\n", {}, "x.jsonl:1: not a JSON object"),
+        (b"[1]\n", {}, "x.jsonl:1: not a JSON object"),
         ('{"text": "gr\xfcn", "label": "a"}\n'.encode("latin-1"), {}, r"not UTF-8 text \(byte 0xfc at 12\)"),
         (b'{"text": "\\ud800", "label": "a"}\n', {}, "half a surrogate pair"),
-        (b'{"text": "one", "label": "a"}\n' * 30, {}, "two labels at least are needed, found: a"),
-        (b'{"text": "a", "label": null}\n', {}, "x.jsonl:1: 'label' is no text but missing"),
-        (b'{"text": "a", "label": {"a": 1}}\n', {}, "x.jsonl:1: 'label' is no text but of the type dict"),
+        (b'{"text": "one", "label": "a"}\n' * 30, {}, "at least two labels are needed, found: a"),
+        (b'{"text": "a", "label": null}\n', {}, "x.jsonl:1: 'label' is missing"),
+        (b'{"text": "a", "label": {"a": 1}}\n', {}, "x.jsonl:1: 'label' must be a text, not of the type dict"),
         (b'{"text": "a", "label": " "}\n', {}, "x.jsonl:1: 'label' is empty"),
         (b'{"text": "a", "label": "\\ud800"}\n', {}, "x.jsonl:1: .*half a surrogate pair"),
-        (b'{"text": "a", "label": "b", "of": null}\n', {"group": "of"}, "x.jsonl:1: 'of' is no text but missing"),
+        (b'{"text": "a", "label": "b", "of": null}\n', {"group": "of"}, "x.jsonl:1: 'of' is missing"),
         (b"", {}, "x.jsonl: the file is empty"),
-        (b"\n", {}, "two labels at least are needed, found: none"),
-        (b'{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n', {}, r"label 'a' has 1 texts to train on"),
+        (b"\n", {}, "at least two labels are needed, found: none"),
+        (b'{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n', {}, r"label 'a' has 1 texts for training"),
     ],
 )
 def test_files_that_are_wrong(tmp_path: Path, content: bytes, columns: dict[str, str], said: str) -> None:
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=said):
-        make_texts_plan(TextsSpec(paths=(str(tmp_path / "x.jsonl"),), **columns))
+        plan_from_texts(TextsSpec(paths=(str(tmp_path / "x.jsonl"),), **columns))
 
 
 def test_paths_that_are_wrong(tmp_path: Path) -> None:
@@ -167,21 +167,21 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("?")
     for name, said in [
         ("none.jsonl", "no file"),
-        ("empty", "an empty folder"),
-        ("x.docx", "a file of an unknown format"),
-        ("x.parquet", "no Parquet file, or a damaged one"),
+        ("empty", "the folder is empty"),
+        ("x.docx", "the format is unknown"),
+        ("x.parquet", "not a Parquet file, or damaged"),
     ]:
         with pytest.raises(UserError, match=said):
-            make_texts_plan(TextsSpec(paths=(str(tmp_path / name),)))
+            plan_from_texts(TextsSpec(paths=(str(tmp_path / name),)))
 
 
-def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
-    """It would be a label, and part of a key."""
+def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """The name would be a label, and part of a key."""
     path = os.fsdecode(os.fsencode(tmp_path / "x") + b"\xff.txt")
     try:
         Path(path).write_text("one\n\nother\n")
     except OSError:
-        pytest.skip("this file system takes no such name")
+        pytest.skip("this file system does not allow such a name")
     with pytest.raises(UserError, match=r"the file's name is not UTF-8"):
         texts.read(TextsSpec(paths=(str(tmp_path),)), 4)
 
@@ -195,7 +195,7 @@ def write_half(path: Path, documents: list[str]) -> None:
     path.write_text("\n\n".join(documents), encoding="utf-8")
 
 
-def test_halves_of_one_file_cannot_be_told_apart(natfp: Natfp, prose: Path, tmp_path: Path) -> None:
+def test_halves_of_one_file_cannot_be_distinguished(natfp: Natfp, prose: Path, tmp_path: Path) -> None:
     documents = prose.read_text().split("\n\n")
     order = np.random.default_rng(0).permutation(len(documents))
     for name, part in (("one", order[::2]), ("other", order[1::2])):
@@ -214,7 +214,7 @@ def test_halves_of_one_file_cannot_be_told_apart(natfp: Natfp, prose: Path, tmp_
     assert "which level of 2?" in re.sub(r"\s+", " ", out)
 
 
-def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Path) -> None:
+def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     words = {"[red]ann": ["sea", "salt", "boat", "wind"], "bob": ["hill", "stone", "goat", "wind"]}
     rows = [
@@ -251,10 +251,10 @@ def test_authors_are_told_apart_and_copies_warned_of(natfp: Natfp, tmp_path: Pat
         (("--corpus", "chronicle"), "--corpus cannot be combined with --texts"),
         (("--fixed-texts",), "--fixed-texts cannot be combined with --texts"),
         (("--set", "optimizer.lr=1"), "--set optimizer.lr changes nothing"),
-        (("--limit", "3"), "--limit 3 is too few"),
+        (("--limit", "3"), "--limit 3 leaves too few texts"),
     ],
 )
-def test_options_that_make_no_sense_beside_texts(natfp: Natfp, tmp_path: Path, more: Any, said: str) -> None:
+def test_options_that_make_no_sense_with_texts(natfp: Natfp, tmp_path: Path, more: Any, said: str) -> None:
     rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
     code, _, err = natfp("run", "--texts", "x.jsonl", *more)

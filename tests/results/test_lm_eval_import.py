@@ -1,129 +1,27 @@
-"""Questions of an export go through lm-eval itself, and what it logs comes back as a score on the leaderboard."""
+"""Questions of an export go through lm-eval itself, and its output becomes a score on the leaderboard."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lm_eval_runs import Ran, lm_eval
 
-from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline import run as pipeline
 from natfp_bench.pipeline.store import Store
 from natfp_bench.results import export, lm_eval_export, lm_eval_import
 from natfp_bench.results.export import Exported
 from natfp_bench.results.leaderboard import leaderboards
+from natfp_bench.results.predictions import read_predictions
 from natfp_bench.results.protocols import boards
-from natfp_bench.statistics import metrics
-
-HOSTILE = ("{{ 7 * 7 }} {% raw %} {# gone #}", "a 'b'\n\"c\"\r\n\\n", "", "\x00\u2028 é \U0001f600", "2020-01-01", "12")
-
-ASK = """
-import hashlib, json, sys
-import lm_eval.models  # registers its own models, before one of ours is added
-from lm_eval import simple_evaluate
-from lm_eval.api.model import LM
-from lm_eval.api.registry import register_model
-from lm_eval.loggers import EvaluationTracker
-from lm_eval.tasks import TaskManager
-
-seen = []
-
-@register_model("stub")
-class Stub(LM):
-    @classmethod
-    def create_from_arg_string(cls, arguments, config=None):
-        return cls()
-    create_from_arg_obj = create_from_arg_string
-
-    def loglikelihood(self, requests):
-        seen.extend(request.args for request in requests)
-        of = [int(hashlib.sha256("".join(request.args).encode()).hexdigest()[:8], 16) for request in requests]
-        return [(-number / 1e9, False) for number in of]
-
-    loglikelihood_rolling = generate_until = None
-
-Stub.__abstractmethods__ = frozenset()
-
-for folder, group, model, arguments, output in json.loads(sys.argv[1]):
-    tracker = EvaluationTracker(output_path=output)
-    manager = TaskManager(include_path=folder, include_defaults=False)
-    found = simple_evaluate(model=model, model_args=arguments, tasks=[group], task_manager=manager, batch_size=8,
-        log_samples=True, evaluation_tracker=tracker, bootstrap_iters=0, device="cpu")
-    samples = found.pop("samples")
-    tracker.save_results_aggregated(results=found, samples=samples)
-    for name, of in samples.items():
-        tracker.save_results_samples(task_name=name, samples=of)
-    print("RAN " + json.dumps({"acc": found["results"][group]["acc,none"], "seen": seen[:]}))
-    seen.clear()
-"""
-
-
-def lm_eval(tmp: Path, *asked: tuple[Path, str, str, str, Path]) -> list[dict[str, Any]]:
-    """Run lm-eval in a process of its own; returns the accuracy that each run tells, and what a stub was asked."""
-    environment = {**os.environ, "HF_HOME": str(tmp / "hf"), "HF_HUB_OFFLINE": "1"}
-    given = json.dumps([[str(part) for part in one] for one in asked])
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, given], env=environment, cwd=tmp, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("RAN ")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ran:
-    """One export, and what came of it: its folder, the result's, lm-eval's, and what it told."""
-
-    export: Path
-    result: Path
-    output: Path
-    acc: float
-    seen: list[list[str]]
-
-    @property
-    def questions(self) -> list[dict[str, Any]]:
-        lines = [line for path in sorted(self.export.glob("*.jsonl")) for line in path.read_text().split("\n") if line]
-        return [json.loads(line) for line in lines]
-
-    def imported(self, **options: Any) -> tuple[Any, pa.Table]:
-        return lm_eval_import.import_output(self.output, self.result / "result.json", **options)
-
-
-@pytest.fixture(scope="module")
-def ran(bench: Any, seed_run: Any, rate_run: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """Runs of lm-eval with a stub of a model: on a part of the test texts, on all, and with replicates held out."""
-    home = tmp_path_factory.mktemp("lm eval [x]")
-    store, asked, folders = Store(bench.store), [], {}
-    for name, (result, folder), limit in (
-        ("part", seed_run, 6),
-        ("all", seed_run, 10_000),
-        ("held out", rate_run, 9),
-    ):
-        found = export.gather(folder / "result.json", store)
-        if name == "part":
-            texts = [HOSTILE[row % len(HOSTILE)] for row in found.texts["row"].to_pylist()]
-            found = dataclasses.replace(found, texts=found.texts.set_column(0, "text", pa.array(texts)))
-        where = export.make_folder(home / f"export {name}")
-        lm_eval_export.write_lm_eval(found, where, limit, 2)
-        group = lm_eval_export.group(result.task.name)
-        asked.append((where, group, "stub", "pretrained=Org/Stub-1.5B", home / f"output {name}"))
-        folders[name] = (where, folder, home / f"output {name}")
-    told = lm_eval(home, *asked)
-    return {
-        name: Ran(*of, acc=one["acc"], seen=one["seen"]) for (name, of), one in zip(folders.items(), told, strict=True)
-    }
+from natfp_bench.statistics import paired, per_text
 
 
 def test_lm_eval_asks_what_was_exported_word_for_word(ran: dict[str, Ran]) -> None:
@@ -182,9 +80,9 @@ def test_all_texts_make_one_more_attributor_of_the_same_protocol(ran: dict[str, 
     for path in paths:
         for name, rows in by_attributor(path.parent).items():
             truth = np.array([board_classes(known).index(row["label"]) for row in rows])
-            credit[name] = metrics.credits(np.array([row["proba"] for row in rows]), truth)
+            credit[name] = per_text.credits(np.array([row["proba"] for row in rows]), truth)
     prompts = np.array([row["prompt"] for row in by_attributor(folder)["stub_1_5b"]])
-    ranks = metrics.ranks({name: of for name, of in credit.items() if name != "ceiling"}, prompts, known.seed)
+    ranks = paired.ranks({name: of for name, of in credit.items() if name != "ceiling"}, prompts, known.seed)
     assert {row.attributor: row.rank for row in board.rows if row.rank} == ranks
 
 
@@ -228,7 +126,7 @@ def test_a_part_of_the_texts_is_a_board_of_its_own_with_everybody_on_it(ran: dic
         mine = [row for row in predictions.to_pylist() if row["attributor"] == score.attributor.name]
         assert {(row["variant"], row["row"]) for row in mine} == asked
         truth = np.array([score.classes.index(row["label"]) for row in mine])
-        credit = metrics.credits(np.array([row["proba"] for row in mine]), truth)
+        credit = per_text.credits(np.array([row["proba"] for row in mine]), truth)
         assert score.metrics["accuracy"].value == pytest.approx(credit.mean())
     assert [score.attributor.name for score in result.scores] == [
         "stub_1_5b",
@@ -276,135 +174,14 @@ def test_held_out_replicates_are_scored_as_such(ran: dict[str, Ran]) -> None:
 def test_the_scores_of_others_on_all_texts_are_those_of_the_run(ran: dict[str, Ran]) -> None:
     """What scores a part scores the whole as the run did."""
     one = ran["all"]
-    known, predictions = results.read(one.result / "result.json"), export.read_predictions(one.result / "result.json")
-    rows, output = export.test_texts(known, predictions), lm_eval_import.read_output(one.output, known)
+    known, predictions = results.read(one.result / "result.json"), read_predictions(one.result / "result.json")
+    rows, output = predictions.test_texts(known), lm_eval_import.read_output(one.output, known)
     frame = lm_eval_import._frame(known, output.header)
     who = known.scores[0].attributor.model_copy(update={"name": "nobody"})
     uniform = lm_eval_import._answers(rows, np.full((len(rows), 4), 0.25), frame)
     made, _ = lm_eval_import._beside(known, predictions, rows, np.arange(len(rows)), frame, who, uniform, 8)
     for again, score in zip(made[1:], known.scores, strict=True):
         assert again.model_copy(update={"rank": score.rank}) == score
-
-
-def test_the_identity_is_the_models_and_how_it_was_asked(ran: dict[str, Ran], tmp_path: Path) -> None:
-    part, held_out = (ran[name].imported()[0].scores[0].attributor for name in ("part", "held out"))
-    assert part == held_out, "one attributor over tasks"
-    one = edited(ran["part"], tmp_path, lambda data: data.update(chat_template_sha="1"))
-    assert one.imported()[0].scores[0].attributor.digest != part.digest
-
-
-# What is refused.
-
-
-def edited(one: Ran, folder: Path, change: Callable[[dict[str, Any]], Any]) -> Ran:
-    """Copy a run's output, its results changed."""
-    output = folder / "output"
-    shutil.copytree(one.output, output)
-    (path,) = output.rglob("results_*.json")
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
-    return dataclasses.replace(one, output=output)
-
-
-def relogged(one: Ran, folder: Path, change: Callable[[list[dict[str, Any]]], Any]) -> Ran:
-    """Copy a run's output, its samples changed."""
-    output = folder / "output"
-    shutil.copytree(one.output, output)
-    path = next(output.rglob("samples_*.jsonl"))
-    samples = [json.loads(line) for line in path.read_text().split("\n") if line]
-    change(samples)
-    path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
-    return dataclasses.replace(one, output=output)
-
-
-def rename(model: str) -> Callable[[dict[str, Any]], None]:
-    return lambda data: data.update(model_name=model)
-
-
-def one_header(data: dict[str, Any], **changes: Any) -> None:
-    for config in data["configs"].values():
-        config["metadata"][lm_eval_export.METADATA].update(changes)
-
-
-def without_metadata(data: dict[str, Any]) -> None:
-    for config in data["configs"].values():
-        config["metadata"].clear()
-
-
-CHANGED = "the questions are not those that were exported"
-
-RESULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "no export": (without_metadata, "no task of an export in it"),
-    "no configs": (lambda data: data.pop("configs"), "no results of lm-eval (KeyError: 'configs')"),
-    "protocol": (
-        lambda data: one_header(data, protocol_digest="0" * 64),
-        "is of another result: seed_id at smoke, prot",
-    ),
-    "digest": (lambda data: one_header(data, digest="0" * 64), "its tasks are of several exports"),
-    "shots": (lambda data: one_header(data, shots=9), CHANGED),
-    "version": (lambda data: one_header(data, schema=2), "no results of lm-eval"),
-    "nameless": (rename("/models/7b-chat"), "'/models/7b-chat' gives no plain name\n  give the model one with --name"),
-    "taken": (rename("org/unigram"), "there is an attributor 'unigram' already\n  give the model another name"),
-    "reserved": (rename("ceiling"), "name 'ceiling' is reserved"),
-}
-
-
-@pytest.mark.parametrize("how", RESULTS)
-def test_results_that_do_not_fit_are_one_message(ran: dict[str, Ran], tmp_path: Path, how: str) -> None:
-    change, said = RESULTS[how]
-    with pytest.raises(UserError) as caught:
-        edited(ran["part"], tmp_path, change).imported()
-    assert said in str(caught.value)
-
-
-def nats(value: str) -> Callable[[list[dict[str, Any]]], None]:
-    return lambda samples: samples[0].update(filtered_resps=[[value, "False"]] * 4)
-
-
-SAMPLES: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], str]] = {
-    "fewer": (lambda samples: samples.pop(), "23 answers, and the export has 24 questions\n  run lm-eval with the"),
-    "twice": (lambda samples: samples.append(samples[0]), "25 answers, and the export has 24 questions"),
-    "repeated": (lambda samples: samples.__setitem__(1, samples[0]), "24 answers, and the export has 24 questions"),
-    "edited": (lambda samples: samples[0]["doc"].update(query="Which?"), CHANGED),
-    "moved": (lambda samples: samples[0]["doc"].update(row=999), CHANGED),
-    "marked": (lambda samples: samples[0]["doc"].update(export="0"), "its tasks are of several exports"),
-    "no doc": (lambda samples: samples[0].pop("doc"), "no samples of an export (KeyError: 'doc')"),
-    "nan": (nats("nan"), "give no probabilities"),
-    "impossible": (nats("-inf"), "give no probabilities"),
-    "no number": (nats("x"), "no samples of an export (ValueError"),
-    "short": (lambda samples: samples[0]["filtered_resps"].pop(), "line 1 has 3 answers of 4"),
-}
-
-
-@pytest.mark.parametrize("how", SAMPLES)
-def test_samples_that_do_not_fit_are_one_message(ran: dict[str, Ran], tmp_path: Path, how: str) -> None:
-    change, said = SAMPLES[how]
-    with pytest.raises(UserError) as caught:
-        relogged(ran["part"], tmp_path, change).imported()
-    assert said in str(caught.value)
-
-
-def test_a_letter_may_be_impossible() -> None:
-    assert lm_eval_import.softmax([-math.inf, 0.0]) == [0.0, 1.0]
-    assert lm_eval_import.softmax([-1000.0, -1000.0]) == [0.5, 0.5]
-    assert lm_eval_import.softmax([-1e30, 0.0, math.log(3)]) == pytest.approx([0, 0.25, 0.75])
-
-
-def test_a_replicate_that_was_not_asked_about_is_told(ran: dict[str, Ran], tmp_path: Path) -> None:
-    one = edited(ran["held out"], tmp_path, lambda data: data["configs"].pop("natfp_rate_level_r1"))
-    with pytest.raises(UserError, match="18 answers, and the export has 27 questions"):
-        one.imported()
-
-
-def test_samples_must_be_there(ran: dict[str, Ran], tmp_path: Path) -> None:
-    one = edited(ran["part"], tmp_path, lambda data: None)
-    next(one.output.rglob("samples_*")).unlink()
-    with pytest.raises(UserError, match=r"cannot be read \(No such file or directory\)\n  lm_eval --log_samples"):
-        one.imported()
-
-
-# The commands.
 
 
 def test_the_command_puts_a_model_on_the_leaderboard(
@@ -415,7 +192,7 @@ def test_the_command_puts_a_model_on_the_leaderboard(
     assert (code, err) == (0, "")
     assert "stub_1_5b" in out
     assert "unigram" in out
-    assert "only 6 test texts a class were asked about" in out
+    assert "6 test texts per class only" in out
     (folder,) = (tmp_path / "results" / "seed_id" / "smoke").iterdir()
     made = results.read(folder / "result.json")
     assert made.run.command[:2] == ("natfp-bench", "import-lm-eval")
@@ -423,7 +200,7 @@ def test_the_command_puts_a_model_on_the_leaderboard(
     code, out, err = natfp("leaderboard")
     assert (code, err) == (0, "")
     assert "smoke" in out
-    assert "only 6 test texts a class" in " ".join(out.split())
+    assert "only 6 test texts per class" in " ".join(out.split())
     assert "stub_1_5b" in out
     code, _, err = natfp("import-lm-eval", one.output, "--result", one.result, "--name", "Not plain")
     assert code == 2
@@ -439,9 +216,9 @@ def test_wrong_input_gets_one_message(
     for output, result, said in (
         ("nowhere", ran["part"].result, "no output of lm-eval at nowhere\n  lm_eval ... --log_samples --output_path"),
         ("empty", ran["part"].result, "no output of lm-eval at empty"),
-        ("two", ran["part"].result, "two holds 2 outputs of lm-eval, and this takes one of them:\n  two/a/"),
+        ("two", ran["part"].result, "two holds 2 outputs of lm-eval"),
         (ran["part"].output, "nowhere", "no results at 'nowhere'"),
-        (ran["part"].output, ran["held out"].result, "is of another result: seed_id at smoke"),
+        (ran["part"].output, ran["held out"].result, "is about another result: seed_id at smoke"),
     ):
         code, out, err = natfp("import-lm-eval", output, "--result", result)
         assert (code, out) == (2, "")

@@ -1,0 +1,48 @@
+"""The command `leaderboard`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from natfp_bench.base.errors import UserError
+
+from .options import RESULTS, Json, Results, one_of
+
+
+def leaderboard(
+    results: Results = None,
+    boards: Annotated[
+        bool, typer.Option("--boards", help="also rank the attributors of each protocol (always done for one task)")
+    ] = False,
+    format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write Markdown or JSON to this file")] = None,
+    as_json: Json = False,
+) -> None:
+    """Rank factors by identifiability, and attributors."""
+    from natfp_bench.pipeline.result import find
+    from natfp_bench.report import markdown
+    from natfp_bench.results import leaderboard as leaderboards
+
+    from . import console, terminal
+
+    one_of("format", format_, ("text", "md"))
+    if output and format_ == "text" and not as_json:
+        raise UserError(f"-o {output}: only Markdown and JSON are written to a file\n  add --format md or --json")
+    found = leaderboards.leaderboards(find(results or [RESULTS]))
+    for fault in found.faults:
+        terminal.error(terminal.stderr(), f"skipped: {fault}")
+    if not found.boards:
+        raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
+    boards = boards or len({board.task for board in found.boards}) == 1
+    if as_json:
+        terminal.write(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output)
+    elif format_ == "md":
+        terminal.write(markdown.render(found, boards=boards), output)
+    else:
+        console.print_leaderboards(terminal.stdout(), found, boards=boards)
+    if found.faults:
+        raise typer.Exit(1)

@@ -1,0 +1,129 @@
+"""The commands that run nothing: `list`, `show`, `validate` and `schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from natfp_bench.base.errors import UserError, unknown
+
+from .options import Corpus, Include, Json, Limit, Preset, Seed, Set, StoreRoot, settings
+
+LISTS = ("tasks", "baselines", "presets", "corpora")
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="tasks, baselines, presets or corpora")] = "tasks",
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """List tasks, baselines, presets or corpora."""
+    from . import terminal
+
+    rows = _rows(what, include or [])
+    if as_json:
+        terminal.print_json(rows)
+    elif rows:
+        terminal.stdout().print(terminal.table("", list(rows[0]), [list(row.values()) for row in rows]))
+
+
+def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
+    """The entries of a list, each as column -> cell."""
+    from natfp_bench.plan import task_files
+
+    match what:
+        case "tasks":
+            tasks = [task_files.load_task(path)[0] for path in task_files.task_files(include).values()]
+            return [{"task": task.name, "tags": ", ".join(task.tags), "summary": task.summary} for task in tasks]
+        case "presets":
+            from natfp_bench.base import yaml_records
+
+            files = task_files.preset_files(include)
+            presets = {name: yaml_records.read(path, task_files.Preset) for name, path in files.items()}
+            return [{"preset": name, "summary": preset.summary} for name, preset in presets.items()]
+        case "baselines":
+            from natfp_bench.attributors import registry
+
+            cards = [found.card for found in [*registry.bundled(), *registry.installed()]]
+            return [
+                {"baseline": card.name, "version": card.version, "cost": card.cost, "summary": card.summary}
+                for card in cards
+            ]
+        case "corpora":
+            from natfp_bench.corpus import documents
+
+            return [{"corpus": name, "summary": summary} for name, summary in documents.KINDS.items()]
+    raise unknown("list", what, LISTS)
+
+
+def show(
+    task: Annotated[str, typer.Argument(help="name of a task")],
+    preset: Preset = "quick",
+    set_: Set = None,
+    corpus: Corpus = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    include: Include = None,
+    store: StoreRoot = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a run of a task would do.
+
+    Prints the variants, their sizes, and what the store already has.
+    """
+    from natfp_bench import api
+
+    from . import console, terminal
+
+    overrides = settings(set_)
+    if corpus is not None:
+        overrides["corpus.name"] = json.dumps(corpus)
+    plan = api.plan_task(task, preset, overrides=overrides, seed=seed, limit=limit, include=include or ())
+    found = api.overview(plan, store=store)
+    if as_json:
+        terminal.print_json(found.model_dump(mode="json"))
+    else:
+        console.print_overview(terminal.stdout(), found)
+
+
+def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, card and result files")]) -> None:
+    """Check files, and name every fault with its file and line."""
+    from natfp_bench.results.validate_files import validate as check
+
+    from . import terminal
+
+    if missing := [path for path in paths if not path.exists()]:
+        raise UserError(f"no file {str(missing[0])!r}\n  validate takes task, preset, card and result files")
+    failed = False
+    for path in paths:
+        try:
+            typer.echo(f"{path}: ok ({check(path)})")
+        except UserError as error:
+            failed = True
+            terminal.error(terminal.stderr(), str(error))
+    if failed:
+        raise typer.Exit(1)
+
+
+def schema(
+    which: Annotated[str, typer.Argument(help="task, preset, card, result or identification")] = "result",
+) -> None:
+    """Print the JSON Schema of a kind of file.
+
+    `identification` is what `natfp-bench identify --json` prints.
+    """
+    from natfp_bench.attributors import registry
+    from natfp_bench.pipeline import result
+    from natfp_bench.plan import task_files
+    from natfp_bench.results import identification
+
+    from . import terminal
+
+    schemas = {**task_files.schemas(), "card": registry.Card.model_json_schema(), "result": result.schema()}
+    schemas["identification"] = identification.Identification.model_json_schema()
+    if which not in schemas:
+        raise unknown("schema", which, schemas)
+    terminal.print_json(schemas[which])

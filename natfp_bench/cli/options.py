@@ -1,0 +1,59 @@
+"""Option types that several commands share, and how their values are parsed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from natfp_bench.base.errors import UserError, unknown
+
+Preset = Annotated[str, typer.Option("--preset", "-p", help="size of the experiment (natfp-bench list presets)")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a setting (repeatable)")]
+Corpus = Annotated[str | None, typer.Option(help="training text: chronicle, text:PATH[,PATH...] or hf:NAME[/CONFIG]")]
+Seed = Annotated[int, typer.Option(help="seed of the whole experiment")]
+Limit = Annotated[int | None, typer.Option(help="use at most this many texts per variant, the first ones")]
+Include = Annotated[list[Path] | None, typer.Option("--include-path", help="folder with more task and preset files")]
+Workers = Annotated[int | None, typer.Option(help="number of worker processes (default: one per core)")]
+StoreRoot = Annotated[
+    Path | None, typer.Option("--store", help="folder of the store (default: $NATFP_STORE, else the user cache folder)")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="folder for results")]
+Results = Annotated[
+    list[Path] | None, typer.Argument(help="result.json files, or folders that contain some (default: results/)")
+]
+Result = Annotated[Path, typer.Argument(metavar="RESULT", help="a result.json, or its folder")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+
+RESULTS = Path("results")
+"""Where results are written and looked for, unless an option says otherwise."""
+
+
+def names(given: Iterable[str] | None) -> list[str]:
+    """Split names that are separated by commas, in one option or in several."""
+    return [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+
+
+def settings(given: Iterable[str] | None) -> dict[str, str]:
+    """Split each `--set KEY=VALUE`; raises UserError if one has another form."""
+    found: dict[str, str] = {}
+    for one in given or ():
+        name, equals, value = one.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise UserError(f"--set {one}: not of the form KEY=VALUE\n  for example --set optimizer.lr=1e-3")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def one_of(kind: str, word: str, known: Sequence[str]) -> None:
+    """Raise UserError if an option has a value that is not known."""
+    if word not in known:
+        raise unknown(kind, word, known)
+
+
+def command() -> list[str]:
+    """The command as the user gave it, for results and messages."""
+    return ["natfp-bench", *sys.argv[1:]]

@@ -1,0 +1,179 @@
+"""The command `run`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from natfp_bench.base.errors import UserError
+
+from . import options
+from .options import RESULTS, Corpus, Include, Json, Limit, Output, Preset, Seed, Set, StoreRoot, Workers
+
+if TYPE_CHECKING:
+    from natfp_bench.pipeline.result import Result
+
+
+def run(
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "--tasks", help="task names (a,b), or all (every task whose models are trained here)"),
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option(help="also all tasks with this tag (tasks on models of the Hub only with --tag hub)")
+    ] = None,
+    preset: Preset = "quick",
+    baseline: Annotated[
+        str, typer.Option(help="names and folders of baselines (a,b), fast (all fast ones) or all")
+    ] = "fast",
+    set_: Set = None,
+    corpus: Corpus = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    include: Include = None,
+    device: Annotated[str, typer.Option(help="what models run on: auto, cpu or cuda")] = "auto",
+    workers: Workers = None,
+    engine: Annotated[str, typer.Option(help="where jobs run: local or ray")] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="address of a running Ray cluster, or auto (default: Ray is started on this machine)"),
+    ] = None,
+    store: StoreRoot = None,
+    output: Output = RESULTS,
+    fixed: Annotated[bool, typer.Option("--fixed-texts", help="train nothing: use the texts of the package")] = False,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="also score the models on held-out text, by lm-eval")
+    ] = False,
+    parity_tasks: Annotated[
+        str | None, typer.Option(help="also score the models on these tasks of lm-eval (a,b)")
+    ] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Option("--texts", help="train nothing: use your own texts (file, folder or LABEL=PATH; repeatable)"),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="with --texts: column of the text")] = "text",
+    label_column: Annotated[str, typer.Option(help="with --texts: column of the label that is guessed")] = "label",
+    group_column: Annotated[
+        str | None, typer.Option(help="with --texts: column whose groups are never split between train and test")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done, and do nothing")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run tasks: train, sample, attribute and rank.
+
+    Models are trained, texts are sampled from them, attributors guess which model wrote a text, and are ranked.
+    """
+    from natfp_bench import api
+    from natfp_bench.results import leaderboard, protocols
+
+    from . import console, terminal
+    from .progress import Watcher
+
+    out, errors = terminal.stdout(), terminal.stderr()
+    overrides, include = options.settings(set_), include or []
+    others: dict[str, Any]
+    if texts:
+        others = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed, "--include-path": include}
+        _cannot_be_combined("--texts", others)
+        plan = api.plan_texts(
+            texts,
+            preset,
+            text_column=text_column,
+            label_column=label_column,
+            group_column=group_column,
+            overrides=overrides,
+            seed=seed,
+            limit=limit,
+        )
+        plans = [plan]
+    else:
+        chosen, left_out = api.find_tasks(options.names(task), tag=tag, include=include)
+        if left_out:
+            listed = ", ".join(left_out)
+            errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")
+        if fixed:
+            others = {
+                "--preset": preset != "quick",
+                "--set": set_,
+                "--corpus": corpus,
+                "--seed": seed,
+                "--limit": limit,
+            }
+            _cannot_be_combined("--fixed-texts", {**others, "--seed": seed, "--limit": limit})
+            plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
+        else:
+            if corpus is not None:
+                overrides["corpus.name"] = json.dumps(corpus)
+            plans = [
+                api.plan_task(name, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+                for name in chosen
+            ]
+    if dry_run:
+        found = api.dry_run(
+            plans,
+            baselines=baseline,
+            store=store,
+            device=device,
+            workers=workers,
+            engine=engine,
+            ray_address=ray_address,
+        )
+        if as_json:
+            terminal.print_json([one.model_dump(mode="json") for one in found])
+        else:
+            for one in found:
+                console.print_overview(out, one)
+        return
+    finished: list[tuple[Result, Path]] = []
+    watch = Watcher(errors)
+    runs = api.run_plans(
+        plans,
+        baselines=baseline,
+        store=store,
+        output=output,
+        device=device,
+        workers=workers,
+        engine=engine,
+        ray_address=ray_address,
+        parity=options.names([parity_tasks or ""]) if parity or parity_tasks else None,
+        command=options.command(),
+        watch=watch,
+        warn=terminal.warner(errors),
+    )
+    try:
+        with watch:
+            for plan in plans:
+                errors.print(
+                    f"{plan.task.name} ({plan.preset}): {len(plan.variants)} variants, {plan.texts} texts each"
+                )
+                result, folder = next(runs)
+                finished.append((result, folder))
+                if not as_json:
+                    ranked, _ = protocols.boards([folder / "result.json"])
+                    console.print_result(out, result, ranked, folder)
+    except KeyboardInterrupt:
+        again = shlex.join(options.command())
+        errors.print(f"interrupted; finished work is kept. To go on, run: {again}", markup=False, soft_wrap=True)
+        raise typer.Exit(130) from None
+    finally:
+        runs.close()
+    if as_json:
+        terminal.print_json([json.loads(result.to_json()) for result, _ in finished])
+    elif len(finished) > 1:
+        written = [folder / "result.json" for _, folder in finished]
+        console.print_leaderboards(out, leaderboard.leaderboards(written))
+    failures = [f"{result.task.name}: {failure}" for result, _ in finished for failure in result.failures]
+    for failure in failures:
+        terminal.error(errors, failure)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _cannot_be_combined(option: str, others: dict[str, Any]) -> None:
+    """Raise UserError if any of the other options is given."""
+    if given := [other for other, value in others.items() if value]:
+        raise UserError(f"{', '.join(given)} cannot be combined with {option}\n  leave it out")

@@ -1,0 +1,237 @@
+"""Tables of the leaderboards: factors, the evidence about them, attributors, and the board of one protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from natfp_bench.results.leaderboard import AttributorRow, FactorRow, FactorSection, Identified, Standing
+from natfp_bench.results.protocols import Board, Row, Setting
+from natfp_bench.statistics.intervals import Interval
+
+from .result_tables import SPLITS, length_order, length_to_95, permutation_p
+from .table import (
+    Cell,
+    Heading,
+    Link,
+    ReportTable,
+    TableRow,
+    bar_cell,
+    estimate_cell,
+    interval,
+    log_p,
+    no_link,
+    number,
+    number_cell,
+    spread,
+    value,
+)
+
+SECTION_NOTES: Mapping[FactorSection, str] = {
+    "held-out replicates": "Scores on replicates that no attributor saw in training: these are about the factor.",
+    "seen replicates only": "No replicate is held out: these are about the individual models, not comparable with "
+    "scores on held-out replicates.",
+    "positive control": "Identifiability must be far above chance.",
+    "negative control": "Identifiability must be at chance.",
+    "older protocol": "The task or its settings have changed since: neither counted nor comparable.",
+}
+"""What the rows of a section have in common."""
+
+REFERENCE_NOTE = (
+    "likelihood_reference knows the likelihoods of the models of the other replicates, but not of those that wrote the "
+    "test texts: it is not a ceiling, and attributors may exceed it."
+)
+
+
+Tags = Callable[[str], Sequence[str]]
+"""The tags of the task of a protocol digest."""
+
+
+def no_tags(_: str) -> Sequence[str]:
+    """No tags at all."""
+    return ()
+
+
+def setting_title(setting: Setting) -> str:
+    """Name what the figures of a table have in common."""
+    texts = [] if setting.texts is None else [f"{setting.texts:,} texts per variant"]
+    seed = [f"seed {setting.seed}"] if setting.seed else []
+    fixed = ["fixed texts"] if setting.fixed_texts else []
+    subset = [] if setting.subset is None else [f"only {setting.subset:,} test texts per class"]
+    overrides = [f"{k}={v}" for k, v in setting.overrides.items()]
+    return ", ".join([*fixed, setting.preset, setting.corpus, *texts, *subset, *overrides, *seed])
+
+
+def standing_tables(standing: Standing) -> list[ReportTable]:
+    """Make the tables of one setting: factors, evidence about them, attributors if there are any."""
+    found = [factor_table(standing), evidence_table(standing)]
+    return [*found, attributor_table(standing)] if standing.attributors else found
+
+
+def factor_table(standing: Standing, link: Link = no_link, tags: Tags = no_tags) -> ReportTable:
+    """Make the leaderboard of factors; `link` and `tags` take protocol digests."""
+    references = ", ".join(sorted({row.reference for row in standing.factors if row.reference})) or "none"
+    setting = standing.setting
+    part = "fixed texts" if setting.fixed_texts else "a part of the test texts" if setting.subset else ""
+    return ReportTable(
+        "factors: how identifiable?" + (f" (on {part}, which rank attributors, not factors)" if part else ""),
+        (
+            *("task", "identifiability, 95%", "unseen\nreplicates", "best", "seen\nreplicates", "best", "ceiling"),
+            *("bits", "best attributor"),
+        ),
+        _in_sections(standing, [_factor_cells(row, link, tags) for row in standing.factors]),
+        right=("unseen\nreplicates", "best", "seen\nreplicates", "ceiling", "bits"),
+        loose=("task",),
+        wide=("best attributor",),
+        caption=(
+            "Identifiability: 0 is chance, 1 is certainty. On unseen replicates (± is the 95% interval over them) no "
+            "attributor saw the models that wrote the test texts: only these figures are about the factor itself. On "
+            "seen replicates, attributors may recognise individual models. The first figure is that of the reference "
+            f"attributor ({references}). The second is that of the best one, chosen for each part of the test texts (a "
+            "replicate, or a tenth of the prompts) by its scores on the other parts. ceiling: what the models' own "
+            "likelihoods reach on seen replicates. bits: information about the level per text on seen replicates, of "
+            "the reference attributor and of the ceiling."
+        ),
+        bars=("identifiability, 95%",),
+        bar_caption=(
+            "The bar is the reference attributor on unseen replicates (on seen ones if none are held out); its tick is "
+            "the best attributor. If several attributors are chosen as best, the tick may be below each of them."
+        ),
+    )
+
+
+def _factor_cells(row: FactorRow, link: Link, tags: Tags) -> list[Cell]:
+    main, seen = row.unseen or row.seen, row.seen
+    best = main.best.value if main and main.best else None
+    bits = " of ".join(filter(None, [value(seen.bits, 2), value(seen.ceiling_bits, 2)])) if seen else ""
+    return [
+        Cell(row.task, link(row.protocol_digest), tags=tags(row.protocol_digest)),
+        bar_cell(main.reference if main else None, best),
+        *_identified_cells(row.unseen, spread),
+        *_identified_cells(seen, value),
+        estimate_cell(seen.ceiling, value(seen.ceiling, 2)) if seen else Cell(),
+        estimate_cell(seen.bits, bits) if seen else Cell(),
+        Cell(", ".join(main.best_attributors) if main else ""),
+    ]
+
+
+def _identified_cells(found: Identified | None, form: Callable[[Interval | None, int], str]) -> list[Cell]:
+    if found is None:
+        return [Cell(), Cell()]
+    return [estimate_cell(found.reference, form(found.reference, 2)), estimate_cell(found.best, value(found.best, 2))]
+
+
+def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tags) -> ReportTable:
+    """Make the table of the evidence about the factors; `link` and `tags` take protocol digests."""
+    rows = []
+    for row in standing.factors:
+        unit = f" {row.length.unit}" if row.length and row.length.unit != "tokens" else ""
+        parity = f"{row.parity.worst_ratio:.3f} {'yes' if row.parity.equivalent else 'no'}" if row.parity else ""
+        rows.append(
+            [
+                Cell(row.task, link(row.protocol_digest), tags=tags(row.protocol_digest)),
+                Cell(row.factor),
+                Cell(factor_p(row), sort=math.log10(row.permutation.p) if row.permutation else row.log10_p),
+                number_cell(row.detectable, ".2f"),
+                Cell(length_to_95(row.length) + unit, sort=length_order(row.length)),
+                Cell(parity),
+            ]
+        )
+    return ReportTable(
+        "factors: on what evidence?",
+        ("task", "factor", "p", "detectable\n(power 0.8)", "95% at\n(tokens)", "parity"),
+        _in_sections(standing, rows),
+        right=("detectable\n(power 0.8)", "95% at\n(tokens)"),
+        loose=("factor", "p"),
+        wide=("factor",),
+        caption=(
+            "p: test of the factor, which permutes levels within replicates; it is not testable if, with so few "
+            "replicates, p cannot be below the value shown. If no replicates are held out, p is that of a binomial "
+            "test about these models alone. detectable: the smallest identifiability that is detected with a power of "
+            "0.8. 95% at: the text length at which accuracy reaches 0.95, for the reference attributor / the ceiling / "
+            "the prediction from likelihood ratios. parity: the worst ratio of held-out bits per byte between two "
+            "models; yes if all models are equally good within the margin."
+        ),
+    )
+
+
+def attributor_table(standing: Standing, link: Link = no_link) -> ReportTable:
+    """Make the leaderboard of attributors; `link` takes names."""
+    return ReportTable(
+        "attributors: which identifies levels best?",
+        ("rank", "attributor", "identifiability, 95%", "identifiability", "tasks", "failed", "fit, s", "predict, s"),
+        [_attributor_cells(row, standing.tasks, link) for row in standing.attributors],
+        right=("rank", "identifiability", "tasks", "failed", "fit, s", "predict, s"),
+        caption=(
+            "Mean identifiability over tasks, without controls, with Student's 95% interval over tasks. If a task "
+            "holds out replicates, scores are on models that the attributor never saw. Rank: 1 + the number of "
+            "attributors that are significantly better, paired over tasks (sign flips, Holm). An attributor has a rank "
+            "only if one version of it did every task; there are no ranks if the tasks are too few for a significant "
+            "difference. Seconds are sums over all fits and all predictions, as measured where they ran."
+        ),
+        bars=("identifiability, 95%",),
+    )
+
+
+def _attributor_cells(row: AttributorRow, tasks: int, link: Link) -> list[Cell]:
+    versions = "" if len(row.digests) == 1 else f" ({len(row.digests)} versions)"
+    return [
+        Cell(str(row.rank or ""), sort=row.rank, badge=row.rank == 1),
+        Cell(f"{row.attributor}{versions}{' (floor)' if row.floor else ''}", link(row.attributor)),
+        bar_cell(row.identifiability),
+        estimate_cell(row.identifiability, spread(row.identifiability, 3)),
+        Cell(f"{row.tasks} of {tasks}", sort=row.tasks),
+        Cell(str(len(row.failed) or ""), sort=len(row.failed)),
+        number_cell(row.fit_seconds, ",.1f"),
+        number_cell(row.predict_seconds, ",.1f"),
+    ]
+
+
+def board_table(board: Board, link: Link = no_link, *, named: bool = True) -> ReportTable:
+    """Make the table of one protocol's attributors; `link` takes their names, `named`: say which protocol it is."""
+    protocol = f"{board.task} ({board.preset}, {board.corpus}): " if named else ""
+    reference = any(row.attributor == "likelihood_reference" for row in board.rows)
+    return ReportTable(
+        f"{protocol}which {board.target} of {board.classes}? ({SPLITS.get(board.split, board.split)})",
+        # Narrow enough for 80 columns; --json has every interval.
+        ("rank", "attributor", "accuracy", "accuracy, 95%", "ident.", "bits, 95%", "F1", "p"),
+        [_board_cells(row, board.chance, link) for row in board.rows],
+        right=("rank", "ident.", "F1", "p"),
+        wide=("F1",),
+        caption=f"{board.n_test or 0:,} test texts; chance is {number(board.chance)}."
+        + (f" {REFERENCE_NOTE}" if reference else ""),
+        bars=("accuracy",),
+        bar_caption="The tick on each bar is chance.",
+    )
+
+
+def _board_cells(row: Row, chance: float, link: Link) -> list[Cell]:
+    if row.error:
+        return [Cell(), Cell(row.attributor, link(row.attributor)), Cell(), Cell(f"failed: {row.error}"), *[Cell()] * 4]
+    return [
+        Cell(str(row.rank or ""), sort=row.rank, badge=row.rank == 1),
+        Cell(row.attributor, link(row.attributor)),
+        bar_cell(row.accuracy, chance),
+        estimate_cell(row.accuracy, interval(row.accuracy)),
+        estimate_cell(row.identifiability, value(row.identifiability)),
+        estimate_cell(row.bits, interval(row.bits)),
+        estimate_cell(row.macro_f1, value(row.macro_f1)),
+        Cell(log_p(row.log10_p), sort=row.log10_p),
+    ]
+
+
+def factor_p(row: FactorRow) -> str:
+    """Print the p-value of a factor, or that it is not testable."""
+    return log_p(row.log10_p) if row.permutation is None else permutation_p(row.permutation)
+
+
+def _in_sections(standing: Standing, rows: Sequence[Sequence[Cell]]) -> list[TableRow]:
+    """Put a heading above the rows of each section."""
+    found: list[TableRow] = []
+    before = None
+    for row, cells in zip(standing.factors, rows, strict=True):
+        if row.section != before:
+            found.append(Heading(row.section, SECTION_NOTES[row.section]))
+            before = row.section
+        found.append(cells)
+    return found

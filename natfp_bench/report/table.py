@@ -1,0 +1,165 @@
+"""A table with its caption, as plain data: the terminal, Markdown and the pages of a site render the same one.
+
+Pages show more of a cell than its text: a link, a bar, a badge, and the number that it is sorted by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from natfp_bench.statistics.intervals import Interval
+
+BAR = 120
+"""Width of the scale of a bar, in its own units."""
+
+Link = Callable[[str], str]
+"""The address of the page about something; empty if there is none."""
+
+
+def no_link(_: str) -> str:
+    """Link to nothing."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An estimate on a scale from 0 to 1, in units of BAR: an interval from low to high, a dot `at`, a tick `mark`."""
+
+    at: float
+    low: float | None
+    high: float | None
+    mark: float | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. sort: number to sort by, its text if None. tags: what the filter of a page finds its row by."""
+
+    text: str = ""
+    href: str = ""
+    sort: float | None = None
+    bar: Bar | None = None
+    badge: bool = False
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Heading:
+    """Stands between rows: a section's title and, for pages, what its rows have in common. Rows sort within it."""
+
+    title: str
+    about: str = ""
+
+
+TableRow = Sequence[str | Cell] | Heading
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table and how to read it.
+
+    right: columns of numbers. loose: columns that break their lines first if space is short. wide: columns that a
+    narrow terminal leaves out. bars: columns that only pages show; bar_caption: how to read these.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[TableRow]
+    right: Sequence[str] = ()
+    loose: Sequence[str] = ()
+    wide: Sequence[str] = ()
+    caption: str = ""
+    bars: Sequence[str] = ()
+    bar_caption: str = ""
+
+    def plain(self, *, narrow: bool = False) -> ReportTable:
+        """Leave out the columns of bars and, for a narrow terminal, the wide ones."""
+        hidden = {*self.bars, *(self.wide if narrow else ())}
+        kept = [place for place, column in enumerate(self.columns) if column not in hidden]
+        rows = [row if isinstance(row, Heading) else [row[place] for place in kept] for row in self.rows]
+        return replace(self, columns=[self.columns[place] for place in kept], rows=rows, bars=())
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """All rows as texts; a heading is a row with its title in the first column."""
+        empty = [""] * (len(self.columns) - 1)
+        return [
+            [f"{row.title}:", *empty] if isinstance(row, Heading) else [cell.text for cell in _cells(row)]
+            for row in self.rows
+        ]
+
+    @property
+    def sections(self) -> list[tuple[Heading | None, list[list[Cell]]]]:
+        """Rows of cells, heading by heading."""
+        found: list[tuple[Heading | None, list[list[Cell]]]] = []
+        for row in self.rows:
+            if isinstance(row, Heading):
+                found.append((row, []))
+            else:
+                if not found:
+                    found.append((None, []))
+                found[-1][1].append(_cells(row))
+        return found
+
+
+def _cells(row: Sequence[str | Cell]) -> list[Cell]:
+    return [Cell(cell) if isinstance(cell, str) else cell for cell in row]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Print a number; a value that rounds to zero has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def interval(found: Interval | None, digits: int = 3) -> str:
+    """Print an estimate with its 95% interval, if it has one: `0.512 0.497–0.527`."""
+    if found is None:
+        return ""
+    if found.low is None or found.high is None:
+        return number(found.value, digits)
+    dash = "–" if found.low >= 0 else " to "
+    return f"{number(found.value, digits)} {number(found.low, digits)}{dash}{number(found.high, digits)}"
+
+
+def spread(found: Interval | None, digits: int = 2) -> str:
+    """Print an estimate, with half the width of its interval if that is Student's: `0.51 ± 0.02`."""
+    if found is None:
+        return ""
+    half = f" ± {number(found.high - found.value, digits)}" if found.method == "t" and found.high is not None else ""
+    return number(found.value, digits) + half
+
+
+def value(found: Interval | None, digits: int = 3) -> str:
+    """Print an estimate without its interval."""
+    return "" if found is None else number(found.value, digits)
+
+
+def log_p(log10_p: float | None) -> str:
+    """Print a p-value from its logarithm to base 10."""
+    if log10_p is None:
+        return ""
+    return f"{10**log10_p:.3f}" if log10_p > -3 else f"1e{log10_p:.0f}"
+
+
+def estimate_cell(found: Interval | None, text: str) -> Cell:
+    """Show an estimate as text, sorted by its value."""
+    return Cell(text, sort=None if found is None else found.value)
+
+
+def number_cell(value: float | None, form: str) -> Cell:
+    """Show a number in a format, sorted by its value; an empty cell for None."""
+    return Cell("" if value is None else format(value, form), sort=value)
+
+
+def bar_cell(found: Interval | None, mark: float | None = None) -> Cell:
+    """Draw an estimate on a scale from 0 to 1; values outside of the scale are drawn at its end."""
+    if found is None:
+        return Cell()
+    low, high, tick = (None if at is None else _within(at) for at in (found.low, found.high, mark))
+    return Cell(sort=found.value, bar=Bar(_within(found.value), low, high, tick, interval(found, 2)))
+
+
+def _within(at: float) -> float:
+    return round(BAR * min(max(at, 0.0), 1.0), 1)

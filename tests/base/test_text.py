@@ -1,0 +1,27 @@
+"""Texts that are cut to bytes, or shown on a terminal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from natfp_bench.base.text import first_bytes, printable
+
+
+@given(st.text(max_size=30), st.integers(0, 40))
+def test_the_first_bytes_are_whole_characters(text: str, size: int) -> None:
+    found = first_bytes(text, size)
+    assert text.startswith(found)
+    assert len(found.encode()) <= size
+    # The next character does not fit.
+    assert found == text or len(text[: len(found) + 1].encode()) > size
+
+
+def test_first_bytes_by_hand() -> None:
+    assert [first_bytes("aé漢🙂", size) for size in range(11)] == [
+        *["", "a", "a", "aé", "aé", "aé", "aé漢", "aé漢", "aé漢", "aé漢", "aé漢🙂"]
+    ]
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert printable("a\x1b[31m\tb\nc\u202e é漢🙂") == "a\\x1b[31m\\tb\nc\\u202e é漢🙂"

@@ -1,0 +1,50 @@
+"""The Python API that the command line calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from natfp_bench import api
+from natfp_bench.base.errors import UserError
+
+
+def test_names_and_a_tag_choose_tasks_once_each() -> None:
+    chosen, left_out = api.find_tasks(["lr_id", "seed_id"], tag="seeds")
+    assert chosen[:2] == ["lr_id", "seed_id"]
+    assert len(set(chosen)) == len(chosen)
+    assert "init_seed_id" in chosen
+    assert "pythia_seed_id" in left_out
+    assert not set(chosen) & set(left_out)
+
+
+@pytest.mark.parametrize("wrong", [{"baselines": "unigrm"}, {"device": "gpu"}, {"workers": 0}, {"engine": "rya"}])
+@pytest.mark.parametrize("call", [api.run_plans, api.dry_run])
+def test_wrong_arguments_are_refused_before_any_plan_runs(call: Any, wrong: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=str(next(iter(wrong.values())))):
+        call([], store=tmp_path / "store", **wrong)
+    assert not (tmp_path / "store").exists()
+
+
+def test_fixed_texts_allow_no_other_protocol() -> None:
+    for options in ({"preset": "smoke"}, {"seed": 1}, {"limit": 100}, {"settings": {"optimizer.lr": 0.1}}):
+        with pytest.raises(UserError, match="cannot be combined with fixed_texts"):
+            api.run("seed_id", fixed_texts=True, **options)  # type: ignore[arg-type]
+
+
+def test_a_dry_run_describes_each_plan_and_writes_nothing(tmp_path: Path) -> None:
+    plans = [api.plan_task(name, "smoke") for name in ("seed_id", "null_id")]
+    found = api.dry_run(plans, store=tmp_path / "store")
+    assert [one.task for one in found] == ["seed_id", "null_id"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_that_exist_make_a_plan(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / f"{label}.txt").write_text("\n\n".join(f"{label} text number {i}" for i in range(200)))
+    paths = [str(tmp_path / name) for name in ("a.txt", "b.txt")]
+    plan = api.plan_texts(paths, "smoke", limit=40)
+    assert sorted(variant.level for variant in plan.variants) == ["a", "b"]
+    assert plan.texts == 40

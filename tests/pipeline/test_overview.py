@@ -1,0 +1,62 @@
+"""The overview of a run before it starts: what there is, and what has to be computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plan_tasks import TRAINED
+
+from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.plan import parameters
+
+
+def test_overview_of_an_empty_store(tmp_path: Path) -> None:
+    from natfp_bench.pipeline.overview import overview
+
+    plan = make_plan("null_id", "smoke", limit=50)
+    found = overview(plan, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    # One model, sampled four times: 120 whole steps of 16 sequences of 32 tokens.
+    assert [variant.tokens for variant in found.variants] == [120 * 16 * 32] * 4
+    assert found.models_to_train == 1
+    assert found.tokens_to_train == 120 * 16 * 32
+    assert found.training_seconds is None
+    assert [variant.differs for variant in found.variants] == [{"sampling.stream": stream} for stream in range(4)]
+    assert not any(variant.trained or variant.sampled for variant in found.variants)
+    assert set(found.protocol) == set(TRAINED) - {"sampling.stream"}
+    shape = plan.variants[0].settings
+    size = parameters(shape.model, shape.tokenizer.vocabulary)
+    assert found.disk_bytes == 4 * found.tokens_to_train + 4 * size + 4 * 50 * 32 * 12
+
+
+@pytest.mark.parametrize(
+    ("task", "models", "tokens"),
+    [
+        ("checkpoint_id", 4, 61_440),  # each step of the run once
+        ("finetune_seed_id", 4, 61_440 + 3 * 15_360),  # a base, and three of a quarter behind it
+        ("token_budget_id", 3, 61_440 * 7 // 4),  # runs of their own
+        ("quantization_id", 1, 61_440),
+    ],
+)
+def test_overview_counts_what_is_trained(tmp_path: Path, task: str, models: int, tokens: int) -> None:
+    from natfp_bench.pipeline.overview import overview
+
+    found = overview(make_plan(task, "smoke", overrides={"replicates": "1"}), tmp_path)
+    assert (found.models_to_train, found.tokens_to_train) == (models, tokens)
+    assert not any(variant.trained for variant in found.variants)
+
+
+def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) -> None:
+    from natfp_bench.pipeline.overview import overview
+
+    found = overview(bench.plan("seed_id"), bench.store)
+    assert all(variant.trained and variant.sampled for variant in found.variants)
+    assert (found.models_to_train, found.tokens_to_train, found.training_seconds) == (0, 0, 0)
+    # A model not yet there is timed by those of its shape; one of another shape by none.
+    other = overview(bench.plan("seed_id", seed=1), bench.store)
+    assert other.models_to_train == 4
+    assert other.training_seconds is not None
+    assert other.training_seconds > 0
+    assert overview(bench.plan("seed_id", overrides={"model.layers": "1"}), bench.store).training_seconds is None

@@ -1,0 +1,89 @@
+"""The command `leaderboard`: its tables, its formats, and its messages."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import UNSEEN
+
+from natfp_bench.cli import main as cli
+
+
+@pytest.fixture
+def board(natfp: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Call `natfp-bench leaderboard`."""
+    return functools.partial(natfp, "leaderboard")
+
+
+@pytest.fixture
+def two(made: Any) -> list[Path]:
+    return [made(task, {UNSEEN: {"bayes": 0.1, "likelihood_reference": 0.2}}) for task in ("a_id", "b_id")]
+
+
+def test_the_command_prints_both_leaderboards(board: Any, two: list[Path]) -> None:
+    code, out, err = board(*two)
+    assert (code, err) == (0, "")
+    assert "factors: how identifiable?" in out
+    assert "attributors: which identifies levels best?" in out
+    assert "which level of 4?" not in out
+    assert board(*two, "--boards")[1].count("which level of 4?") == 2
+    assert board(two[0])[1].count("which level of 4?") == 1  # one task is asked for: so is its board
+
+
+def test_the_command_writes_json_and_markdown(board: Any, two: list[Path], tmp_path: Path) -> None:
+    found = json.loads(board(*two, "--json")[1])
+    assert [row["task"] for standing in found["standings"] for row in standing["factors"]] == ["a_id", "b_id"]
+    assert len(found["boards"]) == 2
+    file = tmp_path / "docs" / "results.md"
+    code, out, _ = board(*two, "--format", "md", "-o", file)
+    assert (code, out) == (0, "")
+    assert file.read_text() == board(*two, "--format", "md")[1]
+    board(*two, "--json", "-o", file)
+    assert json.loads(file.read_text()) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "mdd"], "did you mean: md"),
+        (["-o", "x.md"], "add --format md"),
+        (["--format", "md", "-o", "/dev/null/x.md"], "/dev/null/x.md: cannot be written"),
+    ],
+)
+def test_the_command_says_what_is_wrong(board: Any, two: list[Path], arguments: list[str], said: str) -> None:
+    code, out, err = board(*two, *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_the_command_goes_on_past_a_damaged_result(board: Any, two: list[Path]) -> None:
+    two[0].write_text("{")
+    code, out, err = board(*two)
+    assert code == 1
+    assert f"skipped: {two[0]}" in err
+    assert "b_id" in out
+
+
+def test_many_tasks_are_ranked_without_a_slow_import(made: Any, tmp_path: Path) -> None:
+    for i in range(10):
+        made(f"task{i}", {UNSEEN: {"x": 0.05 * i + 0.1, "y": 0.05 * i}})
+    code = (
+        "import sys; from natfp_bench.cli.main import main\n"
+        f"sys.argv = ['natfp-bench', 'leaderboard', {str(tmp_path)!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('loaded:', [name for name in ('scipy', 'sklearn', 'torch', 'transformers') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).resolve().parents[2])}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines()[-1] == "loaded: []"
+    assert "±" in ran.stdout

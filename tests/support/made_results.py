@@ -1,0 +1,87 @@
+"""Results made by hand: figures of attributors by task and split, without any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline.result import AttributorId, Detectable, FactorStudy, Result, RunInfo, Score, TaskId
+from natfp_bench.statistics.intervals import Interval
+
+UNSEEN, SEEN, PROMPT = "unseen_replicate", "seen_replicate", "unseen_prompt"
+
+
+def plain(value: float, spread: float | None = None) -> Interval:
+    low, high = (None, None) if spread is None else (value - spread, value + spread)
+    return Interval(value=value, low=low, high=high, method="t" if spread else "none", units="replicates", n_units=3)
+
+
+def scored(name: str, split: str, value: float | None, **more: Any) -> Score:
+    """A score of the level among four; `value`: its identifiability, None if the attributor failed."""
+    access = "likelihood" if name in ("ceiling", "likelihood_reference") else "text"
+    digest = more.pop("digest", f"code of {name}")
+    who = AttributorId(name=name, version="1", digest=digest, access=access, floor=name == "majority")
+    given: dict[str, Any] = {"status": "failed", "error": "fit raised"}
+    if value is not None:
+        found = {
+            "identifiability": plain(value, 0.01),
+            "accuracy": plain(0.25 + 0.75 * value),
+            "bits": plain(2 * value),
+        }
+        given = {"status": "ok", "metrics": found, "rank": 1 if access == "text" else None}
+        # Replicates, or tenths of the prompts, that are all alike unless a test says otherwise.
+        given["parts"] = more.pop("parts", (0.25 + 0.75 * value,) * (3 if split == UNSEEN else 10))
+    frame = {"split": split, "target": "level", "classes": ("a", "b", "c", "d"), "chance": 0.25}
+    return Score(attributor=who, **frame, **given, **more)
+
+
+def studied(**parts: Any) -> FactorStudy:
+    return FactorStudy(reference="bayes", **{"detectable": Detectable(instance=0.4, factor=0.07), **parts})
+
+
+Figures = dict[str, dict[str, float | None]]
+
+
+def write_result(folder: Path, task: str, figures: Figures, **changes: Any) -> Path:
+    """Write a result into a folder, from figures: split -> attributor -> identifiability; returns its file."""
+    number = len(list(folder.iterdir()))
+    control, scores = changes.pop("control", None), changes.pop("scores", ())
+    seconds = {f"level/{name}": {"fit": 2.0, "predict": 0.5} for split in figures.values() for name in split}
+    run = {
+        "id": f"run{number}",
+        "started": f"2026-01-01T00:00:{number:02}+00:00",
+        "command": ("natfp-bench", "run"),
+    }
+    result = Result(
+        schema=1,
+        protocol_digest=changes.pop("protocol_digest", f"protocol of {task}"),
+        overrides=changes.pop("overrides", {}),
+        seed=changes.pop("seed", 0),
+        task=TaskId(name=task, version=1, digest="0", tags=(), control=control),
+        preset=changes.pop("preset", "quick"),
+        factor=results.FactorResult(name=f"factor of {task}", fields=("x",), levels=("a", "b", "c", "d")),
+        corpus=results.CorpusResult(
+            name=changes.pop("corpus", "chronicle"), digest="0", documents=1, bytes=1, tokens=1
+        ),
+        variants=(),
+        samples=results.SampleResult(
+            per_variant=100, max_tokens=64, prompted=False, mean_tokens=60.0, ended=0.1, digest="0"
+        ),
+        scores=(
+            *(scored(name, split, at) for split, who in figures.items() for name, at in who.items()),
+            *scores,
+        ),
+        likelihood=(),
+        mean_kl=None,
+        study=changes.pop("study", studied()),
+        checks=(),
+        run=RunInfo(
+            **{**run, "seconds": {"total": 1.0}, "work": {}, "attributors": seconds, "environment": {"cores": 2}}
+        ),
+    )
+    assert not changes
+    path = folder / f"{number}" / "result.json"
+    path.parent.mkdir()
+    path.write_text(result.to_json())
+    return path
