@@ -1,1 +1,18 @@
-"""The room `attributors`."""
+"""Baselines: how they are found, fitted, checked and studied. It may import all rooms from base to statistics.
+
+Reading order:
+
+kit               the names that authors of baselines import, in one public module
+code_digest       the digest of a baseline: its folder, and the code of this package that it imports
+transforms        changes of a text that remove one aspect of it
+familiarity       how familiar a text is, for identification
+registry          find, read and build baselines: the folder is the registry
+new_baseline      make the folder of a new baseline
+attribute         one fit of one attributor, with checked answers
+text_classifier   helpers for baselines: logistic regression, weights of scores, inner folds
+neural_text       helpers for baselines: neural models
+planted           texts for the checks: planted ones and odd ones
+contract          the rules for every attributor, as checks
+study             studies that refit the reference attributor
+template/         the files of a new baseline
+"""

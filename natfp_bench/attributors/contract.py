@@ -109,7 +109,8 @@ def seed(subject: Subject) -> Verdict:
         with global_randomness(luck):
             answers.append(asked(subject, 7, texts, labels, test).proba)
     apart = float(np.abs(answers[0] - answers[1]).max())
-    return apart == 0.0, f"two fits of one seed answer {'alike' if apart == 0.0 else f'up to {apart:.2g} apart'}"
+    seen = "the same answers" if apart == 0.0 else f"probabilities up to {apart:.2g} apart"
+    return apart == 0.0, f"two fits with one seed give {seen}"
 
 
 def refit(subject: Subject) -> Verdict:
@@ -132,8 +133,8 @@ def refit(subject: Subject) -> Verdict:
             return False, f"fitted again, it has the classes {classes}"
         found = _answers(used, test)
     apart = float(np.abs(found - expected).max())
-    seen = "alike" if apart <= TOLERANCE else f"up to {apart:.2g} apart"
-    return apart <= TOLERANCE, f"fitted for the first and for the second time, it answers {seen}"
+    seen = "the same answers" if apart <= TOLERANCE else f"probabilities up to {apart:.2g} apart"
+    return apart <= TOLERANCE, f"a first and a second fit give {seen}"
 
 
 def learns(subject: Subject) -> Verdict:

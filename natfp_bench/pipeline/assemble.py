@@ -13,7 +13,7 @@ from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
 from natfp_bench.statistics import ceiling, intervals
 
-from . import scoring
+from . import score_checks, scoring
 from .evidence import Evidence
 from .factor_study import factor_study
 from .result import (
@@ -72,12 +72,12 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
                 found, given[name] = scoring.score_view(view)
                 scores += found
                 tables.append(scoring.table(view, given[name]))
-                checks += scoring.below_ceiling(view, given[name])
+                checks += score_checks.below_ceiling(view, given[name])
                 if plan.task.control == "negative":
-                    checks += scoring.at_chance(target, found, extra.mutual_information if extra else None)
+                    checks += score_checks.at_chance(target, found, extra.mutual_information if extra else None)
             if split.UNSEEN_REPLICATE in given:
-                found_gaps = scoring.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
-                checks += scoring.not_easier(found_gaps, plan.analysis.reference)
+                found_gaps = score_checks.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
+                checks += score_checks.not_easier(found_gaps, plan.analysis.reference)
         factor = factor_study(evidence, mean_kl, found_gaps)
         if plan.task.control == "positive":
             checks += _above_half(factor, scores)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,12 @@ from pydantic import Field, ValidationError
 from natfp_bench.base import resources
 from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.records import Record, digest, file_digest
-from natfp_bench.corpus.metas import CorpusMeta
-from natfp_bench.models.metas import TrainMeta
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
 
-from .stages.sample import SampleMeta, SampleStage
-from .stages.score import ScoreMeta, TextScores
-from .stages.stage import CorpusStage, ModelStage, Workplace
+from .stages.sample import KnownSample
+from .stages.score import TextScores
+from .stages.stage import KnownCorpus, KnownModel, Stage
 from .stages.variant import VariantStages
 from .store import Store
 
@@ -112,88 +109,51 @@ def asked_digest(plan: Plan) -> str:
     return digest([plan.task.factor, plan.variants, plan.split, plan.texts, plan.seed])
 
 
-@dataclass(frozen=True, eq=False)
-class BundledCorpus(CorpusStage):
-    """A corpus that models of bundled texts were trained on; only what was noted of it is there."""
-
-    bundled: str
-
-    meta_type = CorpusMeta
-
-    def fill(self, _: Path) -> CorpusMeta:
-        """Find what was noted."""
-        return CorpusMeta.model_validate(read_manifest(resources.fixed_texts()).corpora[self.bundled])
-
-    def run(self, at: Workplace) -> CorpusMeta:
-        """Find what was noted."""
-        return self.fill(at.folder)
-
-
-@dataclass(frozen=True, eq=False)
-class BundledModel(ModelStage):
-    """A model that wrote bundled texts; its weights are not there."""
-
-    bundled: str
-    corpus: BundledCorpus
-
-    meta_type = TrainMeta
-
-    def fill(self, folder: Path) -> TrainMeta:
-        """Copy how it does on held-out documents."""
-        bundle = resources.fixed_texts()
-        table = pq.read_table(bundle / "heldout.parquet", filters=[("model", "==", self.bundled)])
-        pq.write_table(table.drop_columns("model"), folder / "heldout.parquet")
-        return TrainMeta.model_validate(read_manifest(bundle).models[self.bundled])
-
-    def run(self, at: Workplace) -> TrainMeta:
-        """Copy how it does on held-out documents."""
-        return self.fill(at.folder)
-
-
-@dataclass(frozen=True, eq=False)
-class BundledSample(SampleStage):
-    """A bundled sample set."""
-
-    bundled: str
-
-    def fill(self, folder: Path) -> SampleMeta:
-        """Copy the texts."""
-        where = [("source", "==", self.bundled)]
-        table = pq.read_table(resources.fixed_texts() / "texts.parquet", filters=where).drop_columns("source")
-        pq.write_table(table, folder / "samples.parquet")
-        return SampleMeta(texts=len(table), tokens=int(table["tokens"].to_numpy().sum()))
-
-    def run(self, at: Workplace) -> SampleMeta:
-        """Copy the texts."""
-        return self.fill(at.folder)
-
-
 def install(plan: Plan, store: Store) -> list[VariantStages]:
-    """Put a plan's bundled texts and their likelihoods into the store, unless they are there; returns the variants."""
-    task = read_manifest(resources.fixed_texts()).tasks[plan.task.name]
-    found = []
-    for fixed, variant in zip(task.variants, plan.variants, strict=True):
-        corpus, sample = BundledCorpus(fixed.corpus), BundledSample(fixed.source)
-        model = BundledModel(fixed.model, corpus)
+    """Put a plan's fixed texts and their likelihoods into the store, unless they are there; returns the variants."""
+    folder = resources.fixed_texts()
+    manifest = read_manifest(folder)
+    found, label = [], f"fixed texts, {plan.task.name}"
+
+    def make(stage: Stage, fill: Callable[[Path], dict[str, Any]]) -> None:
+        store.make(stage.kind, stage.key, label, fill)
+
+    for fixed, variant in zip(manifest.tasks[plan.task.name].variants, plan.variants, strict=True):
+        corpus = KnownCorpus(digest({"fixed corpus": fixed.corpus}))
+        model = KnownModel(digest({"fixed model": fixed.model}), corpus)
+        sample = KnownSample(digest({"fixed texts": fixed.source}))
+        make(corpus, functools.partial(_corpus, manifest, fixed))
+        make(model, functools.partial(_model, folder, manifest, fixed))
+        make(sample, functools.partial(_sample, folder, fixed))
         found.append(VariantStages(variant, model, (sample,)))
-        for stage in (corpus, model, sample):
-            store.make(stage.kind, stage.key, f"bundled texts, {plan.task.name} {fixed.name}", _filler(stage))
+    samples = tuple(of.samples for of in found)
     for of in found:
         own = of.variant.settings
-        samples, sampler, threads = tuple(one.samples for one in found), own.sampling.sampler, own.numerics.threads
+        sampler, threads = own.sampling.sampler, own.numerics.threads
         score = TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
-        fill = functools.partial(_copy_score, plan.task.name, of.name)
-        store.make(score.kind, score.key, f"bundled texts, {plan.task.name} {of.name}", fill)
+        make(score, functools.partial(_score, folder, plan.task.name, of.name))
     return found
 
 
-def _filler(stage: BundledCorpus | BundledModel | BundledSample) -> Callable[[Path], dict[str, Any]]:
-    return lambda folder: stage.fill(folder).model_dump(mode="json")
+def _corpus(manifest: Manifest, fixed: FixedVariant, _: Path) -> dict[str, Any]:
+    return manifest.corpora[fixed.corpus]
 
 
-def _copy_score(task: str, variant: str, folder: Path) -> dict[str, Any]:
+def _model(folder: Path, manifest: Manifest, fixed: FixedVariant, entry: Path) -> dict[str, Any]:
+    table = pq.read_table(folder / "heldout.parquet", filters=[("model", "==", fixed.model)])
+    pq.write_table(table.drop_columns("model"), entry / "heldout.parquet")
+    return manifest.models[fixed.model]
+
+
+def _sample(folder: Path, fixed: FixedVariant, entry: Path) -> dict[str, Any]:
+    table = pq.read_table(folder / "texts.parquet", filters=[("source", "==", fixed.source)]).drop_columns("source")
+    pq.write_table(table, entry / "samples.parquet")
+    return {"texts": len(table), "tokens": int(table["tokens"].to_numpy().sum())}
+
+
+def _score(folder: Path, task: str, variant: str, entry: Path) -> dict[str, Any]:
     where = [("task", "==", task), ("variant", "==", variant)]
-    (nats,) = pq.read_table(resources.fixed_texts() / "likelihoods.parquet", filters=where)["nats"]
+    (nats,) = pq.read_table(folder / "likelihoods.parquet", filters=where)["nats"]
     totals = np.asarray(nats.values.to_numpy(), dtype=np.float32)[:, None]
-    safetensors.numpy.save_file({"token_log_likelihood": totals}, folder / "scores.safetensors")
-    return ScoreMeta(texts=len(totals)).model_dump(mode="json")
+    safetensors.numpy.save_file({"token_log_likelihood": totals}, entry / "scores.safetensors")
+    return {"texts": len(totals)}

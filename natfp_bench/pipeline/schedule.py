@@ -29,7 +29,8 @@ class Schedule:
     """Makes stages, and notes what came of each.
 
     metas: the note of each finished stage. made: how it was made. failed: why a stage failed that the run can do
-    without. seconds: of the jobs done now, by `doing`. work: of everything that the stages rest on, whenever made.
+    without. left_out: these, stages that are impossible, and all that need one of them. seconds: of the jobs done now,
+    by `doing`. work: of everything that the stages rest on, whenever made.
     """
 
     store: Store
@@ -39,6 +40,7 @@ class Schedule:
     metas: dict[Stage, Record] = field(default_factory=dict)
     made: dict[Stage, Made] = field(default_factory=dict)
     failed: dict[Stage, str] = field(default_factory=dict)
+    left_out: set[Stage] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
 
@@ -49,12 +51,17 @@ class Schedule:
         return Job(wanted.label, stage.doing, MAKE, work, stage.limits, stage.machine(self.device))
 
     def drive(self, wanted: Iterable[Wanted]) -> None:
-        """Make all stages that are wanted and not yet there, each after those that it needs or goes on from."""
-        first_named: dict[Stage, Wanted] = {}
+        """Make all stages that are wanted and not yet there, each after those that it needs or goes on from.
+
+        What they need is among those wanted, or the store holds it. Raises ValueError if neither is so.
+        """
+        waiting: dict[Stage, Wanted] = {}
         for one in wanted:
             if one.stage not in self.metas:
-                first_named.setdefault(one.stage, one)
-        waiting = list(first_named.values())
+                waiting.setdefault(one.stage, one)
+        for stage in [need for one in waiting.values() for need in _first(one)]:
+            if stage not in self.metas and stage not in waiting and stage not in self.left_out:
+                self._find(stage)
 
         def ready() -> list[Job]:
             """Take the jobs that can be done now; what the store holds is noted, and may make more of them ready."""
@@ -62,17 +69,19 @@ class Schedule:
             found = True
             while found:
                 found = False
-                for one in list(waiting):
-                    stage = one.stage
-                    first = {*stage.needs(), *([one.start] if one.start else [])}
-                    if not first <= self.metas.keys():
+                for stage, one in list(waiting.items()):
+                    if left_out := not self.left_out.isdisjoint(_first(one)):
+                        self.left_out.add(stage)
+                    elif not _first(one) <= self.metas.keys():
                         continue
-                    waiting.remove(one)
+                    del waiting[stage]
+                    found = True
+                    if left_out:
+                        continue
                     if not stage.possible(self.metas):
-                        continue
-                    if entry := self.store.open(stage.kind, stage.key):
+                        self.left_out.add(stage)
+                    elif entry := self.store.open(stage.kind, stage.key):
                         self._finished(one.label, stage, stage.meta(entry), entry.made, fresh=False)
-                        found = True
                     else:
                         jobs.append(self.job(one))
             return jobs
@@ -83,6 +92,12 @@ class Schedule:
 
         if first := ready():
             self.engine.run(first, self.watch, follow)
+
+    def _find(self, stage: Stage) -> None:
+        entry = self.store.open(stage.kind, stage.key)
+        if entry is None:
+            raise ValueError(f"nobody makes the {stage.kind} {stage.key[:12]}, which a stage needs")
+        self.metas[stage], self.made[stage] = stage.meta(entry), entry.made
 
     def warn(self, text: str, about: str = "") -> None:
         """Report something that does not stop the work; about: the label of the stage that it concerns."""
@@ -110,8 +125,14 @@ class Schedule:
             self._finished(name, stage, stage.meta_type.model_validate(noted, strict=False), made, fresh=True)
         elif type(error) in stage.survived:
             self.failed[stage] = str(error)
+            self.left_out.add(stage)
             first = str(error).splitlines()[0]
             what = f"{name} is left out: {first}" if isinstance(error, UserError) else f"{name} failed: {error}"
             self.warn(what, name)
         else:
             raise error
+
+
+def _first(wanted: Wanted) -> set[Stage]:
+    """What must be there before a stage can be made."""
+    return {*wanted.stage.needs(), *([wanted.start] if wanted.start else [])}

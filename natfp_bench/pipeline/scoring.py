@@ -1,9 +1,9 @@
-"""Scores: every attributor, and the likelihoods beside them, by target and split, with the checks that must hold."""
+"""Scores of every attributor, and of the likelihoods, for one target on one split."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,13 @@ from natfp_bench.statistics import ceiling, discrimination, intervals, metrics, 
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .evidence import Evidence
-from .result import AttributorId, Check, Gap, Score
+from .result import AttributorId, Score
 
 CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False)
 REFERENCE = CEILING.model_copy(update={"name": "likelihood_reference"})
 
-SUSPICIOUS = 1e-3
-"""p-value below which a check counts as failed."""
-
-EASIER = 0.01
-"""p-value below which unseen replicates count as easier than seen ones, which they cannot be."""
-
 PARTS = 10
-"""Parts of the prompts whose accuracies a score tells one by one, where no replicates are held out."""
+"""Number of parts of the prompts for which a score has the accuracies, if no replicates are held out."""
 
 PREDICTIONS = pa.schema(
     {
@@ -45,14 +39,14 @@ PREDICTIONS = pa.schema(
         "proba": pa.list_(pa.float64()),
     }
 )
-"""Columns of `predictions.parquet`: `label` is the truth, `proba` the answer for the score's classes in their order."""
+"""Columns of `predictions.parquet`: `label` is the true class; `proba` has one probability per class of the score."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What answers are scored in: target and split, the classes, sorted, and the seed of the intervals.
+    """What the scores of some answers depend on besides them: target, split, sorted classes, seed of the intervals.
 
-    order: the classes in the order of the task, where its levels have one; else none.
+    order: the classes in the order of the task, empty if the levels have no order.
     """
 
     target: Target
@@ -64,7 +58,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class View:
-    """One target on one split: classes, the class of each variant, and the texts of each fold's test (indices)."""
+    """One target on one split: the classes, the class of each variant, and the test texts of each fold."""
 
     evidence: Evidence
     target: Target
@@ -77,7 +71,7 @@ class View:
 
     @property
     def frame(self) -> Frame:
-        """What answers are scored in."""
+        """The frame of all scores of this view."""
         factor, classes = self.evidence.plan.task.factor, self.classes
         ordered = factor.levels if factor.ordered and self.target == "level" else ()
         order = tuple(name for name in ordered if name in classes)
@@ -91,23 +85,23 @@ class View:
 
     @property
     def folds(self) -> list[Fold]:
-        """Fits and their tests."""
+        """The folds of the split."""
         return split.folds(self.split, self.evidence.replicates)
 
     def rows(self, fold: Fold) -> Ints:
-        """Test texts of a fold."""
+        """Indices of the test texts of a fold."""
         return np.flatnonzero(fold.tested[self.evidence.texts.source])
 
     @property
     def bounded(self) -> bool:
-        """Whether the likelihoods bound every attributor: all candidates known, and in tokens of their own."""
+        """Whether the likelihoods bound every attributor: all candidates are known and share a tokenizer."""
         plan = self.evidence.plan
         return self.split != split.UNSEEN_REPLICATE and plan.shared_tokenizer and plan.source.has_likelihood
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one attributor said of a view's test texts, fold after fold."""
+    """The answers of one attributor to the test texts of a view, fold after fold."""
 
     proba: Floats
     truth: Ints
@@ -126,7 +120,7 @@ class Answers:
 
 
 def answers(view: View, proba: Mapping[int, Floats]) -> Answers:
-    """Put the answers of a view's folds, each (all test texts, classes), one behind another."""
+    """Concatenate the answers of a view's folds, each (all test texts, classes)."""
     texts = view.evidence.texts
     rows = [view.rows(fold) for fold in view.folds]
     joined = np.concatenate(rows)
@@ -140,20 +134,20 @@ def answers(view: View, proba: Mapping[int, Floats]) -> Answers:
 
 
 def likelihood_answers(view: View) -> Answers:
-    """Posterior of a view's classes, from the likelihoods of the variants that each fold knows."""
+    """Posterior of a view's classes, from the likelihoods of the variants that each fold trains on."""
     log_likelihood = view.evidence.log_likelihood()
     found = {}
     for fold in view.folds:
         known = log_likelihood[:, fold.known]
         if not view.bounded:
-            # Of a text that no known variant can write, nothing is known.
+            # If no known variant can write a text, all classes are equally likely.
             known[np.isneginf(known).all(axis=1)] = 0.0
         found[fold.number] = ceiling.posterior(known, view.class_of[fold.known])
     return answers(view, found)
 
 
 def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
-    """Score every attributor, and the likelihoods if any, on one target and split; returns also what they answered."""
+    """Score every attributor, and the likelihoods if there are any, on one view; returns their answers too."""
     evidence = view.evidence
     given: dict[str, Answers] = {}
     for baseline in evidence.baselines:
@@ -185,7 +179,7 @@ def _identity(baseline: Baseline) -> AttributorId:
 
 
 def _n_train(view: View, baseline: Baseline) -> int | None:
-    """Texts that a baseline learnt from, in the fold with the fewest."""
+    """Number of training texts of a baseline, in the fold with the fewest."""
     predictions, asked = view.evidence.predictions.items(), (baseline.name, view.target)
     found = [prediction for (name, target, _), prediction in predictions if (name, target) == asked]
     return min((view.evidence.prediction_meta(prediction).n_train for prediction in found), default=None)
@@ -210,7 +204,7 @@ def score(
     rank: int | None = None,
     top: Score | None = None,
 ) -> Score:
-    """Score what one attributor answered; top: the score of the likelihoods, for extraction where that is a ceiling."""
+    """Score the answers of one attributor; top: the score of the likelihoods, for extraction if that is a ceiling."""
     found = _metrics(frame, given)
     exact = frame.split == split.UNSEEN_PROMPT
     hits = math.fsum(given.credit)
@@ -231,7 +225,7 @@ def score(
 
 
 def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
-    """Accuracy on each part of the test texts that has nothing in common with the others."""
+    """Accuracy on each part of the test texts; parts share no prompt, or no replicate."""
     if frame.split == split.UNSEEN_REPLICATE:
         return tuple(float(per_text.credits(proba, truth).mean()) for proba, truth in given.by_fold())
     prompts, number = np.unique(given.prompts, return_inverse=True)
@@ -240,7 +234,7 @@ def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
 
 
 def answered(frame: Frame, proba: Floats, truth: Ints) -> metrics.Answered:
-    """Answers as metrics take them: which columns stand in the order of the levels."""
+    """Answers as metrics need them, with the order of the columns by level."""
     return metrics.Answered(proba, truth, [frame.classes.index(name) for name in frame.order])
 
 
@@ -251,71 +245,6 @@ def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
     folds = [metrics.fold_values(answered(frame, proba, truth)) for proba, truth in given.by_fold()]
     shared = [name for name in folds[0] if all(name in fold for fold in folds)]
     return {name: intervals.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
-
-
-def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:
-    """Check that nobody does better than is possible, beyond luck."""
-    if not view.bounded:
-        return []
-    best = given[CEILING.name]
-    checks = []
-    for name, one in given.items():
-        if name == CEILING.name:
-            continue
-        p = paired.paired_p(one.credit, best.credit, best.prompts, view.evidence.plan.seed)
-        gap = one.credit.mean() - best.credit.mean()
-        detail = f"accuracy {gap:+.3f} against the ceiling's, p = {p:.2g} of being above it"
-        where = view.target if view.split == split.UNSEEN_PROMPT else f"{view.target}, {view.split}"
-        checks.append(Check(name=f"{name} is not above the ceiling ({where})", ok=p > SUSPICIOUS, detail=detail))
-    return checks
-
-
-def at_chance(target: Target, scores: Sequence[Score], information: Interval | None) -> list[Check]:
-    """Check a negative control: nobody can tell, not even from the likelihoods."""
-    checks = []
-    for score in scores:
-        if score.log10_p is None:
-            continue
-        ok, seen = score.log10_p > math.log10(SUSPICIOUS), score.metrics["accuracy"].value
-        if score.attributor.access == "likelihood":
-            ok = math.isclose(seen, score.chance, abs_tol=1e-12) and (not information or information.value == 0.0)
-        detail = f"accuracy {seen:.4f}, chance {score.chance:.4f}, p = {10**score.log10_p:.2g}"
-        checks.append(Check(name=f"{score.attributor.name} is at chance ({target})", ok=ok, detail=detail))
-    return checks
-
-
-def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap]:
-    """The replicate gap of every attributor of texts, paired by fit."""
-    found = []
-    for name in unseen.keys() & seen.keys() - {REFERENCE.name}:
-        accuracy = [
-            np.array([per_text.credits(proba, truth).mean() for proba, truth in answers.by_fold()])
-            for answers in (seen[name], unseen[name])
-        ]
-        difference = accuracy[0] - accuracy[1]
-        interval = intervals.t_interval(difference)
-        p = None if interval.low is None else _below_zero(difference)
-        found.append(Gap(attributor=name, gap=interval, p=p))
-    return sorted(found, key=lambda gap: gap.attributor)
-
-
-def _below_zero(difference: Floats) -> float:
-    """p-value of a mean below zero, one-sided t test over replicates."""
-    from scipy.stats import ttest_1samp
-
-    if np.ptp(difference) == 0:
-        return float(difference[0] >= 0)
-    return float(ttest_1samp(difference, 0.0, alternative="less").pvalue)
-
-
-def not_easier(found: Sequence[Gap], reference: str) -> list[Check]:
-    """Check that unseen replicates are not easier than seen ones."""
-    checks = []
-    for gap in found:
-        if gap.attributor == reference and gap.p is not None:
-            detail = f"seen less unseen {gap.gap.value:+.3f}, p = {gap.p:.2g} of being below zero"
-            checks.append(Check(name="unseen replicates are not easier", ok=gap.p >= EASIER, detail=detail))
-    return checks
 
 
 def table(view: View, given: Mapping[str, Answers]) -> pa.Table:

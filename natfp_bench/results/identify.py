@@ -258,10 +258,5 @@ def _fits(
     missing = {fit: power for fit, power in powers.items() if known.store.open(power.kind, power.key) is None}
     wanted = [Wanted(fit, f"fit {baseline.name} without {fit.left_out}") for fit in missing]
     wanted += [Wanted(power, f"is {fit.left_out} noticed?") for fit, power in missing.items()]
-    schedule = Schedule(known.store, engine, "cpu", watch)
-    # The sample sets are in the store, but a schedule only knows stages that it has met.
-    schedule.metas |= {
-        stage: stage.meta(known.store.require(stage.kind, stage.key)) for own in known.samples for stage in own
-    }
-    schedule.drive(wanted)
+    Schedule(known.store, engine, "cpu", watch).drive(wanted)
     return Seen(*found[0]), [row for power in powers.values() for row in power.read(known.store)]

@@ -1,6 +1,6 @@
 """A classifier's way onto the leaderboard: its scores on the fixed texts, and the rank that they would take.
 
-The scores are written to the folder of the baseline as `results.json`, which is not part of the folder's digest. Texts,
+The scores are written to the folder of the baseline as `results.json`, which is not part of its digest. Texts,
 labels and code are public, so anyone can compute the scores again; `differences` compares them.
 """
 
@@ -46,7 +46,7 @@ class TaskScore(Record):
 
 
 class Submission(Record):
-    """The whole of a baseline's `results.json`; digest: of the other files in its folder; scores: by task."""
+    """The whole of a baseline's `results.json`; digest: of its code (`code_digest`); scores: by task."""
 
     schema_: Literal[1] = Field(1, alias="schema")
     name: str

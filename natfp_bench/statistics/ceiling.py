@@ -5,7 +5,7 @@ with the highest posterior. The accuracy and the information of this guess bound
 candidates are the variants that wrote them.
 
 Shapes, for n texts, V variants and k classes: `log_likelihood` (n, V) float64, nats of every text under every
-variant's actual sampler, -inf where it is impossible; `source` (n,) int, the variant that wrote it; `classes`
+variant's actual sampler, -inf if it is impossible; `source` (n,) int, the variant that wrote it; `classes`
 (V,) int, the class of each variant; `lengths` (n,) int, tokens scored; `posterior` (n, k); `truth` (n,) int.
 """
 

@@ -100,7 +100,7 @@ def level_error(proba: Floats, truth: Ints) -> float:
 
 
 def kendall_tau(proba: Floats, truth: Ints) -> float | None:
-    """Kendall's tau-b (1945) of the expected level, sum of p * index, and the true level, for columns in their order.
+    """Kendall's tau-b (1945) of the expected level, sum of p * index, and the true level, for columns by level.
 
     It is 1 if the expected level ranks the texts as their levels do, and 0 if there is no relation. Ties in the truth
     lower the maximum below 1 unless the expected level has the same ties. None if the expected or the true level is the

@@ -1,6 +1,6 @@
 """All metrics of a result, one function for each.
 
-To add one, write a function here, mark it with `@metric`, and add its name to `MetricName` in `pipeline.result`. The
+To add one, write a function here, mark it with `@metric`, and add its name to `METRICS` in `pipeline.result`. The
 function gets the answers and returns a `Statistic`, which is resampled for its interval, or a plain number, or None if
 the metric does not apply.
 """

@@ -189,10 +189,10 @@ class NeedsShortTexts(Sound):
 BROKEN = [
     (AnswersUnfitted, "build", "an unfitted AnswersUnfitted answers"),
     (ReturnsNothing, "contract", "fit returned a NoneType"),
-    (GlobalLuck, "seed", "two fits of one seed answer up to 0.0"),
-    (Remembers, "refit", "fitted for the first and for the second time, it answers up to"),
+    (GlobalLuck, "seed", "two fits with one seed give probabilities up to 0.0"),
+    (Remembers, "refit", "a first and a second fit give probabilities up to"),
     (KeepsClasses, "refit", "fitted again, it has the classes"),
-    (Generator, "refit", "fitted for the first and for the second time, it answers up to"),
+    (Generator, "refit", "a first and a second fit give probabilities up to"),
     (Clueless, "learns", "chance 0.33: p ="),
     (Peeks, "chance", "accuracy 1.00 of 300 texts"),
     (NormalisesBatch, "batches", "a text's probabilities are up to"),

@@ -133,7 +133,7 @@ def test_identity_is_content_and_format_and_not_the_path(tmp_path: Path) -> None
     content = '{"text": "a"}\n'
     a, b = write(tmp_path / "a.txt", content), write(tmp_path / "elsewhere" / "b.txt", content)
     assert identity(a) == identity(b)
-    assert identity(a) != identity(write(tmp_path / "a.jsonl", content)), "read otherwise, so other documents"
+    assert identity(a) != identity(write(tmp_path / "a.jsonl", content)), "another format gives other documents"
     assert identity(a) != identity(write(tmp_path / "c.txt", content + "\n\nb"))
     assert identity(a, tmp_path / "c.txt") != identity(tmp_path / "c.txt", a)
 

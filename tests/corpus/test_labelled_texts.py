@@ -102,7 +102,7 @@ def test_plain_text_and_folders(tmp_path: Path) -> None:
 
 def test_copies_of_training_texts_leave_the_test_and_are_counted(tmp_path: Path) -> None:
     rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(40)]
-    # Text 3 of each label is for testing: that of `a` stands in training too, spaced otherwise; that of `b` does not.
+    # Text 3 of each label is for testing. That of `a` is also a training text, with other spaces; that of `b` is not.
     rows[6]["text"] = " text   2 "
     rows[7]["text"] = rows[15]["text"] = "twice, and both times for testing"
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -186,7 +186,7 @@ def test_four_epochs_are_the_limit(tmp_path: Path) -> None:
 
 
 def test_repeated_blocks_count_as_often_as_they_are_read(tmp_path: Path) -> None:
-    """Reading half of the blocks eight times is as much as reading all of them four times."""
+    """The limit is four times the blocks that are packed, even if the corpus has more."""
     there = prepare(numbered(100), tmp_path, blocks=300).blocks
     assert prepare(numbered(100), tmp_path, blocks=there // 2, reads=there // 2 * 4).blocks == there // 2
     with pytest.raises(UserError, match="too small for the preset"):
@@ -296,7 +296,7 @@ def test_memory_stays_bounded(tmp_path: Path, separator: str) -> None:
     program = f"""
 import resource
 from pathlib import Path
-from natfp_bench import tokens
+from natfp_bench.corpus import tokens
 from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.plan.settings import CorpusSpec, TokenizerSpec
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

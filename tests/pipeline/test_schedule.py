@@ -105,10 +105,23 @@ def test_a_failure_that_is_survived_leaves_out_what_needs_it(schedule: Schedule,
     schedule.drive([Wanted(broken, "broken"), Wanted(Link("behind", broken), "behind"), Wanted(Link("other"), "other")])
     assert schedule.metas.keys() == {Link("other")}
     assert schedule.failed == {broken: "broken failed\n  mend it"}
+    assert schedule.left_out == {broken, Link("behind", broken)}
     (warning,) = [event for event in events if event.kind == "warning"]
     assert (warning.job.name, warning.text) == ("broken", "broken failed: broken failed\n  mend it")
+    schedule.drive([Wanted(Link("late", Link("behind", broken)), "late")])
+    assert Link("late", Link("behind", broken)) in schedule.left_out
     with pytest.raises(UserError, match="wrong failed"):
         schedule.drive([Wanted(Link("wrong", fault="fatal"), "wrong")])
+
+
+def test_what_is_needed_may_be_in_the_store_and_must_be_somewhere(schedule: Schedule, tmp_path: Path) -> None:
+    first = Link("a")
+    schedule.drive([Wanted(first, "first")])
+    again = Schedule(Store(tmp_path / "store"), Here(), "cpu", pytest.fail)
+    again.drive([Wanted(Link("b", first), "second")])
+    assert again.metas[Link("b", first)] == Note(text="a b")
+    with pytest.raises(ValueError, match="nobody makes the link"):
+        again.drive([Wanted(Link("c", Link("unknown")), "third")])
 
 
 def test_entries_of_other_versions_are_reported_once(bench: Bench, seed_run: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 from sklearn.metrics import roc_auc_score
 
-from natfp_bench.pipeline import scoring
+from natfp_bench.pipeline import score_checks, scoring
 from natfp_bench.pipeline.evidence import Evidence, TestTexts
 from natfp_bench.pipeline.result import Gap, Result, Score
 from natfp_bench.pipeline.scoring import Answers, Frame, View
@@ -296,7 +296,7 @@ def gap_of(seen: list[float], unseen: list[float]) -> Gap:
         guess = [int(i >= 10 * share) for share in shares for i in range(10)]
         return {"one": answered(truth, guess, 2, fold=[i // 10 for i in range(len(truth))])}
 
-    (gap,) = scoring.gaps(given(unseen), given(seen))
+    (gap,) = score_checks.gaps(given(unseen), given(seen))
     return gap
 
 
@@ -322,12 +322,12 @@ def test_equal_gaps_have_no_spread_to_divide_by() -> None:
 
 def test_unseen_replicates_that_are_easier_fail_the_check() -> None:
     easier = [gap_of([0.5, 0.4, 0.5, 0.4], [0.9, 0.9, 1.0, 0.8])]
-    [check] = scoring.not_easier(easier, "one")
+    [check] = score_checks.not_easier(easier, "one")
     assert not check.ok
     assert "p = " in check.detail
-    assert scoring.not_easier(easier, "another") == [], "the reference attributor's gap counts"
-    assert scoring.not_easier([gap_of([0.5, 0.4], [0.9, 0.9])], "one") == [], "two replicates say nothing"
-    [check] = scoring.not_easier([gap_of([0.9, 0.8, 1.0], [0.5, 0.6, 0.7])], "one")
+    assert score_checks.not_easier(easier, "another") == [], "the reference attributor's gap counts"
+    assert score_checks.not_easier([gap_of([0.5, 0.4], [0.9, 0.9])], "one") == [], "two replicates say nothing"
+    [check] = score_checks.not_easier([gap_of([0.9, 0.8, 1.0], [0.5, 0.6, 0.7])], "one")
     assert check.ok
 
 
@@ -338,14 +338,14 @@ def test_who_beats_the_ceiling_beyond_luck_fails_the_check() -> None:
         "cheat": answered(truth, truth, 2),
         "lucky": answered(truth, [truth[0], truth[1], *[0] * 98], 2),
     }
-    checks = {check.name: check.ok for check in scoring.below_ceiling(view("ab", [0, 0], "unseen_prompt"), given)}
+    checks = {check.name: check.ok for check in score_checks.below_ceiling(view("ab", [0, 0], "unseen_prompt"), given)}
     assert checks == {
         "cheat is not above the ceiling (level)": False,
         "lucky is not above the ceiling (level)": True,
     }
-    seen = scoring.below_ceiling(view("ab", [0, 0], "seen_replicate"), given)
+    seen = score_checks.below_ceiling(view("ab", [0, 0], "seen_replicate"), given)
     assert seen[0].name == "cheat is not above the ceiling (level, seen_replicate)"
-    assert scoring.below_ceiling(view("ab", [0, 0], "unseen_replicate"), given) == [], "a reference may be beaten"
+    assert score_checks.below_ceiling(view("ab", [0, 0], "unseen_replicate"), given) == [], "a reference may be beaten"
 
 
 def test_a_fold_is_named_after_its_replicate_in_the_table() -> None:

@@ -30,7 +30,8 @@ ROOMS = {
     "pipeline": """result engine allocator worker local_engine ray_engine store lineage
         stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
-        evidence schedule wanted bundled_texts scoring factor_study assemble run overview contract_suite""",
+        evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview
+        contract_suite""",
     "results": """predictions protocols leaderboard regression_reference regression origin unlabelled_texts
         identification identify submission validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
@@ -162,12 +163,12 @@ def test_contributing_lists_the_rooms_in_this_order() -> None:
     assert list(listed.items()) == [(room, " ".join(modules.split())) for room, modules in ROOMS.items() if modules]
 
 
-def _loaded(code: str, folder: Path) -> list[str]:
-    """The heavy libraries that are loaded after the code has run in a process of its own."""
+def _loaded(code: str, folder: Path, among: Sequence[str] = HEAVY) -> list[str]:
+    """Which modules, by default heavy libraries, are loaded after the code has run in a process of its own."""
     report = "\nimport sys\nprint('loaded:', *[name for name in sys.argv[1:] if name in sys.modules])"
     paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": paths, "NATFP_STORE": str(folder / "store")}
-    command = [sys.executable, "-c", code + report, *HEAVY]
+    command = [sys.executable, "-c", code + report, *among]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
@@ -193,6 +194,13 @@ sys.argv = names
 
 def test_import_is_cheap(tmp_path: Path) -> None:
     assert _loaded("import natfp_bench", tmp_path) == []
+
+
+def test_a_result_is_read_without_attributors(tmp_path: Path) -> None:
+    code = "import natfp_bench.pipeline.result"
+    assert _loaded(code, tmp_path, ("natfp_bench.statistics", "natfp_bench.attributors", *HEAVY)) == [
+        "natfp_bench.statistics"
+    ]
 
 
 @pytest.mark.parametrize(

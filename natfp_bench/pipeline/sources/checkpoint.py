@@ -30,7 +30,7 @@ UNKNOWN_MB = 4096
 class HeldoutCorpus(CorpusStage):
     """The held-out documents of a corpus, which models that are not trained here are measured on."""
 
-    corpus: Located
+    corpus: Located[CorpusSpec]
     heldout: int
 
     meta_type = CorpusMeta
@@ -44,7 +44,6 @@ class HeldoutCorpus(CorpusStage):
         """Keep the first held-out documents."""
         from natfp_bench.corpus import tokens
 
-        assert isinstance(self.corpus.where, CorpusSpec)  # noqa: S101  for the type checker
         return tokens.prepare_heldout(open_corpus(self.corpus.where), self.heldout, at.folder)
 
 
@@ -57,19 +56,13 @@ def heldout_corpus(settings: Settings, identities: Identities) -> HeldoutCorpus:
 class CheckpointModel(ModelStage):
     """A checkpoint as it is served, measured on held-out documents; its weights stay where they are."""
 
-    checkpoint: Located
+    checkpoint: Located[SourceSpec]
     serve: ServeSpec
     threads: int
     corpus: HeldoutCorpus
 
     doing = "measure"
     meta_type = CheckpointMeta
-
-    @property
-    def source(self) -> SourceSpec:
-        """Where the checkpoint lies."""
-        assert isinstance(self.checkpoint.where, SourceSpec)  # noqa: S101  for the type checker
-        return self.checkpoint.where
 
     @property
     def lineage(self) -> str:
@@ -92,7 +85,9 @@ class CheckpointModel(ModelStage):
         device = pick_device(at.device)
         set_numerics(NumericsSpec(threads=self.threads), device)
         corpus = self.corpus.folder(at.store)
-        return checkpoint.adopt(self.source, self.serve, corpus, at.folder, device=device, progress=at.context.progress)
+        return checkpoint.adopt(
+            self.checkpoint.where, self.serve, corpus, at.folder, device=device, progress=at.context.progress
+        )
 
     def load(self, at: Workplace, serve: ServeSpec, threads: int) -> Loaded:
         """Load the checkpoint from where it lies."""
@@ -103,13 +98,13 @@ class CheckpointModel(ModelStage):
         device, entry = pick_device(at.device), self.entry(at.store)
         set_numerics(NumericsSpec(threads=threads), device)
         reader = tokens.reader(entry.folder, entry.meta)
-        return Loaded(checkpoint.load(self.source, serve, device), reader, entry.meta["context"])
+        return Loaded(checkpoint.load(self.checkpoint.where, serve, device), reader, entry.meta["context"])
 
     def tokenizer(self, store: Store) -> Any:  # noqa: ARG002
         """Load the checkpoint's own tokenizer."""
         from natfp_bench.models import checkpoint
 
-        return checkpoint.loaded_tokenizer(self.source)
+        return checkpoint.loaded_tokenizer(self.checkpoint.where)
 
 
 class Checkpoints(SourceKind):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from natfp_bench.base.records import Record, digest
 from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.pipeline.stages.sample import SampleStage, blocks
-from natfp_bench.pipeline.stages.stage import Located, ModelStage, Stage
+from natfp_bench.pipeline.stages.stage import Located, ModelStage, Stage, Where
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.settings import CorpusSpec, Settings, SourceName
@@ -23,11 +23,11 @@ class Identities:
 
     known: dict[str, Any] = field(default_factory=dict)
 
-    def corpus(self, spec: CorpusSpec) -> Located:
+    def corpus(self, spec: CorpusSpec) -> Located[CorpusSpec]:
         """A corpus as it is now; raises UserError if it cannot be read."""
         return self.located(spec, lambda: open_corpus(spec).identity())
 
-    def located(self, where: Record, identify: Any) -> Located:
+    def located(self, where: Where, identify: Callable[[], Any]) -> Located[Where]:
         """Something that lies somewhere, its identity found by a call of `identify`."""
         name = digest([type(where).__name__, where.model_dump(mode="json")])
         if name not in self.known:

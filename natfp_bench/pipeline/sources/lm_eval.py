@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from natfp_bench.models.metas import ModelMeta
 from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.sample import SampleMeta, SampleStage
@@ -20,25 +19,15 @@ from .kind import Identities, SourceKind
 class BackendModel(ModelStage):
     """A backend, which is known by its arguments alone."""
 
-    backend: Located
+    backend: Located[SourceSpec]
     corpus: HeldoutCorpus
 
     doing = "find"
 
     @property
-    def source(self) -> SourceSpec:
-        """How the backend is reached."""
-        assert isinstance(self.backend.where, SourceSpec)  # noqa: S101  for the type checker
-        return self.backend.where
-
-    @property
     def lineage(self) -> str:
         """Name of the backend in random streams."""
-        return lineage.of_backend(self.source, self.corpus.lineage)
-
-    def run(self, at: Workplace) -> ModelMeta:  # noqa: ARG002
-        """Nothing is known of a backend before it is asked."""
-        return ModelMeta()
+        return lineage.of_backend(self.backend.where, self.corpus.lineage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +57,7 @@ class BackendBlock(SampleStage):
         assert isinstance(self.model, BackendModel)  # noqa: S101  for the type checker
         first = self.index * self.draw.block
         table = lm_eval_backend.sample(
-            self.model.source,
+            self.model.backend.where,
             self.draw,
             tokens.prompts(self.model.corpus.folder(at.store), self.draw.prompt_characters),
             list(range(first, first + self.rows)),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from natfp_bench.base.records import Record
 from natfp_bench.corpus.metas import TextsMeta
-from natfp_bench.models.metas import ModelMeta
 from natfp_bench.pipeline.stages.sample import SampleMeta, SampleStage
 from natfp_bench.pipeline.stages.stage import CorpusStage, Located, ModelStage, Stage, Workplace
 from natfp_bench.pipeline.stages.variant import VariantStages
@@ -21,7 +20,7 @@ from .kind import Identities, SourceKind
 class GivenCorpus(CorpusStage):
     """All texts of some files. One prompt in `test_every` is for testing; its copies of training texts are removed."""
 
-    texts: Located
+    texts: Located[TextsSpec]
     test_every: int
 
     meta_type = TextsMeta
@@ -30,7 +29,6 @@ class GivenCorpus(CorpusStage):
         """Read the files."""
         from natfp_bench.corpus import labelled_texts
 
-        assert isinstance(self.texts.where, TextsSpec)  # noqa: S101  for the type checker
         return labelled_texts.prepare(self.texts.where, self.test_every, at.folder)
 
 
@@ -42,10 +40,6 @@ class GivenModel(ModelStage):
     corpus: GivenCorpus
 
     doing = "find"
-
-    def run(self, at: Workplace) -> ModelMeta:  # noqa: ARG002
-        """Nothing is known of it."""
-        return ModelMeta()
 
 
 @dataclass(frozen=True, eq=False)

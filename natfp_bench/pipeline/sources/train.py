@@ -29,8 +29,8 @@ class PackedCorpus(CorpusStage):
     them are for fine-tuning.
     """
 
-    corpus: Located
-    whole: Located
+    corpus: Located[CorpusSpec]
+    whole: Located[CorpusSpec]
     tokenizer: TokenizerSpec
     context: int
     heldout: int
@@ -45,22 +45,17 @@ class PackedCorpus(CorpusStage):
         from natfp_bench.corpus import tokens
 
         return tokens.prepare(
-            _opened(self.corpus),
+            open_corpus(self.corpus.where),
             self.tokenizer,
             context=self.context,
             heldout=self.heldout,
             folder=at.folder,
-            whole=_opened(self.whole),
+            whole=open_corpus(self.whole.where),
             blocks=self.blocks,
             reads=self.reads,
             fresh=self.fresh,
             progress=at.context.progress,
         )
-
-
-def _opened(corpus: Located) -> Any:
-    assert isinstance(corpus.where, CorpusSpec)  # noqa: S101  for the type checker
-    return open_corpus(corpus.where)
 
 
 def packing(recipe: Recipe) -> dict[str, int]:

@@ -20,7 +20,7 @@ from natfp_bench.plan import split
 from natfp_bench.plan.settings import DrawSpec, SamplerSpec, ServeSpec
 from natfp_bench.plan.task_files import SplitSpec
 
-from .stage import Loaded, ModelStage, Stage, Workplace
+from .stage import Known, Loaded, ModelStage, Stage, Workplace
 
 if TYPE_CHECKING:
     from natfp_bench.models.sample import SampleSet
@@ -38,6 +38,13 @@ class SampleStage(Stage):
 
     kind, version, doing = "sample", 2, "sample"
     meta_type = SampleMeta
+
+
+@dataclass(frozen=True, eq=False)
+class KnownSample(Known, SampleStage):
+    """A sample set of which only the key is known."""
+
+    known: str
 
 
 @dataclass(frozen=True, eq=False)

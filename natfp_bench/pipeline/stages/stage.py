@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from natfp_bench.base.errors import NatfpError
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record, digest, fields_of
-from natfp_bench.models.metas import ModelMeta
+from natfp_bench.corpus.metas import CorpusMeta
+from natfp_bench.models.metas import ModelMeta, TrainMeta
 from natfp_bench.pipeline.engine import Context, Needs
 from natfp_bench.pipeline.store import Entry, Store
 from natfp_bench.plan.settings import ServeSpec
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from natfp_bench.corpus.tokens import TextReader
 
 
+Where = TypeVar("Where", bound=Record)
+
+
 @dataclass(frozen=True)
-class Located:
+class Located(Generic[Where]):
     """Something that a stage reads from outside the store: what it is, and where it lies; only the first is hashed."""
 
     content: Any
-    where: Record
+    where: Where
 
     @property
     def identity(self) -> Any:
@@ -187,10 +191,13 @@ class ModelStage(Stage):
         """Load the tokenizer as transformers has it, for other tools."""
         raise NotImplementedError(f"a {type(self).__name__} has no tokenizer")
 
+    def run(self, at: Workplace) -> ModelMeta:  # noqa: ARG002
+        """Make, measure or find it. If it gives nothing but texts, nothing is known of it."""
+        return ModelMeta()
 
-@dataclass(frozen=True, eq=False)
-class KnownModel(ModelStage):
-    """A model of which only the key is known, for example from a result. That is enough to find its texts."""
+
+class Known:
+    """What is true of stages of which only the key is known: their entries can be read, and not made."""
 
     known: str
 
@@ -199,6 +206,23 @@ class KnownModel(ModelStage):
         """The key that is known."""
         return self.known
 
-    def run(self, at: Workplace) -> ModelMeta:
-        """A key does not say how to make its entry."""
-        raise NotImplementedError(f"model {self.known} is known by its key alone")
+    def run(self, at: Workplace) -> Any:
+        """A key does not say how to make an entry."""
+        raise NotImplementedError(f"{self.known} is a key alone")
+
+
+@dataclass(frozen=True, eq=False)
+class KnownCorpus(Known, CorpusStage):
+    """A corpus of which only the key is known."""
+
+    known: str
+    meta_type = CorpusMeta
+
+
+@dataclass(frozen=True, eq=False)
+class KnownModel(Known, ModelStage):
+    """A model of which only the key is known, for example from a result. That is enough to find its texts."""
+
+    known: str
+    corpus: CorpusStage = KnownCorpus("")
+    meta_type = TrainMeta

@@ -6,7 +6,6 @@ To add a study: its function in `attributors.study`, a subclass of `Study` here,
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,6 +74,7 @@ class Study(Labelled):
     meta_type = StudyMeta
     record: ClassVar[type[Record]] = Curve
     several: ClassVar[bool] = False
+    function: ClassVar[str]
 
     fold: str
     replicates: tuple[int, ...]
@@ -95,9 +95,12 @@ class Study(Labelled):
         card, fits = self.baseline.card.limits, self.fits * len(folds(self.fold, np.array(self.replicates)))
         return card.model_copy(update={"seconds": card.seconds * fits})
 
-    @abstractmethod
-    def do(self, experiment: Experiment, at: Workplace) -> Record | Sequence[Record]:
-        """Do the study."""
+    def do(self, experiment: Experiment, at: Workplace) -> Record | Sequence[Record]:  # noqa: ARG002
+        """Do the study: the function of `attributors.study` that `function` names, if nothing else is said."""
+        from natfp_bench.attributors import study
+
+        found: Record = getattr(study, self.function)(experiment)
+        return found
 
     def run(self, at: Workplace) -> StudyMeta:
         """Do the study, and write what it found."""
@@ -248,44 +251,23 @@ class LengthStudy(Study):
         return study.length_curve(experiment, first_tokens, powers(longest, 4), "tokens")
 
 
-@dataclass(frozen=True, eq=False)
 class TrainTexts(Study):
     """How does accuracy grow with the number of training texts?"""
 
-    name = "train_texts"
-
-    def do(self, experiment: Experiment, at: Workplace) -> Record:  # noqa: ARG002
-        """Refit on fewer texts."""
-        from natfp_bench.attributors import study
-
-        return study.training_curve(experiment)
+    name, function = "train_texts", "training_curve"
 
 
-@dataclass(frozen=True, eq=False)
 class WordingStudy(Study):
     """Which words separate the levels, and how far do their n-grams diverge?"""
 
-    name = "wording"
+    name, function = "wording", "wording"
     record = Wording
 
-    def do(self, experiment: Experiment, at: Workplace) -> Record:  # noqa: ARG002
-        """Compare the words of the texts."""
-        from natfp_bench.attributors import study
 
-        return study.wording(experiment)
-
-
-@dataclass(frozen=True, eq=False)
 class Pooled(Study):
     """How does accuracy grow with the number of test texts of one source that are judged together?"""
 
-    name = "pooled"
-
-    def do(self, experiment: Experiment, at: Workplace) -> Record:  # noqa: ARG002
-        """Pool the answers."""
-        from natfp_bench.attributors import study
-
-        return study.pooled_curve(experiment)
+    name, function = "pooled", "pooled_curve"
 
 
 @dataclass(frozen=True, eq=False)
