@@ -32,9 +32,9 @@ UNREADABLE = (OSError, EOFError, zlib.error)
 """Errors of reading a file when the disk, or a gzip archive, is at fault."""
 
 KINDS = {
-    "chronicle": "embedded generator of simple prose, endless, of known entropy; the default",
+    "chronicle": "embedded generator of simple prose: endless, with known entropy; the default",
     "text:PATH[,PATH...]": "UTF-8 files (also .gz), documents separated by blank lines; .jsonl with a field 'text'",
-    "hf:NAME[/CONFIG]": "a data set of the Hugging Face Hub, or in a folder, with a column 'text'; streamed",
+    "hf:NAME[/CONFIG]": "a data set of the Hugging Face Hub or of a folder, with a column 'text'; streamed",
 }
 
 

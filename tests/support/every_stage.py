@@ -10,7 +10,7 @@ from natfp_bench.pipeline.stages.stage import Stage
 
 
 def all_stages() -> list[type[Stage]]:
-    """Stages that leave entries, by class name."""
+    """Stages that leave entries (those that no other stage is built on), by class name."""
     for package in (stages, sources):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
@@ -18,7 +18,8 @@ def all_stages() -> list[type[Stage]]:
     found, waiting = list[type[Stage]](), Stage.__subclasses__()
     while waiting:
         kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        if not kind.__abstractmethods__ and kind.__module__.startswith("natfp_bench"):
+        built_on = [other for other in kind.__subclasses__() if other.__module__.startswith("natfp_bench")]
+        waiting += built_on
+        if not built_on and kind.__module__.startswith("natfp_bench"):
             found.append(kind)
     return sorted(found, key=lambda kind: kind.__name__)
