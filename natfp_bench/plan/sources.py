@@ -24,18 +24,18 @@ def replicates(spec: SourceSpec) -> list[str]:
 def faults(
     task: Task, file: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource, given: Mapping[str, Scalar]
 ) -> Iterable[str]:
-    """Say what a task of other sources asks for and cannot have; `given`: what is set on the command line."""
+    """Say what a task asks for and its kind of source cannot give; `given`: what is set on the command line."""
     first = next(iter(levels.values())).settings
     kind, spec = first.source.kind, first.source
     place = ("settings", "source", "kind")
     if spec.trained:
         if spec != SourceSpec():
-            what = "what source says changes nothing while source.kind is 'train'"
+            what = "the other fields of source change nothing while source.kind is 'train'"
             # Where no settings speak of the source, it is the levels that do.
             yield chosen.fault(place, what) if place[:2] in chosen.where else file.fault(("factor", "fields"), what)
         return
     if not spec.facts.task:
-        yield chosen.fault(place, "texts that exist are no task: natfp-bench run --texts FILE")
+        yield chosen.fault(place, "given texts need no task: natfp-bench run --texts FILE")
         return
     for i, path in enumerate(task.factor.fields):
         if path.split(".")[0] in TRAINING:
@@ -45,7 +45,7 @@ def faults(
             yield f"--set {path}={given[path]}: changes nothing: a {kind} source is not trained here"
     names = replicates(spec)
     if len(set(names)) < len(names):
-        yield chosen.fault(("settings", "source", "replicate"), "a replicate stands twice")
+        yield chosen.fault(("settings", "source", "replicate"), "a replicate is named twice")
     for level, preset in levels.items():
         yield from (f"{fault} (level {level!r})" for fault in _level(preset.settings, names, chosen))
     if spec.facts.prompted and not first.sampling.prompt_characters:
@@ -59,5 +59,5 @@ def _level(settings: Settings, names: list[str], chosen: YamlSource) -> Iterable
         yield chosen.fault(("settings", "source", "model"), f"source.model is empty: it takes {spec.facts.model}")
     used = any("{replicate}" in getattr(spec, name) for name in NAMED)
     if used != (names != [""]):
-        what = "source.replicate names replicates, and {replicate} stands for them: neither is of use alone"
+        what = "source.replicate and {replicate} in a name need each other: give both or neither"
         yield chosen.fault(("settings", "source", "replicate"), what)

@@ -171,7 +171,7 @@ def test_the_peak_of_memory_is_of_this_fit_alone():
     class Hungry:
         def fit(self, texts, labels):
             self.classes_ = np.unique(labels)
-            held = np.ones(self.size * 2**17)  # so many MB
+            held = np.ones(self.size * 2**17)  # `size` MB
             self.used = float(held.sum())
             return self
 
@@ -188,5 +188,5 @@ def test_the_peak_of_memory_is_of_this_fit_alone():
 
     small, large = peak(1), peak(400)
     assert large - small > 300
-    if sys.platform == "linux":  # elsewhere a process has but one peak
+    if sys.platform == "linux":  # other systems cannot reset the peak of a process
         assert peak(1) < large - 300

@@ -41,13 +41,13 @@ def test_beats_chance_on_planted_texts_and_knows_how_sure_it_is(name):
 def test_at_chance_on_shuffled_labels_and_says_so(name):
     train, labels = planted(600, 1)
     test, truth = planted(600, 2)
-    # The test labels too: two planted classes side by side would move the accuracy of a random rule together.
+    # Test labels are random too: with two planted classes, the hits of a random rule would depend on each other.
     np.random.default_rng(3).shuffle(labels)
     np.random.default_rng(4).shuffle(truth)
     found = run(name, train, labels, test)
     assert abs(accuracy(found, truth) - 1 / 3) < 4 * np.sqrt(2 / 9 / 600)
     right = found.proba[np.arange(600), [found.classes.index(label) for label in truth]]
-    assert -np.log(right).mean() < np.log(3) + 0.02  # no bits lost by overconfidence
+    assert -np.log(right).mean() < np.log(3) + 0.02  # overconfidence costs no bits
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,7 +76,7 @@ def test_same_seed_same_answer(name):
 
 
 def test_the_number_of_threads_changes_no_bit():
-    # Wide enough for BLAS to split its dot products, were it allowed to.
+    # Wide enough that BLAS would split its dot products if it were allowed to.
     draw = np.random.default_rng(6)
     texts = [" ".join(f"w{i}" for i in draw.integers(0, 20_000, 150)) for _ in range(300)]
     labels = [str(i % 3) for i in range(300)]
@@ -93,12 +93,13 @@ def test_majority_answers_with_the_class_frequencies():
 
 
 def test_rare_features_are_fitted_to_the_optimum():
-    # Solvers that stop by the gradient's largest entry leave such a fit at chance; the slow exact one is the truth.
+    # Solvers that stop when the gradient's largest entry is small leave such a fit at chance. The slow exact solver is
+    # the reference.
     draw = np.random.default_rng(4)
     x = csr_matrix(random_array((300, 4000), density=0.01, rng=draw) / 20)
     y = (x @ draw.normal(size=(4000, 3)) * 20 + draw.gumbel(size=(300, 3))).argmax(axis=1)
     exact = LogisticRegression(C=16.0, solver="newton-cg", tol=1e-10, max_iter=5000)
-    # LIBLINEAR puts the intercept under the penalty too: the same as a feature that is always 1.
+    # LIBLINEAR penalises the intercept too, as if it were a feature that is always 1.
     exact.set_params(fit_intercept=False)
     known = OneVsRestClassifier(exact).fit(np.c_[x.toarray(), np.ones(300)], y)
     found = logistic_regression(16.0).fit(x, y)
@@ -121,12 +122,12 @@ def test_inner_validation_never_separates_a_group(monkeypatch):
     groups = [i // 4 for i in range(160)]
     TextClassifier(CountVectorizer()).fit(texts, labels, groups=groups)
     assert seen[-1] == set(range(40))  # the last fit has all of them
-    assert {len(words) for words in seen[:-1]} == {30}  # each other one lacks ten whole groups
+    assert {len(words) for words in seen[:-1]} == {30}  # each other fit lacks ten whole groups
 
 
 def test_a_leak_through_groups_is_not_chosen():
-    # Every group has a word of its own and one label. Validation that separated groups would find the word
-    # telling, and choose the weakest penalty; between groups it tells nothing.
+    # Every group has a word of its own and one label. If validation separated texts of a group, the word would predict
+    # the label, and the weakest penalty would be chosen. Between groups the word predicts nothing.
     draw = np.random.default_rng(5)
     groups = np.repeat(np.arange(80), 4)
     texts, labels = [f"word{group}" for group in groups], draw.integers(0, 2, 80)[groups].astype(str)

@@ -1,4 +1,4 @@
-"""The fast classifiers against what can be worked out: by hand, by enumeration, and by scikit-learn."""
+"""The fast classifiers, compared with results by hand, by enumeration, and of scikit-learn."""
 
 import importlib
 from collections import Counter
@@ -53,7 +53,7 @@ def test_a_second_fit_forgets_the_first(name):
 @pytest.mark.parametrize("groups", [list(range(12)), [0] * 6 + [1] * 6, [0] * 11 + [1], [0] * 12])
 def test_a_dozen_texts_are_enough_to_answer(name, groups):
     texts, labels = planted(12, 1, classes=2)
-    for names in (labels, sorted(labels)):  # sorted: where there are two groups, each has a class of its own
+    for names in (labels, sorted(labels)):  # if labels are sorted and there are two groups, each group has one class
         proba = build(name).fit(texts, names, groups=groups).predict_proba([*texts, "", "zzz"])
         np.testing.assert_allclose(proba.sum(axis=1), 1)
         assert np.isfinite(proba).all()
@@ -107,7 +107,7 @@ def test_a_stratified_sample_has_its_share_of_every_class():
     assert np.abs(np.bincount(y[chosen], minlength=3) - [60, 30, 1]).max() <= 1
     assert np.unique(y[stratified_sample(y, 3, "tests")]).tolist() == [0, 1, 2]
     assert stratified_sample(y, 5000, "tests").tolist() == list(range(903))
-    # Classes in turn: every second text would be of one class alone.
+    # Classes alternate, so every second text would be of the same class.
     turns = np.arange(1000) % 2
     assert abs(int(turns[stratified_sample(turns, 500, "tests")].sum()) - 250) <= 1
 
@@ -117,7 +117,7 @@ def test_a_stratified_sample_has_its_share_of_every_class():
 
 def reference(rows, order, discount, kinds):
     """Textbook interpolated Kneser-Ney, n-gram by n-gram: a function (context, unit) -> probability."""
-    counts = [Counter() for _ in range(order + 1)]  # by length; "<" begins a text, and nothing stands before it
+    counts = [Counter() for _ in range(order + 1)]  # by length; "<" begins a text, and nothing precedes it
     for row in rows:
         padded = ["<", *row, 0]
         for at in range(1, len(padded)):
@@ -162,8 +162,8 @@ def test_a_bigram_model_by_hand(monkeypatch):
     rows = [np.array([1, 2]), np.array([1])]
     inventory = kneser_ney.Inventory(kneser_ney.as_units(rows), 3, 2)
     models = inventory.models(np.array([0, 0]), 1, np.ones(2, dtype=bool))
-    # Before 1 stands only the beginning, before 2 only 1, before the end 1 or 2: the unigrams have (1, 1, 2) of 4. Each
-    # gives 3/4 away, and gets a third of the 9/4 back.
+    # Only the beginning precedes 1, only 1 precedes 2, and 1 or 2 precedes the end: the unigram counts are (1, 1, 2) of
+    # 4. Each loses 3/4 and gets a third of the 9/4 back.
     one, two, end = 1 / 4, 1 / 4, 2 / 4
     known = [
         (2 - 0.75) / 2 + 0.75 / 2 * one,  # begin: two texts, one kind of unit
@@ -215,8 +215,8 @@ def test_likelihoods_add_up_whatever_the_batch(monkeypatch):
 
 
 def test_ngram_lm_comes_near_the_bayes_rule_on_markov_sources():
-    # Three sources that write five letters, each a Markov chain; all texts of five letters can be listed, so that the
-    # accuracy of any rule is a sum over them.
+    # Three sources, each a Markov chain, write texts of five letters. All such texts can be listed, so the accuracy of
+    # any rule is a sum over them.
     letters, length, draw = "abcd", 6, np.random.default_rng(3)
     chains = draw.dirichlet(np.full(4, 1.5), size=(3, 4))
     listed = np.array(list(product(range(4), repeat=length)))
@@ -233,7 +233,7 @@ def test_ngram_lm_comes_near_the_bayes_rule_on_markov_sources():
     bayes = likely.max(axis=1).sum() / 3
     assert bayes > 0.6
     assert likely[np.arange(len(texts)), proba.argmax(axis=1)].sum() / 3 > bayes - 0.01
-    gap = (likely * (np.log(posterior) - np.log(proba))).sum() / 3  # Kullback-Leibler divergence, in nats a text
+    gap = (likely * (np.log(posterior) - np.log(proba))).sum() / 3  # Kullback-Leibler divergence, in nats per text
     assert gap < 0.02
 
 
@@ -318,7 +318,7 @@ def test_unigram_matches_a_hand_tuned_pipeline():
     y = np.searchsorted(search.classes_, truth)
     ours = build("unigram").fit(train, labels, groups=groups).predict_proba(test)
     theirs = search.predict_proba(test)
-    # Every word of this language is a token; the pipeline is told what a word is, the tokenizer finds out.
+    # Every word of this language is a token. The pipeline gets a pattern for words; the tokenizer learns them.
     assert (ours.argmax(axis=1) == y).mean() > (theirs.argmax(axis=1) == y).mean() - 0.01
     assert log_loss(ours, y) < log_loss(theirs, y) + 0.02
 

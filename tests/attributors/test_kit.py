@@ -1,4 +1,4 @@
-"""What authors of baselines import, how it enters a baseline's digest, and the folder that they begin with."""
+"""The module for authors of baselines, the digest of a baseline, and the folder of a new one."""
 
 from __future__ import annotations
 
@@ -136,12 +136,12 @@ def test_every_way_to_import_is_seen(package: Path, tmp_path: Path, code: str, f
         "import natfp_benchmark, os",
     ],
 )
-def test_what_does_not_run_or_is_not_ours_does_not_count(tmp_path: Path, code: str) -> None:
+def test_code_that_does_not_run_or_is_not_ours_does_not_count(tmp_path: Path, code: str) -> None:
     folder = write(tmp_path, code)
     assert registry.read(folder).digest == folder_digest(folder)
 
 
-# The folder to begin with
+# The folder of a new baseline
 
 
 def test_a_new_baseline_is_three_files_that_work(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The neural bundled baselines at a size of seconds, and what they share: `neural_text`."""
+"""The neural bundled baselines, small enough to fit within seconds, and `neural_text`, which they share."""
 
 import math
 import shutil
@@ -53,7 +53,7 @@ def losses(found, truth):
 
 @pytest.fixture(scope="module")
 def fitted():
-    """Each tiny attributor fitted once, for the tests that only ask."""
+    """Each tiny attributor, fitted once, for the tests that only predict."""
     train, labels = planted(300, 1)
     return {name: build(name).fit(train, labels) for name in NAMES}
 
@@ -65,7 +65,7 @@ def test_tells_planted_texts_and_knows_how_sure_it_is(name, fitted):
     y = [f"class {i}" for i in range(3)]
     assert fitted[name].classes_.tolist() == y
     right = proba[np.arange(300), [y.index(label) for label in truth]]
-    # Binomial: at chance, 0.42 would be three standard errors up.
+    # At chance, 0.42 would be three standard errors too high.
     assert np.mean(fitted[name].classes_[proba.argmax(1)] == truth) > 0.5
     assert -np.log(right).mean() < math.log(3) - 0.05
 
@@ -113,7 +113,7 @@ def test_few_texts_and_a_single_group(name, n):
     for groups in (None, [0] * n):
         model = build(name).fit(texts, labels[:n], groups)
         np.testing.assert_allclose(model.predict_proba(texts).sum(axis=1), 1)
-    # One group cannot be held out: what cannot be checked is not believed.
+    # A single group cannot be held out, so scores cannot be checked and are not used.
     np.testing.assert_allclose(model.predict_proba(["zz"]), [[labels[:n].count(c) / n for c in "xy"]])
 
 
@@ -153,7 +153,7 @@ def test_groups_are_held_out_whole_and_no_class_is_lost():
     assert held.sum() == 150
     assert not set(groups[held]) & set(groups[~held])
     assert (neural_text.held_out(y, groups.tolist(), "other") != held).any()
-    # Class 3 is one group only: wherever it falls, it stays in training.
+    # Class 3 is a single group, so it always stays in training.
     for name in range(20):
         held = neural_text.held_out(np.where(groups == 7, 3, y), groups.tolist(), name)
         assert not held[groups == 7].any()
@@ -227,14 +227,14 @@ def tiny_bert(folder, texts):
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        # Five classes of another task: the classifier on top is to be replaced.
+        # Five classes of another task: the classifier on top must be replaced.
         config = BertConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=70, num_labels=5, **sizes)
         BertForSequenceClassification(config).save_pretrained(folder)
 
 
 @pytest.fixture
 def encoder_folder(tmp_path):
-    """The baseline's folder copied, as its README.md says."""
+    """Copy the baseline's folder, as its README.md says."""
     (bundled,) = registry.find("encoder_finetune")
     folder = tmp_path / "tiny_bert"
     shutil.copytree(bundled.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -270,7 +270,7 @@ def test_an_encoder_in_a_copied_folder_is_fine_tuned(encoder_folder, capfd):
 
 @pytest.mark.slow
 def test_encoder_finetune_conforms(encoder_folder):
-    # The folder with a model in it; from random weights, so it takes more and larger steps than a pretrained one.
+    # The model has random weights, so it needs more and larger steps than a pretrained one.
     tiny_bert(encoder_folder / "model", list(planted_habits.planted(360, "train")[0]))
     code = encoder_folder / "baseline.py"
     whole = code.read_text().replace("EncoderFinetune(seed)", "EncoderFinetune(seed, batch=16, epochs=12, rate=3e-3)")

@@ -143,7 +143,7 @@ def test_missing_requirement_is_named(tmp_path):
 
 
 def package(site: Path, entry: str) -> None:
-    """Write what pip leaves behind when it installs a package with one entry point."""
+    """Write the files that pip writes when it installs a package with one entry point."""
     info = site / "natfp_extras-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: natfp-extras\nVersion: 1.0\n")

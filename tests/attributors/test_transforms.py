@@ -1,4 +1,4 @@
-"""Transforms: what each of them keeps, and that it depends on nothing but the text and the seed."""
+"""Transforms: what each of them keeps; they depend on nothing but the text and the seed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_empty_texts_survive(name: str) -> None:
 @ALL
 @given(st.lists(PROSE, max_size=3), st.integers(0, 9))
 def test_transforms_are_pure(name: str, texts: list[str], seed: int) -> None:
-    """The same whatever stands beside a text; equal texts get equal results."""
+    """A result does not depend on the other texts; equal texts get equal results."""
     together = apply(name, [*texts, *texts], seed)
     assert together == [apply(name, [text], seed)[0] for text in texts] * 2
 
@@ -75,7 +75,7 @@ def test_shuffles_differ_by_seed_and_text() -> None:
     first = apply("shuffled_words", [TEXT, TEXT + " x"])
     assert first[0] != apply("shuffled_words", [TEXT], seed=1)[0]
     assert first[1].replace(" x", "").removeprefix("x ") != first[0]
-    # A permutation of its own for each text: every word comes first now and then.
+    # Each text has its own permutation, so every word comes first in some of them.
     starts = Counter(words(text)[0] for text in apply("shuffled_words", ["a b c d" + " x" * i for i in range(400)]))
     assert min(starts[word] for word in "abcd") > 0
 

@@ -1,4 +1,4 @@
-"""Scores by target and split: the same fits on seen and unseen replicates, levels in their order, checks that bite."""
+"""Scores by target and split: one fit for seen and unseen replicates, ordered levels, and checks of the scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from natfp_bench.pipeline import score_checks, scoring
 from natfp_bench.pipeline.evidence import Evidence, TestTexts
-from natfp_bench.pipeline.result import Gap, Result, Score
+from natfp_bench.pipeline.result import METRICS, Gap, Result, Score
 from natfp_bench.pipeline.scoring import Answers, Frame, View
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan, Variant
@@ -50,7 +50,7 @@ def accuracies(rows: list[dict[str, Any]], name: str, split: str) -> list[float]
     return [math.fsum(found[fold]) / len(found[fold]) for fold in sorted(found)]
 
 
-# Which scores there are.
+# The scores of a result.
 
 
 def test_levels_are_scored_on_unseen_and_seen_replicates_instances_on_unseen_prompts(result: Result) -> None:
@@ -59,9 +59,13 @@ def test_levels_are_scored_on_unseen_and_seen_replicates_instances_on_unseen_pro
     texts = ["majority", "naive_bayes", "unigram"]
     for target, split in found:
         names = [score.attributor.name for score in result.scores if (score.target, score.split) == (target, split)]
-        # Likelihoods of known runs bound nobody who is tested on runs that they do not know.
+        # Likelihoods of known models are no bound on texts of models that they do not know.
         assert names == [*texts, "likelihood_reference" if split == "unseen_replicate" else "ceiling"]
-    assert result.scores[0].split == "unseen_replicate", "what the task is about comes first"
+    assert result.scores[0].split == "unseen_replicate", "the split that the task asks about comes first"
+
+
+def test_the_schema_names_every_metric() -> None:
+    assert tuple(metrics.METRICS) == METRICS
 
 
 def test_intervals_are_those_of_the_split(result: Result) -> None:
@@ -71,7 +75,7 @@ def test_intervals_are_those_of_the_split(result: Result) -> None:
         assert (accuracy.method == "t") == unseen
         assert accuracy.units == ("replicates" if unseen else accuracy.units)
         assert accuracy.n_units == (3 if unseen else 25)
-        # The exact binomial test is of texts that are independent given the models: not of a factor.
+        # Texts are independent given the models, but not for claims about a factor: no binomial test of those.
         assert (score.log10_p is None) == (score.split != "unseen_prompt")
         assert (score.extraction is None) or score.split != "unseen_replicate"
         assert score.chance == (1 / 3 if score.target == "level" else 1 / 9)
@@ -95,7 +99,7 @@ def test_seen_and_unseen_are_answers_of_one_fit(evidence: Evidence, rows: list[d
         entry = evidence.proba("unigram", "level", fold)
         mine = [r for r in rows if (r["attributor"], r["target"], r["fold"]) == ("unigram", "level", fold)]
         covered = [place[r["variant"], r["row"]] for r in mine]
-        assert sorted(covered) == list(range(225)), "seen and unseen together are all texts, once"
+        assert sorted(covered) == list(range(225)), "seen and unseen texts together are all texts, each once"
         for at, row in zip(covered, mine, strict=True):
             assert row["proba"] == entry[at].tolist()
             assert (row["split"] == "unseen_replicate") == row["variant"].endswith(f"/r{fold}")
@@ -130,7 +134,7 @@ def test_the_replicate_gap_by_hand(result: Result, rows: list[dict[str, Any]]) -
 
 
 def test_ordered_metrics_follow_the_factor_and_not_the_alphabet(result: Result, rows: list[dict[str, Any]]) -> None:
-    # Columns stand in the order of names (high, low, middle), levels in that of the task (low, middle, high).
+    # Columns are sorted by name (high, low, middle); the task has the order low, middle, high.
     step = [LEVELS.index(name) for name in sorted(LEVELS)]
     for split in ("seen_replicate", "unseen_replicate"):
         errors: dict[int, list[float]] = {}
@@ -145,7 +149,9 @@ def test_ordered_metrics_follow_the_factor_and_not_the_alphabet(result: Result, 
             expected = np.mean([error for fold in errors.values() for error in fold])
         assert score.metrics["level_error"].value == pytest.approx(expected)
         assert score.metrics["kendall_tau"].value > 0.2
-    assert "kendall_tau" not in of(result, "majority", "level", "seen_replicate").metrics, "a constant ranks nothing"
+    assert "kendall_tau" not in of(result, "majority", "level", "seen_replicate").metrics, (
+        "a constant has no rank correlation"
+    )
     assert "level_error" not in of(result, "unigram", "instance", "unseen_prompt").metrics, "instances have no order"
 
 
@@ -157,8 +163,8 @@ def test_pairwise_auroc_is_that_of_scikit_learn(result: Result, rows: list[dict[
     assert found.metrics["pairwise_auroc"].value == pytest.approx(known)
 
 
-def test_likelihoods_know_nothing_of_the_replicate_held_out(evidence: Evidence) -> None:
-    """Whatever the models that are held out say of a text, the reference does not look at it."""
+def test_the_likelihood_reference_does_not_use_the_replicate_held_out(evidence: Evidence) -> None:
+    """The reference does not depend on the likelihoods of the models that are held out."""
     known = scoring.likelihood_answers(View(evidence, "level", "unseen_replicate"))
     for held in range(3):
         spoilt = [
@@ -172,13 +178,13 @@ def test_likelihoods_know_nothing_of_the_replicate_held_out(evidence: Evidence) 
         assert not np.array_equal(found.proba[known.fold != held], known.proba[known.fold != held])
 
 
-# Views by hand.
+# Views made by hand.
 
 
 def view(
     labels: str, replicates: list[int], split: str, *, plan: Plan | None = None, target: Any = "level", texts: int = 2
 ) -> View:
-    """A view of variants with one-letter levels, each with so many test texts; prompts are shared."""
+    """A view of variants with one-letter levels, each with `texts` test texts; variants share their prompts."""
     plan = plan or make_plan("seed_id", "smoke")
     variants = [
         SimpleNamespace(variant=Variant(level=label, replicate=r, settings=plan.variants[0].settings))
@@ -200,7 +206,7 @@ def view(
 
 
 def answered(truth: list[int], guess: list[int], k: int, *, fold: list[int] | None = None) -> Answers:
-    """Certain answers to texts of prompts of their own."""
+    """Certain answers to texts, each with its own prompt."""
     at = np.arange(len(truth))
     return Answers(np.eye(k)[guess], np.array(truth), at, at, np.array(fold or [0] * len(truth)))
 
@@ -213,7 +219,7 @@ def test_classes_and_their_variants() -> None:
     assert of_instance.class_of.tolist() == [2, 0, 3, 1]
 
 
-def test_answers_of_folds_stand_one_behind_another() -> None:
+def test_answers_of_folds_are_concatenated() -> None:
     some = view("abab", [0, 0, 1, 1], "unseen_replicate")
     proba = {fold: np.full((8, 2), fold + 0.5) for fold in (0, 1)}
     proba[0][0], proba[1][0] = 7, 8  # the first text is of replicate 0, which fold 1 knows
@@ -243,7 +249,7 @@ def test_a_ceiling_needs_known_candidates_and_shared_tokens(task: str, split: st
     assert view("ab", [0, 0], split, plan=make_plan(task, "smoke")).bounded == bounded
 
 
-def test_of_a_text_that_no_known_variant_can_write_nothing_is_known() -> None:
+def test_a_text_that_no_known_variant_can_write_has_a_uniform_posterior() -> None:
     some = view("abab", [0, 0, 1, 1], "unseen_replicate", texts=1)
     nats = np.array([[0.0, -5, -np.inf, -np.inf], [-5, 0, -1, -np.inf], [0, -1, 0, 0], [-1, -1, 0, 0]])
     some.evidence.log_likelihood = lambda: nats  # type: ignore[method-assign]
@@ -257,7 +263,7 @@ def further(frame: Frame, proba: Any, truth: Any) -> dict[str, float]:
 
 
 def test_ordered_levels_by_hand() -> None:
-    """`late` comes before `early` in the task, and behind it in the alphabet."""
+    """The order of the task differs from the alphabet."""
     lr = make_plan("lr_id", "smoke")
     factor = lr.task.factor.model_copy(update={"levels": {"c": 1.0, "a": 2.0, "b": 3.0}})
     plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
@@ -276,12 +282,14 @@ def test_ordered_levels_by_hand() -> None:
     )
 
 
-def test_levels_that_were_left_out_leave_the_order_of_the_others() -> None:
+def test_levels_that_are_left_out_do_not_change_the_order_of_the_others() -> None:
     lr = make_plan("lr_id", "smoke")
     factor = lr.task.factor.model_copy(update={"levels": {"z": 0.5, "c": 1.0, "gone": 1.5, "a": 2.0}})
     plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
     some = view("zca", [0, 0, 0], "unseen_prompt", plan=plan)
-    found = further(some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))  # a for all: for a, c and z
+    found = further(
+        some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2])
+    )  # the guess is always a; the truths are a, c and z
     assert found["level_error"] == pytest.approx((0 + 1 + 2) / 3)
 
 
@@ -289,7 +297,7 @@ def test_levels_that_were_left_out_leave_the_order_of_the_others() -> None:
 
 
 def gap_of(seen: list[float], unseen: list[float]) -> Gap:
-    """The gap of an attributor that hits such shares of ten texts a fold."""
+    """The gap of an attributor that is right on these shares of the ten texts of each fold."""
 
     def given(shares: list[float]) -> dict[str, Answers]:
         truth = [0] * 10 * len(shares)
@@ -325,13 +333,13 @@ def test_unseen_replicates_that_are_easier_fail_the_check() -> None:
     [check] = score_checks.not_easier(easier, "one")
     assert not check.ok
     assert "p = " in check.detail
-    assert score_checks.not_easier(easier, "another") == [], "the reference attributor's gap counts"
-    assert score_checks.not_easier([gap_of([0.5, 0.4], [0.9, 0.9])], "one") == [], "two replicates say nothing"
+    assert score_checks.not_easier(easier, "another") == [], "only the gap of the reference attributor counts"
+    assert score_checks.not_easier([gap_of([0.5, 0.4], [0.9, 0.9])], "one") == [], "two replicates have no p-value"
     [check] = score_checks.not_easier([gap_of([0.9, 0.8, 1.0], [0.5, 0.6, 0.7])], "one")
     assert check.ok
 
 
-def test_who_beats_the_ceiling_beyond_luck_fails_the_check() -> None:
+def test_an_attributor_that_is_significantly_above_the_ceiling_fails_the_check() -> None:
     truth = [0, 1] * 50
     given = {
         "ceiling": answered(truth, [0] * 100, 2),

@@ -165,9 +165,9 @@ def test_models_that_read_other_tokens_are_compared_by_bytes(
     ("spec", "levels", "overrides", "said"),
     [
         ({}, {"a": "x/a", "b": "x/b"}, {"optimizer.lr": "1e-3"}, "changes nothing: a checkpoint source is not trained"),
-        ({"replicate": "1,2"}, {"a": "x/a", "b": "x/b"}, {}, "neither is of use alone"),
-        ({}, {"a": "x/a{replicate}", "b": "x/b"}, {}, "neither is of use alone"),
-        ({"replicate": "1,1"}, {"a": "x/a{replicate}", "b": "x/b{replicate}"}, {}, "a replicate stands twice"),
+        ({"replicate": "1,2"}, {"a": "x/a", "b": "x/b"}, {}, "give both or neither"),
+        ({}, {"a": "x/a{replicate}", "b": "x/b"}, {}, "give both or neither"),
+        ({"replicate": "1,1"}, {"a": "x/a{replicate}", "b": "x/b{replicate}"}, {}, "a replicate is named twice"),
         ({"kind": "texts"}, {"a": "x", "b": "y"}, {}, "natfp-bench run --texts FILE"),
         ({"kind": "train"}, {"a": "x", "b": "y"}, {}, "changes nothing while source.kind is 'train'"),
         ({"kind": "lm_eval", "model_args": "z"}, {"a": "x", "b": "y"}, {}, "set sampling.prompt_characters"),

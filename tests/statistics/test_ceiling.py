@@ -1,4 +1,4 @@
-"""The ceiling against planted sources: accuracy, information and divergences are known by enumeration."""
+"""The ceiling on planted sources, whose accuracy, information and divergences are known by enumeration."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ NEAR, FAR = [[0.5, 0.3, 0.2], [0.4, 0.3, 0.3]], [[0.9, 0.1], [0.1, 0.9]]
 
 @pytest.mark.parametrize("tokens", [NEAR, FAR], ids=["near", "far"])
 def test_kl_standard_error_covers_with_texts_of_unequal_length(tokens: list[list[float]]) -> None:
-    """z-scores over repeated experiments have the spread that the delta method promises."""
+    """z-scores over repeated experiments have the spread that the delta method predicts."""
     planted = Planted(np.array(tokens), np.arange(2), 0)
     rng, scores = np.random.default_rng(1), []
     for _ in range(300):
@@ -162,7 +162,7 @@ def test_kl_refuses_sources_that_contradict_their_likelihood() -> None:
     st.lists(st.integers(1, 5), min_size=2, max_size=9),
 )
 def test_identical_classes_tie_exactly(values: list[float], sizes: list[int]) -> None:
-    """Whatever the number of replicates a class has, identical variants get 1/k and not a hair more."""
+    """Identical variants get exactly 1/k, however many replicates each class has."""
     k = len(sizes)
     classes = np.repeat(np.arange(k), sizes)
     log_likelihood = np.repeat(np.array(values)[:, None], len(classes), axis=1)
@@ -177,7 +177,7 @@ def test_identical_classes_tie_exactly(values: list[float], sizes: list[int]) ->
 @settings(deadline=None)
 @given(st.lists(st.floats(-300, 0), min_size=3, max_size=3), st.permutations(range(3)), st.floats(-300, 0))
 def test_permuted_replicates_tie_exactly(values: list[float], order: list[int], rival: float) -> None:
-    """Two classes whose replicates are the same models in another order, beside a third class."""
+    """Two classes have the same models as replicates, in different orders; a third class differs."""
     row = values + [values[i] for i in order] + [rival]
     posterior = ceiling.posterior(np.array([row]), np.array([0, 0, 0, 1, 1, 1, 2]))[0]
     assert posterior[0] == posterior[1]
@@ -200,7 +200,7 @@ def test_posterior_handles_extremes_and_refuses_nonsense() -> None:
         ceiling.posterior(np.array([[-1.0, -2.0]]), np.array([0, 2]))
 
 
-def test_an_impossible_truth_costs_a_finite_absurdity() -> None:
+def test_an_impossible_truth_counts_as_the_smallest_double() -> None:
     posterior = np.array([[1.0, 0.0], [1.0, 0.0]])
     mutual = ceiling.mutual_information(posterior, np.array([0, 1]), np.arange(2), seed=0)
     assert mutual.value == pytest.approx((1 - 1073) / 2)
@@ -215,12 +215,12 @@ def test_self_check_catches_a_wrong_temperature() -> None:
         wrong = Planted(tempered / tempered.sum(1, keepdims=True), FOUR_IN_TWO.classes, 8)
         check = ceiling.self_check(ceiling.posterior(wrong.log_likelihood(counts), wrong.classes), truth)
         assert not check.ok
-        # Too cold a likelihood is overconfident: fewer hits than promised.
+        # Likelihoods at too low a temperature are overconfident: fewer hits than they predict.
         assert math.copysign(1, check.excess) == (-1 if temperature < 1 else 1)
 
 
-def test_self_check_seldom_cries_wolf() -> None:
-    """Honest posteriors pass, also where a miss is rare, and where ties are common."""
+def test_self_check_rarely_fails_honest_posteriors() -> None:
+    """They pass even if misses are rare, and if ties are common."""
     rng = np.random.default_rng(0)
     for sure in (0.5, 0.9, 0.9999):
         z = []
@@ -260,7 +260,7 @@ def test_no_attributor_beats_the_ceiling(planted: Planted) -> None:
 
 @pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 2)])
 def test_predicted_accuracy_of_two_sources(pair: tuple[int, int]) -> None:
-    """From texts of 8 tokens, the exact accuracy at 4 to 40 tokens to within two points."""
+    """Texts of 8 tokens predict the exact accuracy at 4 to 40 tokens to within two points."""
     planted = Planted(THREE.tokens[list(pair)], np.arange(2), 8)
     counts, source = planted.sample(5000)
     at = [4, 8, 20, 40]
@@ -272,7 +272,7 @@ def test_predicted_accuracy_of_two_sources(pair: tuple[int, int]) -> None:
 
 @PLANTED
 def test_predicted_accuracy_of_several_sources(planted: Planted) -> None:
-    """Ratios of several rivals share the true source's likelihood: taken jointly, they predict to within two points."""
+    """Ratios to several rivals share the true source's likelihood; used jointly, they predict to within two points."""
     counts, source = planted.sample(3000)
     at = [8, 40, 400]
     predicted = ceiling.predicted_accuracy(planted.log_likelihood(counts), counts.sum(1), source, planted.classes, at)
@@ -294,7 +294,7 @@ def test_identical_variants_are_predicted_at_chance(k: int, replicates: int) -> 
 
 
 def test_twins_are_predicted_at_one_half() -> None:
-    """Two pairs of identical sources, the pairs worlds apart: right half the time at any length."""
+    """Two pairs of identical sources, with very different pairs: the accuracy is one half at any length."""
     planted = Planted(np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]), np.arange(4), 30)
     counts, source = planted.sample(200)
     log_likelihood = planted.log_likelihood(counts)

@@ -1,4 +1,4 @@
-"""Discrimination against scikit-learn, scipy and planted truths."""
+"""Discrimination, compared with scikit-learn, scipy and planted truths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from natfp_bench.statistics.intervals import Interval
 
 
 def planted(n: int, k: int, seed: int = 0, digits: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities that lean towards the truth; few digits make ties."""
+    """Probabilities that are higher for the truth on average; few digits make ties."""
     rng = np.random.default_rng(seed)
     truth = rng.permutation(np.arange(n) % k)
     logits = rng.normal(size=(n, k)) * 1.5
@@ -77,7 +77,7 @@ def calibrated(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     return proba, truth
 
 
-def test_calibration_error_of_the_calibrated_is_nothing_but_noise() -> None:
+def test_calibration_error_of_calibrated_answers_is_noise_around_zero() -> None:
     """Squared errors average to 0; the plain estimate is biased upwards by the noise of each bin."""
     rng = np.random.default_rng(0)
     plain, debiased = [], []
@@ -89,13 +89,13 @@ def test_calibration_error_of_the_calibrated_is_nothing_but_noise() -> None:
         debiased.append(found)
     expected = math.sqrt(15 * 0.22 / 400)  # fifteen gaps of variance y (1 - y) / (400 / 15), y (1 - y) about 0.22
     assert np.mean(plain) == pytest.approx(expected, rel=0.1)
-    # The root of the positive part keeps about half of the noise about zero.
+    # The root of the positive part keeps about half of the noise around zero.
     assert np.mean(debiased) < 0.45 * np.mean(plain)
     assert 0.35 < np.mean(np.array(debiased) == 0.0) < 0.65
 
 
-def test_calibration_error_recovers_what_is_planted() -> None:
-    """Confidence a constant amount above the hit rate: an L2 error of that amount; without bias, unlike the plain."""
+def test_calibration_error_recovers_a_planted_error() -> None:
+    """If confidence exceeds the hit rate by a constant, that is the L2 error; the plain estimate is biased."""
     rng = np.random.default_rng(1)
     for off in (0.05, 0.1, 0.2):
         plain, debiased = [], []
@@ -112,7 +112,7 @@ def test_calibration_error_recovers_what_is_planted() -> None:
         assert np.mean(plain) - off**2 > 0.002
 
 
-def test_calibration_error_is_the_papers_formula() -> None:
+def test_calibration_error_follows_the_formula_of_the_paper() -> None:
     """Sum over bins of share * (gap^2 - y (1 - y) / (n_b - 1)), by hand on fifteen bins of twenty."""
     proba, truth = planted(300, 3, seed=4)
     confidence, hit = proba.max(1), (proba.argmax(1) == truth).astype(float)
@@ -125,7 +125,7 @@ def test_calibration_error_is_the_papers_formula() -> None:
 
 
 def test_calibration_does_not_depend_on_the_order_of_rows() -> None:
-    """Texts come sorted by variant: bins cut through equal confidences would hold one class each."""
+    """Texts come sorted by variant: if bins separated equal confidences, each would have texts of one class."""
     truth = np.repeat([0, 1], 300)
     same = np.tile([0.5 + 1e-9, 0.5 - 1e-9], (600, 1))
     assert plugin_error(same, truth) > 0.4
@@ -179,7 +179,7 @@ def test_level_error_is_the_mean_distance(k: int) -> None:
     assert discrimination.level_error(np.eye(k)[balanced], balanced) == 0.0
 
 
-def test_a_neighbour_is_a_smaller_error_than_a_stranger() -> None:
+def test_an_adjacent_level_is_a_smaller_error_than_a_distant_one() -> None:
     truth = np.array([0, 0])
     assert discrimination.level_error(np.eye(4)[[1, 1]], truth) == 1.0
     assert discrimination.level_error(np.eye(4)[[3, 3]], truth) == 3.0
@@ -217,7 +217,7 @@ def interval(value: float, low: float | None) -> Interval:
     return Interval(value=value, low=low, high=high, method="bootstrap", units="prompts", n_units=9)
 
 
-def test_extraction_needs_something_to_extract() -> None:
+def test_extraction_needs_a_ceiling_above_zero() -> None:
     own = interval(0.3, 0.2)
     assert discrimination.extraction(own, interval(1.2, 1.1)) == pytest.approx(0.25)
     assert discrimination.extraction(interval(-0.3, -0.4), interval(1.2, 1.1)) == pytest.approx(-0.25)
@@ -226,7 +226,7 @@ def test_extraction_needs_something_to_extract() -> None:
 
 
 def test_credits_are_shared_in_calibration() -> None:
-    """Two classes that nobody can tell apart, the guess tied between them: right half the time, as it says."""
+    """Two classes are identical and share each guess: it is right half the time, as its probability says."""
     rng = np.random.default_rng(0)
     proba = np.tile([0.5, 0.5], (400, 1))
     truth = rng.integers(2, size=400)

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, scipy, closed forms and simulation."""
+"""Metrics, compared with scikit-learn, scipy, closed forms and simulations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from natfp_bench.statistics import intervals, metrics, paired, per_text
 
 
 def planted(n: int, k: int, seed: int = 0, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Untied probabilities that lean towards the truth."""
+    """Probabilities without ties that are higher for the truth on average."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n) % k
     logits = rng.normal(size=(n, k))
@@ -60,14 +60,14 @@ def test_exact_ties_share_credit() -> None:
 
 @settings(deadline=None)
 @given(st.integers(2, 300))
-def test_a_uniform_row_is_worth_exactly_nothing(k: int) -> None:
+def test_a_uniform_row_has_exactly_zero_bits(k: int) -> None:
     uniform, truth = np.full((k, k), 1.0 / k), np.arange(k)
     assert np.array_equal(per_text.mixed(uniform), uniform)
     assert not per_text.bits(uniform, truth).any()
     assert per_text.log_loss(uniform, truth) == pytest.approx(np.full(k, math.log(k)))
 
 
-def test_a_confident_error_costs_a_finite_price() -> None:
+def test_a_confident_error_has_a_finite_cost() -> None:
     proba = np.array([[1.0, 0.0], [1.0, 0.0]])
     right, wrong = per_text.bits(proba, np.array([0, 1]))
     assert right == pytest.approx(math.log2(2 * 0.9995))
@@ -97,7 +97,7 @@ def test_binomial_p_agrees_with_scipy(hits: int, n: int, chance: float) -> None:
 
 def test_binomial_p_is_finite_where_doubles_underflow() -> None:
     assert paired.binomial_log10_p(10_000, 10_000, 0.1) == pytest.approx(-10_000.0, rel=1e-9)
-    # Against exact integer arithmetic: sum of C(n, i) over 2^n.
+    # Compared with exact integer arithmetic: sum of C(n, i) over 2^n.
     n, hits = 4_000, 3_900
     tail = sum(math.comb(n, i) for i in range(hits, n + 1))
     exact = (math.log(tail) - n * math.log(2)) / math.log(10)
@@ -114,7 +114,7 @@ def test_wilson_agrees_with_scipy(hits: int, n: int, level: float) -> None:
     assert (low == 0, high == 1) == (hits == 0, hits == n)
 
 
-def test_wilson_refuses_what_is_no_proportion() -> None:
+def test_wilson_refuses_numbers_that_are_no_proportion() -> None:
     for hits, n in [(0, 0), (-1, 5), (6, 5)]:
         with pytest.raises(ValueError, match="no proportion"):
             intervals.wilson(hits, n)
@@ -153,7 +153,7 @@ def test_macro_f1_interval_is_that_of_a_plain_bootstrap() -> None:
 
 
 def test_texts_of_one_prompt_are_one_unit() -> None:
-    """Ten copies of each text tell nothing new: the clustered interval must not shrink."""
+    """Ten copies of each text add no information: the clustered interval must not shrink."""
     proba, truth = planted(200, 2)
     once = metrics.score(proba, truth, np.arange(200), seed=0)["accuracy"]
     copied = metrics.score(*(np.repeat(a, 10, axis=0) for a in (proba, truth, np.arange(200))), seed=0)["accuracy"]
@@ -180,7 +180,7 @@ def test_perfect_and_hopeless_attribution_get_wilson() -> None:
     assert perfect["identifiability"].method == "wilson"
     hopeless = metrics.score(np.eye(2)[1 - truth], truth, np.arange(100), seed=0)["accuracy"]
     assert (hopeless.value, hopeless.low, hopeless.method) == (0.0, 0.0, "wilson")
-    # Twenty-five prompts of four texts: only the prompts count.
+    # There are 25 prompts of four texts: only the prompts count.
     clustered = metrics.score(np.eye(2)[truth], truth, np.arange(100) // 4, seed=0)["accuracy"]
     assert (clustered.units, clustered.n_units, clustered.low) == ("prompts", 25, intervals.wilson(25, 25)[0])
 
@@ -192,22 +192,22 @@ def test_wilson_ends_where_ten_texts_miss() -> None:
         assert metrics.score(np.eye(2)[guess], truth, np.arange(200), seed=0)["accuracy"].method == method
 
 
-def test_one_prompt_says_nothing_of_spread() -> None:
+def test_one_prompt_has_no_interval() -> None:
     proba, truth = planted(20, 2)
     result = metrics.score(proba, truth, np.zeros(20, dtype=int), seed=0)
     assert result["bits"].low is None
     assert result["macro_f1"].method == result["accuracy"].method == "wilson"
 
 
-def test_score_refuses_shapes_that_make_none() -> None:
+def test_score_refuses_shapes_that_disagree() -> None:
     proba, truth = planted(4, 2)
     for bad in [(proba[:0], truth[:0], truth[:0]), (proba[:, :1], truth, truth), (proba, truth[:3], truth)]:
         with pytest.raises(ValueError, match="shapes that make no score"):
             metrics.score(*bad, seed=0)
 
 
-def test_coverage_where_prompts_share_difficulty() -> None:
-    """A prompt's difficulty is drawn once for its 10 texts: texts as units under-cover, prompts do not."""
+def test_coverage_if_texts_of_a_prompt_share_its_difficulty() -> None:
+    """A prompt's difficulty is drawn once for its 10 texts: intervals over texts are too narrow, over prompts not."""
     rng = np.random.default_rng(5)
     experiments, n_prompts, per_prompt, mean = 200, 40, 10, 0.6
     prompts = np.repeat(np.arange(n_prompts), per_prompt)
@@ -257,7 +257,7 @@ def test_sign_flips_agree_with_enumeration() -> None:
 
 
 def test_a_prompt_counts_once_in_a_paired_test() -> None:
-    """A hundred texts of one prompt that all favour a: one coin, two sides."""
+    """A hundred texts of one prompt all favour a: one sign flip has two outcomes."""
     p = paired.paired_p(np.ones(100), np.zeros(100), np.zeros(100, dtype=int), 0)
     assert p == pytest.approx(0.5, abs=0.03)
     assert paired.paired_p(np.ones(100), np.zeros(100), np.repeat(np.arange(50), 2), 0) == 1 / 10_001
@@ -301,7 +301,7 @@ def test_ranks(per_prompt: int) -> None:
 
 
 def test_many_attributors_can_still_be_ranked() -> None:
-    """With 30 attributors a p-value of 1/10,001 over 870 pairs would never pass: flips must grow."""
+    """With 30 attributors, a p-value of 1/10,001 would never pass over 870 pairs: more flips are needed."""
     prompts = np.repeat(np.arange(60), 2)
     results = {f"chance {i}": np.zeros(120) for i in range(29)} | {"best": np.ones(120)}
     ranks = paired.ranks(results, prompts, seed=0)

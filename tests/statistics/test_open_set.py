@@ -1,8 +1,6 @@
-"""Identification as statistics: p-values that hold, posteriors that are calibrated, on sources whose truth is known."""
+"""Identification on known sources: p-values are valid and posteriors calibrated."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
@@ -10,9 +8,7 @@ import scipy.stats
 from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
-from natfp_bench.attributors.familiarity import END, ByteNgrams, Counts, _codes, _joined
-from natfp_bench.statistics import discrimination, per_text
-from natfp_bench.statistics import open_set as identification
+from natfp_bench.statistics import discrimination, open_set, per_text
 from natfp_bench.statistics.intervals import Floats, Ints
 from natfp_bench.statistics.open_set import (
     Calibration,
@@ -30,13 +26,13 @@ PRIOR = np.full(3, 1 / 3)
 
 
 def answers(x: Floats, *, trust: float = 1.0, shift: float = 0.0) -> Floats:
-    """Bayes' posterior of points about CENTRES; trust: of the evidence; shift: by which an attributor is mistaken."""
+    """Bayes' posterior of points around CENTRES; trust: weight of the evidence; shift: error of the attributor."""
     squares = ((x[:, None] - CENTRES - shift) ** 2).sum(axis=2)
     return np.asarray(softmax(-trust * squares / 2, axis=1))
 
 
 def seen(rng: np.random.Generator, label: Ints, **attributor: float) -> Seen:
-    """What is seen of texts of three sources, or of a fourth one far from the others (-1)."""
+    """Scores of texts of three sources, or of a fourth one far from the others (-1)."""
     centres = np.vstack([CENTRES, [1.5, 1.5]])
     x = centres[label] + rng.normal(size=(len(label), 2))
     return Seen(answers(x, **attributor), rng.normal(size=len(label)))
@@ -49,7 +45,7 @@ def held(rng: np.random.Generator, texts: int, *, foreign: int = 0, **attributor
 
 
 def within(hits: int, n: int, share: float) -> bool:
-    """Whether a count is what a share leads one to expect: once in 10,000 times it is not."""
+    """Whether a count agrees with a share; by chance, it does not once in 10,000 times."""
     low, high = scipy.stats.binom.ppf([5e-5, 1 - 5e-5], n, share)
     return bool(low <= hits <= high)
 
@@ -65,10 +61,10 @@ def test_the_p_value_of_a_text_is_the_conformal_one() -> None:
 
 
 @pytest.mark.parametrize(("size", "m"), [(1, 19), (3, 19), (30, 19)])
-def test_p_values_are_uniform_where_texts_are_exchangeable(size: int, m: int) -> None:
+def test_p_values_are_uniform_if_texts_are_exchangeable(size: int, m: int) -> None:
     rng = np.random.default_rng(size)
     n = 2000
-    draws = {"seed": 0, "draws": identification.FEW_DRAWS}
+    draws = {"seed": 0, "draws": open_set.FEW_DRAWS}
     p = np.concatenate(
         [permutation_p(rng.normal(size=(1, size)), rng.normal(size=m), np.negative, **draws) for _ in range(n)]
     )
@@ -90,7 +86,7 @@ def test_bundles_are_tested_by_the_permutation_test() -> None:
     assert p == pytest.approx(exact.pvalue, abs=0.015)
 
 
-def test_a_bundle_among_its_own_is_compared_with_the_rest() -> None:
+def test_a_bundle_of_the_held_out_texts_is_compared_with_the_rest() -> None:
     scores = np.random.default_rng(0).normal(size=30)
     given = np.array([0, 4])
     inside = permutation_p(scores[given][:, None], scores, np.positive, 0, inside=True)
@@ -103,8 +99,8 @@ def test_a_bundle_among_its_own_is_compared_with_the_rest() -> None:
 
 @pytest.mark.parametrize("size", [1, 8])
 @pytest.mark.parametrize("trust", [0.2, 3.0])
-def test_no_known_source_is_doubted_more_often_than_said(size: int, trust: float) -> None:
-    """Whatever the attributor is worth; fresh held-out texts each time, for that is what the promise is about."""
+def test_known_sources_have_no_more_false_alarms_than_stated(size: int, trust: float) -> None:
+    """This holds for any attributor, over repeated draws of held-out texts."""
     rng = np.random.default_rng(size)
     for label in range(3):
         n, doubted = 150, 0
@@ -116,7 +112,7 @@ def test_no_known_source_is_doubted_more_often_than_said(size: int, trust: float
         assert doubted <= scipy.stats.binom.ppf(1 - 1e-4, n, 0.05)
 
 
-def test_a_stranger_is_noticed_and_told_with_its_power() -> None:
+def test_an_unknown_source_is_detected_and_the_power_is_measured() -> None:
     rng = np.random.default_rng(0)
     known = held(rng, 200, foreign=200)
     assert Power.of(known, 1, 0).auroc > 0.5
@@ -125,15 +121,15 @@ def test_a_stranger_is_noticed_and_told_with_its_power() -> None:
     assert power.auroc > 0.8
     assert power.detected > 0.3
     assert power.false_alarms < 0.15
-    # As said by the p-values themselves, of other bundles.
+    # The p-values of other bundles agree.
     foreign = bundles(known.rows(-1, calibrate=False), 25, 60, "test")
     p = outside_p(known, known.seen, foreign, 0)
-    assert (p < identification.ALPHA).mean() == pytest.approx(power.detected, abs=0.2)
-    # Bundles cannot hold more than half of the texts that a class has to compare.
+    assert (p < open_set.ALPHA).mean() == pytest.approx(power.detected, abs=0.2)
+    # A bundle cannot have more than half of a class's texts for comparison.
     assert Power.of(known, 10_000, 0).size == 50
 
 
-def test_a_stranger_of_unusual_texts_is_noticed_by_them_alone() -> None:
+def test_an_unknown_source_of_unusual_texts_is_detected_by_familiarity_alone() -> None:
     rng = np.random.default_rng(0)
     known = held(rng, 600)
     for familiarity in (-6.0, 6.0):
@@ -154,39 +150,39 @@ def test_the_smallest_p_value_is_that_of_the_farthest_text() -> None:
     asked = Seen(np.array([[0.0, 0.0, 1.0]]), np.array([0.0]))
     far = Held(Seen(np.tile([0.5, 0.5, 0.0], (120, 1)), np.zeros(120)), known.label, known.calibrates, PRIOR)
     assert permutation_p(asked.proba[:, [2]], far.seen.proba[:20, 2], np.positive, 0)[0] == 1 / 21
-    assert identification.smallest_p(known, 1) == pytest.approx(1 / 21 / identification.ANSWER_SHARE)
-    assert identification.smallest_p(known, 30) == pytest.approx(1 / 10_001 / identification.ANSWER_SHARE)
+    assert open_set.smallest_p(known, 1) == pytest.approx(1 / 21 / open_set.ANSWER_SHARE)
+    assert open_set.smallest_p(known, 30) == pytest.approx(1 / 10_001 / open_set.ANSWER_SHARE)
 
 
 # Posteriors.
 
 
 def test_pooling_is_bayes_rule() -> None:
-    """Sum of log-probabilities less (s - 1) log prior, for a prior that is not uniform."""
+    """Sum of log-probabilities minus (s - 1) log prior, for a prior that is not uniform."""
     prior = np.array([0.5, 0.3, 0.2])
     proba = np.random.default_rng(0).dirichlet(np.ones(3), size=4)
-    pooled = identification.evidence(proba, prior).sum(axis=0, keepdims=True)
+    pooled = open_set.evidence(proba, prior).sum(axis=0, keepdims=True)
     expected = softmax(np.log(per_text.mixed(proba)).sum(axis=0) - 3 * np.log(prior))
-    assert identification.posterior(pooled, prior, 1.0)[0] == pytest.approx(expected)
-    assert identification.posterior(pooled, prior, 1e9)[0] == pytest.approx(prior)
+    assert open_set.posterior(pooled, prior, 1.0)[0] == pytest.approx(expected)
+    assert open_set.posterior(pooled, prior, 1e9)[0] == pytest.approx(prior)
 
 
 @pytest.mark.parametrize("size", [1, 5])
-def test_an_honest_attributor_is_believed(size: int) -> None:
+def test_a_calibrated_attributor_gets_a_temperature_near_one(size: int) -> None:
     found = Calibration.of(held(np.random.default_rng(0), 4000), size, 0)
     assert found.fitted == size
     assert found.temperature == pytest.approx(1.0, abs=0.15)
 
 
 @pytest.mark.parametrize("trust", [0.25, 2.0])
-def test_too_much_and_too_little_trust_is_set_right(trust: float) -> None:
+def test_over_and_underconfidence_are_corrected(trust: float) -> None:
     found = Calibration.of(held(np.random.default_rng(0), 4000, trust=trust), 1, 0)
     assert found.temperature == pytest.approx(trust, rel=0.15)
 
 
 @pytest.mark.parametrize("size", [1, 12])
 def test_the_posterior_of_fresh_texts_is_calibrated(size: int) -> None:
-    """Of an attributor that errs in one direction on all texts, which a sum of log-probabilities adds up."""
+    """The attributor errs in the same direction on all texts; a sum of log-probabilities adds these errors up."""
     rng = np.random.default_rng(size)
     confidence, bayes, right = [], [], []
     for _ in range(40):
@@ -194,18 +190,18 @@ def test_the_posterior_of_fresh_texts_is_calibrated(size: int) -> None:
         by = Calibration.of(held(rng, 240, **attributor), size, 0)
         label = np.repeat(np.arange(3), 20)
         proba = seen(rng, np.repeat(label, size), **attributor).proba.reshape(len(label), size, 3)
-        told = by.posterior(proba, PRIOR)
-        pooled = identification.evidence(proba.reshape(-1, 3), PRIOR).reshape(proba.shape).sum(axis=1)
-        naive = identification.posterior(pooled, PRIOR, 1.0)
-        confidence += told.max(axis=1).tolist()
+        found = by.posterior(proba, PRIOR)
+        pooled = open_set.evidence(proba.reshape(-1, 3), PRIOR).reshape(proba.shape).sum(axis=1)
+        naive = open_set.posterior(pooled, PRIOR, 1.0)
+        confidence += found.max(axis=1).tolist()
         bayes += naive.max(axis=1).tolist()
-        right += (told.argmax(axis=1) == label).tolist()
+        right += (found.argmax(axis=1) == label).tolist()
     accuracy = np.mean(right)
     assert abs(np.mean(confidence) - accuracy) < 0.04
     assert np.mean(bayes) - accuracy > 0.05
 
 
-def test_accuracy_of_bundles_is_that_of_fresh_ones() -> None:
+def test_accuracy_of_bundles_is_that_of_fresh_bundles() -> None:
     rng = np.random.default_rng(0)
     found = Calibration.of(held(rng, 2000), 1, 0)
     label = np.repeat(np.arange(3), 2000)
@@ -213,25 +209,25 @@ def test_accuracy_of_bundles_is_that_of_fresh_ones() -> None:
     assert found.accuracy == pytest.approx(fresh, abs=0.03)
 
 
-def test_a_posterior_goes_no_further_than_bundles_can_vouch_for() -> None:
+def test_a_posterior_is_no_more_confident_than_its_bundles_justify() -> None:
     proba = np.repeat(np.eye(3), 20, axis=0)
     label = np.repeat(np.arange(3), 20)
     known = Held(Seen(proba, np.zeros(60)), label, calibrating(np.tile(np.arange(20), 3), 0), PRIOR)
     for size, independent in ((1, 30), (5, 6), (10, 3)):
         by = Calibration.of(known, size, 0)
         assert by.accuracy == 1
-        told = by.posterior(np.tile(proba[:1], (1, size, 1)), PRIOR)
-        assert told[0, 0] == pytest.approx((independent + 1) / (independent + 2), abs=1e-3)
-    # More texts than there are to calibrate with count as so many.
+        found = by.posterior(np.tile(proba[:1], (1, size, 1)), PRIOR)
+        assert found[0, 0] == pytest.approx((independent + 1) / (independent + 2), abs=1e-3)
+    # The evidence of a larger bundle counts as that of the texts that a class has for calibration.
     many = Calibration.of(known, 1000, 0)
     assert many.fitted == 10
-    assert many.posterior(np.tile(proba[:1], (1, 1000, 1)), PRIOR) == pytest.approx(told, abs=1e-6)
+    assert many.posterior(np.tile(proba[:1], (1, 1000, 1)), PRIOR) == pytest.approx(found, abs=1e-6)
 
 
 # Bundles and halves.
 
 
-def test_bundles_hold_distinct_texts_of_their_own() -> None:
+def test_texts_of_a_bundle_are_distinct() -> None:
     rows = np.arange(100, 123)
     found = bundles(rows, 5, 10, "test")
     assert found.shape == (12, 5)
@@ -244,58 +240,10 @@ def test_bundles_hold_distinct_texts_of_their_own() -> None:
             bundles(rows, size, 1, "test")
 
 
-def test_halves_part_prompts() -> None:
+def test_halves_share_no_prompt() -> None:
     prompts = np.tile(np.arange(9), 4)
     half = calibrating(prompts, 0)
     assert half.sum() == 4 * 4
     assert not set(prompts[half]) & set(prompts[~half])
     assert (calibrating(prompts, 1) != half).any()
     assert calibrating(np.array([3, 7]), 0).sum() == 1
-
-
-# How familiar a text is.
-
-
-def test_a_byte_after_any_context_has_probability_one_in_all() -> None:
-    texts = ["abracadabra", "abba", "cadabra"]
-    known = [Counts.of(codes) for codes in _codes(*_joined(texts))]
-    for context in (b"abr", b"bra", b"zzz", b""):
-        shorter = np.full(256, 1 / 256)
-        padded = bytes([END] * 5) + context
-        for order, counts in enumerate(known):
-            before = int.from_bytes(padded[len(padded) - order :], "big")
-            codes = np.array([(before << 8) | last for last in range(256)], dtype=np.uint64)
-            shorter = counts.interpolated(codes, shorter)
-            assert shorter.sum() == pytest.approx(1)
-
-
-def test_familiarity_by_hand() -> None:
-    """Of one text `a`, whose two symbols are `a` and the end: Witten and Bell's mixture, order by order."""
-    model = ByteNgrams(["a"])
-
-    def log_probability(uniform: float, longer: int) -> float:
-        p = (1 + 2 * uniform) / (2 + 2)  # two symbols, each seen once, in the empty context
-        for _ in range(longer):
-            p = (1 + 1 * p) / (1 + 1)  # a context seen once, before one symbol
-        return math.log(p)
-
-    expected = (log_probability(1 / 256, 5) + log_probability(1 / 256, 5)) / 2
-    assert model.familiarity(["a"])[0] == pytest.approx(expected)
-
-
-def test_what_is_unlike_is_less_familiar() -> None:
-    model = ByteNgrams([f"the old miller sold {what} at dawn." for what in ("a boat", "two horses", "the map")] * 20)
-    near, code, other = model.familiarity(
-        ["the old miller sold the boat.", "def f(x): return x", "Всё смешалось в доме."]
-    )
-    assert near > code > other
-    texts = ["", "\ud800", "a" * 1000, "\0"]
-    together = model.familiarity(texts)
-    assert np.isfinite(together).all()
-    assert together == pytest.approx([model.familiarity([text])[0] for text in texts])
-    assert model.familiarity([]).shape == (0,)
-
-
-def test_of_much_text_a_part_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("natfp_bench.attributors.familiarity.MOST_BYTES", 10)
-    assert ByteNgrams(["aaaa", "zzzz"] * 5).familiarity(["zzzz"])[0] < ByteNgrams(["zzzz"]).familiarity(["zzzz"])[0]

@@ -1,4 +1,4 @@
-"""Statistics over replicates against scipy, enumeration and simulation."""
+"""Statistics over replicates, compared with scipy, enumerations and simulations."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_t_interval_covers() -> None:
 
 
 @pytest.mark.parametrize(("k", "n_replicates"), [(2, 2), (2, 4), (3, 2), (3, 3)])
-def test_relabelings_are_all_there_are(k: int, n_replicates: int) -> None:
-    """Against brute force over all (k!)^R labellings, those that differ by names alone taken as one."""
+def test_relabelings_are_all_distinct_ones(k: int, n_replicates: int) -> None:
+    """Compared with brute force over all (k!)^R labellings; those that differ by names only count once."""
     levels, replicates = design(k, n_replicates)
     relabelled, total = replication.relabelings(levels, replicates, 10_000, seed=0)
     assert total == math.factorial(k) ** (n_replicates - 1) == len(relabelled) + 1
@@ -98,7 +98,7 @@ def test_drawn_relabelings_are_uniform_and_named_by_their_seed() -> None:
         for row in replication.relabelings(levels, replicates, 7, seed)[0].tolist():
             counts[tuple(row)] = counts.get(tuple(row), 0) + 1
     assert len(counts) == 35
-    # Without replacement the counts spread less than a multinomial's, so the test errs on the safe side.
+    # Without replacement, counts vary less than a multinomial's, so this test fails too rarely rather than too often.
     assert scipy.stats.chisquare([*counts.values()]).pvalue > 1e-3
     first, again, other = (replication.relabelings(levels, replicates, 7, seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(first, again)
@@ -146,7 +146,7 @@ def test_pseudo_f_is_the_f_of_analysis_of_variance(k: int, n_replicates: int) ->
     assert found.f == pytest.approx(scipy.stats.f_oneway(*(points[levels == level] for level in range(k))).statistic)
     between = sum(n_replicates * (points[levels == level].mean() - points.mean()) ** 2 for level in range(k))
     assert found.r2 == pytest.approx(between / np.sum((points - points.mean()) ** 2))
-    # Only the symmetric part counts.
+    # Only the symmetric part of the divergence counts.
     skew = np.random.default_rng(0).normal(size=(len(levels), len(levels)))
     again = replication.permanova(squared_distances(points) + skew - skew.T, levels, replicates, 50, seed=0)
     assert again is not None
@@ -154,7 +154,7 @@ def test_pseudo_f_is_the_f_of_analysis_of_variance(k: int, n_replicates: int) ->
 
 
 def test_permanova_p_is_that_of_the_blocked_f() -> None:
-    """The F with replicates taken out, permuted by hand over all relabelings, has the same p-value."""
+    """The F without the replicates' share, permuted by hand over all relabelings, has the same p-value."""
     levels, replicates = design(3, 3)
     rng = np.random.default_rng(5)
     points = rng.normal(size=9) + 5 * rng.normal(size=3)[replicates] + 0.7 * levels
@@ -199,7 +199,7 @@ def test_permanova_finds_planted_levels() -> None:
     json.loads(canonical_json(found))
 
 
-def test_permanova_where_there_is_nothing_to_compare() -> None:
+def test_permanova_if_there_is_nothing_to_compare() -> None:
     levels, replicates = design(2, 3)
     infinite = squared_distances(np.arange(6.0))
     infinite[0, 1] = np.inf
@@ -216,7 +216,7 @@ def test_permanova_where_there_is_nothing_to_compare() -> None:
 
 
 def documents(rates: list[float], n: int, rng: np.random.Generator) -> np.ndarray:
-    """Bits (V, n) of documents whose sizes and difficulties are shared, with noise of their own: 3% of their bits."""
+    """Bits (V, n) of documents: variants share sizes and difficulties, and have noise of 3% of the bits."""
     size = rng.gamma(4.0, 100.0, size=n)
     shared = 1 + 0.2 * rng.normal(size=n)
     return np.asarray(np.array(rates)[:, None] * size * (shared + 0.03 * rng.normal(size=(len(rates), n))))
@@ -238,7 +238,7 @@ def test_equivalence_by_hand() -> None:
 
 
 def test_equivalence_is_almost_the_linearised_test_in_bits_per_byte() -> None:
-    """Two one-sided tests of d -+ m * bytes, m the margin times the pair's pooled bits per byte."""
+    """Compared with two one-sided tests of d -+ m * bytes; m is the margin times the pair's pooled bits per byte."""
     rng = np.random.default_rng(1)
     sizes = rng.gamma(4.0, 100.0, size=300)
     bits = np.array([[2.0], [2.01]]) * sizes * (1 + 0.05 * rng.normal(size=(2, 300)))
@@ -275,7 +275,7 @@ def test_equivalence_errs_at_the_margin_once_in_twenty(n_documents: int) -> None
         assert claimed >= scipy.stats.binom.ppf(1e-3, 1000, 0.05)  # and wastes no power there
 
 
-def test_equivalence_of_the_identical_and_of_too_few() -> None:
+def test_equivalence_of_identical_variants_and_of_too_few() -> None:
     constant = np.full((2, 5), 300.0)
     assert replication.equivalence(constant, ["a", "b"]).p == 0.0
     assert replication.equivalence(constant * [[1.0], [1.5]], ["a", "b"]).p == 1.0

@@ -1,0 +1,148 @@
+"""Permutation test, robustness and wording, on planted texts for which the answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_attributors import Bag, experiment, texts_of
+
+from natfp_bench.attributors import study
+from natfp_bench.attributors.study import Experiment
+
+# The permutation test.
+
+LEVELS = ("p", "q", "r")
+
+
+def named_levels(replicates: int, *, n: int = 8, useless: int = 0) -> Experiment:
+    """Each text is the name of its level, except the first `useless` ones of each variant, which are all the same."""
+    texts = [["?"] * useless + [level] * n for _ in range(replicates) for level in LEVELS]
+    return experiment(Bag, LEVELS * replicates, texts, texts, "unseen_replicate")
+
+
+def test_an_effective_factor_has_the_smallest_p() -> None:
+    found = study.permutation(named_levels(3), 99, 100)
+    # Three levels and three replicates have (3!)^2 labellings; only the true one is right everywhere.
+    assert found.observed == 1.0
+    assert (found.test.permutations, found.test.exhaustive, found.test.testable) == (35, True, True)
+    assert found.test.p == found.test.smallest == pytest.approx(1 / 36)
+
+
+def test_a_sample_of_the_permutations_has_a_larger_p() -> None:
+    found = study.permutation(named_levels(3), 9, 100)
+    assert (found.test.permutations, found.test.exhaustive, found.test.testable) == (9, False, False)
+    assert found.test.p == pytest.approx(1 / 10)
+
+
+def test_two_replicates_may_be_too_few_for_any_p() -> None:
+    found = study.permutation(named_levels(2), 99, 100)
+    assert (found.test.permutations, found.test.p) == (5, pytest.approx(1 / 6))
+    assert not found.test.testable
+
+
+def test_a_factor_without_effect_has_a_p_of_one() -> None:
+    texts = [["the same"] * 8] * 9
+    found = study.permutation(experiment(Bag, LEVELS * 3, texts, texts, "unseen_replicate"), 99, 100)
+    assert found.observed == pytest.approx(1 / 3)
+    assert found.test.p == 1.0
+
+
+def test_permutations_exchange_labels_within_replicates() -> None:
+    """The names differ between replicates, so nothing that a fit learns helps in the replicate that is held out."""
+    texts = [[f"{level}{r}"] * 8 for r in range(3) for level in LEVELS]
+    found = study.permutation(experiment(Bag, LEVELS * 3, texts, texts, "unseen_replicate"), 99, 100)
+    assert found.observed == pytest.approx(1 / 3)
+    assert found.test.p == 1.0
+
+
+@pytest.mark.parametrize(("texts", "observed", "p"), [(6, 1 / 3, 1.0), (8, 0.5, 1 / 36), (14, 5 / 7, 1 / 36)])
+def test_refits_use_at_most_the_given_number_of_texts_per_variant(texts: int, observed: float, p: float) -> None:
+    found = study.permutation(named_levels(3, useless=6), 99, texts)
+    assert found.observed == pytest.approx(observed)
+    assert found.test.p == pytest.approx(p)
+
+
+def test_progress_counts_the_refits() -> None:
+    seen: list[tuple[int, int, str]] = []
+    study.permutation(named_levels(2), 99, 100, lambda *of: seen.append(of))
+    assert seen == [(i, 6, "refits") for i in range(1, 7)]
+
+
+# Robustness.
+
+
+def test_robustness_by_condition() -> None:
+    """The classes differ in capitals only: which of them remain is known for every condition."""
+    capitals, plain = ["Alpha beta ."] * 8, ["alpha beta ."] * 8
+    made = experiment(Bag, ["capitals", "plain"], [capitals, plain], [capitals, plain])
+    other = {
+        "other length": texts_of([["Alpha ."] * 4, ["alpha ."] * 4]),
+        "other": texts_of([["Gamma"] * 4, ["alpha"] * 4]),
+    }
+    rows = study.robustness(made, ["lower_case", "shuffled_words", "content_words"], other, {})
+    found = {(row.condition, row.trained_on): row.accuracy.value for row in rows}
+    assert list(found) == [
+        ("plain", "plain"),
+        ("lower_case", "plain"),
+        ("shuffled_words", "plain"),
+        ("content_words", "plain"),
+        ("other length", "plain"),
+        ("other", "plain"),
+        ("lower_case", "transformed"),
+        ("shuffled_words", "transformed"),
+        ("content_words", "transformed"),
+    ]
+    assert found == {
+        ("plain", "plain"): 1.0,
+        ("lower_case", "plain"): 0.5,  # all look like one class
+        ("shuffled_words", "plain"): 1.0,  # a bag has no order
+        ("content_words", "plain"): 1.0,
+        ("other length", "plain"): 1.0,
+        ("other", "plain"): 0.75,  # an unknown word has no evidence
+        ("lower_case", "transformed"): 0.5,  # all are alike
+        ("shuffled_words", "transformed"): 1.0,
+        ("content_words", "transformed"): 1.0,
+    }
+
+
+def test_shorter_texts_get_a_fit_on_texts_of_their_length() -> None:
+    """Only the last word differs: texts that are cut before it are at chance, in training and in test."""
+    texts = [["a a one"] * 8, ["a a two"] * 8]
+    made = experiment(Bag, ["1", "2"], texts, texts)
+    cut = texts_of([["a a"] * 8] * 2)
+    drawn = {"prompted": texts_of([["one"] * 4, ["two"] * 4]), "cool": texts_of([["a one"] * 4, ["a two"] * 4])}
+    rows = study.robustness(made, [], drawn, {"prompted": (cut, cut)})
+    assert [(row.condition, row.trained_on, row.accuracy.value) for row in rows] == [
+        ("plain", "plain", 1.0),
+        ("cool", "plain", 1.0),
+        ("plain, as short as prompted", "plain", 0.5),
+        ("prompted", "plain", 0.5),
+    ]
+
+
+def test_robustness_uses_the_split_of_the_experiment() -> None:
+    texts = [[f"{level} r{r}"] * 8 for r in range(3) for level in "ab"]
+    made = experiment(Bag, ["a", "b"] * 3, texts, texts, "unseen_replicate")
+    (plain,) = study.robustness(made, [], {}, {})
+    assert (plain.accuracy.value, plain.accuracy.method, plain.accuracy.n_units) == (1.0, "t", 3)
+
+
+# Words.
+
+
+def test_wording_finds_the_planted_word() -> None:
+    draw = np.random.default_rng(0)
+    filler = [" ".join(draw.choice(["tea", "sea", "pea", "bee"], 12)) for _ in range(6 * 80)]
+    variants = [filler[i * 80 : (i + 1) * 80] for i in range(6)]
+    for i in (0, 2, 4):
+        variants[i] = [f"{text} zebra" if j % 3 else text for j, text in enumerate(variants[i])]
+    half = [[texts[:40] for texts in variants], [texts[40:] for texts in variants]]
+    found = study.wording(experiment(Bag, ["with", "out"] * 3, *half, "unseen_replicate"))
+    zebras = [word for word in found.telling_words if word.word == "zebra"]
+    assert {word.label: word.log_odds > 0 for word in zebras} == {"with": True, "out": False}
+    assert all(word.confirmed and word.agrees for word in zebras)
+    assert [one.order for one in found.jensen_shannon] == [1, 2, 3]
+    assert found.jensen_shannon[0].p == pytest.approx(1 / 21)
+
+    one = study.wording(experiment(Bag, ["with", "out"], half[0][:2], half[1][:2]))
+    assert {word.agrees for word in one.telling_words} == {None}
