@@ -134,7 +134,7 @@ class Evidence:
 
     @cached_property
     def token_scores(self) -> list[NDArray[np.float32]]:
-        """Nats of each token of every test text under each kept variant: one (texts, tokens) array a variant."""
+        """Nats of each token of every test text under each kept variant: one (texts, tokens) array per variant."""
         return [self.scores[name].read(self.store) for name in self.names]
 
     def log_likelihood(self, length: int | None = None) -> Floats:
