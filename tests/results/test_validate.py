@@ -86,7 +86,9 @@ def test_a_plan_that_could_not_even_be_listed_is_refused(line: str, said: str) -
 def test_a_source_that_only_levels_speak_of_is_their_fault() -> None:
     text = "task: x\nversion: 1\nsummary: s\nfactor:\n  name: f\n  fields: [source.model]\n  levels: {a: u/a, b: u/b}\n"
     Path("x.yaml").write_text(text)
-    assert faults(Path("x.yaml")) == ["x.yaml:6: the other fields of source change nothing while source.kind is 'train'"]
+    assert faults(Path("x.yaml")) == [
+        "x.yaml:6: the other fields of source change nothing while source.kind is 'train'"
+    ]
 
 
 def test_a_task_without_its_factor_is_still_a_task() -> None:
