@@ -10,11 +10,11 @@ import typer
 
 from natfp_bench.base.errors import UserError
 
-from .options import RESULTS, Output, Result, StoreRoot, command, one_of
+from .options import RESULTS, Output, ResultPath, StoreRoot, command, one_of
 
 
 def export(
-    result: Result,
+    result: ResultPath,
     format_: Annotated[str, typer.Option("--format", help="csv, datasets or lm-eval")],
     output: Annotated[Path, typer.Option("--output", "-o", help="a new or an empty folder")],
     limit: Annotated[

@@ -10,7 +10,7 @@ import typer
 
 from natfp_bench.base.errors import UserError, unknown
 
-from .options import Corpus, Include, Json, Limit, Preset, Seed, Set, StoreRoot, settings
+from .options import CorpusOption, Include, Json, Limit, PresetOption, Seed, Set, StoreRoot, settings
 
 LISTS = ("tasks", "baselines", "presets", "corpora")
 
@@ -61,9 +61,9 @@ def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
 
 def show(
     task: Annotated[str, typer.Argument(help="name of a task")],
-    preset: Preset = "quick",
+    preset: PresetOption = "quick",
     set_: Set = None,
-    corpus: Corpus = None,
+    corpus: CorpusOption = None,
     seed: Seed = 0,
     limit: Limit = None,
     include: Include = None,

@@ -11,9 +11,11 @@ import typer
 
 from natfp_bench.base.errors import UserError, unknown
 
-Preset = Annotated[str, typer.Option("--preset", "-p", help="size of the experiment (natfp-bench list presets)")]
+PresetOption = Annotated[str, typer.Option("--preset", "-p", help="size of the experiment (natfp-bench list presets)")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a setting (repeatable)")]
-Corpus = Annotated[str | None, typer.Option(help="training text: chronicle, text:PATH[,PATH...] or hf:NAME[/CONFIG]")]
+CorpusOption = Annotated[
+    str | None, typer.Option(help="training text: chronicle, text:PATH[,PATH...] or hf:NAME[/CONFIG]")
+]
 Seed = Annotated[int, typer.Option(help="seed of the whole experiment")]
 Limit = Annotated[int | None, typer.Option(help="use at most this many texts per variant, the first ones")]
 Include = Annotated[list[Path] | None, typer.Option("--include-path", help="folder with more task and preset files")]
@@ -25,7 +27,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="folder for results
 Results = Annotated[
     list[Path] | None, typer.Argument(help="result.json files, or folders that contain some (default: results/)")
 ]
-Result = Annotated[Path, typer.Argument(metavar="RESULT", help="a result.json, or its folder")]
+ResultPath = Annotated[Path, typer.Argument(metavar="RESULT", help="a result.json, or its folder")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 
 RESULTS = Path("results")

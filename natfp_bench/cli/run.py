@@ -12,7 +12,7 @@ import typer
 from natfp_bench.base.errors import UserError
 
 from . import options
-from .options import RESULTS, Corpus, Include, Json, Limit, Output, Preset, Seed, Set, StoreRoot, Workers
+from .options import RESULTS, CorpusOption, Include, Json, Limit, Output, PresetOption, Seed, Set, StoreRoot, Workers
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result
@@ -26,12 +26,12 @@ def run(
     tag: Annotated[
         str | None, typer.Option(help="also all tasks with this tag (tasks on models of the Hub only with --tag hub)")
     ] = None,
-    preset: Preset = "quick",
+    preset: PresetOption = "quick",
     baseline: Annotated[
         str, typer.Option(help="names and folders of baselines (a,b), fast (all fast ones) or all")
     ] = "fast",
     set_: Set = None,
-    corpus: Corpus = None,
+    corpus: CorpusOption = None,
     seed: Seed = 0,
     limit: Limit = None,
     include: Include = None,

@@ -40,7 +40,7 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR
 
 
 @dataclass
-class _Attempt:
+class _RemoteAttempt:
     """A job, how often it has been started, the number that its news carry, and whether it is known to have begun."""
 
     job: Job
@@ -67,7 +67,7 @@ class RayEngine:
 
     workers: int
     address: str | None = None
-    _running: dict[Any, _Attempt] = field(default_factory=dict)
+    _running: dict[Any, _RemoteAttempt] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _mailbox: Any = None
     _ours: bool = False
@@ -95,9 +95,9 @@ class RayEngine:
 
     def _submit_all(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            self._submit(_Attempt(job))
+            self._submit(_RemoteAttempt(job))
 
-    def _submit(self, attempt: _Attempt) -> None:
+    def _submit(self, attempt: _RemoteAttempt) -> None:
         self._connect()
         attempt.started, attempt.number = attempt.started + 1, next(self._numbers)
         task = _TASK.options(name=attempt.job.name, max_retries=0, **_needs(attempt.job, _nodes()))
@@ -111,7 +111,7 @@ class RayEngine:
                 attempt.begun = True
                 watch(Event(kind, attempt.job, *content))
 
-    def _receive(self, reference: Any, attempt: _Attempt, watch: Watch) -> Outcome | None:
+    def _receive(self, reference: Any, attempt: _RemoteAttempt, watch: Watch) -> Outcome | None:
         """Read what came of a task; None where its job was started again."""
         job = attempt.job
         try:
