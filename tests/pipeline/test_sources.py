@@ -169,7 +169,7 @@ def test_models_that_read_other_tokens_are_compared_by_bytes(
         ({}, {"a": "x/a{replicate}", "b": "x/b"}, {}, "give both or neither"),
         ({"replicate": "1,1"}, {"a": "x/a{replicate}", "b": "x/b{replicate}"}, {}, "a replicate is named twice"),
         ({"kind": "texts"}, {"a": "x", "b": "y"}, {}, "natfp-bench run --texts FILE"),
-        ({"kind": "train"}, {"a": "x", "b": "y"}, {}, "changes nothing while source.kind is 'train'"),
+        ({"kind": "train"}, {"a": "x", "b": "y"}, {}, "change nothing while source.kind is 'train'"),
         ({"kind": "lm_eval", "model_args": "z"}, {"a": "x", "b": "y"}, {}, "set sampling.prompt_characters"),
         ({}, {"a": "", "b": "y"}, {}, "takes a Hub id or a folder"),
     ],
@@ -442,7 +442,9 @@ def test_all_means_what_needs_no_network() -> None:
 # Parity by lm-eval.
 
 
-def test_parity_agrees_with_the_bits_per_byte_of_a_run(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
+def test_parity_agrees_with_the_bits_per_byte_of_a_run(
+    bench: Any, seed_run: Any, checkpoints: Path, tmp_path: Path
+) -> None:
     from natfp_bench.pipeline.run import run_plan
     from natfp_bench.pipeline.store import Store
 

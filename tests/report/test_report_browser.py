@@ -173,11 +173,14 @@ def test_hostile_names_and_texts_show_as_text(attacked: Any, tab: Watched) -> No
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_is_inaccessible(site: Any, browser: Any, scheme: Any) -> None:
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
+def test_nothing_serious_is_inaccessible(site: Any, browser: Any, scheme: Any, every: bool) -> None:
+    """On one page of each folder in the fast tests, on every page in the slow ones."""
     base = pytest.importorskip("axe_playwright_python.base")
     tab = Watched(browser, color_scheme=scheme)
     faults = []
-    for path in html_files(site):
+    paths = html_files(site)
+    for path in paths if every else {path.parent: path for path in paths}.values():
         page = tab.open(path)
         tab.draw()
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")

@@ -72,7 +72,7 @@ def json_files(text: str) -> st.SearchStrategy[bytes]:
     return (tree | tree | linewise(text, JSON_SCALARS)).map(encoded) | bytewise(text.encode())
 
 
-@sizes(100, 300)
+@sizes(60, 300)
 def test_tasks(fuzz: Fuzz, number: int) -> None:
     folder = fuzz.folder / "tasks"
     folder.mkdir()
@@ -103,7 +103,7 @@ def test_tasks(fuzz: Fuzz, number: int) -> None:
     try_one()
 
 
-@sizes(60, 250)
+@sizes(40, 250)
 def test_presets(fuzz: Fuzz, number: int) -> None:
     folder = fuzz.folder / "tasks" / "presets"
     folder.mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_presets(fuzz: Fuzz, number: int) -> None:
     try_one()
 
 
-@sizes(100, 500)
+@sizes(60, 500)
 def test_cards(fuzz: Fuzz, number: int) -> None:
     folder = fuzz.folder / "odd"
     folder.mkdir()
@@ -197,7 +197,7 @@ def reading(
     return run
 
 
-@sizes(100, 300)
+@sizes(60, 300)
 def test_results(fuzz: Fuzz, reading: Callable[[tuple[str, ...]], None], number: int) -> None:
     path = fuzz.folder / "odd" / "result.json"
 
@@ -212,7 +212,7 @@ def test_results(fuzz: Fuzz, reading: Callable[[tuple[str, ...]], None], number:
     try_one()
 
 
-@sizes(60, 250)
+@sizes(40, 250)
 def test_predictions_and_references(fuzz: Fuzz, reading: Callable[[tuple[str, ...]], None], number: int) -> None:
     """Tables that lie beside a result, or that it is compared with."""
     paths = {name: fuzz.folder / name for name in ("odd/predictions.parquet", "reference.parquet")}
@@ -276,7 +276,7 @@ def odd_json_lines(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(("\n", "\r\n", "\r"))).join(rows)
 
 
-@sizes(100, 350)
+@sizes(60, 350)
 def test_texts(fuzz: Fuzz, number: int) -> None:
     root, out = fuzz.folder / "given", fuzz.folder / "out"
     (root / "label").mkdir(parents=True)
@@ -308,7 +308,7 @@ def test_texts(fuzz: Fuzz, number: int) -> None:
     try_one()
 
 
-@sizes(60, 200)
+@sizes(40, 200)
 def test_corpora(fuzz: Fuzz, number: int) -> None:
     """Text to train on: read as a tokenizer, blocks and held-out documents are made of it."""
     tokenizer = TokenizerSpec(vocabulary=260, train_bytes=1000)
@@ -328,7 +328,7 @@ def test_corpora(fuzz: Fuzz, number: int) -> None:
     try_one()
 
 
-@sizes(100, 300)
+@sizes(60, 300)
 def test_submissions(fuzz: Fuzz, number: int) -> None:
     """A baseline's scores, which come with a pull request."""
     path = fuzz.folder / "results.json"
