@@ -117,9 +117,9 @@ def _seconds(work: list[tuple[int, int]], root: Path) -> float | None:
     """Seconds of trainings, each (parameters, tokens), at the rates that this store has measured."""
     rates: dict[int, list[float]] = {}
     for entry in stores.entries(root, ("model",)):
-        if entry.meta["status"] == "ok" and entry.made.seconds > 0:
-            rate = entry.meta["tokens_trained"] / entry.made.seconds
-            rates.setdefault(entry.meta["parameters"], []).append(rate)
+        tokens = entry.meta.get("tokens_trained")  # None for a model that was not trained here
+        if tokens and entry.meta["status"] == "ok" and entry.made.seconds > 0:
+            rates.setdefault(entry.meta["parameters"], []).append(tokens / entry.made.seconds)
     if any(size not in rates for size, _ in work):
         return None
     return sum(tokens / median(rates[size]) for size, tokens in work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -46,6 +47,17 @@ def test_overview_counts_what_is_trained(tmp_path: Path, task: str, models: int,
     found = overview(make_plan(task, "smoke", overrides={"replicates": "1"}), tmp_path)
     assert (found.models_to_train, found.tokens_to_train) == (models, tokens)
     assert not any(variant.trained for variant in found.variants)
+
+
+def test_a_model_that_was_not_trained_here_has_no_rate(tmp_path: Path) -> None:
+    from natfp_bench.models.metas import CheckpointMeta
+    from natfp_bench.pipeline.overview import overview
+    from natfp_bench.pipeline.store import Store
+
+    found = CheckpointMeta(parameters=9, commit=None, tokenizer="", begin=0, end=0, context=None)
+    entry = Store(tmp_path).make("model", "ab" * 32, "measure", lambda _: (sleep(0.01), found.model_dump())[1])
+    assert entry.made.seconds > 0
+    assert overview(make_plan("null_id", "smoke"), tmp_path).training_seconds is None
 
 
 def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) -> None:
