@@ -76,7 +76,7 @@ def show(
     """
     from natfp_bench import api
 
-    from . import console, terminal
+    from . import overview, terminal
 
     overrides = settings(set_)
     if corpus is not None:
@@ -86,7 +86,7 @@ def show(
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))
     else:
-        console.print_overview(terminal.stdout(), found)
+        overview.print_overview(terminal.stdout(), found)
 
 
 def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, card and result files")]) -> None:

@@ -68,10 +68,8 @@ def run(
     Models are trained, texts are sampled from them, attributors guess which model wrote a text, and are ranked.
     """
     from natfp_bench import api
-    from natfp_bench.results import leaderboard, protocols
 
-    from . import console, terminal
-    from .progress import Watcher
+    from . import overview, terminal
 
     out, errors = terminal.stdout(), terminal.stderr()
     overrides, include = options.settings(set_), include or []
@@ -96,13 +94,7 @@ def run(
             listed = ", ".join(left_out)
             errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")
         if fixed:
-            others = {
-                "--preset": preset != "quick",
-                "--set": set_,
-                "--corpus": corpus,
-                "--seed": seed,
-                "--limit": limit,
-            }
+            others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             _cannot_be_combined("--fixed-texts", {**others, "--seed": seed, "--limit": limit})
             plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
         else:
@@ -126,8 +118,14 @@ def run(
             terminal.print_json([one.model_dump(mode="json") for one in found])
         else:
             for one in found:
-                console.print_overview(out, one)
+                overview.print_overview(out, one)
         return
+
+    from natfp_bench.results import leaderboard, protocols
+
+    from . import console
+    from .progress import Watcher
+
     finished: list[tuple[Result, Path]] = []
     watch = Watcher(errors)
     runs = api.run_plans(

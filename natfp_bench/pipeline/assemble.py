@@ -16,6 +16,7 @@ from natfp_bench.statistics import ceiling, intervals
 from . import score_checks, scoring
 from .evidence import Evidence
 from .factor_study import factor_study
+from .prediction_columns import PREDICTIONS
 from .result import (
     Check,
     CorpusResult,
@@ -32,7 +33,7 @@ from .result import (
     TaskId,
     VariantResult,
 )
-from .scoring import PREDICTIONS, View
+from .scoring import View
 from .stages.variant import VariantStages
 
 

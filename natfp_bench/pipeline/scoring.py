@@ -18,6 +18,7 @@ from natfp_bench.statistics import ceiling, discrimination, intervals, metrics, 
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .evidence import Evidence
+from .prediction_columns import PREDICTIONS
 from .result import AttributorId, Score
 
 CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False)
@@ -25,21 +26,6 @@ REFERENCE = CEILING.model_copy(update={"name": "likelihood_reference"})
 
 PARTS = 10
 """Number of parts of the prompts for which a score has the accuracies, if no replicates are held out."""
-
-PREDICTIONS = pa.schema(
-    {
-        "variant": pa.string(),
-        "row": pa.int64(),
-        "prompt": pa.int64(),
-        "fold": pa.int32(),
-        "split": pa.string(),
-        "target": pa.string(),
-        "attributor": pa.string(),
-        "label": pa.string(),
-        "proba": pa.list_(pa.float64()),
-    }
-)
-"""Columns of `predictions.parquet`: `label` is the true class; `proba` has one probability per class of the score."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from natfp_bench.statistics.intervals import Interval
+if TYPE_CHECKING:
+    from natfp_bench.statistics.intervals import Interval
 
 BAR = 120
 """Width of the scale of a bar, in its own units."""

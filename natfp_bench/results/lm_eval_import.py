@@ -28,8 +28,9 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline import scoring
+from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import AttributorId, FactorStudy, Result, RunInfo, Score
-from natfp_bench.pipeline.scoring import PREDICTIONS, Answers, Frame
+from natfp_bench.pipeline.scoring import Answers, Frame
 from natfp_bench.plan.plan import Target
 from natfp_bench.statistics import paired
 from natfp_bench.statistics.intervals import Floats, Ints

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from natfp_bench.base.errors import UserError
+from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import Result, Score
-from natfp_bench.pipeline.scoring import PREDICTIONS
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import per_text
 from natfp_bench.statistics.intervals import Floats, Ints

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import (
     AttributorId,
     CorpusResult,
@@ -21,7 +22,6 @@ from natfp_bench.pipeline.result import (
     Score,
     TaskId,
 )
-from natfp_bench.pipeline.scoring import PREDICTIONS
 from natfp_bench.results import regression, regression_reference
 from natfp_bench.results.regression import RegressionFinding, RegressionReport
 from natfp_bench.statistics import per_text

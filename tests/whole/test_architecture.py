@@ -27,7 +27,7 @@ ROOMS = {
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
         planted contract study""",
-    "pipeline": """result engine allocator worker local_engine ray_engine store lineage
+    "pipeline": """result prediction_columns engine allocator worker local_engine ray_engine store lineage
         stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
         evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview
@@ -37,7 +37,8 @@ ROOMS = {
     "api": "",
     "report": """table result_tables leaderboard_tables markdown regression_formats charts study_figures figures
         page_texts pages site""",
-    "cli": "terminal console progress options look run leaderboard regress identify report export baseline store main",
+    "cli": """terminal overview console progress options look run leaderboard regress identify report export baseline
+        store main""",
     "__main__": "",
 }
 """Reading order: a room imports only rooms before it, and a module only modules of its room before it."""
@@ -197,7 +198,7 @@ def test_import_is_cheap(tmp_path: Path) -> None:
 
 
 def test_a_result_is_read_without_attributors(tmp_path: Path) -> None:
-    code = "import natfp_bench.pipeline.result"
+    code = "import natfp_bench.results.predictions"
     assert _loaded(code, tmp_path, ("natfp_bench.statistics", "natfp_bench.attributors", *HEAVY)) == [
         "natfp_bench.statistics"
     ]
@@ -208,6 +209,11 @@ def test_a_result_is_read_without_attributors(tmp_path: Path) -> None:
 )
 def test_commands_that_only_look_are_cheap(arguments: str, tmp_path: Path) -> None:
     assert _loaded(CLI.format(arguments=arguments.split(), code=0), tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", ["--help", "list", "list presets", "list baselines"])
+def test_a_list_needs_no_arrays(arguments: str, tmp_path: Path) -> None:
+    assert _loaded(CLI.format(arguments=arguments.split(), code=0), tmp_path, ("numpy", "pyarrow")) == []
 
 
 def test_the_leaderboard_is_cheap(tmp_path: Path, seed_run: Any) -> None:
