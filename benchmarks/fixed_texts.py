@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from natfp_bench import api
 from natfp_bench.base import resources
 from natfp_bench.base.environment import environment
 from natfp_bench.base.records import canonical_json, digest, file_digest
-from natfp_bench.pipeline import bundled_texts
+from natfp_bench.pipeline import bundled_texts, wanted
 from natfp_bench.pipeline.bundled_texts import FixedTask, FixedVariant, Manifest
 from natfp_bench.pipeline.engine import Event
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run
+from natfp_bench.pipeline.schedule import Wanted
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.pipeline.store import Store, default_root
 from natfp_bench.plan import task_files
@@ -45,6 +47,14 @@ def source_plan(task: str) -> Plan:
     plan = make_plan(task, bundled_texts.PRESET, limit=bundled_texts.TEXTS)
     # Texts that are drawn in other ways are for studies, and fixed texts have no studies.
     return plan.model_copy(update={"analysis": plan.analysis.model_copy(update={"transfer": False})})
+
+
+def gather(run: Run) -> Evidence:
+    """Make models and texts, and score the texts under every model."""
+    evidence = run.gather()
+    stages = wanted.text_scores(evidence)
+    run.schedule.drive(Wanted(stage, f"score under {name}") for name, stage in stages.items())
+    return replace(evidence, text_scores=stages)
 
 
 def write(
@@ -133,7 +143,7 @@ def main() -> None:
     try:
         for task in options.tasks or task_files.trained_tasks():
             run = Run(source_plan(task), (), store, engine, device="cpu", watch=_print)
-            gathered.append(run.score(run.gather()))
+            gathered.append(gather(run))
             print(f"{task}: done", flush=True)
     finally:
         engine.close()

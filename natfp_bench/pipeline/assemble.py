@@ -59,10 +59,10 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     tables: list[pa.Table] = []
     mean_kl = factor = None
     if evidence.attributed:
-        mean_kl = _mean_kl(evidence) if evidence.scores else None
+        mean_kl = _mean_kl(evidence) if evidence.text_scores else None
         found_gaps: list[Gap] = []
         for target in plan.targets:
-            extra = _likelihood(evidence, target) if evidence.scores else None
+            extra = _likelihood(evidence, target) if evidence.text_scores else None
             if extra:
                 likelihood.append(extra)
             if extra and extra.self_check:
@@ -195,8 +195,8 @@ def _self_check(target: Target, found: ceiling.SelfCheck) -> Check:
 def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
     """Check a positive control: the reference attributor is more than half way from chance to certainty.
 
-    If the ceiling itself is below that bar, the models have learnt too little to be told apart by anyone, and the
-    control says nothing.
+    If the ceiling itself is below that bar, the models have learnt too little to be identified, and the control
+    says nothing.
     """
     limit = next(one for one in scores if one.attributor == scoring.CEILING and one.target == "level")
     bar, possible = (1 + limit.chance) / 2, limit.metrics["accuracy"].value

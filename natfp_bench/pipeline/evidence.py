@@ -37,8 +37,8 @@ Found = TypeVar("Found", bound=Record)
 class TestTexts:
     """The test texts of all kept variants, variant after variant.
 
-    source: the variant's index; lengths: tokens of its own tokenizer; bytes: what attributors see of them. ids: none of
-    fixed texts, which are kept as text alone.
+    source: the variant's index; lengths: tokens of its own tokenizer; bytes: what attributors see of them. ids: token
+    ids; empty for fixed texts, of which only the text is kept.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
@@ -56,10 +56,10 @@ class TestTexts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a result is made from; predictions, scores and studies are finished stages.
+    """All that a result is made from; predictions, text_scores and studies are finished stages.
 
     metas: what is noted of each finished stage. predictions: by (baseline, target, fold); failed: why there is none.
-    scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
+    text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan
@@ -70,7 +70,7 @@ class Evidence:
     baselines: Sequence[Baseline]
     predictions: Mapping[tuple[str, Target, int], Prediction]
     failed: Mapping[tuple[str, Target], str]
-    scores: Mapping[str, TextScores]
+    text_scores: Mapping[str, TextScores]
     studies: Mapping[str, Study]
     failed_studies: Mapping[str, str]
     protocol: str
@@ -135,7 +135,7 @@ class Evidence:
     @cached_property
     def token_scores(self) -> list[NDArray[np.float32]]:
         """Nats of each token of every test text under each kept variant: one (texts, tokens) array per variant."""
-        return [self.scores[name].read(self.store) for name in self.names]
+        return [self.text_scores[name].read(self.store) for name in self.names]
 
     def log_likelihood(self, length: int | None = None) -> Floats:
         """Nats of the first `length` tokens of every test text under each kept variant: (texts, variants)."""

@@ -32,7 +32,7 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
         reference=plan.analysis.reference,
         permanova=_permanova(evidence, mean_kl) if mean_kl else None,
         gaps=tuple(gaps),
-        parity=_parity(evidence) if evidence.scores else None,
+        equivalence=_equivalence(evidence) if evidence.text_scores else None,
         detectable=_detectable(evidence, whole),
         length=_length(evidence),
         curves=tuple(curves),
@@ -60,7 +60,7 @@ def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | N
     return replication.permanova(divergence, levels, evidence.replicates, PERMANOVA_PERMUTATIONS, seed)
 
 
-def _parity(evidence: Evidence) -> replication.Equivalence | None:
+def _equivalence(evidence: Evidence) -> replication.Equivalence | None:
     bits = np.stack([evidence.heldout(of)["bits"].to_numpy() for of in evidence.kept])
     return replication.equivalence(bits, evidence.names, evidence.plan.analysis.margin)
 
@@ -118,7 +118,7 @@ def _by_position(evidence: Evidence) -> tuple[token_evidence.PositionRatio, ...]
 
     None where variants read texts as other tokens, or tokens are not known.
     """
-    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.text_scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
     found = token_evidence.ratio_by_position(
@@ -129,7 +129,7 @@ def _by_position(evidence: Evidence) -> tuple[token_evidence.PositionRatio, ...]
 
 def _by_type(evidence: Evidence) -> tuple[token_evidence.TypeRatio, ...]:
     """Bits of each type of token for the level; none as for positions."""
-    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.scores:
+    if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.text_scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
     entry = evidence.kept[0].model.entry(evidence.store)

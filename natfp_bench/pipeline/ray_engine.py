@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-# Read when Ray starts: it reports to nobody.
+# Ray reads this when it starts, and then sends no usage reports.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray

@@ -218,7 +218,7 @@ class FactorStudy(Record):
     permutation: Permuted | None = None
     permanova: Permanova | None = None
     gaps: tuple[Gap, ...] = ()
-    parity: Equivalence | None = None
+    equivalence: Equivalence | None = None
     detectable: Detectable = Detectable()
     length: Length | None = None
     curves: tuple[Curve, ...] = ()

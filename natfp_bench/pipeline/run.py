@@ -101,17 +101,11 @@ class Run:
             baselines=self.baselines,
             predictions={},
             failed={},
-            scores={},
+            text_scores={},
             studies={},
             failed_studies={},
             protocol=protocol_digest(self.plan, variants, metas),
         )
-
-    def score(self, evidence: Evidence) -> Evidence:
-        """Score the texts under every model, and do nothing else with them; nothing at all without likelihoods."""
-        scores = wanted.scores(evidence)
-        self.schedule.drive(Wanted(stage, f"score under {name}") for name, stage in scores.items())
-        return replace(evidence, scores=scores)
 
     def _parity(self, evidence: Evidence, tasks: tuple[str, ...]) -> Evidence:
         """Score the models by lm-eval; raises UserError if there are none."""
@@ -125,7 +119,7 @@ class Run:
 
     def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Make the stages that read finished sample sets: studies, predictions, scores."""
-        scores, predictions = wanted.scores(evidence), wanted.predictions(evidence)
+        scores, predictions = wanted.text_scores(evidence), wanted.predictions(evidence)
         studies = wanted.studies(evidence, reference)
         self.schedule.drive(
             [
@@ -140,7 +134,7 @@ class Run:
         }
         return replace(
             evidence,
-            scores=scores,
+            text_scores=scores,
             predictions={at: stage for at, stage in predictions.items() if at[:2] not in failed},
             failed=failed,
             studies={name: stage for name, stage in studies.items() if stage not in why},
@@ -234,7 +228,7 @@ def run_plan(
     asked = None if parity is None else tuple(parity)
     run = Run(plan, baselines, store, engine, device, watch, tuple(command), asked)
     result, predictions = run.execute()
-    # First, so that no result ever stands without what keeps its entries; without a result it ages like any other.
+    # First, so that no result stands in a folder while the cleaning of the store may remove what it rests on.
     keys = sorted({stage.key for stage in run.schedule.metas})
     store.refer(result.run.id, _folder(result, output) / "result.json", keys)
     return result, write(result, predictions, output)

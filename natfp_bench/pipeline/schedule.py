@@ -28,9 +28,9 @@ class Wanted:
 class Schedule:
     """Makes stages, and notes what came of each.
 
-    metas: the note of each finished stage. made: how it was made. failed: why a stage failed that the run can do
-    without. left_out: these, stages that are impossible, and all that need one of them. seconds: of the jobs done now,
-    by `doing`. work: of everything that the stages rest on, whenever made.
+    metas: the note of each finished stage. made: how it was made. failed: reasons, of the stages that failed although
+    the run can continue without them. left_out: failed stages, stages that are impossible, and all stages that need one
+    of either. seconds: of the jobs done now, by `doing`. work: of all finished stages, whenever they were made.
     """
 
     store: Store
@@ -96,7 +96,7 @@ class Schedule:
     def _find(self, stage: Stage) -> None:
         entry = self.store.open(stage.kind, stage.key)
         if entry is None:
-            raise ValueError(f"nobody makes the {stage.kind} {stage.key[:12]}, which a stage needs")
+            raise ValueError(f"{stage.kind} {stage.key[:12]} is needed, but it is neither wanted nor in the store")
         self.metas[stage], self.made[stage] = stage.meta(entry), entry.made
 
     def warn(self, text: str, about: str = "") -> None:

@@ -143,7 +143,7 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
     credit = {name: one.credit for name, one in given.items()}
     prompts = next(iter(given.values())).prompts if given else None
     ranks = {} if prompts is None else paired.ranks(credit, prompts, evidence.plan.seed)
-    by_likelihood = likelihood_answers(view) if evidence.scores else None
+    by_likelihood = likelihood_answers(view) if evidence.text_scores else None
     frame, best = view.frame, CEILING if view.bounded else REFERENCE
     top = score(frame, best, by_likelihood) if by_likelihood else None
     scores = []

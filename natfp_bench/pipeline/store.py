@@ -3,7 +3,7 @@
     <root>/store.json                        layout version
     <root>/<kind>/<key[:2]>/<key>/           an entry: its files, and manifest.json, written last
     <root>/partial/<key>/                    checkpoints of unfinished work
-    <root>/temp/, locks/, damaged/, runs/    folders being made, one lock a key, what was set aside, what runs refer to
+    <root>/temp/, locks/, damaged/, runs/    folders being made; one lock per key; damaged entries; what each run needs
 
 An entry appears by one atomic rename. A damaged one is set aside and made anew. Nothing here is pickled.
 """
@@ -348,7 +348,7 @@ class Store:
                 used |= keys
             else:
                 unused.append(reference)
-        # Not so the checkpoints of an entry that is used: it is finished.
+        # Only finished entries are kept for being used; checkpoints are not, since a used entry is finished.
         unused += [path for path in self._places() if path.name not in used]
         horizon = time.time() - older_than_days * 86_400
         removed: list[tuple[Path, int]] = []

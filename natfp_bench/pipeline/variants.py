@@ -1,4 +1,4 @@
-"""From a plan to the stages of its variants: which models and texts there are, and which go on from which."""
+"""From a plan to the stages of its variants: which models and texts there are."""
 
 from __future__ import annotations
 

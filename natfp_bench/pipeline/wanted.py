@@ -51,7 +51,7 @@ def _samples(of: VariantStages) -> Iterator[Wanted]:
         yield Wanted(stage, f"sample {of.name} {condition}")
 
 
-def scores(evidence: Evidence) -> dict[str, TextScores]:
+def text_scores(evidence: Evidence) -> dict[str, TextScores]:
     """Scores of all test texts, by the variant under whose model they are; none if the sources have no likelihood."""
     plan, samples = evidence.plan, tuple(of.samples for of in evidence.kept)
     if not plan.source.has_likelihood:

@@ -21,7 +21,7 @@ from .store import Made, Store
 allocator.keep()
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 transformers.utils.logging.disable_progress_bar()
-# A lock between processes outlives a worker that is ended, with a warning; here nobody else draws bars.
+# A lock between processes outlives a worker that is ended, with a warning; here no other process draws bars.
 tqdm.set_lock(threading.RLock())
 
 

@@ -22,7 +22,7 @@ RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
 """A value of a level that is relative to the preset's value: `x0.5` is half of it."""
 
 MAX_VARIANTS = 1_000
-"""Most variants of a plan, which lists them one by one; nobody trains more models for one task."""
+"""Most variants of a plan, which lists them one by one. Real tasks have far fewer."""
 
 
 def make_plan(

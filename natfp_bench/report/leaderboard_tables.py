@@ -126,7 +126,8 @@ def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tag
     rows = []
     for row in standing.factors:
         unit = f" {row.length.unit}" if row.length and row.length.unit != "tokens" else ""
-        parity = f"{row.parity.worst_ratio:.3f} {'yes' if row.parity.equivalent else 'no'}" if row.parity else ""
+        found = row.equivalence
+        equal = f"{found.worst_ratio:.3f} {'yes' if found.equivalent else 'no'}" if found else ""
         rows.append(
             [
                 Cell(row.task, link(row.protocol_digest), tags=tags(row.protocol_digest)),
@@ -134,12 +135,12 @@ def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tag
                 Cell(factor_p(row), sort=math.log10(row.permutation.p) if row.permutation else row.log10_p),
                 number_cell(row.detectable, ".2f"),
                 Cell(length_to_95(row.length) + unit, sort=length_order(row.length)),
-                Cell(parity),
+                Cell(equal),
             ]
         )
     return ReportTable(
         "factors: on what evidence?",
-        ("task", "factor", "p", "detectable\n(power 0.8)", "95% at\n(tokens)", "parity"),
+        ("task", "factor", "p", "detectable\n(power 0.8)", "95% at\n(tokens)", "equally\ngood"),
         _in_sections(standing, rows),
         right=("detectable\n(power 0.8)", "95% at\n(tokens)"),
         loose=("factor", "p"),
@@ -149,8 +150,8 @@ def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tag
             "replicates, p cannot be below the value shown. If no replicates are held out, p is that of a binomial "
             "test about these models alone. detectable: the smallest identifiability that is detected with a power of "
             "0.8. 95% at: the text length at which accuracy reaches 0.95, for the reference attributor / the ceiling / "
-            "the prediction from likelihood ratios. parity: the worst ratio of held-out bits per byte between two "
-            "models; yes if all models are equally good within the margin."
+            "the prediction from likelihood ratios. equally good: the worst ratio of held-out bits per byte between "
+            "two models; yes if all models are equally good within the margin."
         ),
     )
 

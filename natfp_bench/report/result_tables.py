@@ -53,11 +53,11 @@ def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
         yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)}; on mean KL between models"
-    if parity := study.parity:
-        worse, better = parity.worst_pair
-        verdict = "models are equally good" if parity.equivalent else "models are not shown to be equally good"
-        ratio = f"{worse} needs {parity.worst_ratio:.3f} times the bits of {better} on held-out text"
-        yield "parity", f"{verdict}: {ratio}, margin {parity.margin:.0%}, p = {parity.p:.2g}"
+    if found := study.equivalence:
+        worse, better = found.worst_pair
+        verdict = "models are equally good" if found.equivalent else "models are not shown to be equally good"
+        ratio = f"{worse} needs {found.worst_ratio:.3f} times the bits of {better} on held-out text"
+        yield "equally good", f"{verdict}: {ratio}, margin {found.margin:.0%}, p = {found.p:.2g}"
     smallest = []
     if study.detectable.instance:
         smallest.append(f"accuracy {study.detectable.instance:.3f} on single models")

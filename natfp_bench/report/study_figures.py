@@ -69,7 +69,7 @@ def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) 
     return charts.figure("training", "Training curves", caption, columns, rows, chart)
 
 
-def parity(result: Result) -> Figure | None:
+def equivalence(result: Result) -> Figure | None:
     """Held-out bits per byte of every variant."""
     rows = [
         {"variant": variant.name, "level": variant.level, **estimate(variant.heldout_bits_per_byte)}
@@ -84,7 +84,7 @@ def parity(result: Result) -> Figure | None:
     chart = charts.dots(rows, y="variant", order=order, series="level", names=levels, x_title="bits per byte")
     caption = "How well each model predicts held-out text (lower is better), with its 95% interval over documents."
     columns = {"variant": "variant", "level": "level", **ESTIMATE}
-    return charts.figure("parity", "Are the models equally good?", caption, columns, rows, chart)
+    return charts.figure("equivalence", "Are the models equally good?", caption, columns, rows, chart)
 
 
 CURVES = {

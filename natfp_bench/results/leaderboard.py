@@ -71,7 +71,7 @@ class FactorRow(Record):
     log10_p: float | None
     detectable: float | None
     length: Length | None
-    parity: Equivalence | None
+    equivalence: Equivalence | None
     current: bool
 
     @property
@@ -224,7 +224,7 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
         log10_p=unseen_prompt[reference].log10_p if reference in unseen_prompt else None,
         detectable=_detectable(protocol, held_out=unseen is not None),
         length=study.length if study else None,
-        parity=study.parity if study else None,
+        equivalence=study.equivalence if study else None,
         current=current,
     )
 

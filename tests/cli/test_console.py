@@ -148,9 +148,9 @@ def found() -> Leaderboards:
     shared = {"reference": t, "best": t, "best_attributors": ("char_ngram",), "bits": t}
     unseen = Identified(split="unseen_replicate", **shared, ceiling=None, ceiling_bits=None)
     seen = Identified(split="seen_replicate", **shared, ceiling=plain(0.845), ceiling_bits=plain(1.26))
-    parity = Equivalence(margin=0.01, worst_pair=("a", "b"), worst_ratio=1.117, p=1.0, equivalent=False)
+    equivalence = Equivalence(margin=0.01, worst_pair=("a", "b"), worst_ratio=1.117, p=1.0, equivalent=False)
     whole = {"length": length(*[0.4] * 6), "detectable": 0.123, "reference": "naive_bayes"}
-    whole |= {"unseen": unseen, "seen": seen, "parity": parity}
+    whole |= {"unseen": unseen, "seen": seen, "equivalence": equivalence}
     alone = {**whole, "unseen": None, "log10_p": -130.4}
     rows = (
         factor_row(**whole, permutation=TESTED),
@@ -219,7 +219,7 @@ def result() -> Result:
         permutation=Permuted(test=ONLY_BY_CHANCE, observed=0.501),
         permanova=Permanova(f=2.568, r2=0.631, test=TESTED),
         gaps=(Gap(attributor="char_ngram", gap=plain(0.143, low=0.043, high=0.243, method="t"), p=0.9),),
-        parity=Equivalence(margin=0.01, worst_pair=("a/r0", "b/r0"), worst_ratio=1.117, p=1.0, equivalent=False),
+        equivalence=Equivalence(margin=0.01, worst_pair=("a/r0", "b/r0"), worst_ratio=1.117, p=1.0, equivalent=False),
         detectable=Detectable(instance=0.225, factor=0.12),
         length=length(0.417, 0.451, ceiling_to_95=6.0),
         curves=(),
@@ -281,7 +281,7 @@ def test_at_most_ten_confirmed_words_of_a_level_are_shown(result):
 
 
 def test_a_study_that_found_nothing_prints_nothing_of_it(result):
-    bare = dict.fromkeys(("permutation", "permanova", "parity", "length", "wording"))
+    bare = dict.fromkeys(("permutation", "permanova", "equivalence", "length", "wording"))
     bare |= dict.fromkeys(("gaps", "robustness", "by_type"), ())
     study = result.study.model_copy(update={**bare, "detectable": Detectable(instance=None, factor=None)})
     seen = printed(80, result.model_copy(update={"study": study}), [], Path("out"), show=console.print_result)

@@ -108,10 +108,10 @@ def test_what_could_have_been_found(evidence: Evidence, result: Result) -> None:
 
 def test_models_of_unlike_rates_are_not_equally_good(result: Result) -> None:
     assert result.study is not None
-    parity = result.study.parity
-    assert parity is not None
-    assert not parity.equivalent
+    found = result.study.equivalence
+    assert found is not None
+    assert not found.equivalent
     bits = {v.name: v.heldout_bits_per_byte.value for v in result.variants if v.heldout_bits_per_byte}
-    worse, better = parity.worst_pair
-    assert parity.worst_ratio == pytest.approx(bits[worse] / bits[better])
-    assert (worse.split("/")[0], parity.margin) == ("low", 0.01)
+    worse, better = found.worst_pair
+    assert found.worst_ratio == pytest.approx(bits[worse] / bits[better])
+    assert (worse.split("/")[0], found.margin) == ("low", 0.01)

@@ -120,7 +120,7 @@ def test_what_is_needed_may_be_in_the_store_and_must_be_somewhere(schedule: Sche
     again = Schedule(Store(tmp_path / "store"), Here(), "cpu", pytest.fail)
     again.drive([Wanted(Link("b", first), "second")])
     assert again.metas[Link("b", first)] == Note(text="a b")
-    with pytest.raises(ValueError, match="nobody makes the link"):
+    with pytest.raises(ValueError, match="is needed, but it is neither wanted nor in the store"):
         again.drive([Wanted(Link("c", Link("unknown")), "third")])
 
 

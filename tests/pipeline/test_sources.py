@@ -390,7 +390,7 @@ def test_a_run_over_servers(bench: Any, servers: list[Server], tmp_path: Path) -
     result, _ = bench.run("served", include=[folder], overrides=overrides, baselines="majority,naive_bayes")
     assert [variant.source for variant in result.variants] == ["lm_eval"] * 2
     assert {score.attributor.name for score in result.scores} == {"majority", "naive_bayes"}
-    assert (result.mean_kl, result.likelihood, result.study.parity) == (None, (), None)
+    assert (result.mean_kl, result.likelihood, result.study.equivalence) == (None, (), None)
     assert result.study.length.unit == "bytes"
     accuracy = {score.attributor.name: score.metrics["accuracy"].value for score in result.scores}
     assert accuracy["naive_bayes"] > 0.6

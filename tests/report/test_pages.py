@@ -85,7 +85,18 @@ def test_links_resolve_and_headings_are_in_order(site: Any) -> None:
 def test_every_task_page_has_its_figures(site: Any) -> None:
     _, made = site
     names = {figure.name for figure in page(made, "task.html", "rate").figures}
-    always = {"accuracy", "confusion", "training", "parity", "length", "pooled", "train_texts", "kl", "map", "words"}
+    always = {
+        "accuracy",
+        "confusion",
+        "training",
+        "equivalence",
+        "length",
+        "pooled",
+        "train_texts",
+        "kl",
+        "map",
+        "words",
+    }
     assert names >= always | {"classes", "positions", "types", "robustness"}
     assert {figure.name for figure in page(made, "attributor.html", "unigram").figures} == {"tasks", "calibration"}
 

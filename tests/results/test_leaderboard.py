@@ -273,7 +273,7 @@ def test_a_real_result_has_its_row(seed_run: Any) -> None:
     assert row.section == "seen replicates only"
     assert row.seen.reference == by_name[result.study.reference].metrics["identifiability"]
     assert row.seen.ceiling == by_name["ceiling"].metrics["identifiability"]
-    assert (row.length, row.parity) == (result.study.length, result.study.parity)
+    assert (row.length, row.equivalence) == (result.study.length, result.study.equivalence)
     assert Leaderboards.model_validate_json(found.model_dump_json()) == found
     (origin,) = found.origins
     assert origin.run == result.run

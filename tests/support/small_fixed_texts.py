@@ -38,7 +38,7 @@ def write(bench: Any, folder: Path, tasks: Sequence[str] = TASKS) -> None:
     """Make the fixed texts of tasks and write them into a folder."""
 
     def gather(store: Path) -> list[Evidence]:
-        return [run.score(run.gather()) for run in (run_of(bench, task, store) for task in tasks)]
+        return [script("fixed_texts").gather(run_of(bench, task, store)) for task in tasks]
 
     bench.share("-".join(["fixed", *tasks]), lambda place: gather(place / "store"))
     gathered = gather(bench.store)

@@ -221,7 +221,7 @@ WHITHER = Branch(
     ("home", 4, "home"), ("away", 3, "away"), ("nowhere", 4, OTHERWISE),
 )  # fmt: skip
 GOAL = {own: Branch(("town", 2, lex.TOWNS), ("site", 7, f"the a an {own}")) for own in POSSESSIVES}
-TAILS = {  # what may follow each sort of verb: nobody notices bravely, or drops a box for six weeks
+TAILS = {  # what may follow each kind of verb: one neither notices bravely nor drops a box for six weeks
     sort: Branch(
         ("nothing", nothing, OTHERWISE), ("manner", manner, lex.MANNER), ("where", place, WHERE),
         ("with", company, "with"),

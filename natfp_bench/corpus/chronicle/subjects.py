@@ -83,7 +83,7 @@ def subject(c: Chooser, scene: Scene) -> GrammaticalSubject:
 
 
 def _strangers(scene: Scene, agreement: Agreement) -> GrammaticalSubject:
-    """A person who is no character, so that "he" and "she" mean nobody from here on."""
+    """A person who is not a character. After it, "he" and "she" refer to no character."""
     scene.center = None
     scene.possessive = "their" if agreement.plural else ""
     return GrammaticalSubject("person", agreement)

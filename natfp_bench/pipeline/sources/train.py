@@ -22,7 +22,7 @@ from .kind import Identities, SourceKind
 
 @dataclass(frozen=True, eq=False)
 class PackedCorpus(CorpusStage):
-    """Documents packed into blocks of tokens: chosen and packed once, before any seed has a say.
+    """Documents packed into blocks of tokens: chosen and packed once, so that no seed changes them.
 
     whole: the corpus that tokenizer and held-out documents are from, if `corpus` is only some topics of it. blocks: how
     many distinct ones training wants. reads: how many it reads, repeated ones counted again. fresh: how many behind

@@ -55,7 +55,7 @@ class Workplace:
 
 @dataclass(frozen=True, eq=False)
 class Stage(ABC):
-    """One unit of work. A subclass's fields are all that its output depends on; stages among them count by their key.
+    """One unit of work. A subclass's fields are all that its output depends on; a stage among them counts by its key.
 
     kind: of its entry, and the folder of the store. version: raised whenever the output changes for the same fields.
     name: keeps stages of one kind apart if their fields do not. doing: what users read while it runs. meta_type: the
@@ -71,7 +71,7 @@ class Stage(ABC):
 
     @property
     def key(self) -> str:
-        """SHA-256 of kind, version and fields, those that have their default left out."""
+        """SHA-256 of kind, version and fields. Settings that have their default value are left out of it."""
         return self._digest
 
     @cached_property

@@ -290,7 +290,7 @@ class Classes(Study):
 
 
 STUDIES: tuple[type[Study], ...] = tuple(Study.__subclasses__())
-"""All studies, the longest first, in the order in which they stand here."""
+"""All studies, in the order of this file. The longest come first, so that they start first."""
 
 
 def _texts(parts: Sequence[SampleSet]) -> Texts:

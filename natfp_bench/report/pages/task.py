@@ -23,7 +23,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
     logs, log_note = report_texts.training_logs(result, of.store)
     parts: dict[str, list[Figure | None]] = {
         "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
-        "models": [report_study_figures.training(result, logs), report_study_figures.parity(result)],
+        "models": [report_study_figures.training(result, logs), report_study_figures.equivalence(result)],
         "curves": list(report_study_figures.curves(result)),
         "apart": list(report_study_figures.mean_kl(result)),
         "evidence": [report_study_figures.wording(result), *report_study_figures.evidence(result)],
