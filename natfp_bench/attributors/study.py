@@ -1,7 +1,7 @@
 """Studies that refit the reference attributor many times: how its accuracy depends on the texts that it gets.
 
 A study is a plain function of an experiment, which has labelled texts and says how a fit is tested. Accuracies have the
-interval of their split: Student's t over replicates if those are held out, otherwise a bootstrap over prompts.
+interval of their split: over replicates if those are held out, otherwise a bootstrap over prompts.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus import words
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
-from natfp_bench.statistics import intervals, metrics, per_text, replication
-from natfp_bench.statistics.curves import Curve, Permuted, Point, Robustness, Wording, powers
+from natfp_bench.statistics import intervals, metrics, per_text
+from natfp_bench.statistics.curves import Curve, Point, Robustness, Wording, powers
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 from natfp_bench.statistics.wording import jensen_shannon, telling_words
 
@@ -96,7 +95,7 @@ class Experiment:
     def accuracy(self, answers: Sequence[Answer]) -> Interval:
         """Accuracy over the folds, with the interval of the split."""
         if self.split == UNSEEN_REPLICATE:
-            return intervals.t_interval(np.array(_by_fold(answers)))
+            return intervals.fold_interval(_by_fold(answers))
         (only,) = answers
         return metrics.score(only.proba, only.truth, only.prompts, self.seed)["accuracy"]
 
@@ -152,7 +151,7 @@ def _pool(answer: Answer, source: Ints, size: int) -> Answer:
 def training_curve(experiment: Experiment) -> Curve:
     """Accuracy against the number of training texts per variant; each set is a prefix of the next."""
     counts = np.bincount(experiment.train.source)
-    place = _places(experiment.train.source)
+    place = places(experiment.train.source)
     points = []
     for size in [int(counts.min()) // part for part in (16, 8, 4, 2, 1) if counts.min() // part >= 8]:
         (answers,) = experiment.fit(experiment.train.take(place < size), experiment.test)
@@ -208,23 +207,6 @@ def robustness(
     return rows
 
 
-def permutation(experiment: Experiment, limit: int, texts: int, progress: Progress = no_progress) -> Permuted:
-    """Permutation test: permute level labels within replicates, and refit for each permutation.
-
-    limit: most permutations; texts: most texts per variant, because so many refits must be cheap.
-    """
-    classes, levels = np.unique(np.array(experiment.labels), return_inverse=True)
-    train = experiment.train.take(_places(experiment.train.source) < texts)
-    test = experiment.test.take(_places(experiment.test.source) < texts)
-    relabelled, total = replication.relabelings(levels.astype(np.int64), experiment.replicates, limit, experiment.seed)
-    found = []
-    for number, labelling in enumerate([levels, *relabelled]):
-        (answers,) = replace(experiment, labels=tuple(classes[labelling].tolist())).fit(train, test)
-        found.append(experiment.accuracy(answers).value)
-        progress(number + 1, 1 + len(relabelled), "refits")
-    return Permuted(test=replication.permutation_test(found[0], np.array(found[1:]), total), observed=found[0])
-
-
 def wording(experiment: Experiment) -> Wording:
     """Find the words that separate the levels, and how far the levels' 1-, 2- and 3-grams diverge in the test texts."""
     classes, of_variant = np.unique(np.array(experiment.labels), return_inverse=True)
@@ -239,7 +221,7 @@ def wording(experiment: Experiment) -> Wording:
     return Wording(telling_words=tuple(telling), jensen_shannon=tuple(divergences))
 
 
-def _places(source: Ints) -> Ints:
+def places(source: Ints) -> Ints:
     """Position of each text among the texts of its variant: (n,)."""
     place = np.empty(len(source), dtype=np.int64)
     for variant in np.unique(source):

@@ -25,7 +25,6 @@ from .result import (
     Gap,
     Likelihood,
     MeanKL,
-    Predicted,
     Result,
     RunInfo,
     SampleResult,
@@ -74,7 +73,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
                 scores += found
                 tables.append(scoring.table(view, given[name]))
                 checks += score_checks.below_ceiling(view, given[name])
-                if plan.task.control == "negative":
+                if plan.task.control == "negative" and not plan.task.factor.own_seeds:
                     checks += score_checks.at_chance(target, found, extra.mutual_information if extra else None)
             if split.UNSEEN_REPLICATE in given:
                 found_gaps = score_checks.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
@@ -82,6 +81,8 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         factor = factor_study(evidence, mean_kl, found_gaps)
         if plan.task.control == "positive":
             checks += _above_half(factor, scores)
+        if plan.task.factor.own_seeds:
+            checks += score_checks.means_nothing(factor, scores)
     else:
         kept = sorted(set(evidence.levels))
         checks.append(Check(name="two levels", ok=False, detail=f"levels that did not diverge: {kept or 'none'}"))
@@ -172,18 +173,13 @@ def _mean_kl(evidence: Evidence) -> MeanKL:
 
 def _likelihood(evidence: Evidence, target: Target) -> Likelihood:
     """What the likelihoods say of a target when every variant is known."""
-    texts, plan = evidence.texts, evidence.plan
+    plan = evidence.plan
     view = View(evidence, target, split.UNSEEN_PROMPT)
     answers = scoring.likelihood_answers(view)
-    at: list[int] = []
-    if plan.shared_tokenizer:
-        at = sorted({2**power for power in range(1, 12)} | {evidence.kept[0].variant.settings.sampling.max_tokens})
-    predicted = ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
     return Likelihood(
         target=target,
         mutual_information=ceiling.mutual_information(answers.proba, answers.truth, answers.prompts, plan.seed),
         self_check=ceiling.self_check(answers.proba, answers.truth) if plan.shared_tokenizer else None,
-        predicted_accuracy=tuple(Predicted(tokens=n, accuracy=a) for n, a in zip(at, predicted, strict=True)),
     )
 
 

@@ -11,7 +11,7 @@ from natfp_bench.corpus import words
 from natfp_bench.corpus.tokens import reader
 from natfp_bench.plan import split
 from natfp_bench.statistics import ceiling, intervals, per_text, replication, token_evidence
-from natfp_bench.statistics.curves import Curve, Point, crossing
+from natfp_bench.statistics.curves import Curve, Permuted, crossing
 from natfp_bench.statistics.intervals import Floats
 
 from .evidence import Evidence
@@ -24,16 +24,13 @@ PERMANOVA_PERMUTATIONS = 999
 
 def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> FactorStudy:
     """Collect everything about the factor beyond its scores."""
-    plan = evidence.plan
-    curves = evidence.studied("pooled", Curve)
-    curves += evidence.studied("train_texts", Curve) + evidence.studied("classes", Curve)
-    whole = next((curve.points[0] for curve in curves if curve.name == "pooled"), None)
+    curves = [curve for name in ("pooled", "train_texts", "classes") for curve in evidence.studied(name, Curve)]
     return FactorStudy(
-        reference=plan.analysis.reference,
+        reference=evidence.plan.analysis.reference,
         permanova=_permanova(evidence, mean_kl) if mean_kl else None,
         gaps=tuple(gaps),
         equivalence=_equivalence(evidence) if evidence.text_scores else None,
-        detectable=_detectable(evidence, whole),
+        detectable=_detectable(evidence),
         length=_length(evidence),
         curves=tuple(curves),
         by_position=_by_position(evidence),
@@ -62,18 +59,16 @@ def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | N
 
 def _equivalence(evidence: Evidence) -> replication.Equivalence | None:
     bits = np.stack([evidence.heldout(of)["bits"].to_numpy() for of in evidence.kept])
-    return replication.equivalence(bits, evidence.names, evidence.plan.analysis.margin)
+    return replication.equivalence(bits, evidence.levels, evidence.replicates, evidence.plan.analysis.margin)
 
 
-def _detectable(evidence: Evidence, whole: Point | None) -> Detectable:
-    """Smallest effects that would have been found; `whole`: the reference attributor's accuracy on whole texts."""
-    factor = None
-    if whole and evidence.splits("level")[0] == split.UNSEEN_REPLICATE:
-        chance = 1 / len(set(evidence.levels))
-        factor = replication.detectable_factor(
-            np.array([per_text.identifiability(accuracy, chance) for accuracy in whole.by_fold])
-        )
-    classes = len(evidence.kept) if "instance" in evidence.plan.targets else len(set(evidence.levels))
+def _detectable(evidence: Evidence) -> Detectable:
+    """Smallest effects that would have been found."""
+    k, factor = len(set(evidence.levels)), None
+    for permuted in evidence.studied("permutation", Permuted):
+        if permuted.test.testable:
+            factor = replication.detectable_factor(permuted.spread / (1 - 1 / k))
+    classes = len(evidence.kept) if "instance" in evidence.plan.targets else k
     return Detectable(instance=replication.detectable_instance(len(evidence.texts), 1 / classes), factor=factor)
 
 
@@ -83,18 +78,13 @@ def _length(evidence: Evidence) -> Length | None:
     (curve,) = curves
     at = [point.at for point in curve.points]
     limits: list[float | None] = [None] * len(at)
-    predicted: list[float | None] = [None] * len(at)
     view = View(evidence, "level", split.UNSEEN_PROMPT)
     if view.bounded:
         truth = view.class_of[evidence.texts.source]
         limits = [_accuracy(ceiling.posterior(evidence.log_likelihood(n), view.class_of), truth) for n in at]
-        texts = evidence.texts
-        predicted = [
-            *ceiling.predicted_accuracy(evidence.log_likelihood(), texts.lengths, texts.source, view.class_of, at)
-        ]
     points = tuple(
-        LengthPoint(at=point.at, accuracy=point.accuracy, ceiling=limit, predicted=expected)
-        for point, limit, expected in zip(curve.points, limits, predicted, strict=True)
+        LengthPoint(at=point.at, accuracy=point.accuracy, ceiling=limit)
+        for point, limit in zip(curve.points, limits, strict=True)
     )
 
     def reached(values: Sequence[float | None]) -> float | None:
@@ -105,7 +95,6 @@ def _length(evidence: Evidence) -> Length | None:
         points=points,
         to_95=reached([point.accuracy.value for point in curve.points]),
         ceiling_to_95=reached(limits),
-        predicted_to_95=reached(predicted),
     )
 
 

@@ -128,12 +128,14 @@ class Score(Record):
     chance: float
     n_train: int | None = None
     n_test: int | None = None
-    log10_p: float | None = Field(None, description="one-sided exact binomial test against chance")
+    log10_p: float | None = Field(None, description="one-sided test against chance, about these models alone")
+    p_test: str | None = Field(None, description="the test that gave log10_p, or why there is none")
     rank: int | None = Field(None, description="1 + number of attributors of texts that are significantly better")
     metrics: dict[str, Interval] = Field({}, json_schema_extra={"propertyNames": {"enum": list(METRICS)}})
     parts: tuple[float, ...] = Field(
         (), description="accuracy on each held-out replicate, else on each tenth of the prompts"
     )
+    by_variant: dict[str, float] = Field({}, description="accuracy on the texts of each variant")
     confusion: tuple[tuple[float, ...], ...] | None = None
     extraction: float | None = Field(None, description="bits divided by the ceiling's, if the ceiling has enough")
 
@@ -145,13 +147,6 @@ class Score(Record):
         return found
 
 
-class Predicted(Record):
-    """Accuracy of the ceiling at one length, predicted from its log-likelihood ratios."""
-
-    tokens: int
-    accuracy: float
-
-
 class Likelihood(Record):
     """What the variants' own likelihoods say about one target if every variant is known, beyond the ceiling's score.
 
@@ -161,13 +156,12 @@ class Likelihood(Record):
     target: Literal["level", "instance"]
     mutual_information: Interval
     self_check: SelfCheck | None
-    predicted_accuracy: tuple[Predicted, ...]
 
 
 class Gap(Record):
     """The replicate gap: accuracy on seen replicates minus accuracy on unseen ones, same fits, same prompts.
 
-    p: one-sided p-value of a gap below zero, Student's t over replicates; None below three replicates.
+    p: one-sided p-value of a gap below zero, by the t of its interval; None below three replicates.
     """
 
     attributor: str
@@ -176,32 +170,31 @@ class Gap(Record):
 
 
 class LengthPoint(Record):
-    """Accuracy at one length: of the reference attributor, of the ceiling, and as likelihood ratios predict it."""
+    """Accuracy at one length: of the reference attributor, and of the ceiling."""
 
     at: int
     accuracy: Interval
     ceiling: float | None
-    predicted: float | None
 
 
 class Length(Record):
     """Accuracy against length; `to_95`: length at which 0.95 is reached, None if the longest texts do not reach it.
 
-    The ceiling and the prediction are for the level target with every variant known.
+    The ceiling is for the level target with every variant known.
     """
 
     unit: str
     points: tuple[LengthPoint, ...]
     to_95: float | None
     ceiling_to_95: float | None
-    predicted_to_95: float | None
 
 
 class Detectable(Record):
     """Smallest effects that this preset detects with a power of 0.8 at a significance level of 5%.
 
-    instance: accuracy on the instance target (on levels, if each level is one instance). factor: identifiability on
-    unseen replicates, from the observed spread; None below three replicates.
+    instance: accuracy on the instance target (on levels, if each level is one instance), by the exact binomial test.
+    factor: identifiability on unseen replicates, by the permutation test; None if no data could be significant. It comes
+    from the spread under permuted labels, which a real effect widens: it is a bound where a factor was not found.
     """
 
     instance: float | None = None

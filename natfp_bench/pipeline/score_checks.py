@@ -12,7 +12,7 @@ from natfp_bench.plan.plan import Target
 from natfp_bench.statistics import intervals, paired, per_text
 from natfp_bench.statistics.intervals import Floats, Interval
 
-from .result import Check, Gap, Score
+from .result import Check, FactorStudy, Gap, Score
 from .scoring import CEILING, REFERENCE, Answers, View
 
 SUSPICIOUS = 1e-3
@@ -53,6 +53,21 @@ def at_chance(target: Target, scores: Sequence[Score], information: Interval | N
     return checks
 
 
+def means_nothing(study: FactorStudy, scores: Sequence[Score]) -> list[Check]:
+    """Check levels that are only names: unseen runs do not show them, although single runs are identified."""
+    checks = []
+    if study.permutation:
+        p, seen = study.permutation.test.p, study.permutation.observed
+        detail = f"accuracy {seen:.4f} on unseen runs, p = {p:.2g} by permuted labels"
+        checks.append(Check(name="levels that mean nothing are not found", ok=p > SUSPICIOUS, detail=detail))
+    for score in scores:
+        if (score.attributor.name, score.target) == (study.reference, "instance") and score.log10_p is not None:
+            detail = f"accuracy {score.metrics['accuracy'].value:.4f}, chance {score.chance:.4f}"
+            ok = score.log10_p < math.log10(SUSPICIOUS)
+            checks.append(Check(name="single runs are identified, so the control could fail", ok=ok, detail=detail))
+    return checks
+
+
 def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap]:
     """The replicate gap of every attributor that reads texts, paired by fit."""
     found = []
@@ -62,19 +77,18 @@ def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap
             for answers in (seen[name], unseen[name])
         ]
         difference = accuracy[0] - accuracy[1]
-        interval = intervals.t_interval(difference)
+        interval = intervals.fold_interval(difference)
         p = None if interval.low is None else _below_zero(difference)
         found.append(Gap(attributor=name, gap=interval, p=p))
     return sorted(found, key=lambda gap: gap.attributor)
 
 
 def _below_zero(difference: Floats) -> float:
-    """p-value of a mean below zero, by a one-sided t test over replicates."""
-    from scipy.stats import ttest_1samp
+    """p-value of a mean below zero: one-sided, by the t of `fold_interval`."""
+    from scipy.special import stdtr
 
-    if np.ptp(difference) == 0:
-        return float(difference[0] >= 0)
-    return float(ttest_1samp(difference, 0.0, alternative="less").pvalue)
+    mean, error = float(difference.mean()), intervals.standard_error(difference.tolist(), cross_fitted=True)
+    return float(stdtr(len(difference) - 1, mean / error)) if error > 0 else float(mean >= 0)
 
 
 def not_easier(found: Sequence[Gap], reference: str) -> list[Check]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
 from natfp_bench.plan.split import Fold
 from natfp_bench.statistics import ceiling, discrimination, intervals, metrics, paired, per_text
+from natfp_bench.statistics.group_test import group_log10_p
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .evidence import Evidence
@@ -24,6 +26,8 @@ from .result import AttributorId, Score
 CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False)
 REFERENCE = CEILING.model_copy(update={"name": "likelihood_reference"})
 
+BINOMIAL = "exact binomial"
+
 PARTS = 10
 """Number of parts of the prompts for which a score has the accuracies, if no replicates are held out."""
 
@@ -32,7 +36,8 @@ PARTS = 10
 class Frame:
     """What the scores of some answers depend on besides them: target, split, sorted classes, seed of the intervals.
 
-    order: the classes in the order of the task, empty if the levels have no order.
+    order: the classes in the order of the task, empty if the levels have no order. grouped: whether `prompts` are
+    groups of texts that exist, which may lie within labels.
     """
 
     target: Target
@@ -40,6 +45,7 @@ class Frame:
     classes: tuple[str, ...]
     order: tuple[str, ...]
     seed: int
+    grouped: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ class View:
         factor, classes = self.evidence.plan.task.factor, self.classes
         ordered = factor.levels if factor.ordered and self.target == "level" else ()
         order = tuple(name for name in ordered if name in classes)
-        return Frame(self.target, self.split, classes, order, self.evidence.plan.seed)
+        given = self.evidence.plan.given
+        grouped = given is not None and given.group is not None
+        return Frame(self.target, self.split, classes, order, self.evidence.plan.seed, grouped)
 
     @property
     def class_of(self) -> Ints:
@@ -87,10 +95,11 @@ class View:
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers of one attributor to the test texts of a view, fold after fold."""
+    """The answers of one attributor to the test texts of a view, fold after fold; writers: the variant of each text."""
 
     proba: Floats
     truth: Ints
+    writers: NDArray[np.str_]
     prompts: Ints
     rows: Ints
     fold: Ints
@@ -113,6 +122,7 @@ def answers(view: View, proba: Mapping[int, Floats]) -> Answers:
     return Answers(
         proba=np.concatenate([proba[fold.number][mine] for fold, mine in zip(view.folds, rows, strict=True)]),
         truth=view.class_of[texts.source[joined]],
+        writers=np.array(view.evidence.names)[texts.source[joined]],
         prompts=texts.prompts[joined],
         rows=joined,
         fold=np.concatenate([np.full(len(mine), f.number) for f, mine in zip(view.folds, rows, strict=True)]),
@@ -192,22 +202,33 @@ def score(
 ) -> Score:
     """Score the answers of one attributor; top: the score of the likelihoods, for extraction if that is a ceiling."""
     found = _metrics(frame, given)
-    exact = frame.split == split.UNSEEN_PROMPT
-    hits = math.fsum(given.credit)
+    log10_p, p_test = _test(frame, given)
     ceiling_bits = top.metrics["bits"] if top and top.attributor == CEILING else None
     return Score(
         attributor=who,
         status="ok",
         n_train=n_train,
         n_test=len(given.truth),
-        log10_p=paired.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)) if exact else None,
+        log10_p=log10_p,
+        p_test=p_test,
         rank=rank,
         metrics=found,
         parts=_parts(frame, given),
+        by_variant=_by_variant(given),
         confusion=tuple(map(tuple, per_text.confusion(given.proba, given.truth).tolist())),
         extraction=discrimination.extraction(found["bits"], ceiling_bits) if ceiling_bits else None,
         **_framed(frame),
     )
+
+
+def _test(frame: Frame, given: Answers) -> tuple[float | None, str | None]:
+    """Test the accuracy against chance: its p-value as log10, and which test it is or why there is none."""
+    if frame.split != split.UNSEEN_PROMPT:
+        return None, None
+    if frame.grouped:
+        return group_log10_p(given.proba, given.truth, given.prompts, frame.seed)
+    hits = math.fsum(given.credit)
+    return paired.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)), BINOMIAL
 
 
 def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
@@ -217,6 +238,13 @@ def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
     prompts, number = np.unique(given.prompts, return_inverse=True)
     part = number % min(PARTS, len(prompts))
     return tuple((np.bincount(part, given.credit) / np.bincount(part)).tolist())
+
+
+def _by_variant(given: Answers) -> dict[str, float]:
+    """Accuracy on the texts of each variant."""
+    names, variant = np.unique(given.writers, return_inverse=True)
+    mean = np.bincount(variant, given.credit) / np.bincount(variant)
+    return dict(zip(names.tolist(), mean.tolist(), strict=True))
 
 
 def answered(frame: Frame, proba: Floats, truth: Ints) -> metrics.Answered:
@@ -230,18 +258,18 @@ def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
         return metrics.score_all(answered(frame, given.proba, given.truth), given.prompts, frame.seed)
     folds = [metrics.fold_values(answered(frame, proba, truth)) for proba, truth in given.by_fold()]
     shared = [name for name in folds[0] if all(name in fold for fold in folds)]
-    return {name: intervals.t_interval(np.array([fold[name] for fold in folds])) for name in shared}
+    return {name: intervals.fold_interval([fold[name] for fold in folds]) for name in shared}
 
 
 def table(view: View, given: Mapping[str, Answers]) -> pa.Table:
     """All answers of a view, as rows of `predictions.parquet`."""
     texts = view.evidence.texts
-    names, classes = np.array(view.evidence.names), np.array(view.classes)
+    classes = np.array(view.classes)
     tables = []
     for attributor, one in given.items():
         n = len(one.truth)
         columns = {
-            "variant": names[texts.source[one.rows]],
+            "variant": one.writers,
             "row": texts.rows[one.rows],
             "prompt": one.prompts,
             "fold": one.fold.astype(np.int32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def plan_file(
     _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
     variants = _variants(task_record, levels)
-    check_one_factor(variants, task_record.factor.fields)
+    check_one_factor(variants, task_record.factor)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
     if texts < 2 * base.split.test_every:
         given = f"--limit {limit}" if limit is not None else f"sampling.texts {texts}"
@@ -245,9 +246,24 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
         if idle:
             raise SpecError([source.fault(("factor", "fields", i), f"{path!r} changes nothing while {idle}")])
     trained = first.settings.source.trained
-    if trained and first.replicates > 1 and live <= set(task.factor.fields):
+    if task.factor.own_seeds:
+        _check_own_seeds(task, source, levels)
+    elif trained and first.replicates > 1 and live <= set(task.factor.fields):
         what = f"{task.name} varies every seed that matters, so all replicates would be the same; set `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])
+
+
+def _check_own_seeds(task: Task, source: YamlSource, levels: Mapping[str, Preset]) -> None:
+    """Check that no two variants share a seed: replicate r of a level adds r to the level's seeds."""
+    if not all(path.startswith("seeds.") for path in task.factor.fields) or task.control != "negative":
+        what = "only a negative control that varies seeds alone can have own_seeds"
+        raise SpecError([source.fault(("factor", "own_seeds"), what)])
+    replicates = next(iter(levels.values())).replicates
+    for path in task.factor.fields:
+        seeds = sorted(getattr(preset.settings.seeds, path.removeprefix("seeds.")) for preset in levels.values())
+        if any(b - a < replicates for a, b in itertools.pairwise(seeds)):
+            what = f"{path}: {replicates} replicates of two levels would share seeds; take levels further apart"
+            raise SpecError([source.fault(("factor", "levels"), what)])
 
 
 def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource) -> None:
@@ -290,7 +306,8 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
 
 
 def _variants(task: Task, levels: Mapping[str, Preset]) -> tuple[Variant, ...]:
-    nuisance = [name for name in SeedsSpec.model_fields if f"seeds.{name}" not in task.factor.fields]
+    factor = task.factor
+    nuisance = [name for name in SeedsSpec.model_fields if factor.own_seeds or f"seeds.{name}" not in factor.fields]
     variants = []
     for replicate in range(next(iter(levels.values())).replicates):
         for level, preset in levels.items():

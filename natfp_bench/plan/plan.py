@@ -10,7 +10,7 @@ from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar
 
 from .settings import ModelSpec, Settings, SourceSpec, TextsSpec
-from .task_files import NO_TRACE, AnalysisSpec, SplitSpec, Task
+from .task_files import NO_TRACE, AnalysisSpec, Factor, SplitSpec, Task
 
 Target = Literal["level", "instance"]
 
@@ -98,8 +98,11 @@ def cut_to(fields: Sequence[str], settings: Settings) -> int | None:
 
 
 def no_trace(task: Task) -> bool:
-    """Whether a task's levels have no meaning across replicates, as the levels of a seed have none."""
-    return all(path.startswith(NO_TRACE) for path in task.factor.fields)
+    """Whether a task's levels have no meaning across replicates, as the levels of a seed have none.
+
+    Such levels are not looked for on other replicates, except to see that nothing is found (`own_seeds`).
+    """
+    return all(path.startswith(NO_TRACE) for path in task.factor.fields) and not task.factor.own_seeds
 
 
 def differing(variants: Iterable[Variant]) -> list[str]:
@@ -108,11 +111,13 @@ def differing(variants: Iterable[Variant]) -> list[str]:
     return sorted(path for path in flat[0] if any(other[path] != flat[0][path] for other in flat[1:]))
 
 
-def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None:
+def check_one_factor(variants: Sequence[Variant], factor: Factor) -> None:
     """Check that variants of a replicate differ only in the factor's fields, and replicates only in nuisance seeds.
 
-    Raises SpecError that names the field. `make_plan` builds plans that pass; the check guards against other ways.
+    With `own_seeds`, all seeds are nuisance seeds. Raises SpecError that names the field. `make_plan` builds plans that
+    pass; the check guards against other ways.
     """
+    fields = factor.fields
     faults = []
     for replicate in sorted({variant.replicate for variant in variants}):
         block = [variant for variant in variants if variant.replicate == replicate]
@@ -127,7 +132,7 @@ def check_one_factor(variants: Sequence[Variant], fields: Sequence[str]) -> None
         faults += [
             f"level {level!r}: replicates differ in {path!r}, which is not a nuisance seed"
             for path in differing(block)
-            if not path.startswith(("seeds.", "source.replicate")) or path in fields
+            if not path.startswith(("seeds.", "source.replicate")) or (path in fields and not factor.own_seeds)
         ]
     if faults:
         raise SpecError(faults)

@@ -96,6 +96,7 @@ class Factor(Record):
     levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2, max_length=128)
     ordered: bool = Field(False, description="the levels have an order, so a guess can be nearly right")
     matched: Share | None = Field(None, description="promise: all models have equally many parameters up to this share")
+    own_seeds: bool = Field(False, description="each variant has seeds of its own, so that the levels mean nothing")
 
     def values(self, level: str) -> dict[str, Scalar]:
         """Value of each field at a level."""

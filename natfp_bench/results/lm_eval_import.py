@@ -235,7 +235,8 @@ def _frame(result: Result, header: ExportHeader) -> Frame:
         raise UserError(f"the export has the classes {header.classes}, but the result has {scores[0].classes}")
     ordered = any("level_error" in score.metrics for score in scores)
     order = tuple(name for name in result.factor.levels if name in header.classes) if ordered else ()
-    return Frame(TARGET, split, header.classes, order, result.seed)
+    grouped = scores[0].p_test not in (None, scoring.BINOMIAL)
+    return Frame(TARGET, split, header.classes, order, result.seed, grouped)
 
 
 def _of_view(result: Result, frame: Frame) -> list[Score]:
@@ -264,6 +265,7 @@ def _answers(rows: pa.Table, proba: Floats, frame: Frame) -> Answers:
     return Answers(
         proba=proba,
         truth=np.array([place[label] for label in rows["label"].to_pylist()], dtype=np.int64),
+        writers=np.array(rows["variant"].to_pylist()),
         prompts=rows["prompt"].to_numpy(),
         rows=np.arange(len(rows)),
         fold=rows["fold"].to_numpy().astype(np.int64),

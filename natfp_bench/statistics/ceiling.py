@@ -12,18 +12,14 @@ variant's actual sampler, -inf if it is impossible; `source` (n,) int, the varia
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from natfp_bench.base import streams
 from natfp_bench.base.records import Record
 
 from . import per_text
 from .intervals import Floats, Interval, Ints, mean_interval
-
-DRAWS, FEWEST_DRAWS = 4_000, 250
-"""Simulated texts per variant for predicted accuracies; with more variants, fewer of each are needed."""
 
 TOLERANCE = 4.0
 """Standard errors that the self-check allows."""
@@ -111,34 +107,6 @@ def mean_kl(log_likelihood: Floats, lengths: Ints, source: Ints) -> list[list[Di
     ]
 
 
-def predicted_accuracy(
-    log_likelihood: Floats, lengths: Ints, source: Ints, classes: Ints, at: Sequence[int]
-) -> list[float]:
-    """Expected accuracy of the ceiling for texts of each length in `at`, in tokens.
-
-    The log-likelihood ratios of the true variant i against all others are assumed to be jointly Gaussian (central limit
-    theorem); their means and covariances per token are estimated from the texts of i. The ceiling's guess is simulated
-    with some thousand draws, the same at every length. The ratios must be joint because they share i's own likelihood:
-    to sum errors over rivals (union bound) would put close models at chance when the truth is well above it.
-    For close models sigma^2 = 2 mu in nats, and the error falls as exp(-n mu / 4), with Chernoff's exponent (Cover
-    and Thomas 2006, chapter 11), not Stein's. A text that j cannot write rules j out; the share of texts that do not
-    is assumed to be geometric in length, independently of other rivals.
-
-    Limits: mean and spread are assumed to be linear in length. But tokens are correlated, and models differ more with
-    more context, so far extrapolation is rough; tails beyond a few sigma are not Gaussian. Raises ValueError as
-    `mean_kl`.
-    """
-    classes = np.asarray(classes)
-    chance = 1.0 / len(np.unique(classes))
-    # Gains over chance are averaged, so that identical variants give exactly zero.
-    by_class: dict[int, list[list[float]]] = {}
-    for variant, (ratios, tokens) in enumerate(_log_ratios(log_likelihood, lengths, source)):
-        gains = [_mean((credit - chance).tolist()) for credit in _simulated(ratios, tokens, variant, classes, at)]
-        by_class.setdefault(int(classes[variant]), []).append(gains)
-    of_class = [[_mean(gains) for gains in zip(*variants, strict=True)] for variants in by_class.values()]
-    return [chance + _mean(gains) for gains in zip(*of_class, strict=True)]
-
-
 def _log_mean_exp(columns: Floats) -> Floats:
     # Sorted, so that equal sets give equal sums; relative to the largest, so that equal values give the same value.
     columns = np.sort(columns, axis=1)
@@ -169,28 +137,3 @@ def _divergence(ratios: Floats, tokens: Floats) -> Divergence:
     residual = ratios - value * tokens
     error = math.sqrt(n / (n - 1) * math.fsum(residual**2)) / total if n > 1 else None
     return Divergence(value=value, standard_error=error, impossible=0.0)
-
-
-def _simulated(ratios: Floats, tokens: Floats, variant: int, classes: Ints, at: Sequence[int]) -> Iterator[Floats]:
-    """Credits of simulated texts of one variant at each length: (draws,) each. ratios (texts, V), own minus other."""
-    from scipy.special import ndtri
-
-    possible = np.isfinite(ratios)
-    sizes = np.where(possible, tokens[:, None], 0.0).sum(axis=0)
-    drift = np.divide(np.where(possible, ratios, 0.0).sum(axis=0), sizes, out=np.zeros(len(sizes)), where=sizes > 0)
-    residuals = np.where(possible, ratios - drift * tokens[:, None], 0.0)
-    values, vectors = np.linalg.eigh(residuals.T @ residuals / np.sqrt(np.outer(sizes, sizes).clip(1.0)))
-    root = vectors * np.sqrt(values.clip(0.0))
-    root[~residuals.any(axis=0)] = 0.0  # ties must stay ties
-    draws = max(FEWEST_DRAWS, min(DRAWS, 12 * DRAWS // len(drift)))
-    uniforms = streams.uniforms([0], 2 * draws * len(drift), "ceiling", "predicted").reshape(2, draws, -1)
-    noise, luck = ndtri(uniforms[0] + 2.0**-54) @ root.T, uniforms[1]
-    for n in at:
-        survives = possible.mean(axis=0) ** (n / float(tokens.mean()))
-        scores = np.where(luck < survives, -(n * drift + math.sqrt(n) * noise), -np.inf)
-        scores[:, variant] = 0.0
-        yield per_text.credits(posterior(scores, classes), np.full(draws, classes[variant]))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -182,24 +182,45 @@ def t_interval(
     *,
     units: str = "replicates",
     quantile: Callable[[int], float] = scipy_quantile,
+    cross_fitted: bool = False,
 ) -> Interval:
     """Mean over units (R,) with Student's 95% interval (1908), df = R - 1.
 
     value: the estimate to report and to centre the interval on, if it is not the plain mean (pooled over replicates of
-    unequal size, say). Nothing is clipped: the interval of an accuracy may pass 1. Below three units there is no
-    interval (method `none`). Equal values give an interval without width. Raises ValueError on no units.
+    unequal size, say). cross_fitted: see `standard_error`. Nothing is clipped: the interval of an accuracy may pass 1.
+    Below three units there is no interval (method `none`). Equal values give an interval without width. Raises
+    ValueError on no units.
     """
     found = [float(one) for one in values]
     if not found:
         raise ValueError(f"no {units}, no mean")
-    # The mean of equal numbers may be off by a rounding, and their deviation above zero.
-    deviation = 0.0 if min(found) == max(found) else statistics.stdev(found)
-    mean = found[0] if deviation == 0 else statistics.fmean(found)
+    # The mean of equal numbers may be off by a rounding.
+    mean = found[0] if min(found) == max(found) else statistics.fmean(found)
     centre, n = mean if value is None else value, len(found)
     if n < FEWEST_UNITS:
         return Interval(value=centre, low=None, high=None, method="none", units=units, n_units=n)
-    half = quantile(n - 1) * deviation / math.sqrt(n)
-    return Interval(value=centre, low=centre - half, high=centre + half, method="t", units=units, n_units=n)
+    half = quantile(n - 1) * standard_error(found, cross_fitted=cross_fitted)
+    method = "cross-fitted t" if cross_fitted else "t"
+    return Interval(value=centre, low=centre - half, high=centre + half, method=method, units=units, n_units=n)
+
+
+def fold_interval(values: Floats | Sequence[float], *, quantile: Callable[[int], float] = scipy_quantile) -> Interval:
+    """Mean over held-out replicates, (R,) figures of one fit each: `t_interval` with the error of shared fits."""
+    return t_interval(values, quantile=quantile, cross_fitted=True)
+
+
+def standard_error(values: Sequence[float], *, cross_fitted: bool) -> float:
+    """Standard error of the mean of R >= 2 values: s / sqrt(R) if they are independent.
+
+    cross_fitted: each value is the test of a fit on the other R - 1 replicates. Fits share most of what they learn
+    from, so their errors correlate. With Nadeau and Bengio's correction (Machine Learning 52, 2003, section 4) the
+    variance is s^2 (1/R + 1/(R - 1)): the second part is the ratio of test to training replicates.
+    """
+    if min(values) == max(values):  # the deviation may be above zero by a rounding
+        return 0.0
+    n = len(values)
+    share = 1 / n + (1 / (n - 1) if cross_fitted else 0.0)
+    return statistics.stdev(values) * math.sqrt(share)
 
 
 def student_quantile(df: int) -> float:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -49,19 +51,27 @@ class Permanova(Record):
     test: PermutationTest
 
 
-class Equivalence(Record):
-    """Are all variants equally good models, within a relative margin of bits per byte?
+Answer = Literal["equally good", "not equally good", "not shown"]
 
-    worst_pair: the pair of variants for which the first is closest to being worse by more than the margin; worst_ratio:
-    bits of the first over bits of the second; p: for all pairs together; equivalent: p < 0.05, which rules out a
-    difference as large as the margin for every pair.
+
+class Equivalence(Record):
+    """Are the levels equally good models, within a relative margin of bits per byte?
+
+    units: what the test generalises over. `replicates`: means of levels, against the spread of runs within a level;
+    `documents`, if there are no replicates: these very models, on other documents. worst_pair: the two for which the
+    first is closest to being worse by more than the margin; worst_ratio: bits of the first over bits of the second. p:
+    of a difference as large as the margin in any pair; below 0.05, all are equally good. p_worse: of no difference
+    beyond the margin, adjusted for the number of pairs; below 0.05, they are not equally good. Otherwise neither is
+    shown.
     """
 
     margin: float
+    units: Literal["replicates", "documents"]
     worst_pair: tuple[str, str]
     worst_ratio: float
     p: float
-    equivalent: bool
+    p_worse: float
+    answer: Answer
 
 
 def relabelings(levels: Ints, replicates: Ints, limit: int, seed: int) -> tuple[Ints, int]:
@@ -133,46 +143,78 @@ def permanova(divergence: Floats, levels: Ints, replicates: Ints, limit: int, se
     return Permanova(f=f if total > 0 else None, r2=r2 if total > 0 else None, test=test)
 
 
-def equivalence(bits: Floats, names: Sequence[str], margin: float = 0.01) -> Equivalence:
-    """Test that no variant is worse than another by more than a relative margin of bits per byte.
+def equivalence(
+    bits: Floats, levels: Sequence[str], replicates: Ints, margin: float = 0.01
+) -> Equivalence | None:
+    """Test whether no level is worse than another by more than a relative margin of bits per byte.
 
-    bits: (V, documents) bits of each held-out document under each variant. On the same documents a ratio of bits per
-    byte is a ratio of bits, and "a needs at most (1 + margin) times the bits of b" means that a_i - (1 + margin) b_i
-    has a negative mean. This is a one-sided t test, paired over documents, without any linearisation. Both directions
-    of a pair make Schuirmann's two one-sided tests (1987), in Sasabuchi's form for ratios (1980). p is the largest of
-    all p-values; to claim all of them at once needs no correction (intersection-union, Berger 1982). Raises ValueError
-    below two variants or two documents.
+    bits: (V, documents) bits of each held-out document under each variant; levels, replicates: of each variant. On the
+    same documents a ratio of bits per byte is a ratio of bits.
+
+    With three replicates or more, the log of each variant's total bits is a level's mean plus a replicate's share plus
+    the accident of a run. The spread of accidents, with (k - 1)(R - 1) degrees of freedom, is the error of a difference
+    of two levels. With one replicate, a's excess over (1 + margin) times b's bits is averaged over documents. Either
+    way each direction of a pair has two one-sided t tests: of a being worse by less than the margin, and by more. All
+    of the first together make Schuirmann's test (1987) without a correction (intersection-union, Berger 1982); the
+    smallest of the second is adjusted for their number (Bonferroni). None with two replicates. Raises ValueError below
+    two levels or two documents.
     """
     from scipy.special import stdtr
 
-    bits = np.asarray(bits, dtype=np.float64)
-    n_variants, n = bits.shape
-    if n_variants < 2 or n < 2 or n_variants != len(names):
-        raise ValueError(f"bits {bits.shape} of {len(names)} variants make no comparison")
-    worst = (-1.0, 0.0, (names[0], names[1]))
-    for a, b in itertools.permutations(range(n_variants), 2):
-        excess = bits[a] - (1 + margin) * bits[b]
-        mean, error = float(excess.mean()), float(excess.std(ddof=1)) / math.sqrt(n)
-        p = float(stdtr(n - 1, mean / error)) if error > 0 else float(mean >= 0)
-        worst = max(worst, (p, float(bits[a].sum() / bits[b].sum()), (names[a], names[b])))
-    p, ratio, pair = worst
-    return Equivalence(margin=margin, worst_pair=pair, worst_ratio=ratio, p=p, equivalent=p < SIGNIFICANT)
-
-
-def detectable_factor(values: Floats, power: float = 0.8, level: float = 0.05) -> float | None:
-    """Smallest mean effect that a two-sided t test over replicates would have detected with the given power.
-
-    values (R,): the effect in each replicate, 0 for none; the result has the same unit. Their spread is assumed to be
-    the true one, and the power is that of the noncentral t distribution (Cohen 1988); significant effects of the wrong
-    sign do not count. None below three replicates or without spread.
-    """
-    from scipy.special import nctdtrinc, stdtrit
-
-    n = len(values)
-    if n < FEWEST_UNITS or np.ptp(values) == 0:
+    bits, replicates = np.asarray(bits, dtype=np.float64), np.asarray(replicates)
+    names, n_replicates = list(dict.fromkeys(levels)), len(np.unique(replicates))
+    if len(names) < 2 or bits.shape[1] < 2 or len(bits) != len(levels):
+        raise ValueError(f"bits {bits.shape} of {len(names)} levels make no comparison")
+    if 1 < n_replicates < FEWEST_UNITS:
         return None
-    critical = stdtrit(n - 1, 1 - level / 2)
-    return float(nctdtrinc(n - 1, 1 - power, critical)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    excess, error, df = _excess(bits, np.array([names.index(level) for level in levels]), replicates, margin)
+    worst, p_worse = (-1.0, 0, 1), 1.0
+    for a, b in itertools.permutations(range(len(names)), 2):
+        if error[a, b] > 0:
+            t = excess[a, b] / error[a, b]
+            within, beyond = float(stdtr(df, t)), float(stdtr(df, -t))
+        else:
+            within, beyond = float(excess[a, b] >= 0), float(excess[a, b] <= 0)
+        worst, p_worse = max(worst, (within, a, b)), min(p_worse, beyond)
+    p, a, b = worst
+    p_worse = min(1.0, p_worse * len(names) * (len(names) - 1))
+    total = [float(np.log(bits[[level == name for level in levels]].sum(axis=1)).mean()) for name in names]
+    answer: Answer = "equally good" if p < SIGNIFICANT else "not equally good" if p_worse < SIGNIFICANT else "not shown"
+    return Equivalence(
+        margin=margin,
+        units="documents" if n_replicates == 1 else "replicates",
+        worst_pair=(names[a], names[b]),
+        worst_ratio=math.exp(total[a] - total[b]),
+        p=p,
+        p_worse=p_worse,
+        answer=answer,
+    )
+
+
+def _excess(bits: Floats, level: Ints, replicates: Ints, margin: float) -> tuple[Floats, Floats, int]:
+    """Excess of each level over each other beyond the margin, its standard error, and the degrees of freedom."""
+    k, blocks = int(level.max()) + 1, np.unique(replicates)
+    if len(blocks) == 1:
+        n = bits.shape[1]
+        ordered = bits[np.argsort(level)]
+        each = ordered[:, None] - (1 + margin) * ordered[None]
+        return each.mean(axis=2), each.std(axis=2, ddof=1) / math.sqrt(n), n - 1
+    table = np.empty((k, len(blocks)))
+    table[level, np.searchsorted(blocks, replicates)] = np.log(bits.sum(axis=1))
+    mean, df = table.mean(axis=1), (k - 1) * (len(blocks) - 1)
+    accident = table - mean[:, None] - table.mean(axis=0) + table.mean()
+    error = math.sqrt(2 * float((accident**2).sum()) / df / len(blocks))
+    return mean[:, None] - mean[None] - math.log1p(margin), np.full((k, k), error), df
+
+
+def detectable_factor(spread: float, comparisons: int = 1, power: float = 0.8, level: float = 0.05) -> float:
+    """Smallest mean effect that a one-sided test detects with the given power, if chance alone has this spread.
+
+    spread: standard deviation of the estimate under permuted labels (`Permuted.spread`); the result has its unit. The
+    estimate counts as normal. comparisons: how many tests the level is divided by (Bonferroni, Holm's first step).
+    """
+    normal = statistics.NormalDist()
+    return (normal.inv_cdf(1 - level / comparisons) + normal.inv_cdf(power)) * spread
 
 
 def detectable_instance(n: int, chance: float, power: float = 0.8, level: float = 0.05) -> float | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from natfp_bench.models.sample import SampleSet
 
 REFITS = 20
-"""Fits of a fold that a study takes at most, permutations apart: robustness takes most, one for each condition."""
+"""Fits of a fold that a study takes at most: robustness takes most, one for each condition."""
 
 MANY = 6
 """From so many instances on, accuracy against their number is a curve."""
@@ -70,7 +70,7 @@ class Study(Labelled):
     study, the finding goes there.
     """
 
-    kind, version, doing = "study", 2, "study"
+    kind, version, doing = "study", 3, "study"
     meta_type = StudyMeta
     record: ClassVar[type[Record]] = Curve
     several: ClassVar[bool] = False
@@ -85,14 +85,9 @@ class Study(Labelled):
         return cls(**common)
 
     @property
-    def fits(self) -> int:
-        """Fits of a fold, at most."""
-        return REFITS
-
-    @property
     def limits(self) -> Limits | None:
         """What the baseline's card allows for one fit, for all fits together."""
-        card, fits = self.baseline.card.limits, self.fits * len(folds(self.fold, np.array(self.replicates)))
+        card, fits = self.baseline.card.limits, REFITS * len(folds(self.fold, np.array(self.replicates)))
         return card.model_copy(update={"seconds": card.seconds * fits})
 
     def do(self, experiment: Experiment, at: Workplace) -> Record | Sequence[Record]:  # noqa: ARG002
@@ -149,7 +144,10 @@ class Study(Labelled):
 
 @dataclass(frozen=True, eq=False)
 class Permutation(Study):
-    """Does the accuracy on unseen replicates need the right labels? Each permutation is refitted."""
+    """Does the accuracy on unseen replicates need the right labels? It has a classifier of its own, not the reference.
+
+    permutations: most relabelings; refit_texts: most texts of each variant.
+    """
 
     name = "permutation"
     record = Permuted
@@ -164,16 +162,11 @@ class Permutation(Study):
         held_out = ground.fold == UNSEEN_REPLICATE
         return cls(**common, permutations=spec.permutations, refit_texts=spec.texts) if held_out else None
 
-    @property
-    def fits(self) -> int:
-        """One for each permutation."""
-        return REFITS + self.permutations
-
     def do(self, experiment: Experiment, at: Workplace) -> Record:
         """Permute the labels and refit."""
-        from natfp_bench.attributors import study
+        from natfp_bench.attributors.factor_test import permutation_test
 
-        return study.permutation(experiment, self.permutations, self.refit_texts, at.context.progress)
+        return permutation_test(experiment, self.permutations, self.refit_texts, at.context.progress)
 
 
 @dataclass(frozen=True, eq=False)
