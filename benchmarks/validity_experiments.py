@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import binom
-from sklearn.naive_bayes import MultinomialNB
+from validity_factors import band, holds, size
 from validity_sources import LENGTH, WORDS, Amount, Row, chains
 
 from natfp_bench.attributors import attribute, registry
 from natfp_bench.base import streams
-from natfp_bench.statistics import ceiling, intervals, metrics, paired, per_text, replication
-from natfp_bench.statistics.intervals import Floats, Interval, Ints
+from natfp_bench.statistics import ceiling, metrics, paired, per_text, replication
 
 # Coverage: experiments with a known truth, and the share of their intervals that contain it.
 
@@ -29,12 +26,6 @@ HITS = {
 
 SHAPES = ((40, 1), (40, 3), (200, 1), (200, 3))
 """Numbers of prompts and of texts per prompt; the preset `smoke` has about forty prompts."""
-
-
-def band(experiments: int) -> tuple[float, float]:
-    """Lowest and highest coverage that is not significantly (at 99.9%) outside 0.93 to 0.97."""
-    low, high = binom.ppf(0.0005, experiments, 0.93), binom.ppf(0.9995, experiments, 0.97)
-    return float(low) / experiments, float(high) / experiments
 
 
 def population(kind: str) -> dict[str, float]:
@@ -60,7 +51,7 @@ def instance_coverage(kind: str, prompts: int, per_prompt: int, amount: Amount) 
         proba[np.arange(n), guess] = CONFIDENCE[sure]
         score = metrics.score(proba, truth, prompt, experiment)
         for measure, value in known.items():
-            held[measure] += _holds(score[measure], value)
+            held[measure] += holds(score[measure], value)
             wilson[measure] += score[measure].method == "wilson"
     low, high = band(amount.experiments)
     texts = f"{prompts} prompts of {per_prompt} text{'s' * (per_prompt > 1)}"
@@ -70,29 +61,6 @@ def instance_coverage(kind: str, prompts: int, per_prompt: int, amount: Amount) 
         what = f"{measure}, {kind} attributor, {texts}"
         seen = count / amount.experiments
         yield Row(what, "0.95", f"{seen:.4f}", f"{low:.4f} to {widest:.4f}", low <= seen <= widest)
-
-
-def factor_coverage(amount: Amount) -> Iterator[Row]:
-    """Coverage of intervals over replicates whose true accuracies scatter around 0.6, with 200 test texts each."""
-    low, high = band(amount.experiments)
-
-    def seen(replicates: int, interval: Callable[[Floats, int], Interval]) -> float:
-        drawn = streams.uniforms(range(amount.experiments), 2 * replicates, "validity", "factor", replicates)
-        accuracy = 0.6 + 0.08 * ndtri(drawn[:, :replicates])
-        values = binom.ppf(drawn[:, replicates:], 200, accuracy) / 200
-        return float(np.mean([_holds(interval(row, seed), 0.6) for seed, row in enumerate(values)]))
-
-    for replicates in (3, 5, 10):
-        share = seen(replicates, lambda values, _: intervals.t_interval(values))
-        what = f"accuracy on unseen replicates, Student's t over {replicates}"
-        yield Row(what, "0.95", f"{share:.4f}", f"{low:.4f} to {high:.4f}", low <= share <= high)
-    share = seen(3, lambda values, seed: intervals.mean_interval(values, np.arange(3), seed))
-    what = "percentile bootstrap over 3 replicates (must fail)"
-    yield Row(what, "too narrow", f"{share:.4f}", f"below {low:.4f}", share < low)
-
-
-def _holds(interval: Interval, value: float) -> bool:
-    return interval.low is not None and interval.high is not None and interval.low <= value <= interval.high
 
 
 # Size: experiments with nothing to find, and the number of their p-values below 0.05.
@@ -110,52 +78,19 @@ def attributor_size(amount: Amount) -> Iterator[Row]:
         answer = attribute.attribute(build, experiment, texts[:90], labels, range(90), texts[90:])
         hits = math.fsum(per_text.credits(answer.proba, truth[90:]))
         found.append(10 ** paired.binomial_log10_p(hits, 90, 1 / 3))
-    yield size("exact binomial test of `unigram`, 90 texts", found)
+    yield size("exact binomial test of `unigram`, 90 texts", np.array(found))
 
 
-def factor_size(amount: Amount) -> Iterator[Row]:
-    """Size of tests on 3 levels x 3 replicates: all nine sources differ, but not by level."""
+def divergence_size(amount: Amount) -> Iterator[Row]:
+    """Size of PERMANOVA on 3 levels x 3 replicates: all nine sources differ, but not by level."""
     levels, replicates = np.tile(np.arange(3), 3), np.repeat(np.arange(3), 3)
     texts, length = 60, 10
-    by_accuracy: list[float] = []
-    by_divergence: list[float] = []
-    by_texts: list[float] = []
+    found: list[float] = []
     for experiment in range(amount.nulls):
         source = chains(range(9), True, 0.3, "null factor", experiment)
         words, variant = source.sample(texts, length, "null factor", experiment)
-        pairs = np.zeros((len(words), len(WORDS) ** 2))
-        np.add.at(pairs, (np.arange(len(words))[:, None], words[:, :-1] * len(WORDS) + words[:, 1:]), 1)
-
-        relabelled, total = replication.relabelings(levels, replicates, 99, experiment)
-        hits, *permuted = (
-            _unseen_hits(pairs, labels[variant], replicates[variant]) for labels in [levels, *relabelled]
-        )
-        by_accuracy.append(replication.permutation_test(hits, np.array(permuted), total).p)
-        by_texts.append(10 ** paired.binomial_log10_p(hits, len(words), 1 / 3))
         table = ceiling.mean_kl(source.log_likelihood(words), np.full(len(words), length), variant)
         divergence = np.array([[np.nan if cell.value is None else cell.value for cell in row] for row in table])
         tested = replication.permanova(divergence, levels, replicates, 99, experiment)
-        by_divergence.append(math.nan if tested is None else tested.test.p)
-    yield size("permutation of levels within replicates, naive Bayes refitted each time", by_accuracy)
-    yield size("PERMANOVA of mean KL, levels permuted within replicates", by_divergence)
-    count, most = sum(p < 0.05 for p in by_texts), int(binom.ppf(0.999, len(by_texts), 0.05))
-    what = "binomial test with the texts of unseen replicates as units (must fail)"
-    yield Row(what, "too many", f"{count} of {len(by_texts)}", f"above {most}", count > most)
-
-
-def _unseen_hits(pairs: Floats, truth: Ints, replicate: Ints) -> float:
-    """Hits of naive Bayes on pairs of words; each replicate is guessed by a model fitted on the others."""
-    hits = 0
-    for unseen in np.unique(replicate):
-        test = replicate == unseen
-        hits += int((MultinomialNB().fit(pairs[~test], truth[~test]).predict(pairs[test]) == truth[test]).sum())
-    return float(hits)
-
-
-def size(what: str, p: Sequence[float]) -> Row:
-    """Compare the number of p-values below 0.05 with the number that chance allows."""
-    count, most = sum(value < 0.05 for value in p), int(binom.ppf(0.999, len(p), 0.05))
-    valid = all(0 < value <= 1 for value in p)  # NaN is not a p-value
-    return Row(
-        what, f"{0.05 * len(p):.0f} or fewer", f"{count} of {len(p)}", f"at most {most}", valid and count <= most
-    )
+        found.append(1.0 if tested is None else tested.test.p)
+    yield size("PERMANOVA of mean KL, levels permuted within replicates", np.array(found))

@@ -16,10 +16,7 @@ from natfp_bench.statistics import ceiling, paired, per_text
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 WORDS = np.array(["ka", "lomi", "tu"])
-LENGTH, LENGTHS = 8, (2, 4, 8, 12)
-TOLERANCE = {2: 0.1, 4: 0.03, 8: 0.03, 12: 0.03}
-"""Allowed error of predicted accuracies, by number of words. It is larger far from the eight words that were sampled:
-the first word has a distribution of its own."""
+LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -27,13 +24,14 @@ class Amount:
     """How much is simulated.
 
     texts: of each planted source. draws: of training and test texts, for each attributor. experiments: for each
-    coverage. nulls: experiments for the size of each test.
+    coverage. nulls: experiments for the size of each test. pool: draws from the pool of real models, 0 to leave it out.
     """
 
     texts: int
     draws: int
     experiments: int
     nulls: int
+    pool: int
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ CASES = {
 
 
 def planted(case: str, amount: Amount) -> Iterator[Row]:
-    """Compare estimates from samples with the truth: accuracy, information, divergence and predicted accuracy."""
+    """Compare estimates from samples with the truth: accuracy, information and divergence."""
     source = CASES[case]
     words, variant = source.sample(amount.texts, LENGTH, case)
     likelihood, truth = source.log_likelihood(words), source.classes[variant]
@@ -136,25 +134,6 @@ def planted(case: str, amount: Amount) -> Iterator[Row]:
         "4 standard errors",
         worst <= 4 and len(scores) == len(exact) * (len(exact) - 1),
     )
-
-    predicted = ceiling.predicted_accuracy(likelihood, lengths, variant, source.classes, LENGTHS)
-    off = [a - source.truth(n)[0] for n, a in zip(LENGTHS, predicted, strict=True)]
-    what = f"accuracy predicted at {', '.join(map(str, LENGTHS))} words from texts of {LENGTH} words"
-    seen, band = f"{min(off):+.3f} to {max(off):+.3f} off", "0.03 either way"
-    yield Row(f"{case}: {what}", "exact", seen, band, max(map(abs, off)) <= 0.03)
-    by_length: dict[int, list[float]] = {n: [] for n in LENGTHS}
-    for pair in itertools.combinations(range(len(source.classes)), 2):
-        two, own = Chains(source.start[[*pair]], source.step[[*pair]], np.arange(2)), np.isin(variant, pair)
-        which = (variant[own] == pair[1]).astype(np.int64)
-        guess = ceiling.predicted_accuracy(likelihood[own][:, pair], lengths[own], which, two.classes, LENGTHS)
-        for n, a in zip(LENGTHS, guess, strict=True):
-            by_length[n].append(a - two.truth(n)[0])
-    for tolerance in sorted(set(TOLERANCE.values())):
-        off = [value for n, values in by_length.items() for value in values if TOLERANCE[n] == tolerance]
-        at = ", ".join(str(n) for n in LENGTHS if TOLERANCE[n] == tolerance)
-        seen, band = f"{min(off):+.3f} to {max(off):+.3f} off", f"±{tolerance} (approximate)"
-        what = f"{case}: accuracy predicted for each pair at {at} words"
-        yield Row(what, "exact", seen, band, max(map(abs, off)) <= tolerance)
 
 
 def below_ceiling(case: str, amount: Amount) -> Iterator[Row]:

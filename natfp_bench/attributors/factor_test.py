@@ -8,6 +8,7 @@ classes are part of many labellings. So every refit is exact, and all of them to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -81,17 +82,31 @@ def permutation_test(experiment: Experiment, limit: int, texts: int, progress: P
     """
     levels = np.unique(np.array(experiment.labels), return_inverse=True)[1].astype(np.int64)
     train, test = (part.take(places(part.source) < texts) for part in (experiment.train, experiment.test))
-    relabelled, total = replication.relabelings(levels, experiment.replicates, limit, experiment.seed)
-    labellings, counted = np.vstack([levels, relabelled]), Counted.of(train, test, len(levels))
-    accuracy = np.empty((len(experiment.folds), len(labellings)))
-    for number, fold in enumerate(experiment.folds):
+    counted = Counted.of(train, test, len(levels))
+    return permuted(counted, levels, experiment.replicates, experiment.folds, limit, experiment.seed, progress)
+
+
+def permuted(
+    counted: Counted,
+    levels: Ints,
+    replicates: Ints,
+    folds: Sequence[Fold],
+    limit: int,
+    seed: int,
+    progress: Progress = no_progress,
+) -> Permuted:
+    """Do the test on counted words; levels, replicates: of each variant (V,)."""
+    relabelled, total = replication.relabelings(levels, replicates, limit, seed)
+    labellings = np.vstack([levels, relabelled])
+    accuracy = np.empty((len(folds), len(labellings)))
+    for number, fold in enumerate(folds):
         accuracy[number] = counted.accuracies(fold, labellings)
         progress(number + 1, len(accuracy), "replicates")
-    observed, *permuted = accuracy.mean(axis=0).tolist()
+    observed, *others = accuracy.mean(axis=0).tolist()
     return Permuted(
-        test=replication.permutation_test(observed, np.array(permuted), total),
+        test=replication.permutation_test(observed, np.array(others), total),
         observed=observed,
-        spread=float(np.std(permuted)) if permuted else 0.0,
+        spread=float(np.std(others)) if others else 0.0,
     )
 
 

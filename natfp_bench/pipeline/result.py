@@ -193,8 +193,8 @@ class Detectable(Record):
     """Smallest effects that this preset detects with a power of 0.8 at a significance level of 5%.
 
     instance: accuracy on the instance target (on levels, if each level is one instance), by the exact binomial test.
-    factor: identifiability on unseen replicates, by the permutation test; None if no data could be significant. It comes
-    from the spread under permuted labels, which a real effect widens: it is a bound where a factor was not found.
+    factor: identifiability on unseen replicates, by the permutation test; None if no data could be significant. It
+    comes from the spread under permuted labels, which a real effect widens: it is about factors that were not found.
     """
 
     instance: float | None = None

@@ -143,9 +143,7 @@ def permanova(divergence: Floats, levels: Ints, replicates: Ints, limit: int, se
     return Permanova(f=f if total > 0 else None, r2=r2 if total > 0 else None, test=test)
 
 
-def equivalence(
-    bits: Floats, levels: Sequence[str], replicates: Ints, margin: float = 0.01
-) -> Equivalence | None:
+def equivalence(bits: Floats, levels: Sequence[str], replicates: Ints, margin: float = 0.01) -> Equivalence | None:
     """Test whether no level is worse than another by more than a relative margin of bits per byte.
 
     bits: (V, documents) bits of each held-out document under each variant; levels, replicates: of each variant. On the
