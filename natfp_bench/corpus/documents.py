@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +18,13 @@ from natfp_bench.base.errors import UserError, did_you_mean
 from natfp_bench.base.records import file_digest, folder_digest
 from natfp_bench.plan.settings import CorpusSpec
 
-from . import chronicle
+from . import chronicle, text_files
 
 HELDOUT_ONE_IN = 20
 """One document in this many is held out."""
 
 MAX_CHARACTERS = 100_000
 """A longer document is cut into pieces of this length, so that memory stays bounded."""
-
-UNREADABLE = (OSError, EOFError, zlib.error)
-"""Errors of reading a file when the disk, or a gzip archive, is at fault."""
 
 KINDS = {
     "chronicle": "embedded generator of simple prose: endless, with known entropy; the default",
@@ -122,7 +117,7 @@ class TextFiles:
             except UnicodeDecodeError as error:
                 # The error counts its position from the last chunk, so the message shows the byte instead.
                 raise UserError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x})") from None
-            except UNREADABLE as error:
+            except text_files.UNREADABLE as error:
                 raise UserError(f"{path}: cannot be read ({error})") from None
 
 
@@ -148,7 +143,7 @@ def _check_readable(path: Path) -> None:
         with gzip.open(path) if _format(path).endswith(".gz") else path.open("rb") as file:
             chunks = iter(lambda: file.read(65_536), b"")
             start = next((chunk for chunk in chunks if chunk.strip()), b"")
-    except UNREADABLE as error:
+    except text_files.UNREADABLE as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
     if not start:
         raise UserError(f"{path}: the file is empty")
@@ -171,20 +166,9 @@ def _paragraphs(file: IO[str]) -> Iterator[str]:
 
 
 def _json_lines(file: IO[str], path: Path) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            text = None
-        if not isinstance(text, str):
-            raise UserError(f"{path}:{number}: not a JSON object with a string in the field 'text'")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{path}:{number}: the text has half a surrogate pair, which is not a character") from None
-        yield from _pieces(text)
+    for place, record in text_files.json_lines(file, str(path)):
+        text_files.require(record, ["text"], place, "each line has its document in the field 'text'")
+        yield from _pieces(text_files.text_of(record, "text", place))
 
 
 def _pieces(text: str) -> Iterator[str]:

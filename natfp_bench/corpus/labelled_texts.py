@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,13 +54,9 @@ class TextCollection(NamedTuple):
 
     def sides(self, test_every: int) -> dict[str, tuple[int, int]]:
         """Number of texts for training and for testing: label -> (train, test), labels sorted."""
-        return _sides(self.labels, self.prompts, test_every)
-
-
-def _sides(labels: Sequence[str], prompts: Sequence[int], test_every: int) -> dict[str, tuple[int, int]]:
-    tested = Counter(label for label, prompt in zip(labels, prompts, strict=True) if is_test(prompt, test_every))
-    total = Counter(labels)
-    return {label: (total[label] - tested[label], tested[label]) for label in sorted(total)}
+        rows = zip(self.labels, self.prompts, strict=True)
+        tested, total = Counter(label for label, prompt in rows if is_test(prompt, test_every)), Counter(self.labels)
+        return {label: (total[label] - tested[label], tested[label]) for label in sorted(total)}
 
 
 def balanced(sides: Mapping[str, tuple[int, int]], test_every: int, limit: int | None = None) -> int:

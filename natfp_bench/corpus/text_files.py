@@ -7,12 +7,9 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from natfp_bench.base.errors import UserError
 
@@ -22,6 +19,9 @@ PLAIN = (".txt", ".md", ".text")
 
 LONGEST_CELL = 2**31 - 1
 """Most characters of a CSV cell; the default of the csv module is 131,072."""
+
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""Errors of reading a file when the disk, or a gzip archive, is at fault."""
 
 PlacedRecord = tuple[str, Mapping[str, Any]]
 """The place of a record, as messages name it, and the record."""
@@ -39,7 +39,7 @@ def content(path: Path) -> bytes:
         found = path.read_bytes()
         if path.suffix.lower() == ".gz":
             found = gzip.decompress(found)
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if not found:
         raise UserError(f"{path}: the file is empty")
@@ -69,7 +69,7 @@ def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]
         return
     text = decoded(content(path), shown)
     if kind == ".jsonl":
-        found = _json_lines(text, shown)
+        found = json_lines(text.split("\n"), shown)
     elif kind == ".json":
         found = _json(text, path)
     else:
@@ -111,8 +111,9 @@ def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
     return str(word)
 
 
-def _json_lines(text: str, shown: str) -> Iterator[PlacedRecord]:
-    for number, line in enumerate(text.split("\n"), 1):
+def json_lines(lines: Iterable[str], shown: str) -> Iterator[PlacedRecord]:
+    """Records of JSON Lines, in order; raises UserError for a line that is no object."""
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -155,6 +156,9 @@ def _separated(text: str, shown: str, delimiter: str) -> Iterator[PlacedRecord]:
 
 
 def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
+    import pyarrow as pa  # slow to import, and only these files need it
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(pa.BufferReader(found)) as opened:
             require(opened.schema_arrow.names, wanted, shown, hint)
