@@ -88,7 +88,8 @@ def attribute(
     attributor = _guarded("build", lambda: build(seed))
     # The limit is set after build, which imports the libraries: a library loaded later would escape it.
     with threadpool_limits(threads):
-        extra = {"groups": _opaque(train_prompts, seed)[order]} if _takes_groups(attributor) else {}
+        grouped = _guarded("fit", lambda: takes_groups(attributor))
+        extra = {"groups": _opaque(train_prompts, seed)[order]} if grouped else {}
         forget_peak()
         start = time.perf_counter()
         _guarded("fit", lambda: attributor.fit(texts, labels, **extra))
@@ -160,9 +161,9 @@ def _opaque(prompts: Sequence[str | int], seed: int) -> NDArray[np.int64]:
     return renamed[np.array([number[prompt] for prompt in prompts], dtype=np.int64)]
 
 
-def _takes_groups(attributor: Attributor) -> bool:
-    parameters = _guarded("fit", lambda: inspect.signature(attributor.fit).parameters)
-    return "groups" in parameters
+def takes_groups(attributor: Attributor) -> bool:
+    """Whether `fit` has a parameter for the numbers of prompts."""
+    return "groups" in inspect.signature(attributor.fit).parameters
 
 
 def _guarded(doing: str, call: Callable[[], Any]) -> Any:

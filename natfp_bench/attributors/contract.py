@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import itertools
 import random
 import sys
@@ -20,7 +19,7 @@ from natfp_bench.base.errors import AttributorError
 from natfp_bench.base.limits import Limits
 from natfp_bench.statistics import paired, per_text
 
-from .attribute import Attribution, Attributor, attribute, check_proba, peak_mb
+from .attribute import Attribution, Attributor, attribute, check_proba, peak_mb, takes_groups
 from .planted import HABITS, ODD, planted
 from .registry import last_line
 
@@ -236,8 +235,7 @@ CHECKS = (
 def fit(attributor: Attributor, texts: Sequence[str], labels: Sequence[str]) -> Any:
     """Fit as a run does, with prompts if `fit` has a parameter for them; returns what fit returns."""
     # Each prompt has one text of each class.
-    groups = {"groups": np.arange(len(texts)) // len(HABITS)}
-    extra: dict[str, Any] = groups if "groups" in inspect.signature(attributor.fit).parameters else {}
+    extra: dict[str, Any] = {"groups": np.arange(len(texts)) // len(HABITS)} if takes_groups(attributor) else {}
     return attributor.fit(list(texts), list(labels), **extra)
 
 

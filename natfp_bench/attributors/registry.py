@@ -14,7 +14,6 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -186,7 +185,9 @@ def build(baseline: Baseline, seed: int) -> Any:
 
     Raises AttributorError if its file cannot be imported, has no such function, or returns no attributor.
     """
-    make = _build_function(baseline)
+    make = getattr(_module(baseline), "build", None)
+    if not callable(make):
+        raise AttributorError(f"{baseline.name}: baseline.py defines no function build(seed)")
     try:
         inspect.signature(make).bind(seed=seed)
     except TypeError as error:
@@ -210,13 +211,6 @@ def build_bundled(name: str, version: str, seed: int) -> Any:
     if baseline.card.version != version:
         raise AttributorError(f"the bundled baseline {name} has version {baseline.card.version}, not {version}")
     return build(baseline, seed)
-
-
-def _build_function(baseline: Baseline) -> Callable[..., Any]:
-    make = getattr(_module(baseline), "build", None)
-    if not callable(make):
-        raise AttributorError(f"{baseline.name}: baseline.py defines no function build(seed)")
-    return make  # type: ignore[no-any-return]
 
 
 def _module(baseline: Baseline) -> ModuleType:

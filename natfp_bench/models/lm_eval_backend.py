@@ -109,6 +109,7 @@ def _make(source: SourceSpec, device: str) -> Any:
 
 def _ask(backend: Any, source: SourceSpec, spec: SamplerSpec, prompts: Sequence[str], seed: int) -> list[str]:
     from lm_eval.api.instance import Instance
+    from lm_eval.models import api_models
 
     # Every option is given: for a missing one, some backends choose a truncation of their own.
     options: dict[str, Any] = {"until": [], "do_sample": True, "max_gen_toks": spec.max_tokens}
@@ -127,15 +128,9 @@ def _ask(backend: Any, source: SourceSpec, spec: SamplerSpec, prompts: Sequence[
         answers = backend.generate_until(requests, disable_tqdm=True)
     if len(answers) != len(prompts):
         raise UserError(f"{source.model} answered {len(answers)} of {len(prompts)} prompts\n  check the server")
-    missing = _placeholder()
-    return ["" if answer is None or answer == missing else str(answer) for answer in answers]
-
-
-def _placeholder() -> str:
-    """Text that lm-eval puts in the place of a null answer."""
-    from lm_eval.models import api_models
-
-    return str(getattr(api_models, "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER", ""))
+    # lm-eval puts a text of its own in the place of a null answer.
+    null = getattr(api_models, "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER", None)
+    return ["" if answer in (None, null) else str(answer) for answer in answers]
 
 
 @contextlib.contextmanager

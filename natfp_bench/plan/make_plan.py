@@ -61,7 +61,7 @@ def plan_file(
     source = yaml_source.load(find("preset", preset, preset_files(include)))
     yaml_records.validate(source, Preset)
     values = _overrides(overrides or {}, task_record)
-    chosen = _overlay(values, "--set").over(_choices_of(task_record, task_source).over(source))
+    chosen = _overlay(values).over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
     if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):
         raise SpecError(faults)
@@ -97,7 +97,7 @@ def overlaid(preset: str, overrides: Mapping[str, str]) -> Preset:
     """Read a preset and change some of its settings; raises SpecError with every fault."""
     source = yaml_source.load(find("preset", preset, preset_files()))
     values = {path: yaml_source.scalar(text, shown=f"--set {path}={text}") for path, text in overrides.items()}
-    return yaml_records.validate(_overlay(values, "--set").over(source), Preset)
+    return yaml_records.validate(_overlay(values).over(source), Preset)
 
 
 def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
@@ -119,8 +119,8 @@ def _overrides(given: Mapping[str, str], task: Task) -> dict[str, Scalar]:
     return values
 
 
-def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None) -> YamlSource:
-    """Turn dotted settings into a source with a preset's nesting; the place of a value is the option that set it."""
+def _overlay(values: Mapping[str, Scalar], place: str | None = None) -> YamlSource:
+    """Turn dotted settings into a source with a preset's nesting; place: where they are set, None for options."""
     data: dict[str, Any] = {}
     where: dict[yaml_source.Key, str] = {}
     settings = leaves(Settings)
@@ -131,7 +131,7 @@ def _overlay(values: Mapping[str, Scalar], shown: str, place: str | None = None)
             at = at.setdefault(key, {})
         at[keys[-1]] = value
         # The enclosing sections get this place too: a fault of a whole section then points at the changed value.
-        where.update({keys[:depth]: place or f"{shown} {path}={value}" for depth in range(1, len(keys) + 1)})
+        where.update({keys[:depth]: place or f"--set {path}={value}" for depth in range(1, len(keys) + 1)})
     return YamlSource(data, where)
 
 
@@ -159,7 +159,7 @@ def _at_levels(task: Task, source: YamlSource, chosen: YamlSource) -> dict[str, 
         if base:
             values, unsolved = _resolve(values, base.settings)
             faults += [f"{source.fault(key, what)} (level {level!r})" for what in unsolved]
-        laid[level] = _overlay(values, "", source.place(key)).over(chosen)
+        laid[level] = _overlay(values, source.place(key)).over(chosen)
         found[level] = yaml_records.faults(laid[level], Preset)
     if faults:
         raise SpecError(faults)

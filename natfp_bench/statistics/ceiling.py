@@ -72,8 +72,7 @@ def mutual_information(posterior: Floats, truth: Ints, prompts: Ints, seed: int)
     of 0, which would give -inf, counts as the smallest positive double: about -1074 bits, which JSON can represent and
     nobody can mistake for a measurement. This happens on unseen replicates, or if likelihood and sampler disagree.
     """
-    of_truth = np.take_along_axis(np.asarray(posterior), np.asarray(truth)[:, None], axis=1)[:, 0]
-    of_truth = np.maximum(of_truth, math.ulp(0.0))
+    of_truth = np.maximum(per_text.of_truth(posterior, truth), math.ulp(0.0))
     return mean_interval(np.log2(of_truth / (1.0 / np.shape(posterior)[1])), prompts, seed)
 
 

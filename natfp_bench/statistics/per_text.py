@@ -19,8 +19,7 @@ def credits(proba: Floats, truth: Ints) -> Floats:
 
     Ties are exact. Because credit is shared, a constant answer scores exactly chance for any order of the classes.
     """
-    shares = guess_shares(proba)
-    return np.take_along_axis(shares, np.asarray(truth)[:, None], axis=1)[:, 0]
+    return of_truth(guess_shares(proba), truth)
 
 
 def confusion(proba: Floats, truth: Ints) -> Floats:
@@ -59,12 +58,12 @@ def bits(proba: Floats, truth: Ints) -> Floats:
     Its mean is a lower bound of the mutual information of text and class. It is exactly 0 for a uniform row, at most
     log2 k, and negative if the attributor is confident and wrong.
     """
-    return np.asarray(np.log2(_of_truth(mixed(proba), truth) / (1.0 / np.shape(proba)[1])))
+    return np.asarray(np.log2(of_truth(mixed(proba), truth) / (1.0 / np.shape(proba)[1])))
 
 
 def log_loss(proba: Floats, truth: Ints) -> Floats:
     """Negative log of the mixed probability of each text's class, (n,) in nats."""
-    return np.asarray(-np.log(_of_truth(mixed(proba), truth)))
+    return np.asarray(-np.log(of_truth(mixed(proba), truth)))
 
 
 def guess_shares(proba: Floats) -> Floats:
@@ -73,8 +72,9 @@ def guess_shares(proba: Floats) -> Floats:
     return np.asarray(ties / ties.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def _of_truth(values: Floats, truth: Ints) -> Floats:
-    return np.take_along_axis(values, np.asarray(truth)[:, None], axis=1)[:, 0]
+def of_truth(values: Floats, truth: Ints) -> Floats:
+    """Value of each text's true class, (n,), from the values of all classes (n, k)."""
+    return np.take_along_axis(np.asarray(values), np.asarray(truth)[:, None], axis=1)[:, 0]
 
 
 def mean_f1(hits: Floats, guessed: Floats, present: Floats) -> Floats:
