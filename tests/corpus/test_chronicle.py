@@ -10,6 +10,7 @@ from fractions import Fraction
 from itertools import islice, pairwise
 
 import pytest
+from grammar_checks import Checker, derivations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ from natfp_bench.corpus.chronicle import (
     words,
 )
 from natfp_bench.corpus.chronicle.choices import END, OTHERWISE, Branch, Chooser, Table, Word, random_words
-from natfp_bench.corpus.chronicle.interpreters import Checker, Reader, Writer, derivations
+from natfp_bench.corpus.chronicle.interpreters import Reader, Writer
 from natfp_bench.plan.settings import TOPICS
 
 DIGEST = "27c1ccd0c994e6eb97a102315ecb16a7e6d27068a2d4cfacd6a1ffe1bb5735fb"

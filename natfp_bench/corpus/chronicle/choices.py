@@ -7,9 +7,9 @@ A grammar is one function `program(c)`. It uses a chooser `c`, which has four op
     c.say("of", "the") literal tokens
     c.begin()          the next token opens a sentence and gets a capital
 
-The same program is run by a Writer (draws, and so generates), a Reader (follows a given text, and so parses and
-scores it), a Checker (a Writer that checks that the text shows each choice) and by `derivations` (walks every
-derivation of a small grammar with exact probabilities).
+The same program is run by a Writer (draws, and so generates) and by a Reader (follows a given text, and so parses and
+scores it). Tests run it by a Checker (a Writer that checks that the text shows each choice), and walk every derivation
+of a small grammar with exact probabilities.
 
 **Texts and derivations correspond one to one.** The options of a branch begin with disjoint sets of tokens, and the
 words of a table are distinct tokens; the index of a branch or table refuses any other. The options of a choice depend
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import log2
 from typing import NamedTuple, Protocol
 
@@ -163,9 +163,6 @@ class Chooser(Protocol):
         familiar: words of this table; each gains 1 / FAMILIARITY of the table's total weight. excluding: words that
         cannot be taken; the other weights are renormalised exactly.
         """
-
-
-Program = Callable[[Chooser], object]
 
 
 def tokens_of(first: First) -> Iterator[str]:

@@ -1,14 +1,13 @@
-"""The interpreters of grammars: Writer, Reader, Checker, and an exact walk over all derivations."""
+"""The interpreters of grammars: a Writer, which draws texts, and a Reader, which parses them."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
 from math import log2
 
-from .choices import END, FAMILIARITY, Branch, Program, Table, Word
+from .choices import END, FAMILIARITY, Branch, Table, Word
 
 
 def render(tokens: Sequence[str], starts: Iterable[int]) -> str:
@@ -132,7 +131,7 @@ class Reader:
         if place is None or token in excluding:
             raise self._fault("this word cannot be here")
         if familiar or excluding:
-            total, weight = _adjusted(table, place, familiar, excluding)
+            total, weight = adjusted(table, place, familiar, excluding)
             self.bits += log2(total) - log2(weight)
         else:
             self.bits += table.costs[place]
@@ -154,92 +153,7 @@ class Reader:
         return ValueError(f"position {place}: {what}: {self.text[place : place + 20]!r}")
 
 
-class Checker(Writer):
-    """A Writer that asserts for each choice that the next token alone identifies it."""
-
-    __slots__ = ("checked", "pending")
-
-    def __init__(self, words: Iterator[int]) -> None:
-        super().__init__(words)
-        self.pending: list[tuple[Branch, str]] = []
-        self.checked = 0
-
-    def settle(self, token: str) -> None:
-        """Check that this token identifies every option that was taken since the last token."""
-        for branch, label in self.pending:
-            place = branch.resolve(token)
-            if place is None or branch.labels[place] != label:
-                raise AssertionError(f"{token!r} does not identify {label!r} of {branch.labels}: {self.tokens[-12:]}")
-            self.checked += 1
-        self.pending.clear()
-
-    def say(self, *tokens: str) -> None:
-        """Emit literal tokens; the first of them settles the branches before it."""
-        self.settle(tokens[0])
-        super().say(*tokens)
-
-    def branch(self, branch: Branch) -> str:
-        """Draw an option; the next token settles it."""
-        label = super().branch(branch)
-        self.pending.append((branch, label))
-        return label
-
-    def word(self, table: Table, *, familiar: Sequence[str] = (), excluding: Sequence[str] = ()) -> Word:
-        """Draw a word; it settles the branches before it, and no other word of the table may be the same token."""
-        word = super().word(table, familiar=familiar, excluding=excluding)
-        self.settle(word.text)
-        if table.words[table.index[word.text]] != word or word.text in excluding:
-            raise AssertionError(f"{word.text!r} does not identify {word}")
-        self.checked += 1
-        return word
-
-
-class _Walker(Writer):
-    """Replays a script of choices, then takes the first option of every later choice; notes how many there were."""
-
-    __slots__ = ("probability", "script", "taken", "widths")
-
-    def __init__(self, script: Sequence[int]) -> None:
-        super().__init__(iter(()))
-        self.script = script
-        self.taken: list[int] = []
-        self.widths: list[int] = []
-        self.probability = Fraction(1)
-
-    def _take(self, places: Sequence[int], weights: Sequence[int]) -> int:
-        step = len(self.taken)
-        choice = self.script[step] if step < len(self.script) else 0
-        self.taken.append(choice)
-        self.widths.append(len(places))
-        self.probability *= Fraction(weights[choice], sum(weights))
-        return places[choice]
-
-    def branch(self, branch: Branch) -> str:
-        weights = [b - a for a, b in zip((0, *branch.cumulative), branch.cumulative, strict=False)]
-        return branch.labels[self._take(range(len(weights)), weights)]
-
-    def word(self, table: Table, *, familiar: Sequence[str] = (), excluding: Sequence[str] = ()) -> Word:
-        places = [i for i, word in enumerate(table.words) if word.text not in excluding]
-        weights = [_adjusted(table, place, familiar, excluding)[1] for place in places]
-        word = table.words[self._take(places, weights)]
-        self.tokens.append(word.text)
-        return word
-
-
-def derivations(program: Program) -> Iterator[tuple[str, Fraction]]:
-    """Walk every derivation of a finite grammar, depth first: (text, exact probability)."""
-    script: list[int] | None = []
-    while script is not None:
-        walker = _Walker(script)
-        program(walker)
-        yield walker.text(), walker.probability
-        script = walker.taken
-        while script and script[-1] + 1 == walker.widths[len(script) - 1]:
-            script.pop()
-        script = [*script[:-1], script[-1] + 1] if script else None
-
-
-def _adjusted(table: Table, place: int, familiar: Sequence[str], excluding: Sequence[str]) -> tuple[int, int]:
+def adjusted(table: Table, place: int, familiar: Sequence[str], excluding: Sequence[str]) -> tuple[int, int]:
     """Total weight, and the weight of one word, with familiar words raised and excluded words removed."""
     index, bonus = table.index, table.total // FAMILIARITY
     text = table.words[place].text
@@ -262,5 +176,5 @@ def _draw_adjusted(word64: int, table: Table, familiar: Sequence[str], excluding
             if at >= table.cumulative[place] - table.weight(place):
                 at += table.weight(place)
         place = bisect_right(table.cumulative, at)
-    total, weight = _adjusted(table, place, familiar, excluding)
+    total, weight = adjusted(table, place, familiar, excluding)
     return place, log2(total) - log2(weight)
