@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from plan_tasks import TASK, task_faults
+from plan_tasks import TASK, cases, task_faults
 from ruamel.yaml import YAML
 
 from natfp_bench.base.errors import SpecError, UserError
@@ -29,131 +29,91 @@ def test_a_sound_task(folder: Path) -> None:
     assert source.place(("factor", "levels", "high")) == "t.yaml:9"
 
 
+FAULTS = r"""
+# two factors at once
+[optimizer.lr] | [optimizer.lr, model.width]
+  6: two factors vary at once: fields of model and optimizer; a task varies one
+low: 1e-3 | low: {optimizer.lr: 1e-3, model.width: 32}
+  8: two factors vary at once: level 'low' sets 'model.width', which is not in factor.fields
+# levels
+low: 1e-3 | low: -1
+  8: settings.optimizer.lr must be greater than 0, not -1 (level 'low')
+low: 1e-3\n    high: 1e-2 | low: no\n    high: []
+  9: factor.levels.high must be a valid string, or a valid integer, or a valid number, or a valid boolean, or a \
+    mapping of keys to values
+high: 1e-2 | high: no
+  9: settings.optimizer.lr must be a valid number, not "no" (level 'high')
+\n    high: 1e-2\n | \n
+  7: factor.levels must have 2 or more entries, not 1
+high: 1e-2 | high: 0.001
+  9: levels 'low' and 'high' are the same
+high: 1e-2 | high: 1e-2\n    more: {}
+  10: level 'more' has no value for 'optimizer.lr'
+high: 1e-2 | a b: 1e-2
+  9: level 'a b' is not a plain word (at most 64 letters, digits, and _.-)
+high: 1e-2 | ../x: 1e-2
+  9: level '../x' is not a plain word (at most 64 letters, digits, and _.-)
+high: 1e-2 | low: 1e-2
+  9: duplicate key 'low'
+# fields
+[optimizer.lr] | []
+  6: factor.fields must have 1 or more entries, not 0
+[optimizer.lr] | optimizer.lr
+  6: factor.fields must be a list, not "optimizer.lr"
+[optimizer.lr] | [width]
+  6: unknown field 'width' (did you mean 'model.width'?)
+[optimizer.lr] | [lr]
+  6: unknown field 'lr' (did you mean 'optimizer.lr' or 'finetune.lr'?)
+[optimizer.lr] | [optimizer]
+  6: unknown field 'optimizer' (did you mean 'optimizer.lr'?)
+[optimizer.lr] | [optimizer.lr, optimizer.lr]
+  6: field 'optimizer.lr' is listed twice
+[optimizer.lr] | [sampling.texts]
+  6: 'sampling.texts' cannot be a factor: it is the number of texts, not their source
+[optimizer.lr] | [tokenizer.train_bytes]
+  6: 'tokenizer.train_bytes' cannot be a factor: it is an amount of text, not a kind of text
+# the rest of the file
+task: t\n | task: other\n
+  1: the task has the name 'other', but its file 't'
+version: 1 | version: 1.5
+  2: version must be a valid integer, not 1.5
+version: 1 | version: 0
+  2: version must be greater than 0, not 0
+summary | sumary
+  1: missing key 'summary'
+  3: unknown key 'sumary' (did you mean 'summary'?)
+task: t\n | task: t\nreplicates: 0\n
+  2: replicates must be greater than 0, not 0
+task: t\n | task: t\ncontrol: negativ\n
+  2: control: "negativ" is not one of negative, positive (did you mean 'negative'?)
+# settings
+task: t\n | task: t\nsettings: {optimizer: {lr: 1}}\n
+  2: 'optimizer.lr' is the factor's field; set its values in factor.levels
+task: t\n | task: t\nsettings:\n  model:\n    layes: 1\n  modle: {}\n
+  4: unknown setting 'model.layes' (did you mean 'model.layers'?)
+  5: unknown setting 'modle'
+task: t\n | task: t\nsettings:\n  model: 3\n
+  3: settings.model must be a mapping of keys to values
+task: t\n | task: t\nsettings:\n  model.width: 32\n
+  3: unknown key 'model.width' (did you mean 'model'?)
+task: t\n | task: t\nsettings:\n  model:\n    width: wide\n    heads: 0\n
+  4: settings.model.width must be a valid integer, not "wide"
+  5: settings.model.heads must be greater than 0, not 0
+task: t\n | task: t\nsettings:\n  model: {width: 30}\n
+  3: settings.model: width / heads is 15; rotary embeddings need an even number
+task: t\n | task: t\nsettings:\n  model: {width: 31}\n
+  3: settings.model: width 31 is not a multiple of heads 2
+"""
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        # two factors at once
-        (
-            "[optimizer.lr]",
-            "[optimizer.lr, model.width]",
-            ["t.yaml:6: two factors vary at once: fields of model and optimizer; a task varies one"],
-        ),
-        (
-            "low: 1e-3",
-            "low: {optimizer.lr: 1e-3, model.width: 32}",
-            ["t.yaml:8: two factors vary at once: level 'low' sets 'model.width', which is not in factor.fields"],
-        ),
-        # levels
-        ("low: 1e-3", "low: -1", ["t.yaml:8: settings.optimizer.lr must be greater than 0, not -1 (level 'low')"]),
-        (
-            "low: 1e-3\n    high: 1e-2",
-            "low: no\n    high: []",
-            [
-                "t.yaml:9: factor.levels.high must be a valid string, or a valid integer, or a valid number, "
-                "or a valid boolean, or a mapping of keys to values"
-            ],
-        ),
-        (
-            "high: 1e-2",
-            "high: no",
-            ["t.yaml:9: settings.optimizer.lr must be a valid number, not \"no\" (level 'high')"],
-        ),
-        ("    high: 1e-2\n", "", ["t.yaml:7: factor.levels must have 2 or more entries, not 1"]),
+        *cases(FAULTS),
         (
             "    high: 1e-2\n",
             "".join(f"    high{i}: {i + 1}\n" for i in range(128)),
             ["t.yaml:7: factor.levels must have 128 or fewer entries, not 129"],
-        ),
-        ("high: 1e-2", "high: 0.001", ["t.yaml:9: levels 'low' and 'high' are the same"]),
-        ("high: 1e-2", "high: 1e-2\n    more: {}", ["t.yaml:10: level 'more' has no value for 'optimizer.lr'"]),
-        (
-            "high: 1e-2",
-            "a b: 1e-2",
-            ["t.yaml:9: level 'a b' is not a plain word (at most 64 letters, digits, and _.-)"],
-        ),
-        (
-            "high: 1e-2",
-            "../x: 1e-2",
-            ["t.yaml:9: level '../x' is not a plain word (at most 64 letters, digits, and _.-)"],
-        ),
-        ("high: 1e-2", "low: 1e-2", ["t.yaml:9: duplicate key 'low'"]),
-        # fields
-        ("[optimizer.lr]", "[]", ["t.yaml:6: factor.fields must have 1 or more entries, not 0"]),
-        ("[optimizer.lr]", "optimizer.lr", ['t.yaml:6: factor.fields must be a list, not "optimizer.lr"']),
-        ("[optimizer.lr]", "[width]", ["t.yaml:6: unknown field 'width' (did you mean 'model.width'?)"]),
-        (
-            "[optimizer.lr]",
-            "[lr]",
-            ["t.yaml:6: unknown field 'lr' (did you mean 'optimizer.lr' or 'finetune.lr'?)"],
-        ),
-        ("[optimizer.lr]", "[optimizer]", ["t.yaml:6: unknown field 'optimizer' (did you mean 'optimizer.lr'?)"]),
-        ("[optimizer.lr]", "[optimizer.lr, optimizer.lr]", ["t.yaml:6: field 'optimizer.lr' is listed twice"]),
-        (
-            "[optimizer.lr]",
-            "[sampling.texts]",
-            ["t.yaml:6: 'sampling.texts' cannot be a factor: it is the number of texts, not their source"],
-        ),
-        (
-            "[optimizer.lr]",
-            "[tokenizer.train_bytes]",
-            ["t.yaml:6: 'tokenizer.train_bytes' cannot be a factor: it is an amount of text, not a kind of text"],
-        ),
-        # the rest of the file
-        ("task: t\n", "task: other\n", ["t.yaml:1: the task has the name 'other', but its file 't'"]),
-        ("version: 1", "version: 1.5", ["t.yaml:2: version must be a valid integer, not 1.5"]),
-        ("version: 1", "version: 0", ["t.yaml:2: version must be greater than 0, not 0"]),
-        (
-            "summary",
-            "sumary",
-            ["t.yaml:1: missing key 'summary'", "t.yaml:3: unknown key 'sumary' (did you mean 'summary'?)"],
-        ),
-        ("task: t\n", "task: t\nreplicates: 0\n", ["t.yaml:2: replicates must be greater than 0, not 0"]),
-        (
-            "task: t\n",
-            "task: t\ncontrol: negativ\n",
-            ["t.yaml:2: control: \"negativ\" is not one of negative, positive (did you mean 'negative'?)"],
-        ),
-        # settings
-        (
-            "task: t\n",
-            "task: t\nsettings: {optimizer: {lr: 1}}\n",
-            ["t.yaml:2: 'optimizer.lr' is the factor's field; set its values in factor.levels"],
-        ),
-        (
-            "task: t\n",
-            "task: t\nsettings:\n  model:\n    layes: 1\n  modle: {}\n",
-            [
-                "t.yaml:4: unknown setting 'model.layes' (did you mean 'model.layers'?)",
-                "t.yaml:5: unknown setting 'modle'",
-            ],
-        ),
-        (
-            "task: t\n",
-            "task: t\nsettings:\n  model: 3\n",
-            ["t.yaml:3: settings.model must be a mapping of keys to values"],
-        ),
-        (
-            "task: t\n",
-            "task: t\nsettings:\n  model.width: 32\n",
-            ["t.yaml:3: unknown key 'model.width' (did you mean 'model'?)"],
-        ),
-        (
-            "task: t\n",
-            "task: t\nsettings:\n  model:\n    width: wide\n    heads: 0\n",
-            [
-                't.yaml:4: settings.model.width must be a valid integer, not "wide"',
-                "t.yaml:5: settings.model.heads must be greater than 0, not 0",
-            ],
-        ),
-        (
-            "task: t\n",
-            "task: t\nsettings:\n  model: {width: 30}\n",
-            ["t.yaml:3: settings.model: width / heads is 15; rotary embeddings need an even number"],
-        ),
-        (
-            "task: t\n",
-            "task: t\nsettings:\n  model: {width: 31}\n",
-            ["t.yaml:3: settings.model: width 31 is not a multiple of heads 2"],
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ def task_faults(text: str) -> list[str]:
     with pytest.raises(SpecError) as caught:
         plan_file(path, "smoke")
     return list(caught.value.faults)
+
+
+def cases(text: str) -> list[tuple[str, str, list[str]]]:
+    r"""Read a table of faults: a line `first | second`, then its faults as `line: what`.
+
+    `\n` ends a line of a task, and a backslash at the end of a line of the table continues it.
+    """
+    found: list[tuple[str, str, list[str]]] = []
+    for line in re.sub(r"\\\n +", "", text).splitlines():
+        if " | " in line:
+            first, second = line.replace(r"\n", "\n").split(" | ")
+            found.append((first, second, []))
+        elif line and not line.startswith("#"):
+            found[-1][2].append(f"t.yaml:{line.strip()}")
+    return found
 
 
 def flat(variant: Variant) -> dict[str, Any]:
