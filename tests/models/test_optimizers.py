@@ -35,7 +35,13 @@ def is_table(name: str) -> bool:
     return any(part in name for part in ("embed_tokens", "wte", "wpe", "embed_in", "embed_out", "lm_head"))
 
 
-@pytest.mark.parametrize(("architecture", "name"), [*(("llama", name) for name in RATES), ("gpt2", "muon")])
+FAST = [*(("llama", name) for name in RATES), ("gpt2", "muon")]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [*FAST, *(pytest.param("gpt2", name, marks=pytest.mark.slow) for name in RATES if name != "muon")],
+)
 def test_each_optimiser_trains_and_goes_on_bit_for_bit(
     tiny: Settings, tiny_corpus: Path, tmp_path: Path, name: str, architecture: str
 ) -> None:

@@ -32,8 +32,12 @@ from natfp_bench.plan.settings import Settings
 # Exact after any interruption.
 
 
+FAST = [("llama", 0.0), *((architecture, 0.3) for architecture in ARCHITECTURES)]
+
+
 @pytest.mark.parametrize(
-    ("architecture", "dropout"), [("llama", 0.0), *((architecture, 0.3) for architecture in ARCHITECTURES)]
+    ("architecture", "dropout"),
+    [*FAST, *(pytest.param(other, 0.0, marks=pytest.mark.slow) for other in ARCHITECTURES if other != "llama")],
 )
 def test_an_interrupted_training_ends_bit_for_bit_alike(
     tiny: Settings, tiny_corpus: Path, tmp_path: Path, architecture: str, dropout: float
