@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 from scipy.special import softmax
-from sklearn.metrics import roc_auc_score
 
-from natfp_bench.statistics import discrimination, open_set, per_text
+from natfp_bench.statistics import open_set, per_text
 from natfp_bench.statistics.intervals import Floats, Ints
 from natfp_bench.statistics.open_set import (
     Calibration,
@@ -135,14 +134,6 @@ def test_an_unknown_source_of_unusual_texts_is_detected_by_familiarity_alone() -
     for familiarity in (-6.0, 6.0):
         asked = Seen(known.seen.proba[:1], np.array([familiarity]))
         assert outside_p(known, asked, np.array([[0]]), 0)[0] < 0.05
-
-
-@pytest.mark.parametrize("digits", [1, 6])
-def test_auroc_is_scikit_learns(digits: int) -> None:
-    rng = np.random.default_rng(digits)
-    positive, negative = rng.normal(0.5, 1, 70).round(digits), rng.normal(size=90).round(digits)
-    expected = roc_auc_score(np.repeat([1, 0], [70, 90]), np.concatenate([positive, negative]))
-    assert discrimination.auroc(np.sort(positive), np.sort(negative)) == pytest.approx(expected)
 
 
 def test_the_smallest_p_value_is_that_of_the_farthest_text() -> None:
