@@ -71,12 +71,6 @@ def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:
         raise UserError(f"checkpoint {spec.filled(spec.model)}: its {part} cannot be loaded\n  {said}") from None
 
 
-def positions(model: Any) -> int | None:
-    """Number of positions of a model, None if there is no limit."""
-    found = getattr(model.config, "max_position_embeddings", None)
-    return int(found) if found else None
-
-
 def adopt(
     spec: SourceSpec,
     serve: ServeSpec,
@@ -92,12 +86,13 @@ def adopt(
     cannot be loaded.
     """
     reader, model = read_tokenizer(spec), load(spec, serve, device)
-    context = positions(model)
+    config: Any = model.config
+    context = getattr(config, "max_position_embeddings", None) or None  # a model may have no limit
     write_heldout(model, reader, read_heldout(corpus), folder, min(context or LONGEST, LONGEST), device, progress)
     reader.tokenizer.save(str(folder / "tokenizer.json"))
     return CheckpointMeta(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        commit=getattr(getattr(model, "config", None), "_commit_hash", None),
+        commit=getattr(config, "_commit_hash", None),
         tokenizer=digest([reader.tokenizer.to_str(), reader.begin, reader.end]),
         begin=reader.begin,
         end=reader.end,

@@ -8,15 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
 from natfp_bench.base import streams
 
 from .intervals import BLOCK, Floats, Ints, prompt_sums
-
-Alternative = Literal["greater", "two-sided"]
 
 FLIPS = 10_000
 """Sign flips of a paired test."""
@@ -37,18 +34,16 @@ def binomial_log10_p(hits: float, n: int, chance: float) -> float:
     return min(0.0, float(logsumexp(binom.logpmf(np.arange(least, n + 1), n, chance))) / math.log(10.0))
 
 
-def paired_p(
-    credit_a: Floats, credit_b: Floats, prompts: Ints, seed: int, alternative: Alternative = "greater"
-) -> float:
-    """p-value of "a is better than b" (or "differs from b") on the same texts.
+def paired_p(credit_a: Floats, credit_b: Floats, prompts: Ints, seed: int) -> float:
+    """p-value of "a is better than b" on the same texts.
 
     McNemar's exact test (1947) if each text has a prompt of its own and credits are 0 or 1. Otherwise a test that flips
     the sign of whole prompts' differences 10,000 times, and counts the observed signs as well (Phipson and Smyth 2010).
     """
     if _is_binary(prompts, credit_a, credit_b):
-        return _mcnemar(credit_a, credit_b, alternative)
+        return _mcnemar(credit_a, credit_b)
     difference = prompt_sums(np.asarray(credit_a, dtype=np.float64)[:, None] - np.asarray(credit_b)[:, None], prompts)
-    return _flip_p(float(difference.sum()), _flipped_sums(difference, seed, FLIPS)[:, 0], alternative)
+    return _flip_p(float(difference.sum()), _flipped_sums(difference, seed, FLIPS)[:, 0])
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -60,12 +55,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def ranks(
-    credits: Mapping[str, Floats],
-    prompts: Ints,
-    seed: int,
-    level: float = 0.05,
-) -> dict[str, int]:
+def ranks(credits: Mapping[str, Floats], prompts: Ints, seed: int, level: float = 0.05) -> dict[str, int]:
     """Rank of each attributor: 1 + how many are significantly better on the same texts.
 
     Paired one-sided tests over all ordered pairs, adjusted by Holm; attributors without a significant difference share
@@ -82,8 +72,8 @@ def ranks(
 
     def p(a: str, b: str) -> float:
         if _is_binary(prompts, credits[a], credits[b]):
-            return _mcnemar(credits[a], credits[b], "greater")
-        return _flip_p(float(np.sum(credits[a]) - np.sum(credits[b])), flipped[a] - flipped[b], "greater")
+            return _mcnemar(credits[a], credits[b])
+        return _flip_p(float(np.sum(credits[a]) - np.sum(credits[b])), flipped[a] - flipped[b])
 
     adjusted = zip(pairs, holm([p(a, b) for a, b in pairs]), strict=True)
     beaten = [worse for (_, worse), value in adjusted if value <= level]
@@ -101,9 +91,7 @@ def _flipped_sums(by_prompt: Floats, seed: int, flips: int) -> Floats:
     return np.concatenate(blocks)
 
 
-def _flip_p(observed: float, flipped: Floats, alternative: Alternative) -> float:
-    if alternative == "two-sided":
-        observed, flipped = abs(observed), np.abs(flipped)
+def _flip_p(observed: float, flipped: Floats) -> float:
     # Sums of shared credits that are equal in theory differ by rounding; they count as reached.
     return (1 + int(np.count_nonzero(flipped >= observed - 1e-9))) / (1 + len(flipped))
 
@@ -112,10 +100,8 @@ def _is_binary(prompts: Ints, *credit: Floats) -> bool:
     return len(np.unique(prompts)) == len(prompts) and all(bool(np.isin(c, (0.0, 1.0)).all()) for c in credit)
 
 
-def _mcnemar(credit_a: Floats, credit_b: Floats, alternative: Alternative) -> float:
+def _mcnemar(credit_a: Floats, credit_b: Floats) -> float:
     from scipy.stats import binom
 
     better, worse = (int(np.count_nonzero(x > y)) for x, y in ((credit_a, credit_b), (credit_b, credit_a)))
-    hits = better if alternative == "greater" else max(better, worse)
-    tail = float(binom.sf(hits - 1, better + worse, 0.5))
-    return min(1.0, tail if alternative == "greater" else 2 * tail)
+    return min(1.0, float(binom.sf(better - 1, better + worse, 0.5)))
