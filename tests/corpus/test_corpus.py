@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,24 +16,32 @@ from hypothesis import strategies as st
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import canonical_json, digest
-from natfp_bench.corpus import documents as corpus
-from natfp_bench.corpus.documents import Document, open_corpus
+from natfp_bench.corpus import documents
+from natfp_bench.corpus.documents import Corpus, Document, open_corpus
 from natfp_bench.plan.settings import CorpusSpec
+
+
+def opened(name: str, **more: Any) -> Corpus:
+    return open_corpus(CorpusSpec(name=name, heldout_documents=1, **more))
+
+
+def named(*paths: Path | str) -> str:
+    """Name of the corpus of some text files."""
+    return "text:" + ",".join(map(str, paths))
 
 
 def texts(*paths: Path | str) -> list[str]:
     """Documents of a `text:` corpus; its errors are raised."""
-    spec = CorpusSpec(name="text:" + ",".join(map(str, paths)), heldout_documents=1)
-    return [document.text for document in open_corpus(spec).documents()]
+    return [document.text for document in opened(named(*paths)).documents()]
 
 
 def fault(name: str) -> str:
     """Message of the UserError that a corpus raises when it is opened, identified or read."""
 
     def use() -> None:
-        opened = open_corpus(CorpusSpec(name=name, heldout_documents=1))
-        opened.identity()
-        list(opened.documents())
+        corpus = opened(name)
+        corpus.identity()
+        list(corpus.documents())
 
     with pytest.raises(UserError) as caught:
         use()
@@ -86,8 +97,8 @@ def test_several_files_stream_in_order_and_repeatably(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.txt", "one\n\ntwo"), write(tmp_path / "b.jsonl", '{"text": "three"}')
     assert texts(a, b) == ["one", "two", "three"]
     assert texts(b, a) == ["three", "one", "two"]
-    opened = open_corpus(CorpusSpec(name=f"text:{a},{b}", heldout_documents=1))
-    assert list(opened.documents()) == list(opened.documents())
+    both = opened(named(a, b))
+    assert list(both.documents()) == list(both.documents())
 
 
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,12 +110,10 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @given(st.text(alphabet="ab \n", max_size=60), st.integers(2, 9))
 def test_a_long_document_is_cut_and_nothing_is_lost(text: str, longest: int) -> None:
-    import io
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "MAX_CHARACTERS", longest)
-        pieces = list(corpus._paragraphs(io.StringIO(text)))
-        from_json = list(corpus._pieces(text))
+        patch.setattr(documents, "MAX_CHARACTERS", longest)
+        pieces = list(documents._paragraphs(io.StringIO(text)))
+        from_json = list(documents._pieces(text))
     for found in (pieces, from_json):
         assert all(0 < len(piece) <= longest for piece in found)
         assert all(piece == piece.strip() for piece in found)
@@ -112,8 +121,8 @@ def test_a_long_document_is_cut_and_nothing_is_lost(text: str, longest: int) -> 
 
 
 def test_a_long_document_is_cut_at_the_limit(tmp_path: Path) -> None:
-    long = "x" * (2 * corpus.MAX_CHARACTERS + 5)
-    sizes = [corpus.MAX_CHARACTERS, corpus.MAX_CHARACTERS, 5]
+    long = "x" * (2 * documents.MAX_CHARACTERS + 5)
+    sizes = [documents.MAX_CHARACTERS, documents.MAX_CHARACTERS, 5]
     assert [len(text) for text in texts(write(tmp_path / "a.txt", long))] == sizes
     assert [len(text) for text in texts(write(tmp_path / "a.jsonl", json.dumps({"text": long})))] == sizes
 
@@ -124,8 +133,7 @@ def test_white_space_may_fill_the_start_of_a_file(tmp_path: Path) -> None:
 
 def test_identity_is_content_and_format_and_not_the_path(tmp_path: Path) -> None:
     def identity(*paths: Path) -> str:
-        opened = open_corpus(CorpusSpec(name="text:" + ",".join(map(str, paths)), heldout_documents=1))
-        found = opened.identity()
+        found = opened(named(*paths)).identity()
         assert str(tmp_path) not in canonical_json(found)
         return digest(found)
 
@@ -239,21 +247,16 @@ def test_a_near_miss_is_suggested() -> None:
 
 
 def test_chronicle_streams_repeatably_with_known_bits() -> None:
-    import itertools
-
-    opened = open_corpus(CorpusSpec(name="chronicle", seed=3, heldout_documents=1))
-    first, again = (list(itertools.islice(opened.documents(), 5)) for _ in range(2))
+    corpus = opened("chronicle", seed=3)
+    first, again = (list(islice(corpus.documents(), 5)) for _ in range(2))
     assert first == again
     assert all(document.bits is not None and document.bits > 0 for document in first)
-    assert opened.identity() != open_corpus(CorpusSpec(name="chronicle", seed=4, heldout_documents=1)).identity()
+    assert corpus.identity() != opened("chronicle", seed=4).identity()
 
 
 def test_topics_divide_the_embedded_corpus() -> None:
-    import itertools
-
     def first(topics: str) -> list[str]:
-        opened = open_corpus(CorpusSpec(name="chronicle", topics=topics, heldout_documents=1))
-        return [document.text for document in itertools.islice(opened.documents(), 40)]
+        return [document.text for document in islice(opened("chronicle", topics=topics).documents(), 40)]
 
     mill, voyage = (set("\n".join(first(topics)).split()) for topics in ("mill", "voyage"))
     assert "miller" in mill
@@ -265,7 +268,7 @@ def test_topics_divide_the_embedded_corpus() -> None:
 
 def test_topics_are_part_of_a_corpus_identity() -> None:
     def identity(topics: str) -> str:
-        return digest(open_corpus(CorpusSpec(name="chronicle", topics=topics, heldout_documents=1)).identity())
+        return digest(opened("chronicle", topics=topics).identity())
 
     assert len({identity(topics) for topics in ("", "mill", "voyage", "mill,voyage")}) == 4
     assert identity("mill") == identity(" mill,")
@@ -274,44 +277,38 @@ def test_topics_are_part_of_a_corpus_identity() -> None:
 # Data sets of the Hub, here from a local folder, which the library streams in the same way.
 
 
-def test_local_data_set_is_streamed(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    rows = [{"text": "first"}, {"text": "  "}, {"text": "second\n\nparagraph "}]
+def data_set(folder: Path, *rows: dict[str, object]) -> str:
+    """Write a data set into a folder; returns its name as a corpus."""
     write(folder / "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    opened = open_corpus(CorpusSpec(name=f"hf:{folder}", heldout_documents=1))
-    assert [document.text for document in opened.documents()] == ["first", "second\n\nparagraph"]
-    before = opened.identity()
+    return f"hf:{folder}"
+
+
+def test_local_data_set_is_streamed(tmp_path: Path) -> None:
+    corpus = opened(data_set(tmp_path, {"text": "first"}, {"text": "  "}, {"text": "second\n\nparagraph "}))
+    assert [document.text for document in corpus.documents()] == ["first", "second\n\nparagraph"]
+    before = corpus.identity()
     assert str(tmp_path) not in canonical_json(before)
-    write(folder / "train.jsonl", '{"text": "edited"}\n')
-    assert opened.identity() != before, "the store may not serve what a folder held before"
+    data_set(tmp_path, {"text": "edited"})
+    assert corpus.identity() != before, "the store may not serve what a folder held before"
 
 
 def test_a_long_document_of_a_data_set_is_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "MAX_CHARACTERS", 10)
-    folder = tmp_path / "set"
-    folder.mkdir()
-    write(folder / "train.jsonl", json.dumps({"text": "0123456789abc"}) + "\n")
-    opened = open_corpus(CorpusSpec(name=f"hf:{folder}", heldout_documents=1))
-    assert [document.text for document in opened.documents()] == ["0123456789", "abc"]
+    monkeypatch.setattr(documents, "MAX_CHARACTERS", 10)
+    corpus = opened(data_set(tmp_path, {"text": "0123456789abc"}))
+    assert [document.text for document in corpus.documents()] == ["0123456789", "abc"]
 
 
 @pytest.mark.parametrize("row", [{"content": "words"}, {"text": 5}])
 def test_data_set_without_text(tmp_path: Path, row: dict[str, object]) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    write(folder / "train.jsonl", json.dumps(row) + "\n")
-    message = fault(f"hf:{folder}")
+    message = fault(data_set(tmp_path, row))
     assert "no column 'text'" in message
     assert f"(columns: {next(iter(row))})" in message
 
 
 def test_data_set_that_breaks_off_late(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    write(folder / "train-0.jsonl", '{"text": "fine"}\n' * 3)
-    write(folder / "train-1.jsonl", '{"text": "fine"}\n{broken\n')
-    assert "cannot be loaded" in fault(f"hf:{folder}")
+    write(tmp_path / "train-0.jsonl", '{"text": "fine"}\n' * 3)
+    write(tmp_path / "train-1.jsonl", '{"text": "fine"}\n{broken\n')
+    assert "cannot be loaded" in fault(f"hf:{tmp_path}")
 
 
 @pytest.mark.parametrize("name", ["hf:nobody/no_such_set", "hf:nobody/no_such_set/config", "hf:/no/such/folder"])

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,17 @@ ROWS = [
 COLUMNS = {"text": "answer", "label": "model", "group": "prompt"}
 
 
-def jsonl(path: Path) -> None:
-    path.write_text("\n".join(map(json.dumps, ROWS)) + "\n\n")
+def given(*paths: Path | str, **columns: str) -> TextsSpec:
+    return TextsSpec(paths=tuple(map(str, paths)), **columns)
+
+
+def jsonl(path: Path, rows: Sequence[dict[str, Any]] = ROWS) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    return path
 
 
 def zipped(path: Path) -> None:
-    with gzip.open(path, "wt") as file:
-        file.write("\n".join(map(json.dumps, ROWS)))
-
-
-def table(path: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(ROWS), path)
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode()))
 
 
 def separated(path: Path) -> None:
@@ -51,24 +51,20 @@ def separated(path: Path) -> None:
         writer.writerows(ROWS)
 
 
-def listed(path: Path) -> None:
-    path.write_text(json.dumps(ROWS))
-
-
 @pytest.mark.parametrize(
     ("name", "make"),
     [
         ("a.jsonl", jsonl),
         ("a.jsonl.gz", zipped),
-        ("a.parquet", table),
+        ("a.parquet", lambda path: pq.write_table(pa.Table.from_pylist(ROWS), path)),
         ("a.csv", separated),
         ("a.tsv", separated),
-        ("a.json", listed),
+        ("a.json", lambda path: path.write_text(json.dumps(ROWS))),
     ],
 )
-def test_tables_of_every_kind_are_read_alike(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+def test_tables_of_every_kind_are_read_alike(tmp_path: Path, name: str, make: Callable[[Path], Any]) -> None:
     make(tmp_path / name)
-    found = texts.read(TextsSpec(paths=(str(tmp_path / name),), **COLUMNS), 4)
+    found = texts.read(given(tmp_path / name, **COLUMNS), 4)
     assert found.texts == [row["answer"] for row in ROWS]
     assert found.labels == [row["model"] for row in ROWS]
     assert found.prompts == [i // 4 for i in range(40)]
@@ -79,8 +75,8 @@ def test_answers_by_model_in_one_file_or_in_one_each(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text(json.dumps(by_model))
     for m, answers in by_model.items():
         (tmp_path / f"{m}.json").write_text(json.dumps(answers))
-    whole = texts.read(TextsSpec(paths=(str(tmp_path / "all.json"),)), 4)
-    parts = texts.read(TextsSpec(paths=tuple(str(tmp_path / f"{m}.json") for m in by_model)), 4)
+    whole = texts.read(given(tmp_path / "all.json"), 4)
+    parts = texts.read(given(*(tmp_path / f"{m}.json" for m in by_model)), 4)
     assert whole == parts
     assert whole.texts == ["x 0", "x 1", "x 2", "y 0", "y 1", "y 2"]
     assert whole.labels == ["x"] * 3 + ["y"] * 3
@@ -92,10 +88,10 @@ def test_plain_text_and_folders(tmp_path: Path) -> None:
         for i in range(3):
             (tmp_path / "each" / label / f"{i}.txt").write_text(f"{label} {i}\n\nsecond part")
         (tmp_path / f"{label}.txt").write_text(f"{label} 0\r\n\r\n{label} 1\r\nstill\r\n \r\n{label} 2")
-    each = texts.read(TextsSpec(paths=(str(tmp_path / "each"),)), 4)
+    each = texts.read(given(tmp_path / "each"), 4)
     assert Counter(each.labels) == {"ann": 3, "bob": 3}
     assert each.texts[0] == "ann 0\n\nsecond part"
-    parted = texts.read(TextsSpec(paths=(str(tmp_path / "ann.txt"), f"robert={tmp_path / 'bob.txt'}")), 4)
+    parted = texts.read(given(tmp_path / "ann.txt", f"robert={tmp_path / 'bob.txt'}"), 4)
     assert parted.texts == ["ann 0", "ann 1\nstill", "ann 2", "bob 0", "bob 1\nstill", "bob 2"]
     assert set(parted.labels) == {"ann", "robert"}
 
@@ -105,8 +101,7 @@ def test_copies_of_training_texts_leave_the_test_and_are_counted(tmp_path: Path)
     # Text 3 of each label is for testing. That of `a` is also a training text, with other spaces; that of `b` is not.
     rows[6]["text"] = " text   2 "
     rows[7]["text"] = rows[15]["text"] = "twice, and both times for testing"
-    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = texts.read(TextsSpec(paths=(str(tmp_path / "x.jsonl"),)), 4)
+    found = texts.read(given(jsonl(tmp_path / "x.jsonl", rows)), 4)
     assert found.copies == 1
     assert len(found.texts) == 39
     assert found.texts.count("twice, and both times for testing") == 2
@@ -116,11 +111,8 @@ def test_copies_of_training_texts_leave_the_test_and_are_counted(tmp_path: Path)
 
 
 def test_every_label_has_equally_many_texts_on_both_sides(tmp_path: Path) -> None:
-    rows = [{"label": "few", "text": f"f {i}"} for i in range(30)] + [
-        {"label": "many", "text": f"m {i}"} for i in range(90)
-    ]
-    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    spec = TextsSpec(paths=(str(tmp_path / "x.jsonl"),))
+    rows = [{"label": label, "text": f"{label[0]} {i}"} for label, n in (("few", 30), ("many", 90)) for i in range(n)]
+    spec = given(jsonl(tmp_path / "x.jsonl", rows))
     plan = plan_from_texts(spec)
     assert plan.texts == 28
     texts.prepare(spec, 4, tmp_path)
@@ -158,7 +150,7 @@ def test_every_label_has_equally_many_texts_on_both_sides(tmp_path: Path) -> Non
 def test_files_that_are_wrong(tmp_path: Path, content: bytes, columns: dict[str, str], said: str) -> None:
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=said):
-        plan_from_texts(TextsSpec(paths=(str(tmp_path / "x.jsonl"),), **columns))
+        plan_from_texts(given(tmp_path / "x.jsonl", **columns))
 
 
 def test_paths_that_are_wrong(tmp_path: Path) -> None:
@@ -172,7 +164,7 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
         ("x.parquet", "not a Parquet file, or damaged"),
     ]:
         with pytest.raises(UserError, match=said):
-            plan_from_texts(TextsSpec(paths=(str(tmp_path / name),)))
+            plan_from_texts(given(tmp_path / name))
 
 
 def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
@@ -183,23 +175,19 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system does not allow such a name")
     with pytest.raises(UserError, match=r"the file's name is not UTF-8"):
-        texts.read(TextsSpec(paths=(str(tmp_path),)), 4)
+        texts.read(given(tmp_path), 4)
 
 
 def test_labels_may_be_numbers(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"text": f"t {i}", "label": i % 2}) for i in range(9)))
-    assert set(texts.read(TextsSpec(paths=(str(tmp_path / "x.jsonl"),)), 4).labels) == {"0", "1"}
-
-
-def write_half(path: Path, documents: list[str]) -> None:
-    path.write_text("\n\n".join(documents), encoding="utf-8")
+    path = jsonl(tmp_path / "x.jsonl", [{"text": f"t {i}", "label": i % 2} for i in range(9)])
+    assert set(texts.read(given(path), 4).labels) == {"0", "1"}
 
 
 def test_halves_of_one_file_cannot_be_distinguished(natfp: Natfp, prose: Path, tmp_path: Path) -> None:
     documents = prose.read_text().split("\n\n")
     order = np.random.default_rng(0).permutation(len(documents))
     for name, part in (("one", order[::2]), ("other", order[1::2])):
-        write_half(tmp_path / f"{name}.txt", [documents[i] for i in part])
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(documents[i] for i in part))
     code, out, err = natfp(
         *("run", "--texts", "one.txt", "--texts", "other.txt", "--baseline", "majority,naive_bayes"),
         *("--preset", "smoke", "--limit", "400", "--workers", "1", "--store", "store", "-o", "out"),
@@ -223,7 +211,7 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
         for i in range(160)
     ]
     rows += [dict(rows[0], of="3"), dict(rows[1], of="7")]
-    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    jsonl(tmp_path / "data.jsonl", rows)
     columns = ("--text-column", "body", "--label-column", "who", "--group-column", "of")
     options = ("--preset", "smoke", "--workers", "1", "--store", "store", "-o", "out", "--baseline", "naive_bayes")
     code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options)
@@ -255,8 +243,7 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
     ],
 )
 def test_options_that_make_no_sense_with_texts(natfp: Natfp, tmp_path: Path, more: Any, said: str) -> None:
-    rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
-    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    jsonl(tmp_path / "x.jsonl", [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)])
     code, _, err = natfp("run", "--texts", "x.jsonl", *more)
     assert (code, said in " ".join(err.split())) == (2, True), err
 
@@ -274,5 +261,4 @@ def test_shakespeare_against_the_presidents(natfp: Natfp, tmp_path: Path) -> Non
     (path,) = results.find([tmp_path / "out"])
     found = results.read(path)
     assert all(score.metrics["accuracy"].value > 0.98 for score in found.scores)
-    assert found.study is not None
     assert found.study.wording is not None

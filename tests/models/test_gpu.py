@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from architectures import ARCHITECTURES
+from architectures import ARCHITECTURES, small
 
 from natfp_bench import api
 from natfp_bench.models import model, sampler
-from natfp_bench.plan.settings import ModelSpec, SamplingSpec
+from natfp_bench.plan.settings import SamplingSpec
 
 pytestmark = pytest.mark.gpu
 
@@ -48,10 +48,9 @@ def test_devices_train_to_the_same_quality(tmp_path):
 def test_a_graph_of_kernels_samples_like_plain_steps(architecture, monkeypatch, tmp_path):
     """For several models in turn: the weights of each are at another address."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    of = ModelSpec(architecture=architecture, width=32, layers=2, heads=2, feed_forward=64, context=32)
     spec = SamplingSpec(texts=50, max_tokens=20)
     for seed in range(3):
-        made = model.build(of, 300, 0, "graphs", seed).eval().cuda()
+        made = model.build(small(architecture=architecture), 300, 0, "graphs", seed).eval().cuda()
         tokens = torch.full((50, 1), 1, device="cuda")
         uniforms = torch.rand((50, 20), dtype=torch.float64, device="cuda")
         (ids, logs), (plain_ids, plain_logs) = (

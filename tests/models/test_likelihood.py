@@ -19,6 +19,16 @@ from natfp_bench.models.sampler import sampler_log_probabilities
 from natfp_bench.plan.settings import SamplingSpec
 
 
+def warped(logits: torch.Tensor, of: SamplingSpec) -> torch.Tensor:
+    """Log-probabilities after transformers' warpers."""
+    logits = TemperatureLogitsWarper(of.temperature)(None, logits)
+    if of.top_k:
+        logits = TopKLogitsWarper(of.top_k)(None, logits)
+    if of.top_p < 1:
+        logits = TopPLogitsWarper(of.top_p)(None, logits)
+    return logits.log_softmax(-1)
+
+
 def plain(model: Any, of: SamplingSpec, samples: SampleSet, prompts: list[list[int]]) -> list[float]:
     """Log-probability of each text by one forward pass per text, no padding, no cache, and transformers' warpers."""
     found = []
@@ -27,12 +37,7 @@ def plain(model: Any, of: SamplingSpec, samples: SampleSet, prompts: list[list[i
         row = torch.tensor([[*prompt, *ids]])
         with torch.no_grad():
             logits = model(input_ids=row).logits[0, len(prompt) - 1 : -1]
-        logits = TemperatureLogitsWarper(of.temperature)(None, logits)
-        if of.top_k:
-            logits = TopKLogitsWarper(of.top_k)(None, logits)
-        if of.top_p < 1:
-            logits = TopPLogitsWarper(of.top_p)(None, logits)
-        found.append(logits.log_softmax(-1).gather(-1, torch.tensor(ids)[:, None]).double().sum().item())
+        found.append(warped(logits, of).gather(-1, torch.tensor(ids)[:, None]).double().sum().item())
     return found
 
 
@@ -72,12 +77,7 @@ def test_log_probabilities_are_those_of_a_plain_forward(
 def test_the_sampler_is_that_of_transformers(served: str) -> None:
     of = spec(**SERVED[served])
     logits = 3 * torch.randn(200, 300, generator=torch.Generator().manual_seed(0))
-    expected = TemperatureLogitsWarper(of.temperature)(None, logits)
-    if of.top_k:
-        expected = TopKLogitsWarper(of.top_k)(None, expected)
-    if of.top_p < 1:
-        expected = TopPLogitsWarper(of.top_p)(None, expected)
-    torch.testing.assert_close(sampler_log_probabilities(logits, of), expected.log_softmax(-1))
+    torch.testing.assert_close(sampler_log_probabilities(logits, of), warped(logits, of))
 
 
 def test_truncation_by_hand() -> None:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from architectures import ARCHITECTURES
+from architectures import ARCHITECTURES, small
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import tokens
 from natfp_bench.models import model as models
 from natfp_bench.models import train
-from natfp_bench.plan.settings import ModelSpec, NumericsSpec, ServeSpec
+from natfp_bench.plan.settings import NumericsSpec, ServeSpec
 
 CPU = torch.device("cpu")
 
 
-def spec(**given: Any) -> ModelSpec:
-    return ModelSpec(**{"width": 32, "layers": 2, "heads": 2, "feed_forward": 64, "context": 32, **given})
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_initial_weights_are_a_function_of_their_stream(architecture: str) -> None:
-    of = spec(architecture=architecture)
+    of = small(architecture=architecture)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     built = models.build(of, 300, 0, 5, "init", 0)
@@ -41,7 +36,7 @@ def test_initial_weights_are_a_function_of_their_stream(architecture: str) -> No
 def test_dropout_reaches_the_model(architecture: str) -> None:
     row = torch.arange(1, 21)[None]
     for dropout in (0.0, 0.5):
-        built = models.build(spec(architecture=architecture, dropout=dropout), 300, 0, "a").train()
+        built = models.build(small(architecture=architecture, dropout=dropout), 300, 0, "a").train()
         with torch.no_grad():
             same = torch.equal(built(input_ids=row).logits, built(input_ids=row).logits)
         assert same == (dropout == 0.0)
@@ -54,7 +49,7 @@ def test_a_checkpoint_folder_is_an_ordinary_one(
 ) -> None:
     tokenizer = tokens.load_tokenizer(tiny_corpus / "tokenizer.json")
     end = tokenizer.token_to_id(tokens.END)
-    built = models.build(spec(architecture=architecture, tied_embeddings=tied), 300, end, "a").eval()
+    built = models.build(small(architecture=architecture, tied_embeddings=tied), 300, end, "a").eval()
     models.save(built, tiny_corpus / "tokenizer.json", 32, tmp_path)
     row = torch.randint(0, 300, (3, 32), generator=torch.Generator().manual_seed(0))
     ours = models.load(tmp_path, ServeSpec(), CPU)
@@ -93,7 +88,7 @@ def channels(name: str, weight: torch.Tensor, architecture: str) -> torch.Tensor
 @pytest.mark.parametrize("tied", [True, False])
 def test_int8_puts_every_channel_on_a_grid(architecture: str, tied: bool) -> None:
     """w = s q with integers |q| <= 127 and s = max|w| / 127, computed here with torch's rounding."""
-    built = models.build(spec(architecture=architecture, tied_embeddings=tied), 300, 0, "a")
+    built = models.build(small(architecture=architecture, tied_embeddings=tied), 300, 0, "a")
     before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
     models.quantize(built)
     matrices = 0
@@ -115,7 +110,7 @@ def test_int8_puts_every_channel_on_a_grid(architecture: str, tied: bool) -> Non
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_int8_of_int8_changes_nothing(architecture: str) -> None:
-    built = models.build(spec(architecture=architecture), 300, 0, "a")
+    built = models.build(small(architecture=architecture), 300, 0, "a")
     models.quantize(built)
     before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
     models.quantize(built)
@@ -124,7 +119,7 @@ def test_int8_of_int8_changes_nothing(architecture: str) -> None:
 
 
 def test_int8_leaves_a_dead_channel_dead() -> None:
-    built = models.build(spec(), 300, 0, "a")
+    built = models.build(small(), 300, 0, "a")
     with torch.no_grad():
         built.get_input_embeddings().weight[7] = 0.0  # type: ignore[operator]
     models.quantize(built)
@@ -159,7 +154,7 @@ def test_what_is_served_is_close_to_what_was_trained(tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_token_log_probabilities_are_a_plain_forward(architecture: str) -> None:
-    built = models.build(spec(architecture=architecture), 300, 0, "a").eval()
+    built = models.build(small(architecture=architecture), 300, 0, "a").eval()
     rows = torch.randint(0, 300, (4, 33), generator=torch.Generator().manual_seed(0))
     scored = models.token_log_probabilities(built, rows)
     assert scored.shape == (4, 32)

@@ -7,20 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import ARCHITECTURES
+from architectures import ARCHITECTURES, small
 from trainings import changed, fresh, log, run, same_run
 
 from natfp_bench.models import model as models
 from natfp_bench.models import optimizers, train
-from natfp_bench.plan.settings import ModelSpec, OptimizerSpec, Settings
+from natfp_bench.plan.settings import OptimizerSpec, Settings
 
 RATES = {"adamw": 4e-3, "adafactor": 4e-2, "muon": 4e-3, "sgd": 0.2}
 """A peak rate at which each optimiser trains `tiny` well."""
 
 
 def built(architecture: str, name: str, *, tied: bool = True, **given: Any) -> tuple[torch.nn.Module, list[Any]]:
-    sizes = {"width": 32, "layers": 2, "heads": 2, "feed_forward": 64, "context": 32}
-    model = models.build(ModelSpec(architecture=architecture, tied_embeddings=tied, **sizes), 300, 0, "a")
+    model = models.build(small(architecture=architecture, tied_embeddings=tied), 300, 0, "a")
     return model, optimizers.build(model, OptimizerSpec(name=name, **{"lr": 0.1, **given}))
 
 
@@ -112,10 +111,8 @@ def test_a_step_of_muon_is_orthogonal_and_one_of_adamw_a_sign(tiny: Settings, ar
             assert values.max() < 1.3, name
             assert values.median() > 0.6, name
         else:
-            gradient = parameter.grad
-            assert gradient is not None
-            far = gradient.abs() > 1e-5  # from AdamW's epsilon
-            assert torch.allclose(step[far], -gradient[far].sign(), atol=2e-2), name
+            far = parameter.grad.abs() > 1e-5  # from AdamW's epsilon
+            assert torch.allclose(step[far], -parameter.grad[far].sign(), atol=2e-2), name
 
 
 @pytest.mark.parametrize("name", RATES)

@@ -3,14 +3,7 @@
 from natfp_bench.attributors import registry
 
 NAMES = [
-    "majority",
-    "unigram",
-    "char_ngram",
-    "word_ngram",
-    "naive_bayes",
-    "ngram_lm",
-    "stylometry",
-    "compression",
+    *("majority", "unigram", "char_ngram", "word_ngram", "naive_bayes", "ngram_lm", "stylometry", "compression"),
     "ensemble",
 ]
 

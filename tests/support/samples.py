@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from architectures import small
 from tokenizers import Tokenizer
 
 from natfp_bench.models import model as models
 from natfp_bench.models import sample
 from natfp_bench.models.sample import SampleSet
-from natfp_bench.plan.settings import ModelSpec, SamplingSpec
+from natfp_bench.plan.settings import SamplingSpec
 
 
 def spec(**given: Any) -> SamplingSpec:
@@ -20,7 +21,7 @@ def spec(**given: Any) -> SamplingSpec:
 
 def constant(logits: torch.Tensor, end: int) -> Any:
     """A real model that predicts the same logits everywhere: its last norm is turned into a constant."""
-    of = ModelSpec(architecture="gpt2", width=32, layers=1, heads=2, feed_forward=64, context=32, tied_embeddings=False)
+    of = small(architecture="gpt2", layers=1, tied_embeddings=False)
     model: Any = models.build(of, len(logits), end, "test").eval()
     with torch.no_grad():
         model.transformer.ln_f.weight.zero_()
