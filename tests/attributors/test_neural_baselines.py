@@ -23,19 +23,8 @@ TINY = {
     "transformer": {"vocabulary": 300, "width": 32, "layers": 1, "epochs": 8},
     "surrogate_lm": {"vocabulary": 300, "width": 32, "layers": 1, "read": 0, "tuning": 3},
 }
-ODD = [
-    "",
-    " ",
-    "a",
-    "\n\n",
-    "🙂",
-    "👩‍👩‍👧 日本語 العربية",
-    "\x00\x1b",
-    "\ud800",
-    "<pad>",
-    "x" * 100_000,
-    "word " * 20_000,
-]
+ODD = ["", " ", "a", "\n\n", "🙂", "👩‍👩‍👧 日本語 العربية", "\x00\x1b", "\ud800", "<pad>"]
+ODD += ["x" * 100_000, "word " * 20_000]
 
 
 def planted(n, seed, *, classes=3, strength=6.0):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plan_tasks import TRAINED, flat
+from trainings import changed
 
 from natfp_bench.base import records, yaml_source
 from natfp_bench.base.errors import SpecError
@@ -163,22 +164,15 @@ def test_texts_are_cut_where_tokenizers_differ() -> None:
 
 
 def test_steps_blocks_and_tokens_by_hand() -> None:
-    def of(**given_: Any) -> Settings:
-        data = make_plan("seed_id", "smoke").variants[0].settings.model_dump()
-        for path, value in given_.items():
-            section, name = path.split("__")
-            data[section][name] = value
-        return Settings.model_validate(data)
-
-    plain = of()  # 120 steps of 16 sequences of 32 tokens
+    plain = PLANS["seed_id"].variants[0].settings  # 120 steps of 16 sequences of 32 tokens
     assert (plain.steps, plain.stop_step, plain.finetune_steps) == (120, 120, 0)
     assert (plain.unique_blocks, plain.tokens_trained) == (1920, 61_440)
-    half = of(budget__stop=0.5)
+    half = changed(plain, budget__stop=0.5)
     assert (half.steps, half.stop_step, half.unique_blocks, half.tokens_trained) == (120, 60, 1920, 30_720)
-    twice = of(budget__epochs=2)
+    twice = changed(plain, budget__epochs=2)
     assert (twice.steps, twice.unique_blocks, twice.tokens_trained) == (120, 960, 61_440)
-    assert of(budget__epochs=4, budget__tokens=61_440 - 512).unique_blocks == 476
-    tuned = of(finetune__share=0.25)
+    assert changed(plain, budget__epochs=4, budget__tokens=61_440 - 512).unique_blocks == 476
+    tuned = changed(plain, finetune__share=0.25)
     assert (tuned.steps, tuned.finetune_steps, tuned.unique_blocks) == (120, 30, 1920)
     assert tuned.tokens_trained == 61_440 * 5 // 4
 

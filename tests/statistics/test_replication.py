@@ -27,8 +27,6 @@ def test_t_interval_agrees_with_scipy(n: int) -> None:
     assert (found.value, found.low, found.high) == pytest.approx((values.mean(), expected.low, expected.high))
     assert (found.method, found.units, found.n_units) == ("t", "replicates", n)
     moved = intervals.t_interval(values, value=0.9)
-    assert moved.low is not None
-    assert moved.high is not None
     assert (moved.value, moved.high - moved.low) == pytest.approx((0.9, expected.high - expected.low))
     assert 0.9 - moved.low == pytest.approx(moved.high - 0.9)
 
@@ -41,7 +39,6 @@ def test_t_interval_of_few_or_equal_values() -> None:
     equal = intervals.t_interval(np.full(3, 0.1))
     assert equal.low == equal.high == equal.value == 0.1
     wide = intervals.t_interval(np.array([0.9, 1.0, 1.0]))
-    assert wide.high is not None
     assert wide.high > 1  # not clipped
     with pytest.raises(ValueError, match="no replicates"):
         intervals.t_interval(np.array([]))
@@ -142,14 +139,12 @@ def test_pseudo_f_is_the_f_of_analysis_of_variance(k: int, n_replicates: int) ->
     levels, replicates = design(k, n_replicates)
     points = np.random.default_rng(k).normal(size=len(levels)) + levels
     found = replication.permanova(squared_distances(points), levels, replicates, 50, seed=0)
-    assert found is not None
     assert found.f == pytest.approx(scipy.stats.f_oneway(*(points[levels == level] for level in range(k))).statistic)
     between = sum(n_replicates * (points[levels == level].mean() - points.mean()) ** 2 for level in range(k))
     assert found.r2 == pytest.approx(between / np.sum((points - points.mean()) ** 2))
     # Only the symmetric part of the divergence counts.
     skew = np.random.default_rng(0).normal(size=(len(levels), len(levels)))
     again = replication.permanova(squared_distances(points) + skew - skew.T, levels, replicates, 50, seed=0)
-    assert again is not None
     assert again.f == pytest.approx(found.f)
 
 
@@ -167,7 +162,6 @@ def test_permanova_p_is_that_of_the_blocked_f() -> None:
     relabelled, _ = replication.relabelings(levels, replicates, 100, seed=0)
     reached = sum(blocked_f(row) >= blocked_f(levels) - 1e-12 for row in relabelled)
     found = replication.permanova(squared_distances(points), levels, replicates, 100, seed=0)
-    assert found is not None
     assert found.test.p == pytest.approx((1 + reached) / 36)
     assert 1 / 36 < found.test.p < 0.9
 
@@ -180,7 +174,6 @@ def test_permanova_p_is_uniform_without_a_factor() -> None:
         # Replicates differ, levels do not.
         points = rng.normal(size=9) + 3 * rng.normal(size=3)[replicates]
         found = replication.permanova(squared_distances(points), levels, replicates, 100, seed=0)
-        assert found is not None
         p.append(found.test.p)
     for level in (2 / 36, 0.25, 0.5, 0.75):
         share, error = np.mean(np.array(p) <= level + 1e-12), math.sqrt(level * (1 - level) / 400)
@@ -191,10 +184,8 @@ def test_permanova_finds_planted_levels() -> None:
     levels, replicates = design(3, 4)
     points = 10.0 * levels + np.random.default_rng(0).normal(size=12)
     found = replication.permanova(squared_distances(points), levels, replicates, 999, seed=0)
-    assert found is not None
     assert found.test.p == found.test.smallest == 1 / 216
     assert found.test.exhaustive
-    assert found.r2 is not None
     assert found.r2 > 0.97
     json.loads(canonical_json(found))
 
@@ -208,10 +199,8 @@ def test_permanova_if_there_is_nothing_to_compare() -> None:
     assert replication.permanova(squared_distances(np.arange(4.0)), *design(4, 1), 9, seed=0) is None
     assert replication.permanova(squared_distances(np.arange(4.0)), *design(1, 4), 9, seed=0) is None
     same = replication.permanova(np.zeros((6, 6)), levels, replicates, 9, seed=0)
-    assert same is not None
     assert (same.f, same.r2, same.test.p) == (None, None, 1.0)
     replicates_alike = replication.permanova(squared_distances(levels * 1.0), levels, replicates, 9, seed=0)
-    assert replicates_alike is not None
     assert (replicates_alike.f, replicates_alike.r2) == (None, 1.0)
 
 
@@ -290,13 +279,11 @@ def test_detectable_factor_is_found_as_often_as_promised(n: int) -> None:
     rng = np.random.default_rng(n)
     values = rng.normal(size=n)
     effect = replication.detectable_factor(values, power=0.8)
-    assert effect is not None
     spread = float(np.std(values, ddof=1))
     found = scipy.stats.ttest_1samp(rng.normal(effect, spread, size=(4000, n)), 0.0, axis=1).pvalue < 0.05
     assert abs(found.mean() - 0.8) < 4 * math.sqrt(0.16 / 4000)
     for power in (0.5, 0.95, 0.99):
         other = replication.detectable_factor(values, power)
-        assert other is not None
         assert (other > effect) == (power > 0.8)
     assert replication.detectable_factor(10 * values) == pytest.approx(10 * effect)
 
@@ -322,7 +309,6 @@ def test_detectable_instance_by_enumeration(n: int, chance: float) -> None:
         return float(scipy.stats.binom.pmf(hits, n, accuracy)[p <= 0.05].sum())
 
     accuracy = replication.detectable_instance(n, chance)
-    assert accuracy is not None
     assert power(accuracy) == pytest.approx(0.8)
     assert power(accuracy - 1e-3) < 0.8
 

@@ -54,8 +54,6 @@ def test_ratios_by_position_are_the_divergences_of_the_chains(class_of: list[int
     rivals = {0: [1, 2], 1: [0, 2], 2: [0, 1]} if class_of is None else {0: [1], 1: [0, 2], 2: [1]}
     for one in found:
         assert one.texts == np.sum(lengths >= one.position)
-        assert one.bits is not None
-        assert one.standard_error is not None
         expected = np.mean([np.mean([divergence_at(one.position, p, q) for q in qs]) for p, qs in rivals.items()])
         assert abs(one.bits - expected) < 4 * one.standard_error
         assert one.standard_error < expected / 10
@@ -92,8 +90,6 @@ def test_ratios_by_type_are_the_divergences_of_the_tokens() -> None:
     assert list(found) == list(WORD_TYPES)
     part = [shares[p] * np.log2(shares[p] / shares[1 - p]) for p in range(2)]
     name, content = found["name"], found["content"]
-    assert name.bits is not None
-    assert name.standard_error is not None
     assert abs(name.bits - np.mean([row[0] + row[2] for row in part]) / 0.7) < 4 * name.standard_error
     assert name.standard_error < 0.02
     assert content.bits == pytest.approx(0.0, abs=1e-6)
@@ -116,8 +112,6 @@ def test_standard_errors_by_type_are_over_texts() -> None:
         likelihood = [np.tile(np.log(row)[tokens][:, None], (1, 8)) for row in shares]
         types = [["content"] * length for length in lengths]
         found = token_evidence.ratio_by_type(likelihood, np.zeros(150, dtype=int), lengths, types)[1]
-        assert found.bits is not None
-        assert found.standard_error is not None
         scores.append((found.bits - expected) / found.standard_error)
     assert np.std(scores) == pytest.approx(1.0, abs=0.2)
 
