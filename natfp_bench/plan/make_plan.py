@@ -27,7 +27,7 @@ MAX_VARIANTS = 1_000
 
 
 def make_plan(
-    task: str,
+    task: str | Path,
     preset: str = "quick",
     *,
     overrides: Mapping[str, str] | None = None,
@@ -37,24 +37,11 @@ def make_plan(
 ) -> Plan:
     """Resolve a task at a preset into its variants.
 
-    overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: use only the first so many texts of
-    each variant. Raises UserError for an unknown task or preset, or for a limit or seed that makes no sense, and
-    SpecError with every fault for files and overrides that are wrong.
+    task: its name, or its file. overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: use only
+    the first so many texts of each variant. Raises UserError for an unknown task or preset, or for a limit or seed that
+    makes no sense, and SpecError with every fault for files and overrides that are wrong.
     """
-    path = find("task", task, task_files(include))
-    return plan_file(path, preset, overrides=overrides, seed=seed, limit=limit, include=include)
-
-
-def plan_file(
-    path: Path,
-    preset: str,
-    *,
-    overrides: Mapping[str, str] | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-    include: Sequence[Path] = (),
-) -> Plan:
-    """Resolve a task file at a preset; `make_plan` does the same for the name of a task."""
+    path = task if isinstance(task, Path) else find("task", task, task_files(include))
     if seed < 0:
         raise UserError(f"--seed {seed} is negative\n  take 0 or more")
     task_record, task_source = load_task(path)

@@ -33,7 +33,7 @@ def validate(path: Path) -> str:
     faults: dict[str, list[str]] = {}
     for preset in presets:
         try:
-            make_plan.plan_file(path, preset)
+            make_plan.make_plan(path, preset)
         except SpecError as error:
             for fault in error.faults:
                 faults.setdefault(fault, []).append(preset)

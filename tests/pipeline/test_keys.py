@@ -21,7 +21,7 @@ from natfp_bench.pipeline.stages.score import TextScores
 from natfp_bench.pipeline.stages.stage import CorpusStage, KnownModel, Located, ModelStage, Stage
 from natfp_bench.pipeline.stages.studies import Permutation, Pooled, TrainTexts
 from natfp_bench.pipeline.variants import resolve
-from natfp_bench.plan.make_plan import make_plan, plan_file
+from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.settings import (
     BudgetSpec,
@@ -355,7 +355,7 @@ def test_a_task_file_elsewhere_is_the_same_task(tmp_path: Path) -> None:
 
     copy = tmp_path / "seed_id.yaml"
     copy.write_bytes((resources.tasks() / "seed_id.yaml").read_bytes())
-    assert plan_file(copy, "smoke") == make_plan("seed_id", "smoke")
+    assert make_plan(copy, "smoke") == make_plan("seed_id", "smoke")
 
 
 def test_more_rows_of_a_backend_are_another_block() -> None:

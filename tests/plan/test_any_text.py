@@ -41,7 +41,7 @@ def outcome(folder: Path, text: str) -> str:
     path = folder / "t.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        return f"{len(make_plan.plan_file(path, 'smoke').variants)} variants"
+        return f"{len(make_plan.make_plan(path, 'smoke').variants)} variants"
     except UserError as error:
         return str(error)
 

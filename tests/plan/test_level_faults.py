@@ -120,7 +120,7 @@ def test_sizes_that_break_their_promise_are_a_fault() -> None:
     text = text.replace("  name: f\n", "  name: f\n  matched: 0.05\n")
     assert task_faults(text) == ["t.yaml:6: numbers of parameters differ by more than 0.05: a 30,880, b 78,144"]
     Path("t.yaml").write_text(text.replace("0.05", "0.99").replace("64", "40"))
-    assert len(make_plan.plan_file(Path("t.yaml"), "smoke").variants) == 4
+    assert len(make_plan.make_plan(Path("t.yaml"), "smoke").variants) == 4
 
 
 def test_a_fault_of_the_settings_is_not_repeated_for_levels_that_are_relative_to_them() -> None:
@@ -139,7 +139,7 @@ def test_a_preset_may_name_only_known_transforms(folder: Path) -> None:
     Path("presets/mine.yaml").write_text(text.replace("lower_case", "upper_case"))
     Path("t.yaml").write_text(TASK)
     with pytest.raises(SpecError) as caught:
-        make_plan.plan_file(Path("t.yaml"), "mine", include=[folder])
+        make_plan.make_plan(Path("t.yaml"), "mine", include=[folder])
     assert caught.value.faults == (
         'presets/mine.yaml:11: analysis.transforms.0: "upper_case" is not one of lower_case, no_punctuation, '
         "shuffled_words, truncated, function_words, content_words (did you mean 'lower_case'?)",

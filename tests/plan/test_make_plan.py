@@ -11,7 +11,7 @@ from plan_tasks import flat
 
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.plan import task_files as spec
-from natfp_bench.plan.make_plan import make_plan, plan_file
+from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan, parameters
 
 
@@ -81,9 +81,9 @@ def test_replicates_need_a_nuisance_seed(tmp_path: Path, monkeypatch: pytest.Mon
     text = "task: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
     text += "  fields: [seeds.init, seeds.data_order, seeds.dropout]\n  levels: {a: 0, b: 1}\n"
     Path("t.yaml").write_text(text)
-    assert faults(lambda: plan_file(Path("t.yaml"), "smoke")) == [f"t.yaml:4: t {what}"]
+    assert faults(lambda: make_plan(Path("t.yaml"), "smoke")) == [f"t.yaml:4: t {what}"]
     Path("t.yaml").write_text(text.replace("replicates: 2\n", ""))
-    assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].endswith(f"smoke.yaml:11: t {what}")
+    assert faults(lambda: make_plan(Path("t.yaml"), "smoke"))[0].endswith(f"smoke.yaml:11: t {what}")
 
 
 def test_a_seed_that_does_nothing_is_neither_factor_nor_nuisance(
@@ -94,16 +94,16 @@ def test_a_seed_that_does_nothing_is_neither_factor_nor_nuisance(
     text = "task: t\nversion: 1\nsummary: s\nreplicates: 2\nfactor:\n  name: f\n"
     text += "  fields: [seeds.init, seeds.data_order]\n  levels: {a: 0, b: 1}\n"
     Path("t.yaml").write_text(text)
-    assert faults(lambda: plan_file(Path("t.yaml"), "smoke"))[0].startswith(
+    assert faults(lambda: make_plan(Path("t.yaml"), "smoke"))[0].startswith(
         "t.yaml:4: t varies every seed that matters"
     )
-    assert len(plan_file(Path("t.yaml"), "smoke", overrides={"model.dropout": "0.1"}).variants) == 4
-    assert len(plan_file(Path("t.yaml"), "smoke", overrides={"replicates": "1"}).variants) == 2
+    assert len(make_plan(Path("t.yaml"), "smoke", overrides={"model.dropout": "0.1"}).variants) == 4
+    assert len(make_plan(Path("t.yaml"), "smoke", overrides={"replicates": "1"}).variants) == 2
     Path("t.yaml").write_text(text.replace("seeds.init, seeds.data_order", "seeds.dropout"))
-    assert faults(lambda: plan_file(Path("t.yaml"), "smoke")) == [
+    assert faults(lambda: make_plan(Path("t.yaml"), "smoke")) == [
         "t.yaml:7: 'seeds.dropout' changes nothing while model.dropout is 0"
     ]
-    assert len(plan_file(Path("t.yaml"), "smoke", overrides={"model.dropout": "0.1"}).variants) == 4
+    assert len(make_plan(Path("t.yaml"), "smoke", overrides={"model.dropout": "0.1"}).variants) == 4
 
 
 def test_a_setting_may_fit_at_the_levels_only(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_a_setting_may_fit_at_the_levels_only(tmp_path: Path) -> None:
         "task: context_id\nversion: 1\nsummary: s\nsettings: {sampling: {max_tokens: 64}}\n"
         "factor: {name: context, fields: [model.context], levels: {short: 64, long: 128}}\n"
     )
-    assert {variant.settings.model.context for variant in plan_file(path, "smoke").variants} == {64, 128}
+    assert {variant.settings.model.context for variant in make_plan(path, "smoke").variants} == {64, 128}
     path.write_text(path.read_text().replace("short: 64", "short: 33"))
-    found = faults(lambda: plan_file(path, "smoke"))
+    found = faults(lambda: make_plan(path, "smoke"))
     assert len(found) == 1
     what = "settings: sampling.max_tokens 64 is more than the 33 that fit into model.context (level 'short')"
     assert found[0].endswith(f"context_id.yaml:5: {what}")
@@ -125,7 +125,7 @@ def planned(folder: Path, fields: str, levels: str, **options: Any) -> Plan:
     """Plan a task with these fields and levels at the preset `smoke`."""
     text = f"task: t\nversion: 1\nsummary: s\nfactor:\n  name: f\n  fields: [{fields}]\n  levels: {{{levels}}}\n"
     (folder / "t.yaml").write_text(text)
-    return plan_file(folder / "t.yaml", "smoke", **options)
+    return make_plan(folder / "t.yaml", "smoke", **options)
 
 
 def values(plan: Plan, path: str) -> list[Any]:

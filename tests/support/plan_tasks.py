@@ -10,7 +10,7 @@ import pytest
 
 from natfp_bench.base.errors import SpecError
 from natfp_bench.base.records import flatten
-from natfp_bench.plan.make_plan import plan_file
+from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Variant
 from natfp_bench.plan.settings import Settings
 from natfp_bench.plan.task_files import leaves
@@ -36,7 +36,7 @@ def task_faults(text: str) -> list[str]:
     path = Path("t.yaml")
     path.write_text(text)
     with pytest.raises(SpecError) as caught:
-        plan_file(path, "smoke")
+        make_plan(path, "smoke")
     return list(caught.value.faults)
 
 
