@@ -109,8 +109,8 @@ def test_accuracies_have_the_interval_of_their_split() -> None:
     point = made.point(5, answers)
     assert point.by_fold == (1.0, 0.75, 0.5, 0.5)
     found = point.accuracy
-    assert (found.value, found.method, found.units, found.n_units) == (0.6875, "t", "replicates", 4)
-    half = student.ppf(0.975, 3) * np.std(point.by_fold, ddof=1) / 2
+    assert (found.value, found.method, found.units, found.n_units) == (0.6875, "cross-fitted t", "replicates", 4)
+    half = student.ppf(0.975, 3) * np.std(point.by_fold, ddof=1) * math.sqrt(1 / 4 + 1 / 3)
     assert (found.low, found.high) == pytest.approx((0.6875 - half, 0.6875 + half))
 
     seen = replace(made, split="unseen_prompt")
@@ -176,7 +176,7 @@ def test_pooled_texts_stay_within_their_replicate() -> None:
     last = curve.points[-1]
     assert (last.at, last.by_fold) == (64, (1.0, 1.0, 0.0))
     assert curve.points[0].by_fold == pytest.approx((0.7, 0.7, 0.3), abs=4 * 0.5 / math.sqrt(1024))
-    assert last.accuracy.method == "t"
+    assert last.accuracy.method == "cross-fitted t"
 
 
 def test_uniform_answers_stay_at_chance_however_many_are_pooled() -> None:

@@ -1,4 +1,4 @@
-"""Permutation test, robustness and wording, on planted texts for which the answers are known."""
+"""Robustness and wording, on planted texts for which the answers are known."""
 
 from __future__ import annotations
 
@@ -7,66 +7,6 @@ import pytest
 from known_attributors import Bag, experiment, texts_of
 
 from natfp_bench.attributors import study
-from natfp_bench.attributors.study import Experiment
-
-# The permutation test.
-
-LEVELS = ("p", "q", "r")
-
-
-def named_levels(replicates: int, *, n: int = 8, useless: int = 0) -> Experiment:
-    """Each text is the name of its level, except the first `useless` ones of each variant, which are all the same."""
-    texts = [["?"] * useless + [level] * n for _ in range(replicates) for level in LEVELS]
-    return experiment(Bag, LEVELS * replicates, texts, texts, "unseen_replicate")
-
-
-def test_an_effective_factor_has_the_smallest_p() -> None:
-    found = study.permutation(named_levels(3), 99, 100)
-    # Three levels and three replicates have (3!)^2 labellings; only the true one is right everywhere.
-    assert found.observed == 1.0
-    assert (found.test.permutations, found.test.exhaustive, found.test.testable) == (35, True, True)
-    assert found.test.p == found.test.smallest == pytest.approx(1 / 36)
-
-
-def test_a_sample_of_the_permutations_has_a_larger_p() -> None:
-    found = study.permutation(named_levels(3), 9, 100)
-    assert (found.test.permutations, found.test.exhaustive, found.test.testable) == (9, False, False)
-    assert found.test.p == pytest.approx(1 / 10)
-
-
-def test_two_replicates_may_be_too_few_for_any_p() -> None:
-    found = study.permutation(named_levels(2), 99, 100)
-    assert (found.test.permutations, found.test.p) == (5, pytest.approx(1 / 6))
-    assert not found.test.testable
-
-
-def test_a_factor_without_effect_has_a_p_of_one() -> None:
-    texts = [["the same"] * 8] * 9
-    found = study.permutation(experiment(Bag, LEVELS * 3, texts, texts, "unseen_replicate"), 99, 100)
-    assert found.observed == pytest.approx(1 / 3)
-    assert found.test.p == 1.0
-
-
-def test_permutations_exchange_labels_within_replicates() -> None:
-    """The names differ between replicates, so nothing that a fit learns helps in the replicate that is held out."""
-    texts = [[f"{level}{r}"] * 8 for r in range(3) for level in LEVELS]
-    found = study.permutation(experiment(Bag, LEVELS * 3, texts, texts, "unseen_replicate"), 99, 100)
-    assert found.observed == pytest.approx(1 / 3)
-    assert found.test.p == 1.0
-
-
-@pytest.mark.parametrize(("texts", "observed", "p"), [(6, 1 / 3, 1.0), (8, 0.5, 1 / 36), (14, 5 / 7, 1 / 36)])
-def test_refits_use_at_most_the_given_number_of_texts_per_variant(texts: int, observed: float, p: float) -> None:
-    found = study.permutation(named_levels(3, useless=6), 99, texts)
-    assert found.observed == pytest.approx(observed)
-    assert found.test.p == pytest.approx(p)
-
-
-def test_progress_counts_the_refits() -> None:
-    seen: list[tuple[int, int, str]] = []
-    study.permutation(named_levels(2), 99, 100, lambda *of: seen.append(of))
-    assert seen == [(i, 6, "refits") for i in range(1, 7)]
-
 
 # Robustness.
 
@@ -112,7 +52,7 @@ def test_robustness_uses_the_split_of_the_experiment() -> None:
     texts = [[f"{level} r{r}"] * 8 for r in range(3) for level in "ab"]
     made = experiment(Bag, ["a", "b"] * 3, texts, texts, "unseen_replicate")
     (plain,) = study.robustness(made, [], {}, {})
-    assert (plain.accuracy.value, plain.accuracy.method, plain.accuracy.n_units) == (1.0, "t", 3)
+    assert (plain.accuracy.value, plain.accuracy.method, plain.accuracy.n_units) == (1.0, "cross-fitted t", 3)
 
 
 # Words.

@@ -141,7 +141,7 @@ def test_a_preset_may_name_only_known_transforms(folder: Path) -> None:
     with pytest.raises(SpecError) as caught:
         make_plan.make_plan(Path("t.yaml"), "mine", include=[folder])
     assert caught.value.faults == (
-        'presets/mine.yaml:11: analysis.transforms.0: "upper_case" is not one of lower_case, no_punctuation, '
+        'presets/mine.yaml:12: analysis.transforms.0: "upper_case" is not one of lower_case, no_punctuation, '
         "shuffled_words, truncated, function_words, content_words (did you mean 'lower_case'?)",
     )
 

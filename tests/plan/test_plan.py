@@ -43,7 +43,8 @@ def test_one_factor_by_construction(task: str, preset: str) -> None:
         for (other_level, other_replicate), other in at.items():
             different = {path for path in mine if mine[path] != other[path]}
             if level == other_level:
-                nuisance = SEEDS - fields if replicate != other_replicate else set()
+                varied = set() if plan.task.factor.own_seeds else fields
+                nuisance = SEEDS - varied if replicate != other_replicate else set()
                 assert different == nuisance
             elif replicate == other_replicate:
                 assert different
@@ -61,7 +62,7 @@ def test_one_factor_by_construction(task: str, preset: str) -> None:
         assert {path for path, value in at[level, 0].items() if value != base[path]} <= fields
     for path in fields:
         assert len({at[level, 0][path] for level in levels}) > 1
-    check_one_factor(plan.variants, plan.task.factor.fields)
+    check_one_factor(plan.variants, plan.task.factor)
     assert len({records.digest(variant.settings) for variant in plan.variants}) == len(plan.variants)
     assert len({variant.name for variant in plan.variants}) == len(plan.variants)
     assert plan.targets == (("level",) if plan.replicates == 1 else ("level", "instance"))
@@ -123,13 +124,13 @@ def test_a_plan_that_breaks_the_rule_is_refused(task: str, path: str, which: int
     if everywhere:
         # The same change in all variants is another experiment, still with one factor.
         if path not in fields and path not in SEEDS:
-            check_one_factor([_set(variant, path, new) for variant in plan.variants], fields)
+            check_one_factor([_set(variant, path, new) for variant in plan.variants], plan.task.factor)
         return
     broken = [_set(variant, path, new) if variant is victim else variant for variant in plan.variants]
-    if path in fields and plan.replicates == 1:
+    if path in fields and (plan.replicates == 1 or plan.task.factor.own_seeds):
         return  # merely another value of the factor
     with pytest.raises(SpecError) as caught:
-        check_one_factor(broken, fields)
+        check_one_factor(broken, plan.task.factor)
     assert any(repr(path) in fault for fault in caught.value.faults)
 
 
@@ -144,7 +145,7 @@ def test_a_factor_that_does_not_vary_is_refused() -> None:
     plan = PLANS["null_id"]
     same = [_set(variant, "sampling.stream", 0) for variant in plan.variants]
     with pytest.raises(SpecError, match=r"'sampling\.stream' does not vary"):
-        check_one_factor(same, plan.task.factor.fields)
+        check_one_factor(same, plan.task.factor)
 
 
 def test_differing_names_the_paths() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from bench import BRIEF
 from transformers import AutoModelForCausalLM
 
 from natfp_bench.attributors import registry
+from natfp_bench.base.errors import SpecError
 from natfp_bench.corpus import chronicle
 from natfp_bench.models import model
 from natfp_bench.plan import task_files as spec
@@ -133,7 +135,33 @@ def test_factors_are_tested_on_held_out_replicates(preset: str) -> None:
     for task in TASKS:
         plan = make_plan(task, preset)
         assert plan.holds_out_replicates == (not no_trace(plan.task))
-        assert plan.replicates == 1 or not {"seeds.init", "seeds.data_order"} <= set(plan.task.factor.fields)
+        varied = set() if plan.task.factor.own_seeds else set(plan.task.factor.fields)
+        assert plan.replicates == 1 or not {"seeds.init", "seeds.data_order"} <= varied
+
+
+def test_levels_that_mean_nothing_have_seeds_of_their_own() -> None:
+    plan = make_plan("null_factor_id", "quick", overrides={"replicates": "12"})
+    for name in ("init", "data_order", "dropout"):
+        assert len({getattr(variant.settings.seeds, name) for variant in plan.variants}) == 36
+    with pytest.raises(
+        SpecError, match=r"null_factor_id\.yaml:\d+: seeds\.init: 101 replicates of two levels would share"
+    ):
+        make_plan("null_factor_id", "quick", overrides={"replicates": "101"})
+
+
+@pytest.mark.parametrize(
+    ("control", "fields", "levels"),
+    [("", "seeds.init", "{a: 0, b: 9}"), ("negative", "optimizer.lr", "{a: 1e-3, b: 2e-3}")],
+)
+def test_only_a_control_of_seeds_has_levels_that_mean_nothing(
+    tmp_path: Path, control: str, fields: str, levels: str
+) -> None:
+    factor = f"{{name: f, own_seeds: true, fields: [{fields}], levels: {levels}}}"
+    given = f"control: {control}\n" if control else ""
+    path = tmp_path / "t.yaml"
+    path.write_text(f"task: t\nversion: 1\nsummary: s\n{given}factor: {factor}\nreplicates: 2\n")
+    with pytest.raises(SpecError, match="only a negative control that varies seeds alone can have own_seeds"):
+        make_plan(path, "smoke")
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -133,9 +133,6 @@ def test_disjoint_supports_are_infinitely_far_in_one_direction() -> None:
     assert per_text.credits(posterior, source).mean() == pytest.approx(accuracy, abs=0.02)
     mutual = ceiling.mutual_information(posterior, source, np.arange(8000), seed=0)
     assert mutual.value == pytest.approx(information, abs=0.03)
-    predicted = ceiling.predicted_accuracy(log_likelihood, counts.sum(1), source, planted.classes, [6, 24])
-    exact = [Planted(planted.tokens, planted.classes, n).truth()[0] for n in (6, 24)]
-    assert predicted == pytest.approx(exact, abs=0.08)
 
 
 def test_kl_refuses_sources_that_contradict_their_likelihood() -> None:
@@ -250,47 +247,3 @@ def test_no_attributor_beats_the_ceiling(planted: Planted) -> None:
         gain = per_text.bits(proba, truth)
         assert 0 < gain.mean() <= mutual + 4 * gain.std() / math.sqrt(len(truth))
         assert paired.paired_p(best, per_text.credits(proba, truth), np.arange(len(truth)), 0) < 0.999
-
-
-@pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 2)])
-def test_predicted_accuracy_of_two_sources(pair: tuple[int, int]) -> None:
-    """Texts of 8 tokens predict the exact accuracy at 4 to 40 tokens to within two points."""
-    planted = Planted(THREE.tokens[list(pair)], np.arange(2), 8)
-    counts, source = planted.sample(5000)
-    at = [4, 8, 20, 40]
-    predicted = ceiling.predicted_accuracy(planted.log_likelihood(counts), counts.sum(1), source, planted.classes, at)
-    exact = [Planted(planted.tokens, planted.classes, n).truth()[0] for n in at]
-    assert predicted == pytest.approx(exact, abs=0.02)
-    assert predicted == sorted(predicted)
-
-
-@PLANTED
-def test_predicted_accuracy_of_several_sources(planted: Planted) -> None:
-    """Ratios to several rivals share the true source's likelihood; used jointly, they predict to within two points."""
-    counts, source = planted.sample(3000)
-    at = [8, 40, 400]
-    predicted = ceiling.predicted_accuracy(planted.log_likelihood(counts), counts.sum(1), source, planted.classes, at)
-    exact = [Planted(planted.tokens, planted.classes, n).truth()[0] for n in at[:2]]
-    assert predicted[:2] == pytest.approx(exact, abs=0.02)
-    assert predicted[2] > 0.99
-
-
-@pytest.mark.parametrize("k", [2, 3, 4, 7, 10, 49])
-@pytest.mark.parametrize("replicates", [1, 3])
-def test_identical_variants_are_predicted_at_chance(k: int, replicates: int) -> None:
-    rng = np.random.default_rng(0)
-    n_variants = k * replicates
-    log_likelihood = np.repeat(-rng.random((2 * n_variants, 1)) * 50, n_variants, axis=1)
-    source, lengths = np.arange(2 * n_variants) % n_variants, rng.integers(1, 9, size=2 * n_variants)
-    classes = np.repeat(np.arange(k), replicates)
-    predicted = ceiling.predicted_accuracy(log_likelihood, lengths, source, classes, [1, 64, 4096])
-    assert predicted == [1 / k] * 3
-
-
-def test_twins_are_predicted_at_one_half() -> None:
-    """Two pairs of identical sources, with very different pairs: the accuracy is one half at any length."""
-    planted = Planted(np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]), np.arange(4), 30)
-    counts, source = planted.sample(200)
-    log_likelihood = planted.log_likelihood(counts)
-    predicted = ceiling.predicted_accuracy(log_likelihood, counts.sum(1), source, planted.classes, [30, 300])
-    assert predicted == pytest.approx([0.5, 0.5], abs=1e-3)

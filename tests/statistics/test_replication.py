@@ -44,6 +44,30 @@ def test_t_interval_of_few_or_equal_values() -> None:
         intervals.t_interval(np.array([]))
 
 
+def test_an_interval_over_folds_has_the_variance_of_nadeau_and_bengio() -> None:
+    values = np.array([0.4, 0.5, 0.45, 0.6])
+    found = intervals.fold_interval(values)
+    half = scipy.stats.t.ppf(0.975, 3) * math.sqrt((1 / 4 + 1 / 3) * values.var(ddof=1))
+    assert (found.value, found.low, found.high) == pytest.approx((0.4875, 0.4875 - half, 0.4875 + half))
+    assert (found.method, found.units, found.n_units) == ("cross-fitted t", "replicates", 4)
+    assert intervals.fold_interval([0.1, 0.1, 0.1]).low == 0.1
+    assert intervals.fold_interval([0.1, 0.3]).low is None
+
+
+def test_an_interval_over_folds_covers_where_folds_share_what_they_learn_from() -> None:
+    """Equally correlated folds, as the correction assumes: 1 / R of each fold's variance is common to all."""
+    rng = np.random.default_rng(0)
+    for n in (3, 10):
+        own, common = rng.normal(size=(2000, n)), rng.normal(size=(2000, 1))
+        values = math.sqrt(1 - 1 / n) * own + math.sqrt(1 / n) * common
+        covered = [
+            np.mean([one.low <= 0 <= one.high for one in map(interval, values)])
+            for interval in (intervals.fold_interval, intervals.t_interval)
+        ]
+        assert abs(covered[0] - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)
+        assert covered[1] < 0.9
+
+
 def test_t_interval_covers() -> None:
     rng = np.random.default_rng(0)
     for n in (3, 10):
@@ -211,93 +235,103 @@ def documents(rates: list[float], n: int, rng: np.random.Generator) -> np.ndarra
     return np.asarray(np.array(rates)[:, None] * size * (shared + 0.03 * rng.normal(size=(len(rates), n))))
 
 
-def test_equivalence_by_hand() -> None:
+ALONE = np.zeros(4, dtype=np.int64)
+"""Four variants of one replicate."""
+
+
+def of_documents(bits: np.ndarray, margin: float = 0.01) -> replication.Equivalence:
+    """Variants a, b, ... without replicates."""
+    n = len(bits)
+    return replication.equivalence(bits, list("abcd"[:n]), ALONE[:n], margin)
+
+
+def test_equivalence_of_single_models_by_hand() -> None:
     bits = documents([2.0, 2.004, 2.01], 80, np.random.default_rng(0))
-    found = replication.equivalence(bits, ["a", "b", "c"], margin=0.02)
-    p = {
-        (x, y): scipy.stats.ttest_1samp(bits[i] - 1.02 * bits[j], 0.0, alternative="less").pvalue
-        for (i, x), (j, y) in itertools.permutations(enumerate("abc"), 2)
-    }
-    assert found.p == pytest.approx(max(p.values()))
-    assert found.worst_pair == max(p, key=lambda pair: p[pair])
+    found = of_documents(bits, 0.02)
+    pairs = [*itertools.permutations(enumerate("abc"), 2)]
+    less, more = (
+        {
+            (x, y): scipy.stats.ttest_1samp(bits[i] - 1.02 * bits[j], 0.0, alternative=side).pvalue
+            for (i, x), (j, y) in pairs
+        }
+        for side in ("less", "greater")
+    )
+    assert found.units == "documents"
+    assert found.p == pytest.approx(max(less.values()))
+    assert found.p_worse == pytest.approx(min(1.0, 6 * min(more.values())))
+    assert found.worst_pair == max(less, key=lambda pair: less[pair])
     a, b = ("abc".index(name) for name in found.worst_pair)
     assert found.worst_ratio == pytest.approx(bits[a].sum() / bits[b].sum())
-    assert found.equivalent == (found.p < 0.05)
     json.loads(canonical_json(found))
 
 
-def test_equivalence_is_almost_the_linearised_test_in_bits_per_byte() -> None:
-    """Compared with two one-sided tests of d -+ m * bytes; m is the margin times the pair's pooled bits per byte."""
-    rng = np.random.default_rng(1)
-    sizes = rng.gamma(4.0, 100.0, size=300)
-    bits = np.array([[2.0], [2.01]]) * sizes * (1 + 0.05 * rng.normal(size=(2, 300)))
-    difference, slack = bits[0] - bits[1], 0.01 * bits.mean(0).sum() / sizes.sum() * sizes
-    linear = max(
-        scipy.stats.ttest_1samp(difference - slack, 0.0, alternative="less").pvalue,
-        scipy.stats.ttest_1samp(difference + slack, 0.0, alternative="greater").pvalue,
-    )
-    assert 0.01 < linear < 0.6
-    assert replication.equivalence(bits, ["a", "b"]).p == pytest.approx(linear, abs=0.02)
-
-
-def test_equivalence_finds_planted_truths() -> None:
+def test_equivalence_of_single_models_finds_planted_truths() -> None:
     rng = np.random.default_rng(2)
-    same = replication.equivalence(documents([2.0] * 4, 1600, rng), list("abcd"))
-    assert same.equivalent
-    assert same.p < 1e-3
-    one_off = replication.equivalence(documents([2.0, 2.0, 2.06, 2.0], 400, rng), list("abcd"))
-    assert not one_off.equivalent
-    assert one_off.worst_pair[0] == "c"
+    same = of_documents(documents([2.0] * 4, 1600, rng))
+    assert (same.answer, same.p < 1e-3) == ("equally good", True)
+    one_off = of_documents(documents([2.0, 2.0, 2.06, 2.0], 400, rng))
+    assert (one_off.answer, one_off.worst_pair[0]) == ("not equally good", "c")
     assert one_off.worst_ratio == pytest.approx(1.03, abs=0.01)
-    unsure = replication.equivalence(documents([2.0, 2.0], 8, rng), list("ab"))
-    assert not unsure.equivalent  # equal, but too few documents to say so
+    assert of_documents(documents([2.0, 2.0], 8, rng)).answer == "not shown"  # equal, but on too few documents
 
 
-@pytest.mark.parametrize("n_documents", [40, 200])
-def test_equivalence_errs_at_the_margin_once_in_twenty(n_documents: int) -> None:
+def runs(levels: list[float], n_replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """Bits (V, 2) of runs: those of the level, a share of the replicate, and an accident of 0.3%."""
+    level, replicate = design(len(levels), n_replicates)
+    shared = rng.normal(0, 0.02, size=n_replicates)[replicate]
+    total = np.array(levels)[level] * np.exp(shared + rng.normal(0, 0.003, size=len(level)))
+    return np.column_stack([total / 4, total * 3 / 4])
+
+
+def of_runs(bits: np.ndarray, n_levels: int) -> replication.Equivalence | None:
+    n_replicates = len(bits) // n_levels
+    return replication.equivalence(bits, list("abc"[:n_levels]) * n_replicates, design(n_levels, n_replicates)[1])
+
+
+def test_equivalence_of_levels_by_hand() -> None:
+    """Two levels: the paired t test of the logs, whose error has R - 1 degrees of freedom."""
+    bits = runs([2.0, 2.01], 6, np.random.default_rng(1))
+    logs = np.log(bits.sum(axis=1)).reshape(6, 2)
+    difference, margin = logs[:, 1] - logs[:, 0], math.log(1.01)
+    found = of_runs(bits, 2)
+    less = [scipy.stats.ttest_1samp(sign * difference - margin, 0.0, alternative="less").pvalue for sign in (1.0, -1.0)]
+    assert found.units == "replicates"
+    assert found.p == pytest.approx(max(less))
+    assert found.worst_pair == ("b", "a")
+    assert found.worst_ratio == pytest.approx(math.exp(difference.mean()))
+
+
+def test_equivalence_of_levels_finds_planted_truths() -> None:
     rng = np.random.default_rng(3)
-    claimed = sum(
-        replication.equivalence(documents([2.0, 2.02], n_documents, rng), ["a", "b"]).equivalent for _ in range(1000)
-    )
+    assert of_runs(runs([2.0, 2.0, 2.0], 5, rng), 3).answer == "equally good"
+    assert of_runs(runs([2.0, 2.0, 2.1], 5, rng), 3).answer == "not equally good"
+    assert of_runs(runs([2.0, 2.02, 2.0], 3, rng), 3).answer == "not shown"
+    assert of_runs(runs([2.0, 2.0], 2, rng), 2) is None  # two runs show no spread
+
+
+@pytest.mark.parametrize(("ratio", "wrong"), [(1.01, "equally good"), (1.01, "not equally good")])
+def test_equivalence_of_levels_errs_at_the_margin_once_in_twenty(ratio: float, wrong: str) -> None:
+    rng = np.random.default_rng(4)
+    claimed = sum(of_runs(runs([2.0 * ratio, 2.0], 5, rng), 2).answer == wrong for _ in range(1000))
     assert claimed <= scipy.stats.binom.isf(1e-3, 1000, 0.05)
-    if n_documents == 200:
-        assert claimed >= scipy.stats.binom.ppf(1e-3, 1000, 0.05)  # and wastes no power there
+    assert claimed >= scipy.stats.binom.ppf(1e-3, 1000, 0.05) / 2  # Bonferroni halves one of the two
 
 
 def test_equivalence_of_identical_variants_and_of_too_few() -> None:
     constant = np.full((2, 5), 300.0)
-    assert replication.equivalence(constant, ["a", "b"]).p == 0.0
-    assert replication.equivalence(constant * [[1.0], [1.5]], ["a", "b"]).p == 1.0
+    assert of_documents(constant).answer == "equally good"
+    assert of_documents(constant * [[1.0], [1.5]]).answer == "not equally good"
     for bits, names in [(constant[:1], ["a"]), (constant[:, :1], ["a", "b"]), (constant, ["a"])]:
         with pytest.raises(ValueError, match="make no comparison"):
-            replication.equivalence(bits, names)
+            replication.equivalence(bits, names, ALONE[: len(names)])
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
-def test_detectable_factor_is_found_as_often_as_promised(n: int) -> None:
-    """Replicates with the detectable effect and the assumed spread, tested by scipy."""
-    rng = np.random.default_rng(n)
-    values = rng.normal(size=n)
-    effect = replication.detectable_factor(values, power=0.8)
-    spread = float(np.std(values, ddof=1))
-    found = scipy.stats.ttest_1samp(rng.normal(effect, spread, size=(4000, n)), 0.0, axis=1).pvalue < 0.05
-    assert abs(found.mean() - 0.8) < 4 * math.sqrt(0.16 / 4000)
-    for power in (0.5, 0.95, 0.99):
-        other = replication.detectable_factor(values, power)
-        assert (other > effect) == (power > 0.8)
-    assert replication.detectable_factor(10 * values) == pytest.approx(10 * effect)
-
-
-def test_detectable_factor_of_the_textbook() -> None:
-    """Ten pairs find an effect of 0.996 standard deviations with a power of 80% (two-sided, 5%)."""
-    values = np.array([-3.0, 3.0] * 5) / math.sqrt(10)  # standard deviation 1
-    assert np.std(values, ddof=1) == pytest.approx(1.0)
-    assert replication.detectable_factor(values) == pytest.approx(0.996, abs=5e-4)
-
-
-def test_detectable_factor_needs_spread() -> None:
-    assert replication.detectable_factor(np.array([0.1, 0.2])) is None
-    assert replication.detectable_factor(np.full(5, 0.1)) is None
+@pytest.mark.parametrize("comparisons", [1, 8])
+def test_a_detectable_factor_is_found_as_often_as_promised(comparisons: int) -> None:
+    effect = replication.detectable_factor(0.02, comparisons)
+    critical = scipy.stats.norm.isf(0.05 / comparisons) * 0.02
+    assert scipy.stats.norm.sf(critical, effect, 0.02) == pytest.approx(0.8)
+    assert replication.detectable_factor(0.04, comparisons) == pytest.approx(2 * effect)
 
 
 @pytest.mark.parametrize(("n", "chance"), [(5, 0.25), (30, 0.5), (200, 1 / 3), (1000, 0.02)])
