@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
 
 from natfp_bench.base.errors import UserError
 
@@ -53,9 +54,9 @@ def reported(*names: str) -> Iterator[None]:
                 raise
 
 
-def tries(number: int) -> settings:
-    """Try so many files, always the same ones, and keep none."""
-    return settings(
+def tries(number: int, *strategies: SearchStrategy[Any]) -> Callable[[Callable[..., None]], None]:
+    """Call the decorated function at once on so many draws, always the same ones, and keep none."""
+    how = settings(
         max_examples=number,
         derandomize=True,
         database=None,
@@ -63,6 +64,7 @@ def tries(number: int) -> settings:
         print_blob=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
+    return lambda one: how(given(*strategies)(one))()
 
 
 def sizes(some: int, many: int) -> Any:

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fuzzing import Fuzz, reported, sizes, tries
-from hypothesis import given
 from hypothesis import strategies as st
 from mutations import (
     JSON_NESTED,
@@ -69,6 +68,17 @@ def yaml_files(texts: list[str]) -> st.SearchStrategy[bytes]:
     return st.sampled_from(texts).flatmap(mutated)
 
 
+def try_yaml(
+    fuzz: Fuzz, number: int, path: Path, named: str, sound: list[str], commands: list[tuple[str, ...]]
+) -> None:
+    """Let commands read mutations of a file; `validate` reports its faults with exit code 1."""
+
+    @tries(number, yaml_files(sound), st.sampled_from(commands))
+    def _(content: bytes, command: tuple[str, ...]) -> None:
+        path.write_bytes(content)
+        fuzz(named, *command, fails=(1,) if command[0] == "validate" else (2,))
+
+
 def json_files(text: str) -> st.SearchStrategy[bytes]:
     """Mutate a JSON file."""
     tree = treewise(json.loads(text), JSON_SCALARS, JSON_NESTED)
@@ -85,25 +95,16 @@ def test_tasks(fuzz: Fuzz, number: int) -> None:
         for path in sorted(resources.tasks().glob("[!_]*.yaml"))
     ]
     include = ("--include-path", "tasks")
-    commands = st.sampled_from(
-        [
-            ("validate", "tasks/odd.yaml"),
-            ("show", "odd", "--preset", "smoke", *include),
-            ("show", "odd", "--json", *include),
-            ("run", "--task", "odd", "--dry-run", "--preset", "smoke", *include),
-            ("run", "--tag", "seeds", "--dry-run", *include),
-            ("run", "--task", "all", "--dry-run", *include),
-            ("list", "tasks", *include),
-        ]
-    )
-
-    @tries(number)
-    @given(yaml_files(sound), commands)
-    def try_one(content: bytes, command: tuple[str, ...]) -> None:
-        (folder / "odd.yaml").write_bytes(content)
-        fuzz("odd", *command, fails=(1,) if command[0] == "validate" else (2,))
-
-    try_one()
+    commands = [
+        ("validate", "tasks/odd.yaml"),
+        ("show", "odd", "--preset", "smoke", *include),
+        ("show", "odd", "--json", *include),
+        ("run", "--task", "odd", "--dry-run", "--preset", "smoke", *include),
+        ("run", "--tag", "seeds", "--dry-run", *include),
+        ("run", "--task", "all", "--dry-run", *include),
+        ("list", "tasks", *include),
+    ]
+    try_yaml(fuzz, number, folder / "odd.yaml", "odd", sound, commands)
 
 
 @sizes(40, 250)
@@ -114,22 +115,13 @@ def test_presets(fuzz: Fuzz, number: int) -> None:
     copyfile(quick, folder / "_quick.yaml")
     sound = [quick.read_text(encoding="utf-8"), smoke.read_text(encoding="utf-8").replace("quick", "_quick")]
     include = ("--preset", "odd", "--include-path", "tasks")
-    commands = st.sampled_from(
-        [
-            ("validate", "tasks/presets/odd.yaml"),
-            ("show", "lr_id", *include),
-            ("run", "--task", "shape_id,seed_id,pythia_seed_id", "--dry-run", *include),
-            ("list", "presets", "--include-path", "tasks"),
-        ]
-    )
-
-    @tries(number)
-    @given(yaml_files(sound), commands)
-    def try_one(content: bytes, command: tuple[str, ...]) -> None:
-        (folder / "odd.yaml").write_bytes(content)
-        fuzz("odd", *command, fails=(1,) if command[0] == "validate" else (2,))
-
-    try_one()
+    commands = [
+        ("validate", "tasks/presets/odd.yaml"),
+        ("show", "lr_id", *include),
+        ("run", "--task", "shape_id,seed_id,pythia_seed_id", "--dry-run", *include),
+        ("list", "presets", "--include-path", "tasks"),
+    ]
+    try_yaml(fuzz, number, folder / "odd.yaml", "odd", sound, commands)
 
 
 @sizes(60, 500)
@@ -139,21 +131,12 @@ def test_cards(fuzz: Fuzz, number: int) -> None:
     (folder / "baseline.py").write_text("raise SystemExit('read, not run')\n")
     cards = [(path / "card.yaml").read_text(encoding="utf-8") for path in sorted(resources.baselines().iterdir())]
     sound = [text.replace(text.split("\n")[0], "name: odd") for text in cards]
-    commands = st.sampled_from(
-        [
-            ("validate", "odd"),
-            ("validate", "odd/card.yaml"),
-            ("run", "--task", "seed_id", "--baseline", "./odd", "--dry-run"),
-        ]
-    )
-
-    @tries(number)
-    @given(yaml_files(sound), commands)
-    def try_one(content: bytes, command: tuple[str, ...]) -> None:
-        (folder / "card.yaml").write_bytes(content)
-        fuzz("card.yaml", *command, fails=(1,) if command[0] == "validate" else (2,))
-
-    try_one()
+    commands = [
+        ("validate", "odd"),
+        ("validate", "odd/card.yaml"),
+        ("run", "--task", "seed_id", "--baseline", "./odd", "--dry-run"),
+    ]
+    try_yaml(fuzz, number, folder / "card.yaml", "card.yaml", sound, commands)
 
 
 READERS = [
@@ -204,15 +187,12 @@ def reading(
 def test_results(fuzz: Fuzz, reading: Callable[[tuple[str, ...]], None], number: int) -> None:
     path = fuzz.folder / "odd" / "result.json"
 
-    @tries(number)
-    @given(json_files(path.read_text(encoding="utf-8")), st.sampled_from(READERS))
-    def try_one(content: bytes, command: tuple[str, ...]) -> None:
+    @tries(number, json_files(path.read_text(encoding="utf-8")), st.sampled_from(READERS))
+    def _(content: bytes, command: tuple[str, ...]) -> None:
         path.write_bytes(content)
         reading(command)
         with reported(str(path)):
             api.load_results(path)
-
-    try_one()
 
 
 @sizes(40, 250)
@@ -221,14 +201,11 @@ def test_predictions_and_references(fuzz: Fuzz, reading: Callable[[tuple[str, ..
     paths = {name: fuzz.folder / name for name in ("odd/predictions.parquet", "reference.parquet")}
     sound = {name: path.read_bytes() for name, path in paths.items()}
 
-    @tries(number)
-    @given(st.data(), st.sampled_from(sorted(paths)), st.sampled_from(READERS[:-1]))
-    def try_one(data: st.DataObject, name: str, command: tuple[str, ...]) -> None:
+    @tries(number, st.data(), st.sampled_from(sorted(paths)), st.sampled_from(READERS[:-1]))
+    def _(data: st.DataObject, name: str, command: tuple[str, ...]) -> None:
         paths[name].write_bytes(data.draw(bytewise(sound[name]) | tables(pq.read_table(io.BytesIO(sound[name])))))
         reading(command)
         paths[name].write_bytes(sound[name])
-
-    try_one()
 
 
 COLUMNS = {"text": "text", "label": "label", "group": None}
@@ -286,9 +263,8 @@ def test_texts(fuzz: Fuzz, number: int) -> None:
     (root / "sound.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
     columns = st.sampled_from([(), ("--group-column", "group"), ("--label-column", "text"), ("--text-column", "label")])
 
-    @tries(number)
-    @given(text_files(), columns, st.booleans(), st.booleans())
-    def try_one(file: tuple[str, bytes], options: tuple[str, ...], labelled: bool, together: bool) -> None:
+    @tries(number, text_files(), columns, st.booleans(), st.booleans())
+    def _(file: tuple[str, bytes], options: tuple[str, ...], labelled: bool, together: bool) -> None:
         path = root / file[0]
         path.write_bytes(file[1])
         paths = (f"c=given/{file[0]}" if labelled else f"given/{file[0]}", *(["given/sound.jsonl"] if together else []))
@@ -308,17 +284,14 @@ def test_texts(fuzz: Fuzz, number: int) -> None:
             given_texts.read_all([str(path)])
         path.unlink()
 
-    try_one()
-
 
 @sizes(40, 200)
 def test_corpora(fuzz: Fuzz, number: int) -> None:
     """Text to train on: read as a tokenizer, blocks and held-out documents are made of it."""
     tokenizer = TokenizerSpec(vocabulary=260, train_bytes=1000)
 
-    @tries(number)
-    @given(text_files("odd", "odd.txt", "odd.jsonl", "odd.jsonl.gz"))
-    def try_one(file: tuple[str, bytes]) -> None:
+    @tries(number, text_files("odd", "odd.txt", "odd.jsonl", "odd.jsonl.gz"))
+    def _(file: tuple[str, bytes]) -> None:
         path, out = fuzz.folder / file[0], fuzz.folder / "out"
         path.write_bytes(file[1])
         fuzz(path.name, "show", "seed_id", "--corpus", f"text:{file[0]}")
@@ -328,8 +301,6 @@ def test_corpora(fuzz: Fuzz, number: int) -> None:
             tokens.prepare(corpus, tokenizer, context=8, blocks=1, heldout=2, folder=out)
         path.unlink()
 
-    try_one()
-
 
 @sizes(60, 300)
 def test_submissions(fuzz: Fuzz, number: int) -> None:
@@ -337,13 +308,10 @@ def test_submissions(fuzz: Fuzz, number: int) -> None:
     path = fuzz.folder / "results.json"
     sound, bundled = submission.read(resources.baselines() / "unigram" / "results.json"), registry.bundled()
 
-    @tries(number)
-    @given(json_files(sound.model_dump_json(indent=1, by_alias=True)))
-    def try_one(content: bytes) -> None:
+    @tries(number, json_files(sound.model_dump_json(indent=1, by_alias=True)))
+    def _(content: bytes) -> None:
         path.write_bytes(content)
         with reported(str(path)):
             found = submission.read(path)
             submission.ranking(found, bundled)
             submission.differences(sound, found)
-
-    try_one()
