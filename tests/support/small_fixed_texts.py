@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fixed_texts
 import pytest
-from benchmark_scripts import script
 
 from natfp_bench.pipeline import bundled_texts
 from natfp_bench.pipeline.evidence import Evidence
@@ -30,7 +30,7 @@ def small() -> Iterator[None]:
 def run_of(bench: Any, task: str, store: Path | None = None) -> Run:
     """The run that makes the texts of a task."""
     with small():
-        plan = script("fixed_texts").source_plan(task)
+        plan = fixed_texts.source_plan(task)
     return Run(plan, (), Store(store or bench.store), bench.engine, device="cpu", watch=lambda _: None)
 
 
@@ -38,9 +38,9 @@ def write(bench: Any, folder: Path, tasks: Sequence[str] = TASKS) -> None:
     """Make the fixed texts of tasks and write them into a folder."""
 
     def gather(store: Path) -> list[Evidence]:
-        return [script("fixed_texts").gather(run_of(bench, task, store)) for task in tasks]
+        return [fixed_texts.gather(run_of(bench, task, store)) for task in tasks]
 
     bench.share("-".join(["fixed", *tasks]), lambda place: gather(place / "store"))
     gathered = gather(bench.store)
     with small():
-        script("fixed_texts").write(folder, gathered, command=["make"], environment={"cores": 2})
+        fixed_texts.write(folder, gathered, command=["make"], environment={"cores": 2})

@@ -8,28 +8,18 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
+import chaos
+import chaos_judge as judge
 import numpy as np
 import psutil
 import pytest
 import safetensors.numpy
-from benchmark_scripts import script
 from patience import AGES, PATIENCE
 
 from natfp_bench.pipeline.store import Store
 
 KEY = "ab" * 32
-
-
-@pytest.fixture(scope="module")
-def chaos() -> ModuleType:
-    return script("chaos")
-
-
-@pytest.fixture(scope="module")
-def judge() -> ModuleType:
-    return script("chaos_judge")
 
 
 def make(store: Path, speed: float = 1.0) -> Path:
@@ -51,7 +41,7 @@ def checkpoint(store: Path, *speeds: float) -> None:
     safetensors.numpy.save_file({"x": np.zeros(1)}, path, metadata={"counters": json.dumps({"log": log})})
 
 
-def test_an_entry_that_is_gone_or_made_again_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
+def test_an_entry_that_is_gone_or_made_again_is_lost_work(tmp_path: Path) -> None:
     folder = make(tmp_path)
     before = judge.work(tmp_path)
     assert judge.lost_work(before, tmp_path) == []
@@ -64,7 +54,7 @@ def test_an_entry_that_is_gone_or_made_again_is_lost_work(judge: ModuleType, tmp
     assert judge.lost_work(judge.work(tmp_path), tmp_path) == []
 
 
-def test_a_training_that_starts_over_is_lost_work(judge: ModuleType, tmp_path: Path) -> None:
+def test_a_training_that_starts_over_is_lost_work(tmp_path: Path) -> None:
     checkpoint(tmp_path, 1.0)
     before = judge.work(tmp_path)
     said = [f"training {KEY[:12]} did not continue from its checkpoint"]
@@ -80,7 +70,7 @@ def test_a_training_that_starts_over_is_lost_work(judge: ModuleType, tmp_path: P
     assert judge.lost_work(before, tmp_path) == said
 
 
-def test_damage_is_what_verify_finds(judge: ModuleType, tmp_path: Path) -> None:
+def test_damage_is_what_verify_finds(tmp_path: Path) -> None:
     assert judge.damage(tmp_path, final=False) == []
     assert judge.damage(tmp_path, final=True) == ["there is no store"]
     folder = make(tmp_path)
@@ -92,7 +82,7 @@ def test_damage_is_what_verify_finds(judge: ModuleType, tmp_path: Path) -> None:
     assert judge.damage(tmp_path, final=False) == [f"model/ab/{KEY}: train_log.jsonl has changed"]
 
 
-def test_answers_are_compared_in_both_parts(judge: ModuleType) -> None:
+def test_answers_are_compared_in_both_parts() -> None:
     right, wrong, other = judge.Answer("a", b"a"), judge.Answer("b", b"a"), judge.Answer("a", b"b")
     assert judge.wrong_answers(right, [right], done=True) == []
     assert judge.wrong_answers(right, [right], done=False) == [], "killed after it had written its result"
@@ -103,7 +93,7 @@ def test_answers_are_compared_in_both_parts(judge: ModuleType) -> None:
     assert judge.wrong_answers(right, [other], done=True) == ["predictions.parquet differs"]
 
 
-def test_a_process_that_outlives_its_run_is_named_and_killed(chaos: ModuleType, tmp_path: Path) -> None:
+def test_a_process_that_outlives_its_run_is_named_and_killed(tmp_path: Path) -> None:
     sleep = f"import time; time.sleep({AGES})"
     code = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleep!r}]).pid)"
     program = chaos.Program.start([sys.executable, "-c", code], tmp_path)
@@ -115,7 +105,7 @@ def test_a_process_that_outlives_its_run_is_named_and_killed(chaos: ModuleType, 
     assert program.left(0.2) == []
 
 
-def test_a_run_that_does_not_end_is_killed(chaos: ModuleType, tmp_path: Path) -> None:
+def test_a_run_that_does_not_end_is_killed(tmp_path: Path) -> None:
     program = chaos.Program.start([sys.executable, "-c", f"import time; time.sleep({AGES})"], tmp_path)
     clock = time.monotonic()
     assert not program.wait(0.2)
@@ -124,7 +114,7 @@ def test_a_run_that_does_not_end_is_killed(chaos: ModuleType, tmp_path: Path) ->
 
 
 def test_any_fault_fails_the_script(
-    chaos: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "new" / "reliability.md"
     for part in ("", "wrong", "stuck", "lost", "orphans"):
@@ -142,7 +132,7 @@ def test_any_fault_fails_the_script(
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_change_nothing(chaos: ModuleType, tmp_path: Path) -> None:
+def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     verdicts = chaos.run(["mixed", "two-killed"], 10, 1, tmp_path, said.append)
     assert [fault for verdict in verdicts.values() for fault in verdict.faults] == []

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
+import performance
+import performance_ground as ground
+import performance_rows as rows
 import pytest
-from benchmark_scripts import script
+import workloads
 
 
-@pytest.fixture(scope="module")
-def performance() -> ModuleType:
-    return script("performance")
-
-
-@pytest.fixture(scope="module")
-def ground() -> ModuleType:
-    return script("performance_ground")
-
-
-@pytest.fixture(scope="module")
-def rows() -> ModuleType:
-    return script("performance_rows")
-
-
-def test_measures_in_turn_and_takes_medians(ground: ModuleType) -> None:
+def test_measures_in_turn_and_takes_medians() -> None:
     ours, theirs, order = iter([10.0, 1000.0, 12.0]), iter([4.0, 6.0, 0.0]), []
 
     def measured(name: str, values: Iterator[float]) -> float:
@@ -47,13 +34,13 @@ def test_measures_in_turn_and_takes_medians(ground: ModuleType) -> None:
         ("under", 200.0, -7.0, True),
     ],
 )
-def test_a_bar_holds(ground: ModuleType, kind: str, limit: float, value: float, holds: bool) -> None:
+def test_a_bar_holds(kind: str, limit: float, value: float, holds: bool) -> None:
     bar = ground.Bar(limit, kind)
     assert bar.holds(value) is holds
     assert ground.Row("x", "1", "2", value, bar).reached is holds
 
 
-def test_the_table_says_what_was_missed_and_what_has_no_bar(performance: ModuleType, ground: ModuleType) -> None:
+def test_the_table_says_what_was_missed_and_what_has_no_bar() -> None:
     table = [
         ground.Row("training", "30", "20", 1.5, ground.Bar(1.5)),
         ground.Row("sampling", "5", "2", 2.5, ground.Bar(3)),
@@ -71,7 +58,7 @@ def test_the_table_says_what_was_missed_and_what_has_no_bar(performance: ModuleT
     assert "**no**" not in performance.document(parts, limits, "python x.py", 61.0, judged=False)
 
 
-def test_the_document_names_no_host_and_no_folder(performance: ModuleType) -> None:
+def test_the_document_names_no_host_and_no_folder() -> None:
     import platform
 
     text = "\n".join(performance.environment_lines())
@@ -80,19 +67,12 @@ def test_the_document_names_no_host_and_no_folder(performance: ModuleType) -> No
     assert "torch" in text
 
 
-def test_every_row_says_what_limits_it(rows: ModuleType) -> None:
+def test_every_row_says_what_limits_it() -> None:
     assert rows.ROWS.keys() == rows.LIMITS.keys()
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_missed_bar_is_exit_code_1(
-    performance: ModuleType,
-    ground: ModuleType,
-    rows: ModuleType,
-    code: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missed_bar_is_exit_code_1(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = ground.Part([ground.Row("x", "1", "2", 1.0 - code, ground.Bar(1.0))])
     monkeypatch.setitem(rows.ROWS, "start", lambda _: part)
     output = tmp_path / "new" / "performance.md"
@@ -103,7 +83,7 @@ def test_a_missed_bar_is_exit_code_1(
     assert not output.exists()
 
 
-def test_an_unknown_row_is_named(performance: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_row_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         performance.main(["--only", "start,speed"])
     assert stopped.value.code == 2
@@ -111,7 +91,7 @@ def test_an_unknown_row_is_named(performance: ModuleType, capsys: pytest.Capture
 
 
 def test_a_training_is_timed_from_its_warm_step_on() -> None:
-    clock = script("workloads").Clock(20)
+    clock = workloads.Clock(20)
     for done in (10, 20, 30, 40):
         clock(done, 40, "tokens")
     span = clock.span
@@ -119,7 +99,7 @@ def test_a_training_is_timed_from_its_warm_step_on() -> None:
     assert 0 < span.start <= span.end
 
 
-def test_text_files_have_their_size_and_lines_that_differ(ground: ModuleType, tmp_path: Path) -> None:
+def test_text_files_have_their_size_and_lines_that_differ(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     ground.write_text(path, 2_000_000)
     assert path.stat().st_size == 2_000_000
@@ -127,19 +107,19 @@ def test_text_files_have_their_size_and_lines_that_differ(ground: ModuleType, tm
     assert len(set(paragraphs)) == len(paragraphs)
 
 
-def test_memory_counts_the_whole_family(ground: ModuleType, tmp_path: Path) -> None:
+def test_memory_counts_the_whole_family(tmp_path: Path) -> None:
     hold = "import time; kept = bytearray(b'x') * 150_000_000; time.sleep(1)"
     family = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
     assert 150 < ground.peak_memory(["-c", family], tmp_path) < 300
 
 
-def test_a_program_that_fails_is_reported(ground: ModuleType, tmp_path: Path) -> None:
+def test_a_program_that_fails_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"exit code 3\n.*woe"):
         ground.printed(["-c", "import sys; print('woe', file=sys.stderr); sys.exit(3)"], tmp_path)
 
 
 @pytest.mark.slow
-def test_the_quick_form_runs_through(performance: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_quick_form_runs_through(capsys: pytest.CaptureFixture[str]) -> None:
     assert performance.main(["--quick", "--only", "train,score,start"]) == 0
     printed = capsys.readouterr().out
     for what in ("training, plain, tokens/s", "likelihood of texts, tokens/s", "`natfp-bench list`, processor time"):

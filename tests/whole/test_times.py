@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from benchmark_scripts import script
+import times
 
 REPORT = """<testsuites><testsuite name="pytest">
 <testcase classname="tests.models.test_train" name="test_a[x.y]" time="2.5" />
@@ -15,12 +14,7 @@ REPORT = """<testsuites><testsuite name="pytest">
 </testsuite></testsuites>"""
 
 
-@pytest.fixture(scope="module")
-def times() -> ModuleType:
-    return script("times")
-
-
-def test_times_are_those_of_the_report_by_room(times: ModuleType, tmp_path: Path) -> None:
+def test_times_are_those_of_the_report_by_room(tmp_path: Path) -> None:
     (tmp_path / "report.xml").write_text(REPORT)
     lines = times.table("test", 61.0, times.read(tmp_path / "report.xml"), 2).splitlines()
     assert lines[0] == "make test: 61 s by the clock, 3 tests"
@@ -34,7 +28,7 @@ def test_times_are_those_of_the_report_by_room(times: ModuleType, tmp_path: Path
     ]
 
 
-def test_only_targets_that_it_can_time(times: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_targets_that_it_can_time(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         times.main(["lint"])
     assert stopped.value.code == 2

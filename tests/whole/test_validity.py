@@ -9,30 +9,16 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import scipy.stats
-from benchmark_scripts import script
+import validity
+import validity_experiments as experiments
+import validity_sources as sources
 
 
-@pytest.fixture(scope="module")
-def validity() -> ModuleType:
-    return script("validity")
-
-
-@pytest.fixture(scope="module")
-def sources() -> ModuleType:
-    return script("validity_sources")
-
-
-@pytest.fixture(scope="module")
-def experiments() -> ModuleType:
-    return script("validity_experiments")
-
-
-def test_truth_of_single_words_is_that_of_the_table(sources: ModuleType) -> None:
+def test_truth_of_single_words_is_that_of_the_table() -> None:
     start = np.array([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]])
     source = sources.Chains(start, np.repeat(start[:, None], 3, axis=1), np.arange(2))
     accuracy, information = source.truth(1)
@@ -44,7 +30,7 @@ def test_truth_of_single_words_is_that_of_the_table(sources: ModuleType) -> None
         assert source.mean_kl(length) == pytest.approx(np.array([[0, kl], [kl, 0]]))
 
 
-def test_divergence_by_the_chain_rule_is_that_of_enumeration(sources: ModuleType) -> None:
+def test_divergence_by_the_chain_rule_is_that_of_enumeration() -> None:
     for source in sources.CASES.values():
         every = np.array([*itertools.product(range(3), repeat=5)])
         logs = source.log_likelihood(every)
@@ -53,7 +39,7 @@ def test_divergence_by_the_chain_rule_is_that_of_enumeration(sources: ModuleType
         assert source.mean_kl(5) == pytest.approx(kl, abs=1e-12)
 
 
-def test_samples_follow_the_chains(sources: ModuleType) -> None:
+def test_samples_follow_the_chains() -> None:
     source = sources.CASES["3 Markov sources"]
     words, variant = source.sample(2000, 3, "tests")
     every = np.array([*itertools.product(range(3), repeat=3)])
@@ -64,14 +50,14 @@ def test_samples_follow_the_chains(sources: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("number", [200, 2000])
-def test_band_is_what_it_says(experiments: ModuleType, number: int) -> None:
+def test_band_is_what_it_says(number: int) -> None:
     binom, (low, high) = scipy.stats.binom, experiments.band(number)
     below, above = round(low * number), round(high * number)
     assert binom.cdf(below - 1, number, 0.93) < 0.0005 <= binom.cdf(below, number, 0.93)
     assert binom.sf(above, number, 0.97) <= 0.0005 < binom.sf(above - 1, number, 0.97)
 
 
-def test_the_population_is_what_is_drawn(experiments: ModuleType) -> None:
+def test_the_population_is_what_is_drawn() -> None:
     """Bits of the rows as `metrics` defines them, averaged over the table of hits."""
     from natfp_bench.statistics import per_text
 
@@ -85,9 +71,7 @@ def test_the_population_is_what_is_drawn(experiments: ModuleType) -> None:
         assert experiments.population(kind)["bits"] == pytest.approx(total)
 
 
-def test_a_row_that_does_not_hold_fails_the_script(
-    validity: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_row_that_does_not_hold_fails_the_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def rows(holds: bool, _: object) -> Iterator[object]:
         yield validity.Row("sum", "4", "4", "exact", True)
         yield validity.Row("other sum", "4", "4" if holds else "5", "exact", holds)
@@ -100,7 +84,7 @@ def test_a_row_that_does_not_hold_fails_the_script(
     assert "| other sum | 4 | 5 | exact | **no** |" in text
 
 
-def test_document_and_data_are_of_one_run(validity: ModuleType) -> None:
+def test_document_and_data_are_of_one_run() -> None:
     """Reports show the data, the repository the document."""
     sections = {
         section["title"]: [validity.Row(**row) for row in section["rows"]]
@@ -110,7 +94,7 @@ def test_document_and_data_are_of_one_run(validity: ModuleType) -> None:
     assert validity.document(sections, validity.FULL) == validity.DOCUMENT.read_text()
 
 
-def test_size_counts_what_is_no_p_value_as_a_failure(experiments: ModuleType) -> None:
+def test_size_counts_what_is_no_p_value_as_a_failure() -> None:
     assert experiments.size("fine", [0.5] * 200).holds
     assert experiments.size("at its limit", [0.01] * 21 + [0.5] * 179).holds
     assert not experiments.size("too many", [0.01] * 22 + [0.5] * 178).holds
@@ -118,7 +102,7 @@ def test_size_counts_what_is_no_p_value_as_a_failure(experiments: ModuleType) ->
 
 
 @pytest.mark.slow
-def test_every_statistic_says_what_is_true(validity: ModuleType, tmp_path: Path) -> None:
+def test_every_statistic_says_what_is_true(tmp_path: Path) -> None:
     output = tmp_path / "validity.md"
     code = validity.main(["--quick", "-o", str(output)])
     text = output.read_text()
