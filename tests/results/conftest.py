@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from lm_eval_runs import HOSTILE, Ran, lm_eval
+from exported_texts import with_hostile
+from lm_eval_runs import Ran, lm_eval
 from made_results import write_result
 
 from natfp_bench.pipeline.store import Store
@@ -22,6 +22,13 @@ from natfp_bench.results.export import Exported
 def made(tmp_path: Path) -> Callable[..., Path]:
     """Write a result of a task from figures: split -> attributor -> identifiability; returns its file."""
     return functools.partial(write_result, tmp_path)
+
+
+@pytest.fixture
+def copied(seed_run: Any, tmp_path: Path) -> Path:
+    """The `result.json` of a copied result."""
+    shutil.copytree(seed_run[1], tmp_path / "copied")
+    return tmp_path / "copied" / "result.json"
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +55,7 @@ def ran(bench: Any, seed_run: Any, rate_run: Any, tmp_path_factory: pytest.TempP
     ):
         found = export.gather(folder / "result.json", store)
         if name == "part":
-            texts = [HOSTILE[row % len(HOSTILE)] for row in found.texts["row"].to_pylist()]
-            found = dataclasses.replace(found, texts=found.texts.set_column(0, "text", pa.array(texts)))
+            found = with_hostile(found)
         where = export.make_folder(home / f"export {name}")
         lm_eval_export.write_lm_eval(found, where, limit, 2)
         group = lm_eval_export.group(result.task.name)

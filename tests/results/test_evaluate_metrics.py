@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fresh_python import python
 
 import natfp_bench
 from natfp_bench.statistics import intervals, metrics
@@ -50,14 +48,9 @@ print(json.dumps(found))
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the library computes, in a process of its own with empty caches and no network."""
     home = tmp_path_factory.mktemp("home")
-    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
-    environment["PYTHONPATH"] = str(Path(natfp_bench.__file__).parent.parent)
     given = json.dumps([PROBA.tolist(), TRUTH.tolist(), PROMPTS.tolist()])
-    done = subprocess.run(
-        [sys.executable, "-c", USE], input=given, env=environment, cwd=home, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    said = python("-c", USE, given=given, folder=home, HF_HOME=str(home), HF_EVALUATE_OFFLINE="1")
+    return dict(json.loads(said.splitlines()[-1]))
 
 
 def expected(prompts: intervals.Ints, seed: int) -> dict[str, float | None]:

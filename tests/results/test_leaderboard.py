@@ -62,8 +62,8 @@ def test_a_factor_without_replicates_to_hold_out_has_figures_of_seen_ones_only(m
 
 def test_rows_stand_in_sections_best_first(made: Any) -> None:
     paths = [
-        made("null_id", {PROMPT: {"bayes": 0.99}}, control="negative"),
-        made("data_id", {UNSEEN: {"bayes": 0.95}}, control="positive"),
+        made("null_id", {PROMPT: {"bayes": 0.99}}, task__control="negative"),
+        made("data_id", {UNSEEN: {"bayes": 0.95}}, task__control="positive"),
         made("seed_id", {PROMPT: {"bayes": 0.9}}),
         made("low_id", {UNSEEN: {"bayes": 0.1}, SEEN: {"bayes": 0.8}}),
         made("high_id", {UNSEEN: {"bayes": 0.2}, SEEN: {"bayes": 0.3}}),
@@ -131,7 +131,7 @@ def test_scores_tell_their_parts(seed_run: Any) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"preset": "smoke"}, {"corpus": "text:x"}, {"seed": 1}, {"overrides": {"optimizer.lr": 0.1}}],
+    [{"preset": "smoke"}, {"corpus__name": "text:x"}, {"seed": 1}, {"overrides": {"optimizer.lr": 0.1}}],
     ids=lambda changes: next(iter(changes)),
 )
 def test_settings_never_share_a_table(made: Any, changes: dict[str, Any]) -> None:
@@ -143,8 +143,8 @@ def test_settings_never_share_a_table(made: Any, changes: dict[str, Any]) -> Non
 
 
 def test_the_corpus_as_an_override_is_no_other_setting(made: Any) -> None:
-    paths = [made("a_id", {UNSEEN: {"bayes": 0.1}}, overrides={"corpus.name": "text:x"}, corpus="text:x")]
-    paths.append(made("b_id", {UNSEEN: {"bayes": 0.1}}, corpus="text:x"))
+    paths = [made("a_id", {UNSEEN: {"bayes": 0.1}}, overrides={"corpus.name": "text:x"}, corpus__name="text:x")]
+    paths.append(made("b_id", {UNSEEN: {"bayes": 0.1}}, corpus__name="text:x"))
     (standing,) = leaderboards(paths).standings
     assert standing.setting.overrides == {}
 
@@ -153,7 +153,7 @@ def test_means_over_tasks_by_hand_and_by_scipy(made: Any) -> None:
     values = [0.1, 0.3, 0.8, 0.2]
     paths = [made(f"task{i}", {UNSEEN: {"bayes": at}, SEEN: {"bayes": 0.99}}) for i, at in enumerate(values[:3])]
     paths.append(made("task3", {PROMPT: {"bayes": values[3]}}))
-    paths.append(made("null_id", {PROMPT: {"bayes": -1.0}}, control="negative"))
+    paths.append(made("null_id", {PROMPT: {"bayes": -1.0}}, task__control="negative"))
     row = attributor(leaderboards(paths), "bayes")
     assert row.tasks == 4
     assert row.identifiability.value == pytest.approx(0.35)
@@ -248,7 +248,7 @@ def test_a_part_of_the_test_texts_is_a_table_of_its_own(made: Any) -> None:
     found = leaderboards([part, whole]).standings
     assert [one.setting.subset for one in found] == [None, 20], "the whole stands first"
     assert leaderboard_tables.setting_title(found[1].setting).endswith("only 20 test texts per class")
-    assert "on a part of the test texts" in leaderboard_tables.factor_table(found[1]).title
+    assert "on a part of the test texts" in leaderboard_tables.standing_tables(found[1])[0].title
 
 
 def test_an_older_protocol_of_a_task_is_shown_and_counts_for_nothing(made: Any) -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fresh_python import loaded_by
 from made_results import UNSEEN
-
-from natfp_bench.cli import main as cli
 
 
 @pytest.fixture
@@ -72,18 +68,8 @@ def test_the_command_goes_on_past_a_damaged_result(board: Any, two: list[Path]) 
     assert "b_id" in out
 
 
-def test_many_tasks_are_ranked_without_a_slow_import(made: Any, tmp_path: Path) -> None:
+def test_many_tasks_are_ranked_without_a_slow_import(board: Any, made: Any, tmp_path: Path) -> None:
     for i in range(10):
         made(f"task{i}", {UNSEEN: {"x": 0.05 * i + 0.1, "y": 0.05 * i}})
-    code = (
-        "import sys; from natfp_bench.cli.main import main\n"
-        f"sys.argv = ['natfp-bench', 'leaderboard', {str(tmp_path)!r}]\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "print('loaded:', [name for name in ('scipy', 'sklearn', 'torch', 'transformers') if name in sys.modules])"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).resolve().parents[2])}
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.splitlines()[-1] == "loaded: []"
-    assert "±" in ran.stdout
+    assert loaded_by("leaderboard", tmp_path, folder=tmp_path) == []
+    assert "±" in board(tmp_path)[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.results.predictions import PredictionFiles, read_predictions
 
 FILE = "predictions.parquet"
-
-
-@pytest.fixture
-def copied(seed_run: Any, tmp_path: Path) -> Path:
-    """The `result.json` of a copied result."""
-    shutil.copytree(seed_run[1], tmp_path / "copied")
-    return tmp_path / "copied" / "result.json"
 
 
 def test_answers_are_those_that_the_score_summarises(seed_run: Any) -> None:

@@ -96,15 +96,6 @@ def test_a_damaged_reference_is_one_message(tmp_path: Path, how: str, said: str)
     assert "\n  " in str(caught.value)  # how to mend it
 
 
-def test_damaged_predictions_are_refused(tmp_path: Path) -> None:
-    planted(tmp_path, {"u": skilled(1)})
-    (path,) = tmp_path.rglob("predictions.parquet")
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"missing or damaged(.|\n)*run the task again") as caught:
-        current(tmp_path)
-    assert str(path) in str(caught.value)
-
-
 def test_a_damaged_result_is_one_message(tmp_path: Path) -> None:
     planted(tmp_path, {"u": skilled(1)})
     (path,) = tmp_path.rglob("result.json")

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from natfp_bench.attributors import registry
 from natfp_bench.attributors.new_baseline import new_baseline
 from natfp_bench.base import resources
 from natfp_bench.base.errors import AttributorError, UserError
-from natfp_bench.cli import main as cli
 from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline.store import Store
 from natfp_bench.results import submission
 from natfp_bench.results.submission import Submission
+
+Natfp = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -67,37 +69,22 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def natfp(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["natfp-bench", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
 def test_a_new_folder_is_checked_submitted_compared_and_ranked(
-    shipped: None,
-    bundle: Path,
-    bench: Any,
-    scored: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shipped: None, bundle: Path, bench: Any, scored: Any, tmp_path: Path, natfp: Natfp
 ) -> None:
     for name in ("majority", "naive_bayes"):
         submission.write(scored(registry.read(bundle / name)), bundle / name)
-    monkeypatch.chdir(tmp_path)
-    assert natfp(monkeypatch, "baseline", "new", "my_words") == 0
-    assert "natfp-bench baseline check my_words" in capsys.readouterr().out
+    code, out, _ = natfp("baseline", "new", "my_words")
+    assert code == 0
+    assert "natfp-bench baseline check my_words" in out
     digest = registry.read(Path("my_words")).digest
 
-    where = ["--store", str(bench.store), "-o", "results", "--workers", "1"]
-    assert natfp(monkeypatch, "baseline", "submit", "my_words", *where) == 0
-    printed = capsys.readouterr()
-    found = re.search(r"my_words would take rank [12] of 3", printed.out)
+    submit = ("baseline", "submit", "my_words", "--store", bench.store, "-o", "results", "--workers", "1")
+    code, out, _ = natfp(*submit)
+    assert code == 0
+    found = re.search(r"my_words would take rank [12] of 3", out)
     assert found
-    assert "unigram (no results.json)" in printed.out
+    assert "unigram (no results.json)" in out
     made = submission.read(tmp_path / "my_words" / "results.json")
     assert (made.name, made.version, made.digest) == ("my_words", "1", digest)
     assert registry.read(Path("my_words")).digest == digest, "scores are no part of the code"
@@ -105,36 +92,34 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     known = fixed_texts.read_manifest(resources.fixed_texts()).tasks
     assert {task: score.texts for task, score in made.scores.items()} == {task: of.digest for task, of in known.items()}
     assert made.packages["numpy"][0].isdigit()
-    assert natfp(monkeypatch, "leaderboard", "results") == 0
-    assert "my_words" in capsys.readouterr().out
+    code, out, _ = natfp("leaderboard", "results")
+    assert code == 0
+    assert "my_words" in out
 
-    again = [*where, "--compare", "my_words/results.json"]
-    assert natfp(monkeypatch, "baseline", "submit", "my_words", *again, "--format", "md") == 0
-    printed = capsys.readouterr()
-    assert "has the same scores" in printed.err
-    assert "| lr_id | " in printed.out
-    assert f"### {found[0]}" in printed.out
+    code, out, err = natfp(*submit, "--compare", "my_words/results.json", "--format", "md")
+    assert code == 0
+    assert "has the same scores" in err
+    assert "| lr_id | " in out
+    assert f"### {found[0]}" in out
 
     better = made.scores["lr_id"].model_dump()
     better["accuracy"]["value"] += 0.02
     claimed = made.model_dump() | {"scores": made.model_dump()["scores"] | {"lr_id": better}}
     Path("claimed.json").write_text(json.dumps(claimed))
     before = Path("my_words/results.json").read_bytes()
-    arguments = [*where, "--compare", "claimed.json", "--json"]
-    assert natfp(monkeypatch, "baseline", "submit", "my_words", *arguments) == 1
-    printed = capsys.readouterr()
-    assert printed.err.count("error:") == 1
-    assert "lr_id: accuracy is" in printed.err
-    assert json.loads(printed.out)["submission"]["digest"] == digest
+    code, out, err = natfp(*submit, "--compare", "claimed.json", "--json")
+    assert code == 1
+    assert err.count("error:") == 1
+    assert "lr_id: accuracy is" in err
+    assert json.loads(out)["submission"]["digest"] == digest
     assert Path("my_words/results.json").read_bytes() == before
 
 
-def test_who_fails_a_check_is_not_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shipped: None
-) -> None:
+def test_who_fails_a_check_is_not_scored(tmp_path: Path, natfp: Natfp, shipped: None) -> None:
     folder = write(tmp_path, FATAL.format(act="raise ValueError('no')"))
-    assert natfp(monkeypatch, "baseline", "submit", str(folder), "-o", str(tmp_path / "results")) == 1
-    assert "mine fails the check run: raised ValueError: no" in capsys.readouterr().err
+    code, _, err = natfp("baseline", "submit", folder, "-o", "results")
+    assert code == 1
+    assert "mine fails the check run: raised ValueError: no" in err
     assert not (folder / "results.json").exists()
     assert not (tmp_path / "results").exists()
 
@@ -211,42 +196,40 @@ def test_results_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", ".", "", "My", "1st", "two words", "a-b", "x" * 65, "é"])
-def test_a_name_that_is_none_writes_nothing(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    monkeypatch.chdir(inner)
-    assert natfp(monkeypatch, "baseline", "new", name) == 2
-    assert "is no plain name" in capsys.readouterr().err
+def test_a_name_that_is_none_writes_nothing(name: str, tmp_path: Path, natfp: Natfp) -> None:
+    (tmp_path / "inner").mkdir()
+    code, _, err = natfp("baseline", "new", name, "-o", "inner")
+    assert code == 2
+    assert "is no plain name" in err
     assert [path.name for path in tmp_path.rglob("*")] == ["inner"]
 
 
-def test_names_and_folders_that_are_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def said(*arguments: str) -> str:
-        assert natfp(monkeypatch, "baseline", "new", *arguments) == 2
-        return capsys.readouterr().err
-
+def test_names_and_folders_that_are_taken(tmp_path: Path, natfp: Natfp) -> None:
     (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    assert "mine exists" in said("mine", "-o", str(tmp_path))
-    assert "already" in said("unigram", "-o", str(tmp_path))
-    assert "is reserved" in said("fast", "-o", str(tmp_path))
-    assert "cannot be written" in said("yours", "-o", str(tmp_path / "file"))
-    assert natfp(monkeypatch, "baseline", "new", "yours", "-o", str(tmp_path / "far" / "off")) == 0
+    for name, folder, said in (
+        ("mine", ".", "mine exists"),
+        ("unigram", ".", "already"),
+        ("fast", ".", "is reserved"),
+        ("yours", "file", "cannot be written"),
+    ):
+        code, _, err = natfp("baseline", "new", name, "-o", folder)
+        assert code == 2
+        assert said in err
+    assert natfp("baseline", "new", "yours", "-o", "far/off")[0] == 0
     assert registry.read(tmp_path / "far" / "off" / "yours").name == "yours"
 
 
 def test_a_task_without_fixed_texts(
-    shipped: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shipped: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, natfp: Natfp
 ) -> None:
-    assert natfp(monkeypatch, "baseline", "submit", "majority", "--task", "lr_idd") == 2
-    assert "did you mean: lr_id" in capsys.readouterr().err
+    code, _, err = natfp("baseline", "submit", "majority", "--task", "lr_idd")
+    assert code == 2
+    assert "did you mean: lr_id" in err
     monkeypatch.setattr(resources, "fixed_texts", lambda: tmp_path / "none")
-    assert natfp(monkeypatch, "baseline", "submit", "majority") == 2
-    assert "no fixed texts" in capsys.readouterr().err
+    code, _, err = natfp("baseline", "submit", "majority")
+    assert code == 2
+    assert "no fixed texts" in err
 
 
 CONTRIBUTING = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from exported_texts import asked
+from fresh_python import python
 
 from natfp_bench.results import lm_eval_import
-
-HOSTILE = ("{{ 7 * 7 }} {% raw %} {# gone #}", "a 'b'\n\"c\"\r\n\\n", "", "\x00\u2028 é \U0001f600", "2020-01-01", "12")
 
 ASK = """
 import hashlib, json, sys
@@ -57,15 +54,11 @@ for folder, group, model, arguments, output in json.loads(sys.argv[1]):
 """
 
 
-def lm_eval(tmp: Path, *asked: tuple[Path, str, str, str, Path]) -> list[dict[str, Any]]:
+def lm_eval(tmp: Path, *runs: tuple[Path, str, str, str, Path]) -> list[dict[str, Any]]:
     """Run lm-eval in a process of its own; returns the accuracy that each run tells, and what a stub was asked."""
-    environment = {**os.environ, "HF_HOME": str(tmp / "hf"), "HF_HUB_OFFLINE": "1"}
-    given = json.dumps([[str(part) for part in one] for one in asked])
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, given], env=environment, cwd=tmp, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("RAN ")]
+    given = json.dumps([[str(part) for part in one] for one in runs])
+    said = python("-c", ASK, given, folder=tmp, HF_HOME=str(tmp / "hf"))
+    return [json.loads(line[4:]) for line in said.splitlines() if line.startswith("RAN ")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +73,7 @@ class Ran:
 
     @property
     def questions(self) -> list[dict[str, Any]]:
-        lines = [line for path in sorted(self.export.glob("*.jsonl")) for line in path.read_text().split("\n") if line]
-        return [json.loads(line) for line in lines]
+        return asked(self.export)
 
     def imported(self, **options: Any) -> tuple[Any, pa.Table]:
         return lm_eval_import.import_output(self.output, self.result / "result.json", **options)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from natfp_bench.pipeline import result as results
-from natfp_bench.pipeline.result import AttributorId, Detectable, FactorStudy, Result, RunInfo, Score, TaskId
+from natfp_bench.pipeline.result import (
+    AttributorId,
+    CorpusResult,
+    Detectable,
+    FactorResult,
+    FactorStudy,
+    Result,
+    RunInfo,
+    SampleResult,
+    Score,
+    TaskId,
+)
 from natfp_bench.statistics.intervals import Interval
 
 UNSEEN, SEEN, PROMPT = "unseen_replicate", "seen_replicate", "unseen_prompt"
@@ -43,44 +54,48 @@ def studied(**parts: Any) -> FactorStudy:
 Figures = dict[str, dict[str, float | None]]
 
 
-def write_result(folder: Path, task: str, figures: Figures, **changes: Any) -> Path:
+def bare_result(scores: Sequence[Score], levels: Sequence[str], run: RunInfo, **changes: Any) -> Result:
+    """A result with these scores and nothing else; `task__name` changes the name of its task."""
+    values: dict[str, Any] = {
+        "protocol_digest": "p" * 64,
+        "overrides": {},
+        "seed": 0,
+        "task": TaskId(name="seed_id", version=1, digest="t" * 64, tags=(), control=None),
+        "preset": "quick",
+        "factor": FactorResult(name="seed", fields=("x",), levels=tuple(levels)),
+        "corpus": CorpusResult(name="chronicle", digest="c" * 64, documents=1, bytes=1, tokens=1),
+        "variants": (),
+        "samples": SampleResult(
+            per_variant=500, max_tokens=8, prompted=False, mean_tokens=8.0, ended=0.0, digest="s" * 64
+        ),
+        "scores": tuple(scores),
+        "likelihood": (),
+        "mean_kl": None,
+        "study": None,
+        "checks": (),
+        "run": run,
+    }
+    for name, value in changes.items():
+        section, _, key = name.partition("__")
+        values[section] = values[section].model_copy(update={key: value}) if key else value
+    return Result(schema=1, **values)
+
+
+def write_result(folder: Path, task: str, figures: Figures, scores: Sequence[Score] = (), **changes: Any) -> Path:
     """Write a result into a folder, from figures: split -> attributor -> identifiability; returns its file."""
     number = len(list(folder.iterdir()))
-    control, scores = changes.pop("control", None), changes.pop("scores", ())
-    seconds = {f"level/{name}": {"fit": 2.0, "predict": 0.5} for split in figures.values() for name in split}
-    run = {
-        "id": f"run{number}",
-        "started": f"2026-01-01T00:00:{number:02}+00:00",
-        "command": ("natfp-bench", "run"),
-    }
-    result = Result(
-        schema=1,
-        protocol_digest=changes.pop("protocol_digest", f"protocol of {task}"),
-        overrides=changes.pop("overrides", {}),
-        seed=changes.pop("seed", 0),
-        task=TaskId(name=task, version=1, digest="0", tags=(), control=control),
-        preset=changes.pop("preset", "quick"),
-        factor=results.FactorResult(name=f"factor of {task}", fields=("x",), levels=("a", "b", "c", "d")),
-        corpus=results.CorpusResult(
-            name=changes.pop("corpus", "chronicle"), digest="0", documents=1, bytes=1, tokens=1
-        ),
-        variants=(),
-        samples=results.SampleResult(
-            per_variant=100, max_tokens=64, prompted=False, mean_tokens=60.0, ended=0.1, digest="0"
-        ),
-        scores=(
-            *(scored(name, split, at) for split, who in figures.items() for name, at in who.items()),
-            *scores,
-        ),
-        likelihood=(),
-        mean_kl=None,
-        study=changes.pop("study", studied()),
-        checks=(),
-        run=RunInfo(
-            **{**run, "seconds": {"total": 1.0}, "work": {}, "attributors": seconds, "environment": {"cores": 2}}
-        ),
+    run = RunInfo(
+        id=f"run{number}",
+        started=f"2026-01-01T00:00:{number:02}+00:00",
+        command=("natfp-bench", "run"),
+        seconds={"total": 1.0},
+        work={},
+        attributors={f"level/{name}": {"fit": 2.0, "predict": 0.5} for split in figures.values() for name in split},
+        environment={"cores": 2},
     )
-    assert not changes
+    made = [scored(name, split, at) for split, who in figures.items() for name, at in who.items()]
+    own = {"protocol_digest": f"protocol of {task}", "task__name": task, "factor__name": f"factor of {task}"}
+    result = bare_result([*made, *scores], "abcd", run, **{**own, "study": studied(), **changes})
     path = folder / f"{number}" / "result.json"
     path.parent.mkdir()
     path.write_text(result.to_json())

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from fresh_python import ROOT, python
 
 
 class PackageCopy:
@@ -34,10 +31,4 @@ class PackageCopy:
 
     def python(self, *arguments: object) -> str:
         """Run Python with the copy; returns what it printed."""
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return python(*arguments, folder=self.folder, root=self.folder)

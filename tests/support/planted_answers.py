@@ -10,18 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from made_results import bare_result
 
 from natfp_bench.pipeline.prediction_columns import PREDICTIONS
-from natfp_bench.pipeline.result import (
-    AttributorId,
-    CorpusResult,
-    FactorResult,
-    Result,
-    RunInfo,
-    SampleResult,
-    Score,
-    TaskId,
-)
+from natfp_bench.pipeline.result import AttributorId, RunInfo, Score
 from natfp_bench.results import regression, regression_reference
 from natfp_bench.results.regression import RegressionFinding, RegressionReport
 from natfp_bench.statistics import per_text
@@ -91,29 +83,8 @@ def planted(
             "proba": pa.ListArray.from_arrays(np.arange(TEXTS + 1, dtype=np.int32) * 4, answer[rows].ravel()),
         }
         tables.append(pa.table(columns, schema=PREDICTIONS))
-    values: dict[str, Any] = {
-        "protocol_digest": "p" * 64,
-        "overrides": {},
-        "seed": 0,
-        "task": TaskId(name="seed_id", version=1, digest="t" * 64, tags=(), control=None),
-        "preset": "quick",
-        "factor": FactorResult(name="seed", fields=(), levels=CLASSES),
-        "corpus": CorpusResult(name="chronicle", digest="c" * 64, documents=1, bytes=1, tokens=1),
-        "variants": (),
-        "samples": SampleResult(
-            per_variant=500, max_tokens=8, prompted=False, mean_tokens=8.0, ended=0.0, digest="s" * 64
-        ),
-        "scores": tuple(scores),
-        "likelihood": (),
-        "mean_kl": None,
-        "study": None,
-        "checks": (),
-        "run": RunInfo(id=run, command=(), started=started, seconds={}, work={}, attributors={}, environment={}),
-    }
-    for name, value in changes.items():
-        section, _, key = name.partition("__")
-        values[section] = values[section].model_copy(update={key: value}) if key else value
-    result = Result(schema=1, **values)
+    info = RunInfo(id=run, command=(), started=started, seconds={}, work={}, attributors={}, environment={})
+    result = bare_result(scores, CLASSES, info, **changes)
     home = folder / result.task.name / result.preset / run
     home.mkdir(parents=True)
     (home / "result.json").write_text(result.to_json(), encoding="utf-8")

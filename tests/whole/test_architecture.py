@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fresh_python import HEAVY, loaded, loaded_by
 
 import natfp_bench
 
@@ -44,9 +42,6 @@ ROOMS = {
 """Reading order: a room imports only rooms before it, and a module only modules of its room before it."""
 
 PLACES = [(room, module) for room, modules in ROOMS.items() for module in modules.split() or [""]]
-
-HEAVY = ("torch", "transformers", "datasets", "evaluate", "lm_eval", "ray", "altair", "sklearn", "scipy")
-
 
 WHOLE = ("corpus.chronicle", "report.pages")
 """Subpackages whose files know each other, and so have one place."""
@@ -164,42 +159,17 @@ def test_contributing_lists_the_rooms_in_this_order() -> None:
     assert list(listed.items()) == [(room, " ".join(modules.split())) for room, modules in ROOMS.items() if modules]
 
 
-def _loaded(code: str, folder: Path, among: Sequence[str] = HEAVY) -> list[str]:
-    """Which modules, by default heavy libraries, are loaded after the code has run in a process of its own."""
-    report = "\nimport sys\nprint('loaded:', *[name for name in sys.argv[1:] if name in sys.modules])"
-    paths = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": paths, "NATFP_STORE": str(folder / "store")}
-    command = [sys.executable, "-c", code + report, *among]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1].split()[1:]
-
-
-def test_the_probe_sees_what_is_loaded(tmp_path: Path) -> None:
-    assert _loaded("import scipy", tmp_path) == ["scipy"]
-
-
-CLI = """
-import sys
-names, sys.argv = sys.argv, ["natfp-bench", *{arguments}]
-from natfp_bench.cli.main import main
-try:
-    main()
-except SystemExit as end:
-    assert (end.code or 0) == {code}, end.code
-sys.argv = names
-"""
+def test_the_probe_sees_what_isloaded(tmp_path: Path) -> None:
+    assert loaded("import scipy", tmp_path) == ["scipy"]
 
 
 def test_import_is_cheap(tmp_path: Path) -> None:
-    assert _loaded("import natfp_bench", tmp_path) == []
+    assert loaded("import natfp_bench", tmp_path) == []
 
 
 def test_a_result_is_read_without_attributors(tmp_path: Path) -> None:
     code = "import natfp_bench.results.predictions"
-    assert _loaded(code, tmp_path, ("natfp_bench.statistics", "natfp_bench.attributors", *HEAVY)) == [
+    assert loaded(code, tmp_path, ("natfp_bench.statistics", "natfp_bench.attributors", *HEAVY)) == [
         "natfp_bench.statistics"
     ]
 
@@ -208,18 +178,18 @@ def test_a_result_is_read_without_attributors(tmp_path: Path) -> None:
     "arguments", ["--help", "list", "list presets", "list baselines", "list corpora", "show seed_id", "schema task"]
 )
 def test_commands_that_only_look_are_cheap(arguments: str, tmp_path: Path) -> None:
-    assert _loaded(CLI.format(arguments=arguments.split(), code=0), tmp_path) == []
+    assert loaded_by(*arguments.split(), folder=tmp_path) == []
 
 
 @pytest.mark.parametrize("arguments", ["--help", "list", "list presets", "list baselines"])
 def test_a_list_needs_no_arrays(arguments: str, tmp_path: Path) -> None:
-    assert _loaded(CLI.format(arguments=arguments.split(), code=0), tmp_path, ("numpy", "pyarrow")) == []
+    assert loaded_by(*arguments.split(), folder=tmp_path, among=("numpy", "pyarrow")) == []
 
 
 def test_the_leaderboard_is_cheap(tmp_path: Path, seed_run: Any) -> None:
-    assert _loaded(CLI.format(arguments=["leaderboard", str(seed_run[1])], code=0), tmp_path) == []
+    assert loaded_by("leaderboard", seed_run[1], folder=tmp_path) == []
     (tmp_path / "results").mkdir()
-    assert _loaded(CLI.format(arguments=["leaderboard"], code=2), tmp_path) == []
+    assert loaded_by("leaderboard", folder=tmp_path, code=2) == []
 
 
 def test_public_names_are_frozen() -> None:
