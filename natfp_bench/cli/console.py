@@ -12,13 +12,7 @@ from rich.markup import escape
 
 from natfp_bench.base.text import printable
 from natfp_bench.pipeline.result import FactorStudy, Result
-from natfp_bench.report.leaderboard_tables import (
-    attributor_table,
-    board_table,
-    factor_table,
-    setting_title,
-    standing_tables,
-)
+from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.result_tables import findings, variants_table
 from natfp_bench.report.table import interval, number, spread, value
 from natfp_bench.results.leaderboard import Leaderboards
@@ -47,7 +41,7 @@ def print_summary(out: Console, found: Leaderboards) -> None:
     for standing in found.standings:
         out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
         out.print()
-        for made in (factor_table(standing), *([attributor_table(standing)] if standing.attributors else [])):
+        for made in standing_tables(standing, evidence=False):
             print_table(out, replace(made, caption=""))
 
 

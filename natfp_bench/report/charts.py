@@ -103,7 +103,6 @@ def dots(
     names: Sequence[str],
     x_title: str,
     lines: Mapping[str, float] | None = None,
-    format_: str = ".3f",
 ) -> Chart:
     """Estimates as dots and intervals as bars: one line per `y`, a colour and a shape for each name of the series.
 
@@ -115,7 +114,7 @@ def dots(
     headings = [line for line in order if all(row[y] != line for row in rows)]
     bold = {"test": f"indexof({json.dumps(headings)}, datum.value) >= 0", "value": "bold"}
     tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip(f"{series}:N")]
-    tooltip += [alt.Tooltip(f"{name}:Q", format=format_) for name in ("value", "low", "high")]
+    tooltip += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
     several = len(names) > 1
     shared = len({row[y] for row in rows}) < len(rows)
     base = alt.Chart(_data(rows)).encode(

@@ -13,14 +13,12 @@ from .result_tables import SPLITS, length_order, length_to_95, permutation_p
 from .table import (
     Cell,
     Heading,
-    Link,
     ReportTable,
     TableRow,
     bar_cell,
     estimate_cell,
     interval,
     log_p,
-    no_link,
     number,
     number_cell,
     spread,
@@ -43,15 +41,6 @@ REFERENCE_NOTE = (
 )
 
 
-Tags = Callable[[str], Sequence[str]]
-"""The tags of the task of a protocol digest."""
-
-
-def no_tags(_: str) -> Sequence[str]:
-    """No tags at all."""
-    return ()
-
-
 def setting_title(setting: Setting) -> str:
     """Name what the figures of a table have in common."""
     texts = [] if setting.texts is None else [f"{setting.texts:,} texts per variant"]
@@ -62,14 +51,14 @@ def setting_title(setting: Setting) -> str:
     return ", ".join([*fixed, setting.preset, setting.corpus, *texts, *subset, *overrides, *seed])
 
 
-def standing_tables(standing: Standing) -> list[ReportTable]:
-    """Make the tables of one setting: factors, evidence about them, attributors if there are any."""
-    found = [factor_table(standing), evidence_table(standing)]
-    return [*found, attributor_table(standing)] if standing.attributors else found
+def standing_tables(standing: Standing, *, evidence: bool = True) -> list[ReportTable]:
+    """Make the tables of one setting: factors, evidence about them (unless left out), attributors if there are any."""
+    evidence_tables = [_evidence_table(standing)] if evidence else []
+    attributor_tables = [_attributor_table(standing)] if standing.attributors else []
+    return [_factor_table(standing), *evidence_tables, *attributor_tables]
 
 
-def factor_table(standing: Standing, link: Link = no_link, tags: Tags = no_tags) -> ReportTable:
-    """Make the leaderboard of factors; `link` and `tags` take protocol digests."""
+def _factor_table(standing: Standing) -> ReportTable:
     references = ", ".join(sorted({row.reference for row in standing.factors if row.reference})) or "none"
     setting = standing.setting
     part = "fixed texts" if setting.fixed_texts else "a part of the test texts" if setting.subset else ""
@@ -79,7 +68,7 @@ def factor_table(standing: Standing, link: Link = no_link, tags: Tags = no_tags)
             *("task", "identifiability, 95%", "unseen\nreplicates", "best", "seen\nreplicates", "best", "ceiling"),
             *("bits", "best attributor"),
         ),
-        _in_sections(standing, [_factor_cells(row, link, tags) for row in standing.factors]),
+        _in_sections(standing, [_factor_cells(row) for row in standing.factors]),
         right=("unseen\nreplicates", "best", "seen\nreplicates", "ceiling", "bits"),
         loose=("task",),
         wide=("best attributor",),
@@ -100,12 +89,12 @@ def factor_table(standing: Standing, link: Link = no_link, tags: Tags = no_tags)
     )
 
 
-def _factor_cells(row: FactorRow, link: Link, tags: Tags) -> list[Cell]:
+def _factor_cells(row: FactorRow) -> list[Cell]:
     main, seen = row.unseen or row.seen, row.seen
     best = main.best.value if main and main.best else None
     bits = " of ".join(filter(None, [value(seen.bits, 2), value(seen.ceiling_bits, 2)])) if seen else ""
     return [
-        Cell(row.task, link(row.protocol_digest), tags=tags(row.protocol_digest)),
+        Cell(row.task, about=row.protocol_digest),
         bar_cell(main.reference if main else None, best),
         *_identified_cells(row.unseen, spread),
         *_identified_cells(seen, value),
@@ -121,8 +110,7 @@ def _identified_cells(found: Identified | None, form: Callable[[Interval | None,
     return [estimate_cell(found.reference, form(found.reference, 2)), estimate_cell(found.best, value(found.best, 2))]
 
 
-def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tags) -> ReportTable:
-    """Make the table of the evidence about the factors; `link` and `tags` take protocol digests."""
+def _evidence_table(standing: Standing) -> ReportTable:
     rows = []
     for row in standing.factors:
         unit = f" {row.length.unit}" if row.length and row.length.unit != "tokens" else ""
@@ -130,7 +118,7 @@ def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tag
         equal = f"{found.worst_ratio:.3f} {'yes' if found.equivalent else 'no'}" if found else ""
         rows.append(
             [
-                Cell(row.task, link(row.protocol_digest), tags=tags(row.protocol_digest)),
+                Cell(row.task, about=row.protocol_digest),
                 Cell(row.factor),
                 Cell(factor_p(row), sort=math.log10(row.permutation.p) if row.permutation else row.log10_p),
                 number_cell(row.detectable, ".2f"),
@@ -156,12 +144,11 @@ def evidence_table(standing: Standing, link: Link = no_link, tags: Tags = no_tag
     )
 
 
-def attributor_table(standing: Standing, link: Link = no_link) -> ReportTable:
-    """Make the leaderboard of attributors; `link` takes names."""
+def _attributor_table(standing: Standing) -> ReportTable:
     return ReportTable(
         "attributors: which identifies levels best?",
         ("rank", "attributor", "identifiability, 95%", "identifiability", "tasks", "failed", "fit, s", "predict, s"),
-        [_attributor_cells(row, standing.tasks, link) for row in standing.attributors],
+        [_attributor_cells(row, standing.tasks) for row in standing.attributors],
         right=("rank", "identifiability", "tasks", "failed", "fit, s", "predict, s"),
         caption=(
             "Mean identifiability over tasks, without controls, with Student's 95% interval over tasks. If a task "
@@ -174,11 +161,11 @@ def attributor_table(standing: Standing, link: Link = no_link) -> ReportTable:
     )
 
 
-def _attributor_cells(row: AttributorRow, tasks: int, link: Link) -> list[Cell]:
+def _attributor_cells(row: AttributorRow, tasks: int) -> list[Cell]:
     versions = "" if len(row.digests) == 1 else f" ({len(row.digests)} versions)"
     return [
         Cell(str(row.rank or ""), sort=row.rank, badge=row.rank == 1),
-        Cell(f"{row.attributor}{versions}{' (floor)' if row.floor else ''}", link(row.attributor)),
+        Cell(f"{row.attributor}{versions}{' (floor)' if row.floor else ''}", about=row.attributor),
         bar_cell(row.identifiability),
         estimate_cell(row.identifiability, spread(row.identifiability, 3)),
         Cell(f"{row.tasks} of {tasks}", sort=row.tasks),
@@ -188,15 +175,15 @@ def _attributor_cells(row: AttributorRow, tasks: int, link: Link) -> list[Cell]:
     ]
 
 
-def board_table(board: Board, link: Link = no_link, *, named: bool = True) -> ReportTable:
-    """Make the table of one protocol's attributors; `link` takes their names, `named`: say which protocol it is."""
+def board_table(board: Board, *, named: bool = True) -> ReportTable:
+    """Make the table of one protocol's attributors; `named`: say which protocol it is."""
     protocol = f"{board.task} ({board.preset}, {board.corpus}): " if named else ""
     reference = any(row.attributor == "likelihood_reference" for row in board.rows)
     return ReportTable(
         f"{protocol}which {board.target} of {board.classes}? ({SPLITS.get(board.split, board.split)})",
         # Narrow enough for 80 columns; --json has every interval.
         ("rank", "attributor", "accuracy", "accuracy, 95%", "ident.", "bits, 95%", "F1", "p"),
-        [_board_cells(row, board.chance, link) for row in board.rows],
+        [_board_cells(row, board.chance) for row in board.rows],
         right=("rank", "ident.", "F1", "p"),
         wide=("F1",),
         caption=f"{board.n_test or 0:,} test texts; chance is {number(board.chance)}."
@@ -206,12 +193,18 @@ def board_table(board: Board, link: Link = no_link, *, named: bool = True) -> Re
     )
 
 
-def _board_cells(row: Row, chance: float, link: Link) -> list[Cell]:
+def _board_cells(row: Row, chance: float) -> list[Cell]:
     if row.error:
-        return [Cell(), Cell(row.attributor, link(row.attributor)), Cell(), Cell(f"failed: {row.error}"), *[Cell()] * 4]
+        return [
+            Cell(),
+            Cell(row.attributor, about=row.attributor),
+            Cell(),
+            Cell(f"failed: {row.error}"),
+            *[Cell()] * 4,
+        ]
     return [
         Cell(str(row.rank or ""), sort=row.rank, badge=row.rank == 1),
-        Cell(row.attributor, link(row.attributor)),
+        Cell(row.attributor, about=row.attributor),
         bar_cell(row.accuracy, chance),
         estimate_cell(row.accuracy, interval(row.accuracy)),
         estimate_cell(row.identifiability, value(row.identifiability)),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from natfp_bench.base.markdown import code, escape, grid
 from natfp_bench.results.leaderboard import Leaderboards, Origin
 
-from .leaderboard_tables import attributor_table, board_table, factor_table, setting_title, standing_tables
+from .leaderboard_tables import board_table, setting_title, standing_tables
 from .table import ReportTable
 
 WRITTEN = "Written by `natfp-bench leaderboard --format md` from the results that are listed at the end."
@@ -30,9 +30,11 @@ def summary(found: Leaderboards) -> str:
     """Write only the two leaderboards of each setting, for a README: with bold titles instead of headings."""
     parts = []
     for standing in found.standings:
-        made = [factor_table(standing), *([attributor_table(standing)] if standing.attributors else [])]
         title = escape(setting_title(standing.setting))
-        parts += [f"**{title}: {escape(table.title)}**\n\n{_lines(table)}" for table in made]
+        parts += [
+            f"**{title}: {escape(table.title)}**\n\n{_lines(table)}"
+            for table in standing_tables(standing, evidence=False)
+        ]
     return "\n\n".join(parts) + "\n"
 
 

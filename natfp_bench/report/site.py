@@ -12,8 +12,9 @@ import io
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -78,12 +79,11 @@ def read(paths: Sequence[Path], store: Path) -> Pages:
 
 def pages(of: Pages) -> Iterator[Page]:
     """Make every page of a site, the first page first."""
-    yield home(of)
-    for protocol in of.protocols:
-        yield task(of, protocol)
-    for name in of.attributors:
-        yield attributor(of, name)
-    yield validity(of)
+    shared = {"links": of.links, "tags_of": of.tags}
+    tasks = (task(of, protocol) for protocol in of.protocols)
+    attributors = (attributor(of, name) for name in of.attributors)
+    for page in chain([home(of)], tasks, attributors, [validity(of)]):
+        yield replace(page, shown={**page.shown, **shared})
 
 
 def render(pages: Sequence[Page], written: str) -> Site:

@@ -5,7 +5,7 @@ Pages show more of a cell than its text: a link, a bar, a badge, and the number 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,6 @@ if TYPE_CHECKING:
 
 BAR = 120
 """Width of the scale of a bar, in its own units."""
-
-Link = Callable[[str], str]
-"""The address of the page about something; empty if there is none."""
-
-
-def no_link(_: str) -> str:
-    """Link to nothing."""
-    return ""
 
 
 @dataclass(frozen=True)
@@ -37,14 +29,16 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. sort: number to sort by, its text if None. tags: what the filter of a page finds its row by."""
+    """One cell.
+
+    about: the protocol digest or the attributor whose page it links to. sort: number to sort by, its text if None.
+    """
 
     text: str = ""
-    href: str = ""
+    about: str = ""
     sort: float | None = None
     bar: Bar | None = None
     badge: bool = False
-    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

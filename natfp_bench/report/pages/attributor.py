@@ -24,7 +24,7 @@ from natfp_bench.report.table import (
 from natfp_bench.results.leaderboard import SECTIONS
 from natfp_bench.results.protocols import Protocol
 
-from .page import Facts, Page, Pages, all_provenance, attributor_path, boards_of, task_path
+from .page import Facts, Page, Pages, all_provenance, attributor_path, boards_of
 
 CAPTION = (
     "Scores for levels, on unseen replicates if a task holds out replicates, else on seen ones, which are not "
@@ -84,7 +84,7 @@ def _task_cells(of: Pages, protocol: Protocol, name: str) -> list[Cell]:
     memory = next((m for _, one in reversed(protocol.results) if (m := one.run.memory_mb.get(f"level/{name}"))), None)
     identifiability, accuracy, bits = map(score.metrics.get, ("identifiability", "accuracy", "bits"))
     return [
-        Cell(result.task.name + (f" (failed: {score.error})" if score.error else ""), task_path(result)),
+        Cell(result.task.name + (f" (failed: {score.error})" if score.error else ""), about=result.protocol_digest),
         bar_cell(identifiability),
         number_cell(rank, "d"),
         estimate_cell(accuracy, interval(accuracy)),

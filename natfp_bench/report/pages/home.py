@@ -8,12 +8,12 @@ from typing import Any
 
 from natfp_bench.report import figures as report_figures
 from natfp_bench.report.charts import Figure
-from natfp_bench.report.leaderboard_tables import attributor_table, evidence_table, factor_table, setting_title
+from natfp_bench.report.leaderboard_tables import setting_title, standing_tables
 from natfp_bench.report.table import ReportTable
 from natfp_bench.results.leaderboard import Standing
 from natfp_bench.results.protocols import Setting
 
-from .page import Page, Pages, all_provenance, attributor_path, task_path
+from .page import Page, Pages, all_provenance
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,12 @@ class SettingSection:
 
 def home(of: Pages) -> Page:
     """Make the first page: the leaderboards of each setting."""
-    tags = {protocol.newest.protocol_digest: protocol.newest.task.tags for protocol in of.protocols}
-    paths = {protocol.newest.protocol_digest: task_path(protocol.newest) for protocol in of.protocols}
     standings = sorted(of.found.standings, key=_place)
     first = standings[0].setting
     sections = []
     for place, standing in enumerate(standings):
         title = setting_title(standing.setting)
-        about = (lambda protocol: paths.get(protocol, ""), lambda protocol: tags.get(protocol, ()))
-        tables = [factor_table(standing, *about), evidence_table(standing, *about)]
-        tables += [attributor_table(standing, attributor_path)] if standing.attributors else []
+        tables = standing_tables(standing)
         if place:  # only the first tables have captions: they are the same for all
             tables = [replace(table, caption="", bar_caption="") for table in tables]
         name = "factors" if len(of.found.standings) == 1 else f"factors-{place + 1}"
@@ -55,7 +51,7 @@ def home(of: Pages) -> Page:
         "sections": sections,
         "presets": sorted({one.setting.preset for one in of.found.standings}),
         "corpora": sorted({one.setting.corpus for one in of.found.standings}),
-        "tags": sorted({tag for own in tags.values() for tag in own}),
+        "tags": sorted({tag for protocol in of.protocols for tag in protocol.newest.task.tags}),
         "results": sum(len(protocol.results) for protocol in of.protocols),
         "faults": of.found.faults,
     }

@@ -13,8 +13,7 @@ from natfp_bench.base.records import digest
 from natfp_bench.pipeline.result import Result
 from natfp_bench.report.charts import Figure
 from natfp_bench.report.page_texts import LevelAnswers
-from natfp_bench.report.table import Link
-from natfp_bench.results.leaderboard import FactorRow, Leaderboards, Standing
+from natfp_bench.results.leaderboard import FactorRow, Leaderboards
 from natfp_bench.results.protocols import Board, Protocol
 
 Facts = Sequence[tuple[str, str]]
@@ -53,19 +52,26 @@ class Pages:
             self.read[digest_] = LevelAnswers.of(protocol)
         return self.read[digest_]
 
-    def standing(self, protocol: Protocol) -> Standing:
-        """The leaderboards that a protocol belongs to."""
-        return next(one for one in self.found.standings if one.setting == protocol.setting)
-
     def row(self, protocol: Protocol) -> FactorRow:
         """The row of a protocol on the leaderboard of factors."""
-        rows = self.standing(protocol).factors
+        rows = (row for standing in self.found.standings for row in standing.factors)
         return next(row for row in rows if row.protocol_digest == protocol.newest.protocol_digest)
 
     @property
     def attributors(self) -> list[str]:
         """Names of all attributors of texts, sorted."""
         return sorted({name for of in self.protocols for name in of.main})
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Paths of pages, by the protocol digest or the attributor that they are about; likelihoods have none."""
+        tasks = {protocol.newest.protocol_digest: task_path(protocol.newest) for protocol in self.protocols}
+        return tasks | {name: attributor_path(name) for name in self.attributors}
+
+    @property
+    def tags(self) -> dict[str, Sequence[str]]:
+        """Tags of tasks, by protocol digest."""
+        return {protocol.newest.protocol_digest: protocol.newest.task.tags for protocol in self.protocols}
 
 
 def slug(name: str) -> str:
@@ -121,9 +127,3 @@ def boards_of(of: Pages, protocol: Protocol) -> list[Board]:
     own = protocol.newest.protocol_digest
     boards = [board for board in of.found.boards if board.protocol_digest == own]
     return sorted(boards, key=lambda board: board.target != "level")
-
-
-def attributor_link(of: Pages) -> Link:
-    """Link to the pages of attributors; likelihoods have none."""
-    known = set(of.attributors)
-    return lambda name: attributor_path(name) if name in known else ""

@@ -14,7 +14,7 @@ from natfp_bench.report.table import ReportTable, interval, number, spread, valu
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.protocols import Protocol
 
-from .page import Facts, Page, Pages, attributor_link, boards_of, provenance, task_path
+from .page import Facts, Page, Pages, boards_of, provenance, task_path
 
 
 def task(of: Pages, protocol: Protocol) -> Page:
@@ -30,7 +30,6 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "robustness": [report_study_figures.robustness(result)],
     }
     drawn = {name: [figure for figure in figures if figure] for name, figures in parts.items()}
-    link = attributor_link(of)
     others = [
         (setting_title(other.setting), task_path(other.newest))
         for other in of.protocols
@@ -45,7 +44,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "recipe": recipe_table(result),
         "common": common_settings(result),
         "variants": variants_table(result),
-        "boards": [board_table(board, link, named=False) for board in boards_of(of, protocol)],
+        "boards": [board_table(board, named=False) for board in boards_of(of, protocol)],
         "figures": drawn,
         "log_note": log_note,
         "texts": report_texts.sample_texts(protocol, of.answers(protocol), of.store),

@@ -11,7 +11,7 @@ from natfp_bench.report.leaderboard_tables import setting_title
 from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import Cell, ReportTable, TableRow
 
-from .page import Page, Pages, all_provenance, task_path
+from .page import Page, Pages, all_provenance
 
 SIMULATIONS = Path(__file__).parents[1] / "simulations.json"
 
@@ -21,7 +21,7 @@ def validity(of: Pages) -> Page:
     rows, coverage, size = controls(of)
     checks: list[TableRow] = [
         [
-            Cell(result.task.name, task_path(result)),
+            Cell(result.task.name, about=result.protocol_digest),
             setting_title(protocol.setting),
             f"{sum(check.ok for check in result.checks)} of {len(result.checks)}",
             "; ".join(result.failures),
