@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -46,14 +45,12 @@ def export(
             header = lm_eval_export.write_lm_eval(
                 found, folder, limit or lm_eval_export.LIMIT, shots or lm_eval_export.SHOTS
             )
-        name = lm_eval_export.group(header.task)
         typer.echo(
             f"{folder}: {len(header.classes)} classes, {header.limit} questions per class, {header.shots} examples of "
             "each class in a question\nnext:"
         )
-        ask = ["--include_path", str(folder), "--tasks", name, "--log_samples", "--output_path", "OUTPUT"]
-        typer.echo(f"  lm_eval --model hf --model_args pretrained=NAME {shlex.join(ask)}")
-        typer.echo(f"  natfp-bench import-lm-eval OUTPUT --result {shlex.quote(str(result))}")
+        for line in lm_eval_export.next_commands(header, folder, str(result)):
+            typer.echo(f"  {line}")
     else:
         with storage_faults(folder, "output folder"):
             (texts.write_csv if format_ == "csv" else texts.write_dataset)(found, folder)

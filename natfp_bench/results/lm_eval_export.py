@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import glob
 import json
+import shlex
 import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -242,14 +243,18 @@ def _yaml(values: Mapping[str, Any]) -> str:
     return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
 
+def next_commands(header: ExportHeader, folder: Path, result: str = "RESULT") -> list[str]:
+    """The commands that put a language model on the leaderboard: by lm-eval on an export, and by its output."""
+    ask = ["lm_eval", "--model", "hf", "--model_args", "pretrained=NAME", "--include_path", str(folder)]
+    ask += ["--tasks", group(header.task), "--log_samples", "--output_path", "OUTPUT"]
+    return [shlex.join(ask), shlex.join(["natfp-bench", "import-lm-eval", "OUTPUT", "--result", result])]
+
+
 def _usage(header: ExportHeader, folder: Path, questions: int, longest: int) -> str:
-    name = group(header.task)
+    commands = "\n".join(next_commands(header, folder))
     return (
         f"{questions:,} multiple-choice questions for lm-eval: each shows {header.shots} labelled texts of every class "
         f"and asks about one more. The longest has {longest:,} characters, which must fit into a model's context.\n\n"
-        "```console\n"
-        f"lm_eval --model hf --model_args pretrained=NAME --include_path {folder} --tasks {name} --log_samples "
-        "--output_path OUTPUT\n"
-        "natfp-bench import-lm-eval OUTPUT --result RESULT\n```\n\n"
+        f"```console\n{commands}\n```\n\n"
         "The YAML has the absolute path of this folder: if you move the folder, change `dataset_kwargs`."
     )

@@ -36,6 +36,7 @@ from natfp_bench.statistics import paired
 from natfp_bench.statistics.intervals import Floats, Ints
 
 from .lm_eval_export import METADATA, ExportedQuestion, ExportHeader, export_digest
+from .origin import the_only
 from .predictions import Predictions, main_split, read_predictions
 
 DATED = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
@@ -68,15 +69,11 @@ def find_output(given: Path) -> Path:
         found = sorted(path for path in given.rglob("*.json") if DATED.search(path.name))
     else:
         found = [given] if given.is_file() else []
-    if not found:
-        raise UserError(
-            f"no output of lm-eval at {given}\n"
-            "  lm_eval ... --log_samples --output_path OUTPUT   writes results_DATE.json, with its samples beside it"
-        )
-    if len(found) > 1:
-        listed = "\n  ".join(str(path) for path in found[:5])
-        raise UserError(f"{given} holds {len(found)} outputs of lm-eval, but this command takes one:\n  {listed}")
-    return found[0]
+    none = (
+        f"no output of lm-eval at {given}\n"
+        "  lm_eval ... --log_samples --output_path OUTPUT   writes results_DATE.json, with its samples beside it"
+    )
+    return the_only(found, given, "outputs of lm-eval", none)
 
 
 def read_output(given: Path, result: Result) -> Output:
@@ -291,34 +288,36 @@ def _beside(
     n_train: int,
 ) -> tuple[list[Score], list[pa.Table]]:
     """Scores of the model and of the result's attributors on the texts that the model answered for, ranked together."""
+    view = _of_view(result, frame)
     given: dict[str, Answers] = {}
     tables = []
-    for score in _of_view(result, frame):
+    for score in view:
         if score.status != "ok":
             continue
-        theirs = predictions.select(frame.target, frame.split, score.attributor.name)
-        if theirs.select(["variant", "row"]) != rows.select(["variant", "row"]):
+        theirs = predictions.of(score)
+        if theirs.rows.select(["variant", "row"]) != rows.select(["variant", "row"]):
             raise UserError(
                 f"the predictions of {score.attributor.name} are about other texts than those of the first attributor"
             )
-        part = theirs.take(pa.array(kept))
+        part = theirs.rows.take(pa.array(kept))
         tables.append(part)
-        given[score.attributor.name] = _answers(part, np.array(part["proba"].to_pylist()), frame)
-    of_texts = {s.attributor.name: s for s in _of_view(result, frame) if s.attributor.access == "text"}
+        given[score.attributor.name] = _answers(part, theirs.proba[kept], frame)
+    of_texts = {of.attributor.name for of in view if of.attributor.access == "text"}
     credit = {name: one.credit for name, one in given.items() if name in of_texts} | {who.name: own.credit}
     ranks = paired.ranks(credit, own.prompts, frame.seed)
     top = None
     scores = []
-    for score in reversed(_of_view(result, frame)):
+    for score in reversed(view):
+        name, learnt = score.attributor.name, score.n_train
         if score.status != "ok":
             scores.append(score)
-        elif score.attributor.access == "likelihood":
-            top = scoring.score(frame, score.attributor, given[score.attributor.name])
-            scores.append(top)
+        elif name in of_texts:
+            scores.append(
+                scoring.score(frame, score.attributor, given[name], n_train=learnt, rank=ranks[name], top=top)
+            )
         else:
-            name, learnt = score.attributor.name, score.n_train
-            again = scoring.score(frame, score.attributor, given[name], n_train=learnt, rank=ranks[name], top=top)
-            scores.append(again)
+            top = scoring.score(frame, score.attributor, given[name])
+            scores.append(top)
     mine = scoring.score(frame, who, own, n_train=n_train, rank=ranks[who.name], top=top)
     return [mine, *reversed(scores)], tables
 

@@ -22,12 +22,17 @@ from natfp_bench.plan.settings import Settings
 
 def find_result(given: Path) -> Path:
     """Find the one `result.json` of a file or folder; raises UserError if there is none, or several."""
-    found = results.find([given])
+    none = f"no result in {given}\n  natfp-bench run --task seed_id   makes one"
+    return the_only(results.find([given]), given, "results", none)
+
+
+def the_only(found: Sequence[Path], given: Path, what: str, none: str) -> Path:
+    """Return the one path that was found; raises UserError if there is none (then this is said), or several."""
     if not found:
-        raise UserError(f"no result in {given}\n  natfp-bench run --task seed_id   makes one")
+        raise UserError(none)
     if len(found) > 1:
         listed = "\n  ".join(str(path) for path in found[:5])
-        raise UserError(f"{given} holds {len(found)} results, but this command takes one:\n  {listed}")
+        raise UserError(f"{given} holds {len(found)} {what}, but this command takes one:\n  {listed}")
     return found[0]
 
 
