@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,16 +167,11 @@ def peak_memory(command: Sequence[str], folder: Path) -> float:
 def family_memory(process: psutil.Process) -> float:
     """Resident memory in MB of a process and all its descendants."""
     total = 0
-    try:
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0.0
-    for one in family:
-        try:
-            total += one.memory_info().rss
-        except psutil.Error:
-            continue
-    return float(total / 1e6)
+    with suppress(psutil.Error):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total / 1e6
 
 
 def write_text(path: Path, size: int) -> None:

@@ -32,29 +32,21 @@ from natfp_bench.plan.split import UNSEEN_REPLICATE
 from .origin import remake, sample_stages, settings_of
 from .predictions import Predictions, main_split, read_predictions
 
-TEXTS = pa.schema(
-    {
-        "text": pa.string(),
-        "label": pa.string(),
-        "variant": pa.string(),
-        "replicate": pa.int64(),
-        "prompt": pa.int64(),
-        "row": pa.int64(),
-        "split": pa.string(),
-    }
-)
-"""Columns of exported texts: `label` is the level; `prompt` and `row` are those of the sample set."""
-
 COLUMNS = {
-    "text": "what the model wrote; it may be empty",
-    "label": "level of the factor, which attributors guess",
-    "variant": "the model that wrote it, of one level and one replicate",
-    "replicate": "block of models, one per level, that share their nuisance seeds",
-    "prompt": "id of the prompt that it continues (the prompt is not part of the text); no prompt is in both splits",
-    "row": "number within the sample set of the variant",
-    "split": "train or test",
+    "text": (pa.string(), "what the model wrote; it may be empty"),
+    "label": (pa.string(), "level of the factor, which attributors guess"),
+    "variant": (pa.string(), "the model that wrote it, of one level and one replicate"),
+    "replicate": (pa.int64(), "block of models, one per level, that share their nuisance seeds"),
+    "prompt": (
+        pa.int64(),
+        "id of the prompt that it continues (the prompt is not part of the text); no prompt is in both splits",
+    ),
+    "row": (pa.int64(), "number within the sample set of the variant"),
+    "split": (pa.string(), "train or test"),
 }
+"""Columns of exported texts: type and content."""
 
+TEXTS = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
 
 HELD_OUT = (
     "Unseen prompts alone do not support a claim about the factor: hold out each replicate in turn, at every level, "
@@ -179,7 +171,7 @@ def write_card(result: Result, folder: Path, usage: str, columns: Sequence[str],
         f"{header}# Texts of {result.task.name}",
         f"Which model wrote which text? Labels are levels of {escape(result.factor.name)}{only}. Made by natfp_bench.",
         usage,
-        grid(("column", "content"), [(f"`{name}`", COLUMNS[name]) for name in columns]) if columns else "",
+        grid(("column", "content"), [(f"`{name}`", COLUMNS[name][1]) for name in columns]) if columns else "",
         HELD_OUT if main_split(result) == UNSEEN_REPLICATE else "",
         "## Provenance",
         grid(("", ""), [(name, escape(str(value))) for name, value in provenance(result).items()]),

@@ -224,7 +224,7 @@ def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:
     except FileNotFoundError:
         raise UserError(f"no reference at {str(path)!r}\n  {remake}") from None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UserError(f"{path}: damaged reference ({_line(error)})\n  {remake}") from None
+        raise UserError(f"{path}: damaged reference ({' '.join(str(error).split())})\n  {remake}") from None
     return {one.place: one for one in found}
 
 
@@ -239,8 +239,3 @@ def _row(row: Mapping[str, Any], proba: pa.ListScalar) -> SteppedAnswers:
 def _refuse_folder(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder, but a reference is one file\n  --reference {path / 'reference.parquet'}")
-
-
-def _line(error: Exception) -> str:
-    """Put an error on one line."""
-    return " ".join(str(error).split())

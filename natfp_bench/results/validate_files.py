@@ -16,10 +16,8 @@ def validate(path: Path) -> str:
     """Check one file or baseline folder; returns its kind and name. Raises UserError with all faults."""
     if not path.exists():
         raise UserError(f"no file {str(path)!r}\n  validate takes task, preset, card and result files")
-    if path.is_dir():
-        return f"baseline {registry.read(path).name}"
-    if path.name == "card.yaml":
-        return f"baseline {registry.read(path.parent).name}"
+    if path.is_dir() or path.name == "card.yaml":
+        return f"baseline {registry.read(path if path.is_dir() else path.parent).name}"
     if path.suffix == ".json":
         found = results.read(path)
         return f"result of {found.task.name} at {found.preset}"
