@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_results import plain
 from report_sites import HOSTILE, page
 
 from natfp_bench.pipeline import result as results
@@ -15,11 +16,6 @@ from natfp_bench.pipeline.result import MeanKL, find
 from natfp_bench.report import charts, figures, result_tables, study_figures
 from natfp_bench.report import site as report
 from natfp_bench.statistics.ceiling import Divergence
-from natfp_bench.statistics.intervals import Interval
-
-
-def plain(value: float) -> Interval:
-    return Interval(value=value, low=None, high=None, method="none", units="texts", n_units=1)
 
 
 def test_charts_follow_the_schema_and_have_their_data(site: Any) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import pytest
+from made_results import UNSEEN, write_result
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from natfp_bench.base.markdown import code, escape, grid
 from natfp_bench.base.text import printable
-from natfp_bench.pipeline.result import RunInfo
 from natfp_bench.report import markdown
 from natfp_bench.report.leaderboard_tables import standing_tables
-from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, Origin, Standing
-from natfp_bench.results.protocols import Setting
-from natfp_bench.statistics.intervals import Interval
+from natfp_bench.results.leaderboard import Leaderboards, leaderboards
 
 HOSTILE = "a|b *c* _d_ `e` <b>f</b> [g](h) &amp; $i$ ~~j~~ \\| ![k](l) # \x1b[31m"
 """All markup that a name might be mistaken for."""
@@ -46,41 +44,15 @@ def tables(text: str) -> list[list[list[str]]]:
 
 
 @pytest.fixture
-def found() -> Leaderboards:
-    """Leaderboards of one task with hostile names."""
-    row: dict[str, Any] = dict.fromkeys(FactorRow.model_fields)
-    row |= {"task": HOSTILE, "factor": HOSTILE, "protocol_digest": "0", "levels": 2, "replicates": 3}
-    mean = Interval(value=0.25, low=0.2, high=0.3, method="t", units="tasks", n_units=5)
-    attributor = AttributorRow(
-        attributor=HOSTILE,
-        floor=False,
-        digests=("0",),
-        rank=1,
-        identifiability=mean,
-        tasks=5,
-        failed=(),
-        fit_seconds=1234.5,
-        predict_seconds=0.0,
-    )
-    setting = Setting(preset="quick", corpus=HOSTILE, overrides={}, seed=0, texts=4000)
-    standing = Standing(
-        setting=setting, factors=(FactorRow(**{**row, "current": True}),), attributors=(attributor,), tasks=5
-    )
-
-    def origin(task: str, platform: str) -> Origin:
-        run = RunInfo(
-            id="1",
-            command=("natfp-bench", "run", "--task", HOSTILE),
-            started="2026-01-01T00:00:00+00:00",
-            seconds={"total": 3600.25},
-            work={"train": 7000.0, "study": 1.5},
-            attributors={},
-            environment={"python": "3.12.1", "platform": platform, "cores": 2},
-        )
-        return Origin(task=task, preset="quick", corpus="chronicle", protocol_digest="0", run=run)
-
-    origins = (origin("a_id", "first"), origin("b_id", "second"), origin("c_id", "first"))
-    return Leaderboards(standings=(standing,), boards=(), origins=origins, faults=())
+def found(tmp_path: Path) -> Leaderboards:
+    """Leaderboards of three tasks, with hostile names."""
+    names = {"corpus__name": HOSTILE, "factor__name": HOSTILE, "run__command": ("natfp-bench", "run", HOSTILE)}
+    spent = {"run__seconds": {"total": 3600.25}, "run__work": {"train": 7000.0, "study": 1.5}}
+    paths = []
+    for task, platform in (("a_id", "first"), (HOSTILE, "second"), ("b_id", "first")):
+        machine = {"run__environment": {"python": "3.12.1", "platform": platform, "cores": 2}}
+        paths.append(write_result(tmp_path, task, {UNSEEN: {HOSTILE: 0.25}}, **names, **spent, **machine))
+    return leaderboards(paths)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +88,7 @@ def test_headings_keep_hostile_names(found: Leaderboards) -> None:
     headings = [said(node) for node in parse(markdown.render(found)).walk() if node.type == "heading"]
     assert headings == [
         "Leaderboards",
-        f"quick, {SHOWN}, 4,000 texts per variant",
+        f"quick, {SHOWN}, 500 texts per variant",
         "factors: how identifiable?",
         "factors: on what evidence?",
         "attributors: which identifies levels best?",
@@ -128,9 +100,9 @@ def test_how_each_result_was_made(found: Leaderboards) -> None:
     *_, made, machines = tables(markdown.render(found))
     header, first, second, third = made
     assert header == ["task", "preset", "corpus", "started", "seconds", "work", "machine", "command"]
-    assert first[:5] == ["a_id", "quick", "chronicle", "2026-01-01T00:00:00+00:00", "3,600.2"]
+    assert first[:5] == ["a_id", "quick", SHOWN, "2026-01-01T00:00:00+00:00", "3,600.2"]
     assert first[5] == "train 7,000.0, study 1.5"
-    assert first[7].startswith("natfp-bench run --task 'a|b ")
+    assert first[7].startswith("natfp-bench run 'a|b ")
     assert [row[6] for row in (first, second, third)] == ["1", "2", "1"]
     assert machines == [
         ["machine", "python", "platform", "cores"],

@@ -92,6 +92,7 @@ def test_the_yaml_is_plain_data_and_finds_its_file(exported: Exported, tmp_path:
     header = task["metadata"][lm_eval_export.METADATA]
     assert header["protocol_digest"] == exported.result.protocol_digest
     assert header["digest"] == asked(folder)[0]["export"]
+    assert f" --include_path '{folder}' " in (folder / "README.md").read_text(), "quoted for a shell"
 
 
 def test_too_many_shots_and_too_few_texts_are_refused(held_out: Exported, tmp_path: Path) -> None:

@@ -76,18 +76,14 @@ def test_all_texts_make_one_more_attributor_of_the_same_protocol(ran: dict[str, 
     (board,) = found
     alone = boards(paths[:1])[0][0]
     assert [row.attributor for row in alone.rows] == [r.attributor for r in board.rows if r.attributor != "stub_1_5b"]
-    credit = {}
+    classes, credit = known.scores[0].classes, {}
     for path in paths:
         for name, rows in by_attributor(path.parent).items():
-            truth = np.array([board_classes(known).index(row["label"]) for row in rows])
+            truth = np.array([classes.index(row["label"]) for row in rows])
             credit[name] = per_text.credits(np.array([row["proba"] for row in rows]), truth)
     prompts = np.array([row["prompt"] for row in by_attributor(folder)["stub_1_5b"]])
     ranks = paired.ranks({name: of for name, of in credit.items() if name != "ceiling"}, prompts, known.seed)
     assert {row.attributor: row.rank for row in board.rows if row.rank} == ranks
-
-
-def board_classes(result: Any) -> list[str]:
-    return list(result.scores[0].classes)
 
 
 def by_attributor(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -25,22 +25,22 @@ TRUTH = np.arange(TEXTS) % len(CLASSES)
 HOSTILE = "x|y <b> ::error::100%, \x1b[31m\r\n&"
 
 
-def skilled(seed: int, strength: float = 1.5, truth: Ints = TRUTH) -> Floats:
+def skilled(seed: int, strength: float = 1.5) -> Floats:
     """Answers to texts of shared difficulty, by a classifier whose own luck hangs on its seed."""
-    shared = np.random.default_rng(0).normal(size=(len(truth), len(CLASSES)))
+    shared = np.random.default_rng(0).normal(size=(TEXTS, len(CLASSES)))
     own = np.random.default_rng(seed).normal(size=shared.shape)
     logits = shared + 0.5 * own
-    logits[np.arange(len(truth)), truth] += strength
+    logits[np.arange(TEXTS), TRUTH] += strength
     proba = np.exp(logits)
     return proba / proba.sum(axis=1, keepdims=True)
 
 
-def weakened(proba: Floats, share: float, truth: Ints = TRUTH) -> Floats:
+def weakened(proba: Floats, share: float) -> Floats:
     """Answers that miss so many more of all texts: the truth changes places with another class."""
-    right = np.flatnonzero(per_text.credits(proba, truth) == 1)
-    missed = np.random.default_rng(1).permutation(right)[: round(share * len(truth))]
-    changed, other = proba.copy(), (truth[missed] + 1) % len(CLASSES)
-    changed[missed, truth[missed]], changed[missed, other] = proba[missed, other], proba[missed, truth[missed]]
+    right = np.flatnonzero(per_text.credits(proba, TRUTH) == 1)
+    missed = np.random.default_rng(1).permutation(right)[: round(share * TEXTS)]
+    changed, other = proba.copy(), (TRUTH[missed] + 1) % len(CLASSES)
+    changed[missed, TRUTH[missed]], changed[missed, other] = proba[missed, other], proba[missed, TRUTH[missed]]
     return changed
 
 

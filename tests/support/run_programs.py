@@ -11,20 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from chaos_program import TASK
 from patience import PATIENCE
 
 from natfp_bench.pipeline import result as results
-
-PAIR = """
-task: pair
-version: 1
-summary: two initialisations
-replicates: 1
-factor:
-  name: initialisation seed
-  fields: [seeds.init]
-  levels: {a: 0, b: 1}
-"""
 
 
 class Program:
@@ -33,7 +23,7 @@ class Program:
     def __init__(self, folder: Path, corpus: Path) -> None:
         tasks = folder / "tasks"
         tasks.mkdir()
-        (tasks / "pair.yaml").write_text(PAIR)
+        (tasks / "pair.yaml").write_text(TASK)
         self.store, self.output = folder / "store", folder / "results"
         # Long enough stages to be hit in the middle: 8 checkpoints a training, 20 blocks a sample set.
         changed = ["budget.tokens=300000", "sampling.texts=2000", "sampling.block=100", "analysis.transfer=false"]

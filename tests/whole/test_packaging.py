@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from fresh_python import ROOT, python
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +28,9 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def natfp(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed package from another folder, without the checkout on the path."""
-    # -P keeps the working folder off sys.path; the target comes before an editable install's entry.
-    environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-P", "-m", "natfp_bench", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def run(installed: Path, folder: Path, *arguments: str) -> str:
+    """Run Python on the installed package from another folder; -P keeps that folder off the path."""
+    return python("-P", *arguments, folder=folder, root=installed)
 
 
 def test_a_wheel_installs_one_top_level_package(wheel: Path) -> None:
@@ -57,21 +52,15 @@ def test_a_wheel_installs_one_top_level_package(wheel: Path) -> None:
 
 def test_an_installed_wheel_lists_from_its_own_files(installed: Path, tmp_path: Path) -> None:
     script = "import natfp_bench.base.resources as r; print(r.tasks(), r.baselines())"
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    found = subprocess.run(
-        [sys.executable, "-P", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert found.stdout.split() == [str(installed / "natfp_bench" / name) for name in ("tasks", "baselines")]
+    assert run(installed, tmp_path, "-c", script).split() == [
+        str(installed / "natfp_bench" / name) for name in ("tasks", "baselines")
+    ]
     for what, name in (("tasks", "seed_id"), ("baselines", "char_ngram"), ("presets", "quick")):
-        listed = natfp(installed, tmp_path, "list", what)
-        assert listed.returncode == 0, listed.stderr
-        assert name in listed.stdout
+        assert name in run(installed, tmp_path, "-m", "natfp_bench", "list", what)
 
 
 @pytest.mark.slow
 def test_an_installed_wheel_runs(installed: Path, tmp_path: Path) -> None:
     options = ["--preset", "smoke", "--baseline", "unigram", "--store", "store", "-o", "out", "--limit", "40"]
-    ran = natfp(installed, tmp_path, "run", "--task", "seed_id", *options)
-    assert ran.returncode == 0, ran.stderr
-    assert "unigram" in ran.stdout
+    assert "unigram" in run(installed, tmp_path, "-m", "natfp_bench", "run", "--task", "seed_id", *options)
     assert len(list((tmp_path / "out").rglob("result.json"))) == 1
