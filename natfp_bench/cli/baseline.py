@@ -15,6 +15,7 @@ from .options import RESULTS, Json, Output, StoreRoot, Workers, names, one_of
 if TYPE_CHECKING:
     from natfp_bench.attributors.registry import Baseline
     from natfp_bench.pipeline.contract_suite import ContractReport
+    from natfp_bench.results.leaderboard import AttributorMean
     from natfp_bench.results.submission import Ranking, Submission
 
 app = typer.Typer(help="Make, check and submit a classifier.", no_args_is_help=True)
@@ -147,30 +148,37 @@ def _print_report(report: ContractReport) -> None:
 
 def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> None:
     from natfp_bench.report.markdown import section
-    from natfp_bench.report.table import ReportTable, interval, number
+    from natfp_bench.report.table import ReportTable, interval
 
     from . import terminal
 
     scores = [
-        (task, score.split, interval(score.accuracy), interval(score.identifiability), interval(score.bits))
+        (task, side, *(interval(one) for one in (found.accuracy, found.identifiability, found.bits)))
         for task, score in made.scores.items()
+        for side, found in (("unseen runs", score.unseen), ("seen runs", score.seen))
+        if found
     ]
-    own = next((place for place in ranking.places if place.name == made.name), None)
-    would = f"{made.name} would take rank {own.rank} of {len(ranking.places)}" if own else "controls alone give no rank"
     left_out = "; ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
     tables = (
         ReportTable(
             f"{made.name}, version {made.version}, on the fixed texts",
-            ("task", "split", "accuracy", "identifiability", "bits"),
+            ("task", "test texts of", "accuracy", "identifiability", "bits"),
             scores,
             right=("accuracy", "identifiability", "bits"),
         ),
         ReportTable(
-            would,
-            ("rank", "attributor", "mean identifiability"),
-            [(str(place.rank), place.name, number(place.identifiability)) for place in ranking.places],
-            right=("rank", "mean identifiability"),
-            caption=f"Mean over {', '.join(ranking.tasks)}." + (f" Left out: {left_out}." if left_out else ""),
+            _would_rank(made.name, ranking),
+            ("rank", "attributor", "unseen runs", "rank, seen", "seen runs"),
+            [
+                (_rank(place.unseen), place.name, _mean(place.unseen), _rank(place.seen), _mean(place.seen))
+                for place in ranking.places
+            ],
+            right=("rank", "unseen runs", "rank, seen", "seen runs"),
+            caption=(
+                f"Mean identifiability over {', '.join(ranking.tasks)}, ± the 95% interval over models. Rank: 1 + the "
+                "number of attributors that are significantly better, as on the leaderboard."
+                + (f" Left out: {left_out}." if left_out else "")
+            ),
         ),
     )
     for shown in tables:
@@ -178,3 +186,23 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
             typer.echo(section(shown) + "\n")
         else:
             terminal.print_table(terminal.stdout(), shown)
+
+
+def _would_rank(name: str, ranking: Ranking) -> str:
+    """Say which ranks a submission would take."""
+    own = next((place for place in ranking.places if place.name == name), None)
+    sides = (("unseen", own.unseen), ("seen", own.seen)) if own else ()
+    ranks = [f"{found.rank} on {side} runs" for side, found in sides if found and found.rank]
+    if not ranks:
+        return "no rank: too few tasks, or controls alone"
+    return f"{name} would take rank {' and '.join(ranks)}, of {len(ranking.places)}"
+
+
+def _rank(found: AttributorMean | None) -> str:
+    return str(found.rank) if found and found.rank else ""
+
+
+def _mean(found: AttributorMean | None) -> str:
+    from natfp_bench.report.table import spread
+
+    return spread(found.identifiability, 3) if found else ""

@@ -83,10 +83,10 @@ def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType
 def _length_table(study: FactorStudy) -> Iterator[RenderableType]:
     if study.length:
         rows = [
-            (str(at.at), value(at.accuracy), *("" if of is None else f"{of:.3f}" for of in (at.ceiling, at.predicted)))
+            (str(at.at), value(at.accuracy), *("" if of is None else f"{of:.3f}" for of in (at.ceiling,)))
             for at in study.length.points
         ]
-        columns = (study.length.unit, "accuracy", "ceiling", "predicted ceiling")
+        columns = (study.length.unit, "accuracy", "ceiling")
         yield table(f"accuracy of {study.reference} by length of the text", columns, rows, right=columns)
 
 

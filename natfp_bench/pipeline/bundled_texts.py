@@ -36,7 +36,7 @@ from .stages.stage import KnownCorpus, KnownModel, Stage
 from .stages.variant import VariantStages
 from .store import Store
 
-PRESET, TEXTS = "quick", 1000
+PRESET, TEXTS = "submission", 1000
 """The preset of the models that wrote the texts, and the number of texts per variant."""
 
 

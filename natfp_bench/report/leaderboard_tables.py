@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
-from natfp_bench.results.leaderboard import AttributorRow, FactorRow, FactorSection, Identified, Standing
+from natfp_bench.results.leaderboard import (
+    AttributorMean,
+    AttributorRow,
+    FactorRow,
+    FactorSection,
+    Identified,
+    Standing,
+)
 from natfp_bench.results.protocols import Board, Row, Setting
 from natfp_bench.statistics.intervals import Interval
 
-from .result_tables import SPLITS, length_order, length_to_95, permutation_p
+from .result_tables import SPLITS, length_order, length_to_95
 from .table import (
     Cell,
     Heading,
@@ -21,6 +27,7 @@ from .table import (
     log_p,
     number,
     number_cell,
+    plain_p,
     spread,
     value,
 )
@@ -115,64 +122,92 @@ def _evidence_table(standing: Standing) -> ReportTable:
     for row in standing.factors:
         unit = f" {row.length.unit}" if row.length and row.length.unit != "tokens" else ""
         found = row.equivalence
-        equal = f"{found.worst_ratio:.3f} {'yes' if found.equivalent else 'no'}" if found else ""
         rows.append(
             [
                 Cell(row.task, about=row.protocol_digest),
                 Cell(row.factor),
-                Cell(factor_p(row), sort=math.log10(row.permutation.p) if row.permutation else row.log10_p),
-                number_cell(row.detectable, ".2f"),
+                Cell(verdict(row)),
+                Cell(factor_p(row), sort=row.p),
+                Cell(plain_p(row.p_floor), sort=row.p_floor),
+                Cell(plain_p(row.p_adjusted), sort=row.p_adjusted),
                 Cell(length_to_95(row.length) + unit, sort=length_order(row.length)),
-                Cell(equal),
+                Cell(f"{found.worst_ratio:.3f} {found.answer}" if found else ""),
             ]
         )
+    tests = sum(row.verdict is not None for row in standing.factors)
     return ReportTable(
         "factors: on what evidence?",
-        ("task", "factor", "p", "detectable\n(power 0.8)", "95% at\n(tokens)", "equally\ngood"),
+        ("task", "factor", "verdict", "p", "least p", "corrected p", "95% at\n(tokens)", "equally\ngood"),
         _in_sections(standing, rows),
-        right=("detectable\n(power 0.8)", "95% at\n(tokens)"),
-        loose=("factor", "p"),
+        right=("p", "least p", "corrected p", "95% at\n(tokens)"),
+        loose=("factor", "verdict", "equally\ngood"),
         wide=("factor",),
         caption=(
-            "p: test of the factor, which permutes levels within replicates; it is not testable if, with so few "
-            "replicates, p cannot be below the value shown. If no replicates are held out, p is that of a binomial "
-            "test about these models alone. detectable: the smallest identifiability that is detected with a power of "
-            "0.8. 95% at: the text length at which accuracy reaches 0.95, for the reference attributor / the ceiling / "
-            "the prediction from likelihood ratios. equally good: the worst ratio of held-out bits per byte between "
-            "two models; yes if all models are equally good within the margin."
+            "p: the share of labellings, with levels permuted within replicates, for which naive Bayes on words names "
+            "the levels of unseen runs at least as well. least p: the smallest value that so few replicates can give. "
+            f"corrected p: by Holm, over the {tests} factors of this table; it is what a claim rests on. found: "
+            "corrected p is at most 0.05. not found: it is not, and the figure is the identifiability that would have "
+            "been found with a power of 0.8. not testable: even the least p is above 0.05 after the correction. If no "
+            "replicates are held out, nothing is said of a factor, and p is about these models alone (accuracy of the "
+            "reference attributor). 95% at: the text length at which accuracy reaches 0.95, for the reference "
+            "attributor / the ceiling. equally good: the worst ratio of held-out bits per byte of two levels (of two "
+            "models, if there are no replicates), and whether they are equally good within the margin."
         ),
     )
+
+
+def verdict(row: FactorRow) -> str:
+    """Say what follows for a factor."""
+    if row.verdict is None:
+        return "" if row.p is not None else "these models only"
+    would = f" (would have found {row.detectable:.2f})" if row.verdict == "not found" and row.detectable else ""
+    return row.verdict + would
 
 
 def _attributor_table(standing: Standing) -> ReportTable:
+    held_out, tasks = standing.held_out, standing.tasks
     return ReportTable(
         "attributors: which identifies levels best?",
-        ("rank", "attributor", "identifiability, 95%", "identifiability", "tasks", "failed", "fit, s", "predict, s"),
-        [_attributor_cells(row, standing.tasks) for row in standing.attributors],
-        right=("rank", "identifiability", "tasks", "failed", "fit, s", "predict, s"),
+        (
+            *("rank", "attributor", "identifiability, 95%", "unseen\nruns", "rank,\nseen", "seen\nruns", "failed"),
+            *("fit, s", "predict, s"),
+        ),
+        [_attributor_cells(row) for row in standing.attributors],
+        right=("rank", "unseen\nruns", "rank,\nseen", "seen\nruns", "failed", "fit, s", "predict, s"),
         caption=(
-            "Mean identifiability over tasks, without controls, with Student's 95% interval over tasks. If a task "
-            "holds out replicates, scores are on models that the attributor never saw. Rank: 1 + the number of "
-            "attributors that are significantly better, paired over tasks (sign flips, Holm). An attributor has a rank "
-            "only if one version of it did every task; there are no ranks if the tasks are too few for a significant "
-            "difference. Seconds are sums over all fits and all predictions, as measured where they ran."
+            f"Mean identifiability without controls: on unseen runs over the {held_out} tasks that hold out "
+            f"replicates, on seen runs over all {tasks}. ± is the 95% interval over models: tasks share models, so the "
+            "models are what could have been others. Rank: 1 + the number of attributors that are significantly better "
+            "(sign flips of models, Holm). An attributor has a rank only if one version of it did every task; there "
+            "are no ranks if the models are too few for a significant difference. Seconds are sums over all fits and "
+            "all predictions, as measured where they ran."
         ),
         bars=("identifiability, 95%",),
+        bar_caption="The bar is the mean on unseen runs (on seen ones if none are held out).",
     )
 
 
-def _attributor_cells(row: AttributorRow, tasks: int) -> list[Cell]:
+def _attributor_cells(row: AttributorRow) -> list[Cell]:
     versions = "" if len(row.digests) == 1 else f" ({len(row.digests)} versions)"
+    main = row.unseen or row.seen
     return [
-        Cell(str(row.rank or ""), sort=row.rank, badge=row.rank == 1),
+        *_mean_cells(row.unseen)[:1],
         Cell(f"{row.attributor}{versions}{' (floor)' if row.floor else ''}", about=row.attributor),
-        bar_cell(row.identifiability),
-        estimate_cell(row.identifiability, spread(row.identifiability, 3)),
-        Cell(f"{row.tasks} of {tasks}", sort=row.tasks),
+        bar_cell(main.identifiability if main else None),
+        *_mean_cells(row.unseen)[1:],
+        *_mean_cells(row.seen),
         Cell(str(len(row.failed) or ""), sort=len(row.failed)),
         number_cell(row.fit_seconds, ",.1f"),
         number_cell(row.predict_seconds, ",.1f"),
     ]
+
+
+def _mean_cells(found: AttributorMean | None) -> list[Cell]:
+    """Rank and mean."""
+    if found is None:
+        return [Cell(), Cell()]
+    rank = Cell(str(found.rank or ""), sort=found.rank, badge=found.rank == 1)
+    return [rank, estimate_cell(found.identifiability, spread(found.identifiability, 3))]
 
 
 def board_table(board: Board, *, named: bool = True) -> ReportTable:
@@ -215,8 +250,8 @@ def _board_cells(row: Row, chance: float) -> list[Cell]:
 
 
 def factor_p(row: FactorRow) -> str:
-    """Print the p-value of a factor, or that it is not testable."""
-    return log_p(row.log10_p) if row.permutation is None else permutation_p(row.permutation)
+    """Print the p-value of a factor, or of these models alone."""
+    return log_p(row.log10_p) if row.p is None else plain_p(row.p)
 
 
 def _in_sections(standing: Standing, rows: Sequence[Sequence[Cell]]) -> list[TableRow]:

@@ -8,7 +8,7 @@ from natfp_bench.pipeline.result import FactorStudy, Length, Result
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.replication import PermutationTest
 
-from .table import ReportTable, interval, spread
+from .table import ReportTable, interval, plain_p, spread
 
 SPLITS = {
     UNSEEN_REPLICATE: "unseen replicates",
@@ -41,47 +41,43 @@ def variants_table(result: Result) -> ReportTable:
 
 def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
     """Say in one sentence each what a study found about the factor."""
-    who = study.reference
     if study.gaps:
         gaps = ", ".join(f"{gap.attributor} {spread(gap.gap, 3)}" for gap in study.gaps)
         yield "replicate gap", f"accuracy on seen minus unseen replicates: {gaps}"
     if study.permutation:
         test = study.permutation.test
         drawn = f"{test.permutations} relabelings" + (", which are all possible ones" if test.exhaustive else "")
-        accuracy = f"accuracy of {who} {study.permutation.observed:.3f} on the subset of texts used for this test"
-        yield "permutation", f"{_p_of(test)}; {accuracy}, {drawn}"
+        accuracy = f"accuracy of naive Bayes on words {study.permutation.observed:.3f} on unseen replicates"
+        yield "permutation", f"{_p_of(test)}; {accuracy}, {drawn}; before any correction for several tasks"
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
         yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)}; on mean KL between models"
     if found := study.equivalence:
         worse, better = found.worst_pair
-        verdict = "models are equally good" if found.equivalent else "models are not shown to be equally good"
+        what = "levels" if found.units == "replicates" else "models"
         ratio = f"{worse} needs {found.worst_ratio:.3f} times the bits of {better} on held-out text"
-        yield "equally good", f"{verdict}: {ratio}, margin {found.margin:.0%}, p = {found.p:.2g}"
+        spread_ = "runs of one level" if found.units == "replicates" else "documents"
+        p = found.p_worse if found.answer == "not equally good" else found.p
+        yield "equally good", f"{what}: {found.answer}; {ratio}, margin {found.margin:.0%}, p = {p:.2g} over {spread_}"
     smallest = []
     if study.detectable.instance:
         smallest.append(f"accuracy {study.detectable.instance:.3f} on single models")
     if study.detectable.factor:
-        smallest.append(f"identifiability {study.detectable.factor:.3f} on unseen replicates")
+        smallest.append(f"identifiability {study.detectable.factor:.3f} on unseen replicates, if this is the only test")
     if smallest:
         yield "detectable", f"{', '.join(smallest)} (power 0.8)"
     if study.length:
-        yield "95% at", f"{length_to_95(study.length)} {study.length.unit} (reference / ceiling / predicted)"
-
-
-def permutation_p(test: PermutationTest) -> str:
-    """Print the p-value of a permutation test, or the smallest possible one if that is above 0.05."""
-    return f"{test.p:.3f}" if test.testable else f"not testable (≥{test.smallest:.2f})"
+        yield "95% at", f"{length_to_95(study.length)} {study.length.unit} (reference / ceiling)"
 
 
 def _p_of(test: PermutationTest) -> str:
     if test.testable:
-        return f"p = {test.p:.3f}"
+        return f"p = {plain_p(test.p)}"
     return f"not testable at this preset (p cannot be below {test.smallest:.2f})"
 
 
 def length_to_95(length: Length | None) -> str:
-    """Print the length at which accuracy reaches 0.95: reference attributor, then ceiling and prediction if known."""
+    """Print the length at which accuracy reaches 0.95: reference attributor, then the ceiling if known."""
     if length is None:
         return ""
     first, last = length.points[0].at, length.points[-1].at
@@ -91,14 +87,14 @@ def length_to_95(length: Length | None) -> str:
 
     found = [at(length.to_95)]
     if any(point.ceiling is not None for point in length.points):
-        found += [at(length.ceiling_to_95), at(length.predicted_to_95)]
+        found.append(at(length.ceiling_to_95))
     return " / ".join(found)
 
 
 def length_order(length: Length | None) -> float | None:
-    """Number that sorts lengths by that of the reference attributor, then of the ceiling, then of the prediction."""
+    """Number that sorts lengths by that of the reference attributor, then of the ceiling."""
     if length is None:
         return None
     beyond = 10.0 * length.points[-1].at
-    reached = (length.to_95, length.ceiling_to_95, length.predicted_to_95)
+    reached = (length.to_95, length.ceiling_to_95)
     return sum((beyond if at is None else at) * beyond**-place for place, at in enumerate(reached))

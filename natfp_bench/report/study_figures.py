@@ -96,7 +96,7 @@ CURVES = {
 
 
 def curves(result: Result) -> Iterator[Figure]:
-    """Accuracy of the reference attributor against length (with ceiling and prediction), pooled texts, and others."""
+    """Accuracy of the reference attributor against length (with the ceiling), pooled texts, and others."""
     if (study := result.study) is None:
         return
     who = study.reference
@@ -105,13 +105,9 @@ def curves(result: Result) -> Iterator[Figure]:
         rows: list[dict[str, Any]] = []
         for point in study.length.points:
             rows.append({"at": point.at, "series": who, **estimate(point.accuracy)})
-            for name, value in (("ceiling", point.ceiling), ("predicted ceiling", point.predicted)):
-                if value is not None:
-                    rows.append({"at": point.at, "series": name, "value": value, "dashed": name != "ceiling"})
-        caption = (
-            f"All texts are cut to a length, and {who} is fitted again at each length. The ceiling knows all models; "
-            "the prediction assumes that its log-likelihood ratios at full length are Gaussian."
-        )
+            if point.ceiling is not None:
+                rows.append({"at": point.at, "series": "ceiling", "value": point.ceiling, "dashed": False})
+        caption = f"All texts are cut to a length, and {who} is fitted again at each. The ceiling knows all models."
         title, x_title = CURVES["length"]
         yield _curve("length", title, caption, f"{x_title}, {study.length.unit}", rows, chance)
     for curve in study.curves:

@@ -120,10 +120,14 @@ def interval(found: Interval | None, digits: int = 3) -> str:
 
 
 def spread(found: Interval | None, digits: int = 2) -> str:
-    """Print an estimate, with half the width of its interval if that is Student's: `0.51 ± 0.02`."""
+    """Print an estimate, with half the width of its interval if that is symmetric: `0.51 ± 0.02`."""
     if found is None:
         return ""
-    half = f" ± {number(found.high - found.value, digits)}" if found.method == "t" and found.high is not None else ""
+    half = (
+        f" ± {number(found.high - found.value, digits)}"
+        if found.method.endswith("t") and found.high is not None
+        else ""
+    )
     return number(found.value, digits) + half
 
 
@@ -136,7 +140,12 @@ def log_p(log10_p: float | None) -> str:
     """Print a p-value from its logarithm to base 10."""
     if log10_p is None:
         return ""
-    return f"{10**log10_p:.3f}" if log10_p > -3 else f"1e{log10_p:.0f}"
+    return "< 1e-16" if log10_p < -16 else f"1e{log10_p:.0f}" if log10_p <= -3 else f"{10**log10_p:.3f}"
+
+
+def plain_p(p: float | None) -> str:
+    """Print a p-value that is not tiny, such as one of permutations."""
+    return "" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
 
 
 def estimate_cell(found: Interval | None, text: str) -> Cell:

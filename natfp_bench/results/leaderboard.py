@@ -17,9 +17,11 @@ from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.pipeline.result import Length, RunInfo, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import paired, per_text, replication
+from natfp_bench.statistics.curves import Permuted
 from natfp_bench.statistics.intervals import Interval, student_quantile, t_interval
 from natfp_bench.statistics.replication import Equivalence
 
+from .over_models import TaskAccuracy, mean_over_models, ranks_over_models
 from .protocols import Board, Protocol, ProtocolId, Setting, make_boards, read_protocols
 
 FactorSection = Literal[
@@ -28,6 +30,10 @@ FactorSection = Literal[
 """Sections of the table of factors, in their order."""
 
 SECTIONS: tuple[FactorSection, ...] = get_args(FactorSection)
+
+
+Verdict = Literal["found", "not found", "not testable"]
+"""`not testable`: with so few replicates, even the smallest possible p is above 0.05 after the correction."""
 
 
 class Identified(Record):
@@ -50,10 +56,13 @@ class FactorRow(Record):
     """How identifiable a factor is, and on what evidence.
 
     unseen: on replicates that no fit has seen, None if the task holds out none. seen: on unseen prompts of the
-    replicates that the fits have seen. permutation: the test of the factor; log10_p: the exact binomial test of the
-    reference attributor's accuracy, which is about these models alone, for use if there is no permutation test.
-    detectable: smallest identifiability that is detected with a power of 0.8; on unseen replicates, else of the
-    instance (of the level, if each level is one instance).
+    replicates that the fits have seen.
+
+    p: of the factor, by permuted labels, None if no replicates are held out; p_floor: the smallest value that it can
+    have; p_adjusted: by Holm, over the counted factors of the table. strength: how many spreads under permuted labels
+    the observed accuracy is above chance. verdict: what follows for the factor. log10_p: of the reference attributor's
+    accuracy, about these models alone. detectable: smallest identifiability on unseen replicates that would have been
+    found, after the correction, with a power of 0.8; of single models if none are held out.
     current: whether this is the newest protocol of its task in the table; older ones are shown but not counted.
     """
 
@@ -67,7 +76,11 @@ class FactorRow(Record):
     unseen: Identified | None
     seen: Identified | None
     mutual_information: Interval | None
-    permutation: replication.PermutationTest | None
+    p: float | None
+    p_floor: float | None
+    p_adjusted: float | None
+    strength: float | None
+    verdict: Verdict | None
     log10_p: float | None
     detectable: float | None
     length: Length | None
@@ -84,33 +97,47 @@ class FactorRow(Record):
         return "held-out replicates" if self.unseen else "seen replicates only"
 
 
+class AttributorMean(Record):
+    """Mean identifiability of the levels over tasks, with an interval over models, and the rank by it.
+
+    rank: 1 + attributors that are significantly better (see `over_models`); None unless it did every task with the same
+    code, or if the models are too few for any difference to be significant.
+    """
+
+    identifiability: Interval
+    rank: int | None
+    tasks: int
+
+
 class AttributorRow(Record):
     """How well an attributor identifies levels over the tasks of a table, controls excluded.
 
-    identifiability: mean over the tasks that it did, on their main splits (unseen replicates if any are held out), with
-    Student's 95% interval over tasks. rank: 1 + attributors that are significantly better (see `_ranks_over`); None
-    unless it did every task with the same code (`digests`). failed: tasks on which it failed. Seconds are sums over all
-    its fits and predictions, over all tasks and targets, controls included.
+    unseen: on the unseen replicates of the tasks that hold some out; seen: on unseen prompts of seen models, in all
+    tasks. digests: of the code that did them. failed: tasks on which it failed. Seconds are sums over all its fits and
+    predictions, over all tasks and targets, controls included.
     """
 
     attributor: str
     floor: bool
     digests: tuple[str | None, ...]
-    rank: int | None
-    identifiability: Interval | None
-    tasks: int
+    unseen: AttributorMean | None
+    seen: AttributorMean | None
     failed: tuple[str, ...]
     fit_seconds: float
     predict_seconds: float
 
 
 class Standing(Record):
-    """Both leaderboards of one setting; tasks: how many count for the attributors."""
+    """Both leaderboards of one setting.
+
+    tasks: how many count for the attributors; held_out: how many of them hold out replicates.
+    """
 
     setting: Setting
     factors: tuple[FactorRow, ...]
     attributors: tuple[AttributorRow, ...]
     tasks: int
+    held_out: int
 
 
 class Origin(ProtocolId):
@@ -167,22 +194,50 @@ def _standing(group: Sequence[Protocol]) -> Standing:
     newest: dict[str, Protocol] = {}
     for protocol in sorted(group, key=lambda of: of.newest.run.started):
         newest[protocol.newest.task.name] = protocol
-    counted = {name: of for name, of in newest.items() if of.newest.task.control is None}
-    main = {name: of.main for name, of in counted.items()}
-    everywhere = _did_all(main)
-    factors = [_factor_row(of, current=of is newest[of.newest.task.name]) for of in group]
-    factors.sort(key=lambda row: (SECTIONS.index(row.section), -_height(row), row.task, row.protocol_digest))
+    counted = [of for of in newest.values() if of.newest.task.control is None]
+    factors = _judged([_factor_row(of, current=of is newest[of.newest.task.name]) for of in group])
+    factors.sort(key=lambda row: (SECTIONS.index(row.section), _evidence(row), row.task, row.protocol_digest))
     return Standing(
         setting=group[0].setting,
         factors=tuple(factors),
-        attributors=tuple(_attributor_rows([*newest.values()], main, everywhere)),
-        tasks=len(main),
+        attributors=tuple(_attributor_rows([*newest.values()], counted)),
+        tasks=len(counted),
+        held_out=sum(bool(of.level(UNSEEN_REPLICATE)) for of in counted),
     )
 
 
-def _height(row: FactorRow) -> float:
+def _evidence(row: FactorRow) -> tuple[float, float]:
+    """What factors are sorted by: how strong the evidence is, and how identifiable they are."""
     shown = row.unseen or row.seen
-    return shown.reference.value if shown and shown.reference else -math.inf
+    height = shown.reference.value if shown and shown.reference else -math.inf
+    return (1.0, -height) if row.p is None else (row.p, -(row.strength or 0.0))
+
+
+def _judged(rows: Sequence[FactorRow]) -> list[FactorRow]:
+    """Correct the p-values of the counted factors for their number, and say what follows for each."""
+    family = [row for row in rows if row.p is not None and row.section == "held-out replicates"]
+    adjusted = dict(zip(map(id, family), paired.holm([row.p for row in family if row.p is not None]), strict=True))
+    return [_verdict(row, adjusted[id(row)], len(family)) if id(row) in adjusted else row for row in rows]
+
+
+def _verdict(row: FactorRow, adjusted: float, tests: int) -> FactorRow:
+    verdict: Verdict = "found" if adjusted <= replication.SIGNIFICANT else "not found"
+    if row.p_floor is not None and row.p_floor * tests > replication.SIGNIFICANT:
+        verdict = "not testable"
+    return row.model_copy(
+        update={
+            "p_adjusted": adjusted,
+            "verdict": verdict,
+            "detectable": corrected(row.detectable, tests) if verdict == "not found" else None,
+        }
+    )
+
+
+def corrected(detectable: float | None, tests: int) -> float | None:
+    """Detectable effect of one of several tests, from that of a single one."""
+    if detectable is None:
+        return None
+    return detectable * replication.detectable_factor(1.0, tests) / replication.detectable_factor(1.0)
 
 
 def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
@@ -208,6 +263,7 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
             ceiling_bits=metric("ceiling", "bits"),
         )
 
+    permuted = study.permutation if study else None
     unseen, unseen_prompt = identified(UNSEEN_REPLICATE), protocol.level(UNSEEN_PROMPT)
     return FactorRow(
         task=result.task.name,
@@ -220,13 +276,22 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
         unseen=unseen,
         seen=identified(SEEN_REPLICATE) or identified(UNSEEN_PROMPT),
         mutual_information=next((of.mutual_information for of in result.likelihood if of.target == "level"), None),
-        permutation=study.permutation.test if study and study.permutation else None,
+        p=permuted.test.p if permuted else None,
+        p_floor=permuted.test.smallest if permuted else None,
+        p_adjusted=None,
+        strength=_strength(permuted, protocol.level(UNSEEN_REPLICATE)) if permuted else None,
+        verdict=None,
         log10_p=unseen_prompt[reference].log10_p if reference in unseen_prompt else None,
         detectable=_detectable(protocol, held_out=unseen is not None),
         length=study.length if study else None,
         equivalence=study.equivalence if study else None,
         current=current,
     )
+
+
+def _strength(permuted: Permuted, scores: Mapping[str, Score]) -> float:
+    above = permuted.observed - next(iter(scores.values())).chance
+    return above / permuted.spread if permuted.spread > 0 else 0.0
 
 
 def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]:
@@ -252,21 +317,8 @@ def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]
         return names, scores[names[0]].metrics["identifiability"]
     reached = parts[chosen, np.arange(parts.shape[1])]
     chance = scores[names[0]].chance
-    return names, _mean([per_text.identifiability(accuracy, chance) for accuracy in reached.tolist()], "parts")
-
-
-def _did_all(main: Mapping[str, Mapping[str, Score]]) -> list[str]:
-    """Attributors that did every task with the same code, sorted."""
-    found = []
-    for name in sorted({name for scores in main.values() for name in scores}):
-        own = [scores[name] for scores in main.values() if name in scores and scores[name].status == "ok"]
-        if len(own) == len(main) and len({score.attributor.digest for score in own}) == 1:
-            found.append(name)
-    return found
-
-
-def _identifiability(score: Score) -> float:
-    return score.metrics["identifiability"].value
+    units = "replicates" if scores[names[0]].split == UNSEEN_REPLICATE else "parts"
+    return names, _mean([per_text.identifiability(accuracy, chance) for accuracy in reached.tolist()], units)
 
 
 def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
@@ -280,15 +332,13 @@ def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
     return per_text.identifiability(study.detectable.instance, chance)
 
 
-def _attributor_rows(
-    protocols: Sequence[Protocol], main: Mapping[str, Mapping[str, Score]], everywhere: Sequence[str]
-) -> list[AttributorRow]:
-    """Rows of all attributors of the counted tasks: first those that did every task, by mean identifiability."""
-    ranks = _ranks_over({name: [_identifiability(scores[name]) for scores in main.values()] for name in everywhere})
+def _attributor_rows(protocols: Sequence[Protocol], counted: Sequence[Protocol]) -> list[AttributorRow]:
+    """Rows of all attributors of the counted tasks: the best first, and last those that did not do every task."""
+    unseen = _means({of.newest.task.name: (of, of.level(UNSEEN_REPLICATE)) for of in counted})
+    seen = _means({of.newest.task.name: (of, of.level(SEEN_REPLICATE) or of.level(UNSEEN_PROMPT)) for of in counted})
     rows = []
-    for name in sorted({name for scores in main.values() for name in scores}):
-        own = [scores[name] for scores in main.values() if name in scores]
-        values = [_identifiability(score) for score in own if score.status == "ok"]
+    for name in sorted({name for of in counted for name in of.main}):
+        own = [of.main[name] for of in counted if name in of.main]
         spent = [of.seconds.get(f"{target}/{name}", {}) for of in protocols for target in ("level", "instance")]
         failed = [of.newest.task.name for of in protocols if name in of.failed]
         rows.append(
@@ -296,35 +346,45 @@ def _attributor_rows(
                 attributor=name,
                 floor=own[-1].attributor.floor,
                 digests=tuple(dict.fromkeys(score.attributor.digest for score in own)),
-                rank=ranks.get(name),
-                identifiability=_mean(values, "tasks") if values else None,
-                tasks=len(values),
+                unseen=unseen.get(name),
+                seen=seen.get(name),
                 failed=tuple(sorted(failed)),
                 fit_seconds=math.fsum(part.get("fit", 0.0) for part in spent),
                 predict_seconds=math.fsum(part.get("predict", 0.0) for part in spent),
             )
         )
-    return sorted(rows, key=lambda row: (row.attributor not in everywhere, -_place(row), row.attributor))
+    return sorted(rows, key=_place)
 
 
-def _place(row: AttributorRow) -> float:
-    return row.identifiability.value if row.identifiability else -math.inf
+def _place(row: AttributorRow) -> tuple[bool, float, str]:
+    main = row.unseen or row.seen
+    whole = main is not None and main.rank is not None
+    return not whole, -main.identifiability.value if main else math.inf, row.attributor
 
 
-def _ranks_over(values: Mapping[str, Sequence[float]]) -> dict[str, int]:
-    """Rank attributors by their identifiability on the same tasks: 1 + those that are significantly better.
-
-    Paired over tasks, because tasks differ more than attributors do. By sign flips, because the differences are far
-    from normal: on a few easy tasks they are much larger than on the others. Empty if there are too few tasks for any
-    difference to be significant after Holm: equal ranks would then mean nothing.
-    """
-    n_tasks = min((len(row) for row in values.values()), default=0)
-    if len(values) * (len(values) - 1) * 0.5**n_tasks > replication.SIGNIFICANT:
-        return {}
-    credit = {name: np.array(row, dtype=np.float64) for name, row in values.items()}
-    return paired.ranks(credit, np.arange(n_tasks), seed=0)
+def _means(tasks: Mapping[str, tuple[Protocol, Mapping[str, Score]]]) -> dict[str, AttributorMean]:
+    """Mean of each attributor over the tasks that have scores, and the ranks of those that did all with one code."""
+    given: dict[str, list[TaskAccuracy]] = {}
+    digests: dict[str, set[str | None]] = {}
+    for protocol, scores in tasks.values():
+        models = {variant.name: variant.key for variant in protocol.newest.variants}
+        for name, score in scores.items():
+            if score.attributor.access != "text" or score.status != "ok":
+                continue
+            variants = sorted(score.by_variant)
+            accuracy = [score.by_variant[variant] for variant in variants]
+            task = TaskAccuracy(score.chance, accuracy, [models[variant] for variant in variants])
+            given.setdefault(name, []).append(task)
+            digests.setdefault(name, set()).add(score.attributor.digest)
+    n_tasks = sum(bool(scores) for _, scores in tasks.values())
+    everywhere = {name: own for name, own in given.items() if len(own) == n_tasks and len(digests[name]) == 1}
+    ranks = ranks_over_models(everywhere)
+    return {
+        name: AttributorMean(identifiability=mean_over_models(own), rank=ranks.get(name), tasks=len(own))
+        for name, own in given.items()
+    }
 
 
 def _mean(values: Sequence[float], units: str) -> Interval:
-    """Mean over tasks or parts with Student's 95% interval, without scipy, which is slow to import."""
-    return t_interval(values, units=units, quantile=student_quantile)
+    """Mean over parts with Student's 95% interval, without scipy, which is slow to import."""
+    return t_interval(values, units=units, quantile=student_quantile, cross_fitted=units == "replicates")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -21,28 +20,46 @@ from natfp_bench.base.errors import AttributorError, UserError, unknown
 from natfp_bench.base.records import Record
 from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline.engine import Engine, Watch
-from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.store import Store
+from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.intervals import Interval
 
+from .leaderboard import AttributorMean
+from .over_models import TaskAccuracy, mean_over_models, ranks_over_models
 from .protocols import Protocol
 
 TOLERANCE = 0.01
 """Tolerated difference of accuracy, identifiability and bits: sums of floats differ between machines."""
 
+COMPARED = ("accuracy", "identifiability", "bits")
+
+SPLITS = (UNSEEN_REPLICATE, SEEN_REPLICATE, UNSEEN_PROMPT)
+
 PACKAGES = ("natfp_bench", "numpy", "scikit-learn", "tokenizers", "torch", "transformers")
 
 
-class TaskScore(Record):
-    """Scores on one task; texts: digest of the fixed texts; control: a control does not count for ranks."""
+class SplitScore(Record):
+    """Scores on one split; by_variant: accuracy on the texts of each variant."""
 
-    texts: str
-    split: str
-    control: bool
+    chance: float
     accuracy: Interval
     identifiability: Interval
     bits: Interval
+    by_variant: dict[str, float]
+
+
+class TaskScore(Record):
+    """Scores on one task; texts: digest of the fixed texts; control: a control does not count for ranks.
+
+    unseen: on unseen replicates, None if the task holds none out; seen: on unseen prompts of seen models.
+    """
+
+    texts: str
+    control: bool
+    unseen: SplitScore | None
+    seen: SplitScore
 
 
 class Submission(Record):
@@ -55,21 +72,17 @@ class Submission(Record):
     packages: dict[str, str]
     scores: dict[str, TaskScore]
 
-    def mean(self, tasks: Sequence[str]) -> float:
-        """Mean identifiability over some tasks, rounded to twelve digits so that rounding errors break no ties."""
-        return round(fmean(self.scores[task].identifiability.value for task in tasks), 12)
-
 
 class RankLine(Record):
-    """One line of the ranking; rank: 1 + number of baselines with a higher mean identifiability."""
+    """One line of the ranking, by each figure as on the leaderboard (`over_models`); None if no task has it."""
 
-    rank: int
     name: str
-    identifiability: float
+    unseen: AttributorMean | None
+    seen: AttributorMean
 
 
 class Ranking(Record):
-    """The rank of a submission among the bundled baselines, over its tasks without controls.
+    """The ranks of a submission among the bundled baselines, over its tasks without controls, the best first.
 
     left_out: bundled baselines without scores for these tasks, these texts and their current code, each with its
     reason.
@@ -104,14 +117,15 @@ def submission(baseline: Baseline, found: Sequence[Result]) -> Submission:
     """Make a baseline's `results.json` from its results; raises AttributorError if it failed on a task."""
     scores = {}
     for result in found:
-        score = Protocol([(Path(), result)]).main[baseline.name]
-        if score.error:
-            raise AttributorError(f"{baseline.name} failed on {result.task.name}: {score.error}")
+        protocol = Protocol([(Path(), result)])
+        if error := protocol.main[baseline.name].error:
+            raise AttributorError(f"{baseline.name} failed on {result.task.name}: {error}")
+        by_split = {split: _split_score(of[baseline.name]) for split in SPLITS if (of := protocol.level(split))}
         scores[result.task.name] = TaskScore(
             texts=result.fixed_texts or "",
-            split=score.split,
             control=result.task.control is not None,
-            **{name: score.metrics[name] for name in ("accuracy", "identifiability", "bits")},
+            unseen=by_split.get(UNSEEN_REPLICATE),
+            seen=by_split.get(SEEN_REPLICATE) or by_split[UNSEEN_PROMPT],
         )
     versions = environment()
     return Submission(
@@ -121,6 +135,11 @@ def submission(baseline: Baseline, found: Sequence[Result]) -> Submission:
         packages={"python": str(versions["python"]), **{name: str(versions[name]) for name in PACKAGES}},
         scores=dict(sorted(scores.items())),
     )
+
+
+def _split_score(score: Score) -> SplitScore:
+    metrics = {name: score.metrics[name] for name in COMPARED}
+    return SplitScore(chance=score.chance, by_variant=score.by_variant, **metrics)
 
 
 def write(made: Submission, folder: Path) -> Path:
@@ -166,12 +185,35 @@ def ranking(made: Submission, baselines: Sequence[Baseline]) -> Ranking:
             left_out[baseline.name] = "its scores are for other texts"
         else:
             rivals.append(rival)
-    means = {rival.name: rival.mean(tasks) for rival in rivals} if tasks else {}
-    places = [
-        RankLine(rank=1 + sum(other > mean for other in means.values()), name=name, identifiability=mean)
-        for name, mean in means.items()
-    ]
-    return Ranking(tasks=tasks, places=tuple(sorted(places, key=lambda of: (of.rank, of.name))), left_out=left_out)
+    unseen, seen = (_means(rivals, tasks, side) for side in ("unseen", "seen"))
+    places = [RankLine(name=name, unseen=unseen.get(name), seen=mean) for name, mean in seen.items()]
+
+    def height(line: RankLine) -> float:
+        return (line.unseen or line.seen).identifiability.value
+
+    return Ranking(tasks=tasks, places=tuple(sorted(places, key=lambda of: (-height(of), of.name))), left_out=left_out)
+
+
+def _means(
+    rivals: Sequence[Submission], tasks: Sequence[str], side: Literal["unseen", "seen"]
+) -> dict[str, AttributorMean]:
+    """Mean identifiability of each rival on one side of the tasks that have it, and its rank."""
+    manifest = fixed_texts.read_manifest(resources.fixed_texts()).tasks if tasks else {}
+    given: dict[str, list[TaskAccuracy]] = {}
+    for rival in rivals:
+        for task in tasks:
+            score: SplitScore | None = getattr(rival.scores[task], side)
+            if score is not None:
+                models = {variant.name: variant.model for variant in manifest[task].variants}
+                names = sorted(score.by_variant)
+                accuracy = [score.by_variant[name] for name in names]
+                one = TaskAccuracy(score.chance, accuracy, [models[name] for name in names])
+                given.setdefault(rival.name, []).append(one)
+    ranks = ranks_over_models(given)
+    return {
+        name: AttributorMean(identifiability=mean_over_models(own), rank=ranks.get(name), tasks=len(own))
+        for name, own in given.items()
+    }
 
 
 def differences(made: Submission, claimed: Submission) -> list[str]:
@@ -188,11 +230,12 @@ def differences(made: Submission, claimed: Submission) -> list[str]:
     ]
     for task in made.scores.keys() & claimed.scores.keys():
         ours, theirs = made.scores[task], claimed.scores[task]
-        if (ours.texts, ours.split) != (theirs.texts, theirs.split):
+        if ours.texts != theirs.texts or (ours.unseen is None) != (theirs.unseen is None):
             found.append(f"{task}: the submitted scores are for other texts")
             continue
-        for name in ("accuracy", "identifiability", "bits"):
-            one, other = getattr(ours, name).value, getattr(theirs, name).value
-            if abs(one - other) > TOLERANCE:
-                found.append(f"{task}: {name} is {one:.3f}, but submitted was {other:.3f}")
+        for side, one, other in (("unseen", ours.unseen, theirs.unseen), ("seen", ours.seen, theirs.seen)):
+            for name in COMPARED if one and other else ():
+                mine, submitted = getattr(one, name).value, getattr(other, name).value
+                if abs(mine - submitted) > TOLERANCE:
+                    found.append(f"{task}, {side} models: {name} is {mine:.3f}, but submitted was {submitted:.3f}")
     return sorted(found)

@@ -21,16 +21,16 @@ ROOMS = {
     "corpus": "chronicle metas text_files labelled_texts plan_from_texts documents tokens words",
     "models": """metas model optimizers compiled loss heldout training_state train checkpoint_files checkpoint sampler
         sample lm_eval_backend lm_eval_scores""",
-    "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication wording
+    "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
-        planted contract study""",
+        planted contract study factor_test""",
     "pipeline": """result prediction_columns engine allocator worker local_engine ray_engine store lineage
         stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
         evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview
         contract_suite""",
-    "results": """predictions protocols leaderboard regression_reference regression origin unlabelled_texts
+    "results": """predictions protocols over_models leaderboard regression_reference regression origin unlabelled_texts
         identification identify submission validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table result_tables leaderboard_tables markdown regression_formats charts study_figures figures

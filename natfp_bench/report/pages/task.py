@@ -8,9 +8,9 @@ from natfp_bench.report import figures as report_figures
 from natfp_bench.report import page_texts as report_texts
 from natfp_bench.report import study_figures as report_study_figures
 from natfp_bench.report.charts import Figure
-from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title
+from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
 from natfp_bench.report.result_tables import findings, variants_table
-from natfp_bench.report.table import ReportTable, interval, number, spread, value
+from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.protocols import Protocol
 
@@ -69,8 +69,11 @@ def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
     if row.mutual_information:
         shared = row.mutual_information
         found.append(("bits per text", value(shared, 2), f"mutual information with the level: {interval(shared, 2)}"))
-    found.append(("p", factor_p(row), "about the factor" if row.permutation else "about these models alone"))
-    if row.detectable is not None:
+    if row.verdict:
+        corrected = f"corrected p {plain_p(row.p_adjusted)}, least possible p {plain_p(row.p_floor)}"
+        found.append(("factor", verdict(row), corrected))
+    found.append(("p", factor_p(row), "about the factor" if row.p is not None else "about these models alone"))
+    if row.detectable is not None and row.verdict is None:
         single = "" if row.unseen or row.replicates == 1 else " of single models"
         found.append(("detectable", number(row.detectable, 2), f"identifiability{single}, power 0.8"))
     return [tile for tile in found if tile[1]]
