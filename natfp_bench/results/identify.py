@@ -162,9 +162,7 @@ def identify(
     tests = HeldOut.of(LeftOut(**known.labelled(baseline), left_out=None), known.store)
     label = tests.label
     asked = Seen(whole.proba[len(label) :], whole.familiarity[len(label) :])
-    held = Held(
-        whole.take(np.arange(len(label))), label, calibrating(tests.prompts, seed), prior_of(known.labels, classes)
-    )
+    held = Held.of(whole.take(np.arange(len(label))), label, tests.prompts, prior_of(known.labels, classes), seed)
 
     sizes = sorted({1, n})
     calibrated = {size: Calibration.of(held, size, seed) for size in sizes}
@@ -209,6 +207,11 @@ def _verdicts(held: Held, asked: Seen, by: Calibration, classes: Sequence[str], 
 def _notes(known: KnownSources, texts: Sequence[str], lengths: Ints, pooled: Calibration, held: Held) -> list[str]:
     """Limits of the verdicts: unusual lengths, repeated texts, too few held-out texts, levels known from few models."""
     notes = []
+    if len(texts) > 1:
+        notes.append(
+            "the p-value of all texts together holds if no two of them continue one prompt or come from one group: such "
+            "texts are alike, and would look like another source"
+        )
     shortest, longest = int(lengths.min()), int(lengths.max())
     if other := sum(not shortest <= len(text) <= longest for text in texts):
         notes.append(

@@ -61,19 +61,32 @@ class Seen:
 
 @dataclass(frozen=True)
 class Held:
-    """Held-out texts: their scores, their class (-1 if the attributor does not know it), and which are for calibration.
+    """Held-out texts: their scores, and their class (-1 if the attributor does not know it).
 
-    prior: (k,) share of each class in training, which is part of the attributor's answers.
+    calibrates: which are for calibration. compares: which are for comparison, one text per class and prompt, since the
+    texts of one prompt are alike and must not count as several. prior: (k,) share of each class in training, which is
+    part of the attributor's answers.
     """
 
     seen: Seen
     label: Ints
     calibrates: NDArray[np.bool_]
+    compares: NDArray[np.bool_]
     prior: Floats
 
+    @staticmethod
+    def of(seen: Seen, label: Ints, prompts: Ints, prior: Floats, seed: int) -> Held:
+        """Divide held-out texts in two halves by prompt."""
+        calibrates = calibrating(prompts, seed)
+        order = streams.permutation(len(label), "identify", "comparison", seed)
+        _, first = np.unique(np.column_stack([label, prompts])[order], axis=0, return_index=True)
+        compares = np.zeros(len(label), dtype=np.bool_)
+        compares[order[first]] = True
+        return Held(seen, label, calibrates, compares & ~calibrates, prior)
+
     def rows(self, label: int, *, calibrate: bool) -> Ints:
-        """Texts of a class in the half for calibration, or in the other half."""
-        return np.flatnonzero((self.label == label) & (self.calibrates == calibrate))
+        """Texts of a class that are for calibration, or for comparison."""
+        return np.flatnonzero((self.label == label) & (self.calibrates if calibrate else self.compares))
 
 
 def calibrating(prompts: Ints, seed: int) -> NDArray[np.bool_]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -40,7 +42,7 @@ def seen(rng: np.random.Generator, label: Ints, **attributor: float) -> Seen:
 def held(rng: np.random.Generator, texts: int, *, foreign: int = 0, **attributor: float) -> Held:
     label = np.concatenate([np.repeat(np.arange(3), texts), np.full(foreign, -1)])
     prompts = np.concatenate([np.tile(np.arange(texts), 3), np.arange(foreign)])
-    return Held(seen(rng, label, **attributor), label, calibrating(prompts, 0), PRIOR)
+    return Held.of(seen(rng, label, **attributor), label, prompts, PRIOR, 0)
 
 
 def within(hits: int, n: int, share: float) -> bool:
@@ -139,10 +141,22 @@ def test_an_unknown_source_of_unusual_texts_is_detected_by_familiarity_alone() -
 def test_the_smallest_p_value_is_that_of_the_farthest_text() -> None:
     known = held(np.random.default_rng(0), 40)
     asked = Seen(np.array([[0.0, 0.0, 1.0]]), np.array([0.0]))
-    far = Held(Seen(np.tile([0.5, 0.5, 0.0], (120, 1)), np.zeros(120)), known.label, known.calibrates, PRIOR)
+    far = replace(known, seen=Seen(np.tile([0.5, 0.5, 0.0], (120, 1)), np.zeros(120)))
     assert permutation_p(asked.proba[:, [2]], far.seen.proba[:20, 2], np.positive, 0)[0] == 1 / 21
     assert open_set.smallest_p(known, 1) == pytest.approx(1 / 21 / open_set.ANSWER_SHARE)
     assert open_set.smallest_p(known, 30) == pytest.approx(1 / 10_001 / open_set.ANSWER_SHARE)
+
+
+def test_texts_of_one_prompt_are_compared_as_one() -> None:
+    """Ten texts of each of twelve prompts: whatever the seed, six prompts calibrate and six texts compare."""
+    label, prompts = np.repeat(np.arange(3), 120), np.tile(np.repeat(np.arange(12), 10), 3)
+    for seed in range(5):
+        known = Held.of(seen(np.random.default_rng(0), label), label, prompts, PRIOR, seed)
+        for one in range(3):
+            compared = known.rows(one, calibrate=False)
+            assert len(compared) == len(set(prompts[compared])) == 6
+            assert set(prompts[compared]).isdisjoint(prompts[known.rows(one, calibrate=True)])
+            assert len(known.rows(one, calibrate=True)) == 60
 
 
 # Posteriors.
@@ -203,7 +217,7 @@ def test_accuracy_of_bundles_is_that_of_fresh_bundles() -> None:
 def test_a_posterior_is_no_more_confident_than_its_bundles_justify() -> None:
     proba = np.repeat(np.eye(3), 20, axis=0)
     label = np.repeat(np.arange(3), 20)
-    known = Held(Seen(proba, np.zeros(60)), label, calibrating(np.tile(np.arange(20), 3), 0), PRIOR)
+    known = Held.of(Seen(proba, np.zeros(60)), label, np.tile(np.arange(20), 3), PRIOR, 0)
     for size, independent in ((1, 30), (5, 6), (10, 3)):
         by = Calibration.of(known, size, 0)
         assert by.accuracy == 1

@@ -15,7 +15,7 @@ from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.pipeline.engine import Context
 from natfp_bench.pipeline.store import Store
 from natfp_bench.statistics.intervals import Floats, Ints
-from natfp_bench.statistics.open_set import Held, Power, Seen, calibrating
+from natfp_bench.statistics.open_set import Held, Power, Seen
 
 from .prediction import Labelled
 from .stage import Workplace
@@ -96,7 +96,7 @@ class LeftOut(Labelled):
 class StrangerPower(Labelled):
     """What is noticed of the class that a fit has not seen, from bundles of some sizes."""
 
-    kind, version, doing, name = "study", 2, "study", "power"
+    kind, version, doing, name = "study", 3, "study", "power"
     meta_type = StudyMeta
     survived = ()
 
@@ -110,8 +110,8 @@ class StrangerPower(Labelled):
         held_out = HeldOut.of(self, at.store)
         # The class that was left out is none of those known.
         known = np.array([others.index(name) if name in others else -1 for name in classes])
-        calibrates = calibrating(held_out.prompts, self.seed)
-        held = Held(self.fit.read(at.store), known[held_out.label], calibrates, prior_of(self.labels, others))
+        prior = prior_of(self.labels, others)
+        held = Held.of(self.fit.read(at.store), known[held_out.label], held_out.prompts, prior, self.seed)
         found = [Noticed(left_out=left_out, **vars(Power.of(held, size, self.seed))) for size in self.sizes]
         (at.folder / "study.json").write_text(canonical_json(found))
         return StudyMeta()
