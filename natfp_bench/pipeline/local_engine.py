@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from natfp_bench.base.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.base.errors import AttributorError, JobError
 
 from .engine import Event, Follow, Job, Outcome, Watch, after_death
 from .worker import serve
@@ -165,31 +164,24 @@ class LocalEngine:
             self._bury(worker)
             if attempt is None:
                 return None
-            return self._retry(attempt, _death(worker.process.exitcode), queue, watch)
+            outcome = after_death(attempt.job, _death(worker.process.exitcode), attempt.started, watch)
+            if outcome is None:
+                queue.appendleft(attempt)
+            return outcome
         if attempt is None:  # only a worker with a job speaks
             raise JobError(f"an idle worker sent {kind!r}")
-        job = attempt.job
-        match kind:
-            case "called":
-                attempt.called = time.monotonic()
-                return None
-            case "progress":
-                watch(Event("progress", job, *content))
-                return None
-            case "warning":
-                watch(Event("warning", job, text=content[0]))
-                return None
-            case "value":
-                worker.attempt = None
-                return Outcome(job, value=content[0])
-            case _:
-                worker.attempt = None
-                return Outcome(job, error=_error(job, *content))
+        if kind == "end":
+            worker.attempt = None
+            return Outcome(attempt.job, *content)
+        if kind == "called":
+            attempt.called = time.monotonic()
+        else:
+            watch(Event(kind, attempt.job, *content))
+        return None
 
     def _kill(self, worker: _Worker) -> None:
         """Kill a worker that still works, and the processes that it started."""
-        family = _family(worker.process)
-        for one in family:
+        for one in _family(worker.process):
             with contextlib.suppress(psutil.Error):
                 one.kill()
         self._bury(worker)
@@ -203,12 +195,6 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join()
 
-    def _retry(self, attempt: _Attempt, how: str, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
-        outcome = after_death(attempt.job, how, attempt.started, watch)
-        if outcome is None:
-            queue.appendleft(attempt)
-        return outcome
-
     def _start(self, gpu: str | None) -> _Worker:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(WARM))
@@ -221,7 +207,7 @@ class LocalEngine:
         for left in reversed(range(STARTS)):
             process = context.Process(target=serve, args=arguments, daemon=True)
             try:
-                with _HiddenMain():
+                with _hidden_main():
                     process.start()
                 break
             except (EOFError, ConnectionError):
@@ -256,22 +242,21 @@ def visible_gpus() -> list[str]:
     return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
-class _HiddenMain:
-    """Hides the main module while a process starts.
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Hide the main module while a process starts.
 
     multiprocessing would import the caller's script again in each worker; workers need only this package, and a script
     without a `__main__` guard would otherwise start itself over and over.
     """
-
-    def __enter__(self) -> None:
-        main = sys.modules["__main__"]
-        self.kept: dict[str, Any] = {
-            name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
-        }
-        main.__spec__ = None
-
-    def __exit__(self, *_: object) -> None:
-        sys.modules["__main__"].__dict__.update(self.kept)
+    main = sys.modules["__main__"]
+    names: tuple[str, ...] = ("__file__", "__spec__")
+    kept = {name: main.__dict__.pop(name) for name in names if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(kept)
 
 
 def _excess(attempt: _Attempt, process: BaseProcess) -> str | None:
@@ -306,14 +291,3 @@ def _death(code: int | None) -> str:
         name = signal.Signals(-code).name
         return f"was killed ({name}{', out of memory?' if name == 'SIGKILL' else ''})"
     return f"died (exit code {code})"
-
-
-def _error(job: Job, kind: str, text: str, details: str) -> NatfpError:
-    if kind == "SpecError":
-        return SpecError(text.splitlines())
-    known: dict[str, type[NatfpError]] = {of.__name__: of for of in (StoreError, UserError, AttributorError)}
-    if kind in known:
-        return known[kind](text)
-    error = JobError(f"{job.name}: {text}")
-    error.add_note(details)
-    return error

@@ -12,7 +12,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from natfp_bench.base.errors import AttributorError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.base.errors import JobError, NatfpError
 
 REPORT_SECONDS = 0.2
 """How often a job speaks of its progress, at most."""
@@ -31,7 +31,7 @@ class _Context:
             self.connection.send(("progress", done, total, unit))
 
     def warn(self, text: str) -> None:
-        self.connection.send(("warning", text))
+        self.connection.send(("warning", 0, 0, text))
 
 
 def serve(connection: Connection, lifeline: Connection, path: list[str], variables: dict[str, str]) -> None:
@@ -48,27 +48,20 @@ def serve(connection: Connection, lifeline: Connection, path: list[str], variabl
             job = connection.recv()
         except (EOFError, OSError):
             return
+        value: Any = None
+        failed: NatfpError | None = None
         try:
             module, _, function = job.call.partition(":")
             call = getattr(importlib.import_module(module), function)
             if job.limits is not None:
                 connection.send(("called",))
             value = call(job.payload, context)
-            answer: tuple[Any, ...] = ("value", value)
+        except NatfpError as error:
+            failed = error
         except Exception as error:  # the worker survives whatever a job raises, and reports it
-            answer = ("error", _kind(error), _text(error), traceback.format_exc())
-        connection.send(answer)
-
-
-def _kind(error: Exception) -> str:
-    for known in (SpecError, StoreError, UserError, AttributorError):
-        if isinstance(error, known):
-            return known.__name__
-    return type(error).__name__
-
-
-def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, NatfpError) else f"{type(error).__name__}: {error}"
+            failed = JobError(f"{job.name}: {type(error).__name__}: {error}")
+            failed.add_note(traceback.format_exc())
+        connection.send(("end", value, failed))
 
 
 def _die_with_parent(lifeline: Connection) -> None:
