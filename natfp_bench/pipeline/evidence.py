@@ -58,22 +58,22 @@ class TestTexts:
 class Evidence:
     """All that a result is made from; predictions, text_scores and studies are finished stages.
 
-    metas: what is noted of each finished stage. predictions: by (baseline, target, fold); failed: why there is none.
-    text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
+    metas: what is noted of each finished stage, of its `meta_type`. predictions: by (baseline, target, fold); failed:
+    why there is none. text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan
     store: Store
-    metas: Mapping[Stage, Record]
+    metas: Mapping[Stage, Any]
     variants: Sequence[VariantStages]
     kept: Sequence[VariantStages]
     baselines: Sequence[Baseline]
-    predictions: Mapping[tuple[str, Target, int], Prediction]
-    failed: Mapping[tuple[str, Target], str]
-    text_scores: Mapping[str, TextScores]
-    studies: Mapping[str, Study]
-    failed_studies: Mapping[str, str]
     protocol: str
+    predictions: Mapping[tuple[str, Target, int], Prediction] = field(default_factory=dict)
+    failed: Mapping[tuple[str, Target], str] = field(default_factory=dict)
+    text_scores: Mapping[str, TextScores] = field(default_factory=dict)
+    studies: Mapping[str, Study] = field(default_factory=dict)
+    failed_studies: Mapping[str, str] = field(default_factory=dict)
     parity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
@@ -155,20 +155,17 @@ class Evidence:
 
     def model_meta(self, of: VariantStages) -> ModelMeta:
         """What is noted of a variant's model."""
-        meta = self.metas[of.model]
-        assert isinstance(meta, ModelMeta)  # noqa: S101  for the type checker
+        meta: ModelMeta = self.metas[of.model]
         return meta
 
     def corpus_meta(self, of: VariantStages) -> CorpusMeta | TextsMeta:
         """What is noted of a variant's corpus."""
-        meta = self.metas[of.corpus]
-        assert isinstance(meta, CorpusMeta | TextsMeta)  # noqa: S101  for the type checker
+        meta: CorpusMeta | TextsMeta = self.metas[of.corpus]
         return meta
 
     def prediction_meta(self, prediction: Prediction) -> PredictionMeta:
         """What is noted of a prediction."""
-        meta = self.metas[prediction]
-        assert isinstance(meta, PredictionMeta)  # noqa: S101  for the type checker
+        meta: PredictionMeta = self.metas[prediction]
         return meta
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +22,7 @@ from natfp_bench.attributors import registry
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.environment import environment
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.records import Record, digest
-from natfp_bench.models.metas import ModelMeta
+from natfp_bench.base.records import digest
 from natfp_bench.plan.plan import Plan, Target
 
 from . import assemble, bundled_texts, wanted
@@ -31,7 +31,6 @@ from .evidence import Evidence, without_diverged
 from .result import Result, RunInfo
 from .schedule import Schedule, Wanted
 from .sources.kind import source_kind
-from .stages.parity import ParityMeta
 from .stages.prediction import Prediction
 from .stages.score import TextScores
 from .stages.stage import Stage
@@ -90,7 +89,7 @@ class Run:
         metas = self.schedule.metas
         for warning in source.review(self.plan, variants, metas):
             self.schedule.warn(warning)
-        statuses = {of.name: meta.status for of in variants if isinstance(meta := metas[of.model], ModelMeta)}
+        statuses = {of.name: metas[of.model].status for of in variants}
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(
             plan=self.plan,
@@ -99,11 +98,6 @@ class Run:
             variants=variants,
             kept=[of for of in variants if of.name in kept],
             baselines=self.baselines,
-            predictions={},
-            failed={},
-            text_scores={},
-            studies={},
-            failed_studies={},
             protocol=protocol_digest(self.plan, variants, metas),
         )
 
@@ -114,8 +108,7 @@ class Run:
         stages = wanted.parity(evidence, tasks)
         self.schedule.drive(Wanted(stage, f"parity of {name}") for name, stage in stages.items())
         metas = self.schedule.metas
-        found = {name: meta.scores for name, stage in stages.items() if isinstance(meta := metas[stage], ParityMeta)}
-        return replace(evidence, parity=found)
+        return replace(evidence, parity={name: metas[stage].scores for name, stage in stages.items()})
 
     def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Make the stages that read finished sample sets: studies, predictions, scores."""
@@ -182,7 +175,7 @@ def _attribution(at: tuple[str, Target, int], stage: Prediction) -> str:
     return f"attribute {target} by {name}{which}"
 
 
-def protocol_digest(plan: Plan, variants: Sequence[VariantStages], metas: Mapping[Stage, Record]) -> str:
+def protocol_digest(plan: Plan, variants: Sequence[VariantStages], metas: Mapping[Stage, Any]) -> str:
     """Digest of everything that a figure depends on, attributors apart: results of one protocol rank together."""
     if plan.fixed_texts:
         # What made the texts is in them; how attributors are asked is not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
@@ -28,27 +29,22 @@ class Wanted:
 class Schedule:
     """Makes stages, and notes what came of each.
 
-    metas: the note of each finished stage. made: how it was made. failed: reasons, of the stages that failed although
-    the run can continue without them. left_out: failed stages, stages that are impossible, and all stages that need one
-    of either. seconds: of the jobs done now, by `doing`. work: of all finished stages, whenever they were made.
+    metas: the note of each finished stage, of its `meta_type`. made: how it was made. failed: reasons, of the stages
+    that failed although the run can continue without them. left_out: failed stages, stages that are impossible, and all
+    stages that need one of either. seconds: of the jobs done now, by `doing`. work: of all finished stages, whenever
+    they were made.
     """
 
     store: Store
     engine: Engine
     device: str
     watch: Watch
-    metas: dict[Stage, Record] = field(default_factory=dict)
+    metas: dict[Stage, Any] = field(default_factory=dict)
     made: dict[Stage, Made] = field(default_factory=dict)
     failed: dict[Stage, str] = field(default_factory=dict)
     left_out: set[Stage] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
-
-    def job(self, wanted: Wanted) -> Job:
-        """Order the work of a stage."""
-        stage = wanted.stage
-        work = Work(stage, str(self.store.root), wanted.label, self.device, wanted.start)
-        return Job(wanted.label, stage.doing, MAKE, work, stage.limits, stage.machine(self.device))
 
     def drive(self, wanted: Iterable[Wanted]) -> None:
         """Make all stages that are wanted and not yet there, each after those that it needs or goes on from.
@@ -70,20 +66,20 @@ class Schedule:
             while found:
                 found = False
                 for stage, one in list(waiting.items()):
-                    if left_out := not self.left_out.isdisjoint(_first(one)):
-                        self.left_out.add(stage)
-                    elif not _first(one) <= self.metas.keys():
+                    first = _first(one)
+                    lost = not self.left_out.isdisjoint(first)
+                    if not lost and not first <= self.metas.keys():
                         continue
                     del waiting[stage]
                     found = True
-                    if left_out:
-                        continue
-                    if not stage.possible(self.metas):
+                    if lost or not stage.possible(self.metas):
                         self.left_out.add(stage)
                     elif entry := self.store.open(stage.kind, stage.key):
                         self._finished(one.label, stage, stage.meta(entry), entry.made, fresh=False)
                     else:
-                        jobs.append(self.job(one))
+                        work = Work(stage, str(self.store.root), one.label, self.device, one.start)
+                        needs = stage.machine(self.device)
+                        jobs.append(Job(one.label, stage.doing, MAKE, work, stage.limits, needs))
             return jobs
 
         def follow(outcome: Outcome) -> list[Job]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.records import Record
 from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.corpus.metas import CorpusMeta
 from natfp_bench.models import checkpoint_files
@@ -122,9 +121,9 @@ class Checkpoints(SourceKind):
         """Make sure that the Hub, or its cache, has every checkpoint that lies in no folder."""
         checkpoint_files.require([own.source for own in settings])
 
-    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Record]) -> list[str]:
+    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Any]) -> list[str]:
         """Check that models which are said to share a tokenizer do."""
-        readers = {meta.tokenizer for of in found if isinstance(meta := metas[of.model], CheckpointMeta)}
+        readers = {metas[of.model].tokenizer for of in found}
         if plan.shared_tokenizer and len(readers) > 1:
             raise UserError(
                 f"the models have {len(readers)} different tokenizers, so their likelihoods are no ceiling\n"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from natfp_bench.base.records import Record, digest
+from natfp_bench.base.records import digest
 from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.pipeline.stages.sample import SampleStage, blocks
 from natfp_bench.pipeline.stages.stage import Located, ModelStage, Stage, Where
@@ -56,7 +56,7 @@ class SourceKind(ABC):
     def require(self, settings: Sequence[Settings]) -> None:  # noqa: B027  most kinds have nothing to check
         """Make sure, before any work, that all sources can be had; raises UserError that names those that cannot."""
 
-    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Record]) -> list[str]:  # noqa: ARG002
+    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Any]) -> list[str]:  # noqa: ARG002
         """Look at what sources turned out to be; returns warnings, and raises UserError if figures would mislead."""
         return []
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from natfp_bench.base.records import Record
 from natfp_bench.corpus.metas import TextsMeta
 from natfp_bench.pipeline.stages.sample import SampleMeta, SampleStage
 from natfp_bench.pipeline.stages.stage import CorpusStage, Located, ModelStage, Stage, Workplace
@@ -81,15 +81,11 @@ class GivenTexts(SourceKind):
         """Return the stage that chooses a label's texts."""
         return (GivenSample(model, texts, seed),)
 
-    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Record]) -> list[str]:  # noqa: ARG002
+    def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Any]) -> list[str]:  # noqa: ARG002
         """Say how many texts were in training and in the test."""
-        meta = metas[found[0].corpus]
-        copies = meta.copies if isinstance(meta, TextsMeta) else 0
-        return (
-            [f"{copies} test texts are also among the training texts, word for word; they were removed"]
-            if copies
-            else []
-        )
+        copies = metas[found[0].corpus].copies
+        said = f"{copies} test texts are also among the training texts, word for word; they were removed"
+        return [said] if copies else []
 
 
 SOURCE = GivenTexts()

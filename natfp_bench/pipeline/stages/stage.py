@@ -69,13 +69,9 @@ class Stage(ABC):
     meta_type: ClassVar[type[Record]]
     survived: ClassVar[tuple[type[NatfpError], ...]] = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 of kind, version and fields. Settings that have their default value are left out of it."""
-        return self._digest
-
-    @cached_property
-    def _digest(self) -> str:
         what = {"stage": self.kind, "version": self.version, **({"name": self.name} if self.name else {})}
         return digest({**what, **fields_of(self)})
 
@@ -94,7 +90,7 @@ class Stage(ABC):
         """Stages whose entries must be there first: those among the fields."""
         return tuple(dict.fromkeys(_stages_in([getattr(self, field.name) for field in dataclasses.fields(self)])))
 
-    def possible(self, metas: Mapping[Stage, Record]) -> bool:  # noqa: ARG002
+    def possible(self, metas: Mapping[Stage, Any]) -> bool:  # noqa: ARG002
         """Whether the stage can be made, given the notes on the stages that it needs."""
         return True
 
