@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import safetensors.numpy
 
-from natfp_bench.attributors import registry
 from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.pipeline.engine import Context
 from natfp_bench.pipeline.store import Store
@@ -78,18 +76,13 @@ class LeftOut(Labelled):
 
     def seen(self, store: Store, given: Sequence[str] = ()) -> Seen:
         """Fit, and answer for the test texts of all variants, one after another, and then for given ones."""
-        from natfp_bench.attributors.attribute import attribute
         from natfp_bench.attributors.familiarity import ByteNgrams
 
         parts = [*self.read_texts(store)]
-        shown = [(part, part.side(test=False)) for part in parts if part.label != self.left_out]
-        train = [text for _, texts in shown for text in texts]
-        labels = [part.label for part, texts in shown for _ in texts]
-        prompts = [prompt for part, _ in shown for prompt in part.prompts[~part.test].tolist()]
+        shown = [part for part in parts if part.label != self.left_out]
+        train = [text for part in shown for text in part.side(test=False)]
         asked = [*(text for part in parts for text in part.side(test=True)), *given]
-        build = partial(registry.build, self.baseline)
-        found = attribute(build, self.seed, train, labels, prompts, asked)
-        return Seen(found.proba, ByteNgrams(train).familiarity(asked))
+        return Seen(self.answers(shown, asked).proba, ByteNgrams(train).familiarity(asked))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ from natfp_bench.plan.task_files import SplitSpec
 
 from .sample import SampleStage, read_table
 from .stage import Stage, Workplace
+
+if TYPE_CHECKING:
+    from natfp_bench.attributors.attribute import Attribution
 
 
 class LabelledTexts(NamedTuple):
@@ -61,10 +64,6 @@ class Labelled(Stage):
         """What the baseline's card allows for one fit."""
         return self.baseline.card.limits
 
-    def build(self, seed: int) -> object:
-        """Make a fresh attributor."""
-        return registry.build(self.baseline, seed)
-
     def read_texts(self, store: Store) -> Iterator[LabelledTexts]:
         """Read the texts of one sample set after another."""
         for label, stages in zip(self.labels, self.samples, strict=True):
@@ -73,6 +72,20 @@ class Labelled(Stage):
             texts = whole if self.cut is None else [first_bytes(text, self.cut) for text in whole]
             prompts = table["prompt"].to_numpy().astype(np.int64)
             yield LabelledTexts(label, texts, prompts, split.test_rows(prompts, self.split))
+
+    def answers(self, shown: Sequence[LabelledTexts], asked: Sequence[str]) -> Attribution:
+        """Fit a fresh attributor to the training texts of some sample sets, and ask it about texts."""
+        from natfp_bench.attributors.attribute import attribute
+
+        train = [(part.label, text) for part in shown for text in part.side(test=False)]
+        return attribute(
+            partial(registry.build, self.baseline),
+            self.seed,
+            [text for _, text in train],
+            [label for label, _ in train],
+            [prompt for part in shown for prompt in part.prompts[~part.test].tolist()],
+            asked,
+        )
 
 
 class PredictionMeta(Record):
@@ -97,25 +110,15 @@ class Prediction(Labelled):
 
     def run(self, at: Workplace) -> PredictionMeta:
         """Fit, and answer for the test texts of all sample sets, one set after another."""
-        from natfp_bench.attributors.attribute import attribute
-
         parts = [*self.read_texts(at.store)]
         shown = [part for part, known in zip(parts, self.known, strict=True) if known]
-        train = [(part.label, part.side(test=False), part.prompts[~part.test].tolist()) for part in shown]
         asked = [text for part in parts for text in part.side(test=True)]
-        found = attribute(
-            partial(registry.build, self.baseline),
-            self.seed,
-            [text for _, texts, _ in train for text in texts],
-            [label for label, texts, _ in train for _ in texts],
-            [prompt for _, _, prompts in train for prompt in prompts],
-            asked,
-        )
+        found = self.answers(shown, asked)
         proba = pa.array(found.proba.tolist(), pa.list_(pa.float64()))
         pq.write_table(pa.table({"proba": proba}), at.folder / "proba.parquet")
         return PredictionMeta(
             classes=found.classes,
-            n_train=sum(len(texts) for _, texts, _ in train),
+            n_train=sum(int((~part.test).sum()) for part in shown),
             n_test=len(asked),
             fit_seconds=round(found.fit_seconds, 3),
             predict_seconds=round(found.predict_seconds, 3),
