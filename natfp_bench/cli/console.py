@@ -14,8 +14,8 @@ from natfp_bench.base.text import printable
 from natfp_bench.pipeline.result import FactorStudy, Result
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.result_tables import findings, variants_table
-from natfp_bench.report.table import interval, number, spread, value
-from natfp_bench.results.leaderboard import Leaderboards
+from natfp_bench.report.table import ReportTable, interval, number, spread, value
+from natfp_bench.results.leaderboard import Leaderboards, Standing
 from natfp_bench.results.protocols import Board
 from natfp_bench.statistics.wording import TellingWord
 
@@ -28,10 +28,7 @@ TELLING = 10
 def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = False) -> None:
     """Print the leaderboards of factors and of attributors for each setting; `boards`: and those of each protocol."""
     for standing in found.standings:
-        out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
-        out.print()
-        for made in standing_tables(standing):
-            print_table(out, made)
+        _print_standing(out, standing, standing_tables(standing))
     for board in found.boards if boards else ():
         print_table(out, board_table(board))
 
@@ -39,10 +36,15 @@ def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = Fals
 def print_summary(out: Console, found: Leaderboards) -> None:
     """Print the two leaderboards of each setting, without their captions."""
     for standing in found.standings:
-        out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
-        out.print()
-        for made in standing_tables(standing, evidence=False):
-            print_table(out, replace(made, caption=""))
+        tables = [replace(made, caption="") for made in standing_tables(standing, evidence=False)]
+        _print_standing(out, standing, tables)
+
+
+def _print_standing(out: Console, standing: Standing, tables: Sequence[ReportTable]) -> None:
+    out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
+    out.print()
+    for made in tables:
+        print_table(out, made)
 
 
 def print_result(out: Console, result: Result, boards: Sequence[Board], folder: Path) -> None:

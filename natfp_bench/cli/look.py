@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -78,9 +77,7 @@ def show(
 
     from . import overview, terminal
 
-    overrides = settings(set_)
-    if corpus is not None:
-        overrides["corpus.name"] = json.dumps(corpus)
+    overrides = settings(set_, corpus)
     plan = api.plan_task(task, preset, overrides=overrides, seed=seed, limit=limit, include=include or ())
     found = api.overview(plan, store=store)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,15 +40,15 @@ def names(given: Iterable[str] | None) -> list[str]:
     return [name.strip() for part in given or () for name in part.split(",") if name.strip()]
 
 
-def settings(given: Iterable[str] | None) -> dict[str, str]:
-    """Split each `--set KEY=VALUE`; raises UserError if one has another form."""
+def settings(given: Iterable[str] | None, corpus: str | None = None) -> dict[str, str]:
+    """Split each `--set KEY=VALUE`, and add `--corpus`; raises UserError if one has another form."""
     found: dict[str, str] = {}
     for one in given or ():
         name, equals, value = one.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise UserError(f"--set {one}: not of the form KEY=VALUE\n  for example --set optimizer.lr=1e-3")
         found[name.strip()] = value.strip()
-    return found
+    return found if corpus is None else {**found, "corpus.name": json.dumps(corpus)}
 
 
 def one_of(kind: str, word: str, known: Sequence[str]) -> None:

@@ -51,19 +51,14 @@ class Watcher:
                 # A job whose worker died starts a second time.
                 if self.live and job.name not in self.bars:
                     self.bars[job.name] = self.progress.add_task(escape(job.name), total=None, rate="")
-            case "progress":
-                self._advance(job, event)
+            case "progress" if self.live:
+                seconds = max(time.monotonic() - self.started[job.name], 1e-3)
+                rate = f"{_short(event.done / seconds)} {event.text}/s"
+                self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
             case "warning":
                 self.console.print(f"[yellow]warning:[/] {escape(event.text)}")
             case "end":
                 self._finish(job)
-
-    def _advance(self, job: Job, event: Event) -> None:
-        if not self.live:
-            return
-        seconds = max(time.monotonic() - self.started[job.name], 1e-3)
-        rate = f"{_short(event.done / seconds)} {event.text}/s"
-        self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
 
     def _finish(self, job: Job) -> None:
         seconds = time.monotonic() - self.started.pop(job.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,7 +71,7 @@ def run(
     from . import overview, terminal
 
     out, errors = terminal.stdout(), terminal.stderr()
-    overrides, include = options.settings(set_), include or []
+    overrides, include = options.settings(set_, corpus), include or []
     others: dict[str, Any]
     if texts:
         others = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed, "--include-path": include}
@@ -98,22 +97,14 @@ def run(
             _cannot_be_combined("--fixed-texts", {**others, "--seed": seed, "--limit": limit})
             plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
         else:
-            if corpus is not None:
-                overrides["corpus.name"] = json.dumps(corpus)
             plans = [
                 api.plan_task(name, preset, overrides=overrides, seed=seed, limit=limit, include=include)
                 for name in chosen
             ]
+    how: dict[str, Any] = {"baselines": baseline, "store": store, "device": device}
+    how |= {"workers": workers, "engine": engine, "ray_address": ray_address}
     if dry_run:
-        found = api.dry_run(
-            plans,
-            baselines=baseline,
-            store=store,
-            device=device,
-            workers=workers,
-            engine=engine,
-            ray_address=ray_address,
-        )
+        found = api.dry_run(plans, **how)
         if as_json:
             terminal.print_json([one.model_dump(mode="json") for one in found])
         else:
@@ -130,13 +121,8 @@ def run(
     watch = Watcher(errors)
     runs = api.run_plans(
         plans,
-        baselines=baseline,
-        store=store,
+        **how,
         output=output,
-        device=device,
-        workers=workers,
-        engine=engine,
-        ray_address=ray_address,
         parity=options.names([parity_tasks or ""]) if parity or parity_tasks else None,
         command=options.command(),
         watch=watch,
@@ -160,7 +146,7 @@ def run(
     finally:
         runs.close()
     if as_json:
-        terminal.print_json([json.loads(result.to_json()) for result, _ in finished])
+        terminal.print_json([result.model_dump(mode="json") for result, _ in finished])
     elif len(finished) > 1:
         written = [folder / "result.json" for _, folder in finished]
         console.print_leaderboards(out, leaderboard.leaderboards(written))
