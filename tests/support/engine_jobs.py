@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from patience import AGES
+from patience import AGES, PATIENCE
 
 from natfp_bench.base.errors import SpecError
 from natfp_bench.pipeline.engine import Engine, Event, Job, Outcome
@@ -118,6 +118,16 @@ def run(engine: Engine, jobs: Iterable[Job]) -> tuple[dict[str, Outcome], list[E
 
     engine.run(jobs, events.append, follow)
     return outcomes, events
+
+
+def below(process: psutil.Process) -> set[psutil.Process]:
+    return set(process.children(recursive=True))
+
+
+def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that are still there after a while."""
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE)
+    return [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def together(outcomes: dict[str, Outcome]) -> set[frozenset[str]]:

@@ -1,0 +1,60 @@
+"""Engines that the tests of a module share, and checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from checkpoints import ARCHITECTURES, save
+from engine_jobs import alive, below
+
+from natfp_bench.pipeline.local_engine import LocalEngine
+
+if TYPE_CHECKING:
+    from natfp_bench.pipeline.ray_engine import RayEngine
+
+
+@pytest.fixture(scope="module")
+def local_engine() -> Iterator[LocalEngine]:
+    """A pool of two workers."""
+    made = LocalEngine(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def ray_folder() -> Iterator[Path]:
+    """Where Ray keeps its sockets: their paths may have 107 characters, and pytest's folders are too long."""
+    made = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(made))
+        yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def ray_engine(ray_folder: Path) -> Iterator[RayEngine]:
+    """Ray of two CPUs, which leaves no process."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'natfp-bench[ray]'")
+    from natfp_bench.pipeline.ray_engine import RayEngine
+
+    before, made = below(psutil.Process()), RayEngine(2)
+    yield made
+    family = below(psutil.Process()) - before
+    made.close()
+    assert alive(family) == []
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints: three architectures, two seeds each."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    for architecture in ARCHITECTURES:
+        for seed in (1, 2):
+            save(root / f"{architecture}-seed{seed}", tiny_corpus, architecture, seed)
+    return root
