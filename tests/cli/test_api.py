@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bench import FEW, files
 
 from natfp_bench import api
 from natfp_bench.base.errors import UserError
+from natfp_bench.pipeline.result import Result
 
 
 def test_names_and_a_tag_choose_tasks_once_each() -> None:
@@ -48,3 +51,30 @@ def test_texts_that_exist_make_a_plan(tmp_path: Path) -> None:
     plan = api.plan_texts(paths, "smoke", limit=40)
     assert sorted(variant.level for variant in plan.variants) == ["a", "b"]
     assert plan.texts == 40
+
+
+def test_the_api_runs_and_warns(bench: Any, seed_run: Any, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(bench.store, store)
+    settings = {"corpus.name": f"text:{bench.corpus}"}
+
+    def run() -> Result:
+        output = tmp_path / "results"
+        return api.run(
+            "seed_id",
+            baselines=FEW,
+            preset="smoke",
+            settings=settings,
+            store=store,
+            output=output,
+            workers=1,
+            device="cpu",
+        )
+
+    assert run().stable_json() == seed_run[0].stable_json()
+    (files(store, "corpus", seed_run[0])[0].parent / "foreign").touch()
+    with pytest.warns(UserWarning, match="foreign file foreign"):
+        assert run().stable_json() == seed_run[0].stable_json()
+    assert [result.task.name for result in api.load_results(tmp_path / "results")] == ["seed_id", "seed_id"]
+    with pytest.raises(UserError, match="workers 0"):
+        api.run("seed_id", workers=0)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from bench import task_file
 
 from natfp_bench.attributors import registry
 from natfp_bench.pipeline import assemble, wanted
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.variants import resolve
 from natfp_bench.statistics import ceiling, per_text, replication
 
 
@@ -64,8 +68,6 @@ def test_which_studies_there_are(evidence: Evidence) -> None:
 
 
 def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, result: Result) -> None:
-    assert result.study is not None
-    assert result.study.length is not None
     levels = sorted(set(evidence.levels))
     class_of = np.array([levels.index(level) for level in evidence.levels])
     truth = class_of[evidence.texts.source]
@@ -80,7 +82,6 @@ def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, r
 
 
 def test_bits_by_position_and_type_add_up_to_one_whole(evidence: Evidence, result: Result) -> None:
-    assert result.study is not None
     texts, levels = evidence.texts, np.array(evidence.levels)
     runs = [of.variant.replicate for of in evidence.kept]
     found = evidence.log_likelihood()
@@ -99,7 +100,6 @@ def test_bits_by_position_and_type_add_up_to_one_whole(evidence: Evidence, resul
 
 
 def test_what_could_have_been_found(evidence: Evidence, result: Result) -> None:
-    assert result.study is not None
     assert result.study.detectable.instance == replication.detectable_instance(225, 1 / 9)
     pooled = next(curve for curve in result.study.curves if curve.name == "pooled")
     effects = np.array([(accuracy - 1 / 3) / (2 / 3) for accuracy in pooled.points[0].by_fold])
@@ -107,11 +107,18 @@ def test_what_could_have_been_found(evidence: Evidence, result: Result) -> None:
 
 
 def test_models_of_unlike_rates_are_not_equally_good(result: Result) -> None:
-    assert result.study is not None
     found = result.study.equivalence
-    assert found is not None
     assert not found.equivalent
     bits = {v.name: v.heldout_bits_per_byte.value for v in result.variants if v.heldout_bits_per_byte}
     worse, better = found.worst_pair
     assert found.worst_ratio == pytest.approx(bits[worse] / bits[better])
     assert (worse.split("/")[0], found.margin) == ("low", 0.01)
+
+
+def test_a_factor_that_shapes_the_blocks_prepares_several_corpora(bench: Any, tmp_path: Path) -> None:
+    text = "factor:\n  name: context\n  fields: [model.context]\n  levels: {short: 32, long: 48}\n"
+    plan = bench.plan("context", include=[task_file(tmp_path / "tasks", "context", text)])
+    variants = resolve(plan)
+    corpora = {of.corpus for of in variants}
+    labels = {one.label for one in wanted.texts(plan, variants) if one.stage in corpora}
+    assert (len(corpora), len(labels)) == (2, 2)

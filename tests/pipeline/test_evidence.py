@@ -169,13 +169,10 @@ def test_likelihoods_of_other_tokens_are_a_reference_and_no_ceiling(other_tokens
     assert all(score.extraction is None for score in result.scores)
     assert [(one.self_check, one.predicted_accuracy) for one in result.likelihood] == [(None, ())] * 2
     assert not any("ceiling" in check.name or "agree" in check.name for check in result.checks)
-    assert result.mean_kl is not None
     assert result.mean_kl.unit == "byte"
     assert all(row[i].value == 0 for i, row in enumerate(result.mean_kl.divergence))
     study_ = result.study
-    assert study_ is not None
     assert (study_.by_position, study_.by_type) == ((), ())
-    assert study_.length is not None
     assert study_.length.unit == "bytes"
     assert [point.at for point in study_.length.points] == [8, 16, 32]
     assert {(point.ceiling, point.predicted) for point in study_.length.points} == {(None, None)}
@@ -187,7 +184,6 @@ def test_likelihoods_of_other_tokens_are_a_reference_and_no_ceiling(other_tokens
 def test_mean_kl_is_per_byte(other_tokens: tuple[Evidence, Result]) -> None:
     evidence, result = other_tokens
     texts, found = evidence.texts, evidence.log_likelihood()
-    assert result.mean_kl is not None
     for i in range(4):
         mine = texts.source == i
         for j in range(4):

@@ -69,6 +69,5 @@ def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) ->
     # A model not yet there is timed by those of its shape; one of another shape by none.
     other = overview(bench.plan("seed_id", seed=1), bench.store)
     assert other.models_to_train == 4
-    assert other.training_seconds is not None
     assert other.training_seconds > 0
     assert overview(bench.plan("seed_id", overrides={"model.layers": "1"}), bench.store).training_seconds is None

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from inline_engine import Inline
 
 from natfp_bench.base.environment import versions
 from natfp_bench.base.errors import AttributorError, UserError
 from natfp_bench.base.records import Record
-from natfp_bench.pipeline.engine import Event, Job, Outcome
+from natfp_bench.pipeline.engine import Event
 from natfp_bench.pipeline.schedule import Schedule, Wanted
 from natfp_bench.pipeline.stages.stage import Stage, Workplace
 from natfp_bench.pipeline.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from bench import Bench
 
 
@@ -49,28 +48,6 @@ class Link(Stage):
         return Note(text=text)
 
 
-class Here:
-    """An engine that makes stages in this process."""
-
-    def run(self, jobs: Iterable[Job], watch: Any, follow: Callable[[Outcome], Iterable[Job]]) -> None:
-        queue = list(jobs)
-        while queue:
-            job = queue.pop(0)
-            stage, store = job.payload.stage, Store(Path(job.payload.store))
-
-            def fill(folder: Path, stage: Stage = stage, store: Store = store) -> dict[str, Any]:
-                return stage.run(Workplace(store, folder, None)).model_dump()  # type: ignore[arg-type]
-
-            try:
-                entry = store.make(stage.kind, stage.key, job.name, fill)
-                queue += follow(Outcome(job, value=(entry.meta, entry.made)))
-            except (AttributorError, UserError) as error:
-                queue += follow(Outcome(job, error=error))
-
-    def close(self) -> None:
-        """Nothing to stop."""
-
-
 @pytest.fixture
 def events() -> list[Event]:
     return []
@@ -78,7 +55,7 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def schedule(tmp_path: Path, events: list[Event]) -> Schedule:
-    return Schedule(Store(tmp_path / "store"), Here(), "cpu", events.append)
+    return Schedule(Store(tmp_path / "store"), Inline(), "cpu", events.append)
 
 
 def test_what_is_needed_is_made_first_and_found_again(schedule: Schedule, tmp_path: Path) -> None:
@@ -87,7 +64,7 @@ def test_what_is_needed_is_made_first_and_found_again(schedule: Schedule, tmp_pa
     schedule.drive([Wanted(second, "second"), Wanted(first, "first"), Wanted(Link("a"), "the same again")])
     assert schedule.metas == {first: Note(text="a"), second: Note(text="a b")}
     assert list(schedule.seconds) == ["link"]
-    again = Schedule(Store(tmp_path / "store"), Here(), "cpu", pytest.fail)
+    again = Schedule(Store(tmp_path / "store"), Inline(), "cpu", pytest.fail)
     again.drive([Wanted(second, "second"), Wanted(first, "first")])
     assert (again.metas, again.seconds) == (schedule.metas, {})
     assert again.made[first].label == "first", "what two plans share keeps the name of the first one"
@@ -117,7 +94,7 @@ def test_a_failure_that_is_survived_leaves_out_what_needs_it(schedule: Schedule,
 def test_what_is_needed_may_be_in_the_store_and_must_be_somewhere(schedule: Schedule, tmp_path: Path) -> None:
     first = Link("a")
     schedule.drive([Wanted(first, "first")])
-    again = Schedule(Store(tmp_path / "store"), Here(), "cpu", pytest.fail)
+    again = Schedule(Store(tmp_path / "store"), Inline(), "cpu", pytest.fail)
     again.drive([Wanted(Link("b", first), "second")])
     assert again.metas[Link("b", first)] == Note(text="a b")
     with pytest.raises(ValueError, match="is needed, but it is neither wanted nor in the store"):
