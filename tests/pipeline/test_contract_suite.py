@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from written_baselines import FATAL, write
 from natfp_bench.attributors import registry
 from natfp_bench.attributors.contract import CHECKS
 from natfp_bench.base import resources
-from natfp_bench.cli import main as cli
 from natfp_bench.pipeline import contract_suite
 from natfp_bench.pipeline.local_engine import LocalEngine
+
+Natfp = Callable[..., tuple[int, str, str]]
 
 NAMES = [one.name for one in CHECKS]
 ELSEWHERE = ("encoder_finetune",)  # needs weights: test_neural_baselines.py puts some into its folder
@@ -69,15 +70,6 @@ def conforms(engine: LocalEngine, name: str) -> None:
     assert [finding.check for finding in report.findings] == NAMES
 
 
-def natfp(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["natfp-bench", "baseline", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
 LAZY = "def build(seed):\n    import no_such_module_xyz\n"
 
 
@@ -94,25 +86,21 @@ LAZY = "def build(seed):\n    import no_such_module_xyz\n"
     ],
 )
 def test_a_baseline_that_cannot_be_built_fails_its_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str, card: str, said: str
+    natfp: Natfp, tmp_path: Path, code: str, card: str, said: str
 ) -> None:
     folder = write(tmp_path, code, card=card)
-    assert natfp("check", str(folder), monkeypatch=monkeypatch) == 1
-    printed = capsys.readouterr()
-    assert said in printed.err
-    assert printed.err.count("error:") == 1
-    assert "not run" in printed.out
+    code_, out, err = natfp("baseline", "check", folder)
+    assert code_ == 1
+    assert said in err
+    assert err.count("error:") == 1
+    assert "not run" in out
 
 
-def test_faults_of_the_folder_are_the_users(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_faults_of_the_folder_are_the_users(natfp: Natfp, tmp_path: Path) -> None:
     def said(folder: Path | str) -> str:
-        assert natfp("check", str(folder), monkeypatch=monkeypatch) == 2
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        assert printed.err.count("error:") == 1
-        return printed.err
+        code, out, err = natfp("baseline", "check", folder)
+        assert (code, out, err.count("error:")) == (2, "", 1)
+        return err
 
     (tmp_path / "empty").mkdir()
     assert "holds no baseline.py and no card.yaml" in said(tmp_path / "empty")
@@ -164,20 +152,20 @@ def extras(tmp_path: Path) -> Path:
 
 
 def test_a_baseline_of_an_installed_package_is_checked_by_name_and_by_path(
-    extras: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    natfp: Natfp, extras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(extras))
     assert registry.find("marks")[0].folder == extras / "natfp_extras" / "marks"
     for given in ("marks", str(extras / "natfp_extras" / "marks")):
-        assert natfp("check", given, monkeypatch=monkeypatch) == 0
-        assert f"marks, version 1: {len(CHECKS)} checks, 0 failed" in capsys.readouterr().out
+        code, out, _ = natfp("baseline", "check", given)
+        assert code == 0
+        assert f"marks, version 1: {len(CHECKS)} checks, 0 failed" in out
 
 
-def test_a_report_for_programs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_for_programs(natfp: Natfp, tmp_path: Path) -> None:
     folder = write(tmp_path, "def build(seed): return 3")
-    assert natfp("check", str(folder), "--json", monkeypatch=monkeypatch) == 1
-    report = contract_suite.ContractReport.model_validate_json(capsys.readouterr().out)
+    code, out, _ = natfp("baseline", "check", folder, "--json")
+    assert code == 1
+    report = contract_suite.ContractReport.model_validate_json(out)
     assert report.digest == registry.read(folder).digest
     assert "without fit and predict_proba" in report.failed[0].seen

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -84,25 +82,6 @@ def test_a_killed_parent_alone_leaves_neither_worker_nor_lock(prose: Path, tmp_p
     clock = time.monotonic()
     Store(program.store).make("model", key, "", lambda folder: {})
     assert time.monotonic() - clock < PATIENCE
-
-
-def test_ctrl_c_says_how_to_go_on(prose: Path, tmp_path: Path) -> None:
-    program = Program(tmp_path, prose)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(
-        program.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-    )
-    deadline = time.monotonic() + PATIENCE
-    while not list((program.store / "partial").glob("*/checkpoint.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    family = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert b"natfp-bench run --task pair" in output.replace(b"\n", b" ")
-    assert b"Traceback" not in output
-    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
-    assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_was_finished(

@@ -117,7 +117,6 @@ def test_accuracy_on_unseen_replicates_is_the_mean_over_folds(result: Result, ro
 
 
 def test_the_replicate_gap_by_hand(result: Result, rows: list[dict[str, Any]]) -> None:
-    assert result.study is not None
     assert [gap.attributor for gap in result.study.gaps] == ["majority", "naive_bayes", "unigram"]
     for gap in result.study.gaps:
         seen, unseen = (
@@ -306,15 +305,6 @@ def gap_of(seen: list[float], unseen: list[float]) -> Gap:
 
     (gap,) = score_checks.gaps(given(unseen), given(seen))
     return gap
-
-
-def test_gaps_are_paired_by_fit() -> None:
-    gap = gap_of([0.9, 0.8, 1.0], [0.5, 0.6, 0.7])
-    difference = np.array([0.4, 0.2, 0.3])
-    half = student.ppf(0.975, 2) * difference.std(ddof=1) / math.sqrt(3)
-    assert gap.gap.value == pytest.approx(0.3)
-    assert (gap.gap.low, gap.gap.high) == pytest.approx((0.3 - half, 0.3 + half))
-    assert gap.p == pytest.approx(ttest_1samp(difference, 0, alternative="less").pvalue)
 
 
 def test_two_replicates_have_a_gap_and_no_interval() -> None:

@@ -19,7 +19,6 @@ from patience import AGES, PATIENCE
 from store_entries import DAMAGE, KEY, OTHER, flip, never, write
 
 from natfp_bench.base.errors import AttributorError, StoreError
-from natfp_bench.base.records import file_digest
 from natfp_bench.pipeline import store as stores
 from natfp_bench.pipeline.store import Store
 
@@ -106,52 +105,32 @@ assert (entry.folder / "text.txt").read_text() == "hello"
 """
 
 
-def test_processes_that_ask_for_one_key_build_once(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_processes_that_ask_for_one_key_build_once(store: Store, tmp_path: Path, *, damaged: bool) -> None:
+    if damaged:
+        flip(store.make("model", KEY, "", write()))
     command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(store.root), str(tmp_path / "log")]
     processes = [subprocess.Popen(command) for _ in range(3)]
     assert [process.wait(PATIENCE) for process in processes] == [0, 0, 0]
     assert (tmp_path / "log").read_text() == "built\n"
     assert store.verify() == []
+    assert len(list(store.root.glob("damaged/*"))) == damaged
 
 
-def test_processes_that_find_one_entry_damaged_remake_it_once(store: Store, tmp_path: Path) -> None:
-    entry = store.make("model", KEY, "", write())
-    (entry.folder / "text.txt").write_text("jello")
-    command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(store.root), str(tmp_path / "log")]
-    processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(PATIENCE) for process in processes] == [0, 0, 0]
-    assert (tmp_path / "log").read_text() == "built\n"
-    assert len(list((store.root / "damaged").iterdir())) == 1
-
-
-def test_an_entry_that_another_process_sets_aside_while_it_is_read(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("module", "name"), [(stores, "file_digest"), (os, "scandir")])
+def test_an_entry_that_another_process_sets_aside_while_it_is_read_or_listed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
     folder = store.make("model", KEY, "", write()).folder
-    other = Store(store.root)
-
-    def gone_meanwhile(path: Path) -> str:
-        if folder.exists():
-            folder.rename(tmp_path / "aside")
-        return file_digest(path)
-
-    monkeypatch.setattr(stores, "file_digest", gone_meanwhile)
-    assert other.open("model", KEY) is None
-
-
-def test_an_entry_that_another_process_sets_aside_while_its_files_are_listed(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = store.make("model", KEY, "", write()).folder
-    scan = os.scandir
+    other, look = Store(store.root), getattr(module, name)
 
     def gone_meanwhile(path: Any) -> Any:
         if folder.exists():
             folder.rename(tmp_path / "aside")
-        return scan(path)
+        return look(path)
 
-    monkeypatch.setattr(os, "scandir", gone_meanwhile)
-    assert Store(store.root, store.warn).open("model", KEY) is None
+    monkeypatch.setattr(module, name, gone_meanwhile)
+    assert other.open("model", KEY) is None
 
 
 def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
@@ -265,30 +244,24 @@ def test_a_full_disk_keeps_what_was_finished(mounted: Callable[[str], Path]) -> 
     store.make("model", OTHER, "", write())
 
 
+READ_ONLY = 'Error while serializing: I/O error: Read-only file system (os error 30) at path "/store/.tmp1"'
+
+
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "said"),
     [
-        OSError(errno.ENOSPC, "No space left on device"),
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
-        RuntimeError("I/O error: No space left on device (os error 28)"),  # as safetensors says it
-        OSError("61440 requested and 48128 written"),  # as NumPy does
+        (OSError(errno.ENOSPC, "No space left on device"), "is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "is full"),  # as safetensors says it
+        (RuntimeError(READ_ONLY), "is not writable"),
+        (OSError("61440 requested and 48128 written"), "is full"),  # as NumPy does
     ],
 )
-def test_a_full_disk_is_known_however_it_is_said(store: Store, fault: Exception) -> None:
+def test_a_full_or_read_only_disk_is_known_however_it_is_said(store: Store, fault: Exception, said: str) -> None:
     def build(folder: Path) -> dict[str, Any]:
         raise fault
 
-    with pytest.raises(StoreError, match="is full"):
-        store.make("model", KEY, "", build)
-
-
-def test_a_read_only_disk_is_known_as_safetensors_says_it(store: Store) -> None:
-    def build(folder: Path) -> dict[str, Any]:
-        raise RuntimeError(
-            'Error while serializing: I/O error: Read-only file system (os error 30) at path "/store/.tmp1"'
-        )
-
-    with pytest.raises(StoreError, match="is not writable"):
+    with pytest.raises(StoreError, match=said):
         store.make("model", KEY, "", build)
 
 
