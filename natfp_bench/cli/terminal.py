@@ -36,7 +36,7 @@ def stderr() -> Console:
 
 def warner(console: Console) -> Callable[[str], None]:
     """Return a function that prints a warning."""
-    return lambda text: console.print(f"warning: {text}", markup=False)
+    return lambda text: console.print(f"warning: {printable(text)}", markup=False)
 
 
 def print_json(value: Any) -> None:

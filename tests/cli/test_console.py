@@ -60,7 +60,7 @@ def test_piped_output_gets_lines_and_skips_short_jobs():
     seen = watched([Event("start", score), Event("end", score)], terminal=False)
     assert seen == ""
     warned = watched([Event("warning", JOB, text="[red]odd[/] \x1b name")], terminal=False)
-    assert "warning: [red]odd[/]" in warned
+    assert "warning: [red]odd[/] \\x1b name" in warned
 
 
 def test_intervals_and_p_values():
