@@ -62,7 +62,7 @@ def find_tasks(
     """
     chosen, left_out = [*names], []
     if "all" in chosen:
-        chosen = [*trained_tasks(include)]
+        chosen = [*trained_tasks(include), *(name for name in chosen if name != "all")]
     if tag is not None:
         tags = {name: load_task_file(path)[0].tags for name, path in task_files(include).items()}
         tagged = [name for name, has in tags.items() if tag in has]

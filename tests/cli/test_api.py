@@ -21,6 +21,7 @@ def test_names_and_a_tag_choose_tasks_once_each() -> None:
     assert "init_seed_id" in chosen
     assert "pythia_seed_id" in left_out
     assert not set(chosen) & set(left_out)
+    assert {"lr_id", "pythia_seed_id"} < set(api.find_tasks(["all", "pythia_seed_id"])[0])
 
 
 @pytest.mark.parametrize("wrong", [{"baselines": "unigrm"}, {"device": "gpu"}, {"workers": 0}, {"engine": "rya"}])
