@@ -14,7 +14,7 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import AttributorError, JobError
 from natfp_bench.base.records import Record
 
-from .engine import Context, Engine, Event, Job, Outcome, Watch
+from .engine import Context, Engine, Job, Watch, run_one
 
 STOPPED = "find out what hangs, grows or crashes in this check; or raise `limits` in card.yaml"
 
@@ -74,38 +74,21 @@ def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None)
 
     The last one is the first that stops or kills the worker, or that fails and is needed by the later ones.
     """
-    jobs = [
-        Job(
-            name=f"check {baseline.name}: {one.name}",
-            stage="check",
-            call=f"{__name__}:work",
-            payload=CheckJob(baseline=baseline, check=one.name),
-            limits=baseline.card.limits,
-        )
-        for one in CHECKS
-    ]
     findings: list[CheckOutcome] = []
-    started = 0.0
-
-    def follow(outcome: Outcome) -> list[Job]:
-        one = CHECKS[len(findings)]
-        if isinstance(outcome.error, AttributorError | JobError):
-            seen, seconds = str(outcome.error).removeprefix(f"{outcome.job.name}: "), time.perf_counter() - started
-            finding = CheckOutcome(check=one.name, ok=False, seen=seen, mend=STOPPED, seconds=round(seconds, 3))
-            findings.append(finding)
-            return []
-        if outcome.error:
-            raise outcome.error
-        findings.append(outcome.value)
-        return [] if one.needed and not outcome.value.ok else jobs[len(findings) : len(findings) + 1]
-
-    def noting(event: Event) -> None:
-        nonlocal started
-        if event.kind == "start":
-            started = time.perf_counter()
-        watch(event)
-
-    engine.run(jobs[:1], noting, follow)
+    for one in CHECKS:
+        payload = CheckJob(baseline=baseline, check=one.name)
+        name = f"check {baseline.name}: {one.name}"
+        start = time.perf_counter()
+        end = run_one(engine, Job(name, "check", f"{__name__}:work", payload, baseline.card.limits), watch)
+        if isinstance(end.error, AttributorError | JobError):
+            seen, seconds = str(end.error).removeprefix(f"{name}: "), round(time.perf_counter() - start, 3)
+            findings.append(CheckOutcome(check=one.name, ok=False, seen=seen, mend=STOPPED, seconds=seconds))
+            break
+        if end.error:
+            raise end.error
+        findings.append(end.value)
+        if one.needed and not end.value.ok:
+            break
     return ContractReport(
         baseline=baseline.name,
         version=baseline.card.version,

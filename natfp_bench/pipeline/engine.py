@@ -101,6 +101,18 @@ class Engine(Protocol):
         """Stop all workers."""
 
 
+def run_one(engine: Engine, job: Job, watch: Watch) -> Outcome:
+    """Run one job, and return its end."""
+    ends: list[Outcome] = []
+
+    def keep(outcome: Outcome) -> tuple[Job, ...]:
+        ends.append(outcome)
+        return ()
+
+    engine.run([job], watch, keep)
+    return ends[0]
+
+
 def after_death(job: Job, how: str, started: int, watch: Watch) -> Outcome | None:
     """Decide what follows when a worker died: None if its job continues in another one, which is reported."""
     if started >= TRIES:

@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from natfp_bench.base.errors import JobError, NatfpError, UserError
 
-from .engine import Event, Follow, Job, Outcome, Watch, after_death
+from .engine import Event, Follow, Job, Outcome, Watch, after_death, run_one
 from .local_engine import LOOK_SECONDS, LocalEngine
 
 OBJECT_STORE = 100 * 2**20
@@ -75,7 +75,8 @@ class RayEngine:
     def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
         """Run jobs where there is room for them; raises UserError where no node could ever hold one."""
         try:
-            self._submit_all(jobs)
+            for job in jobs:
+                self._submit(_RemoteAttempt(job))
             while self._running:
                 ready, _ = ray.wait(list(self._running), timeout=LOOK_SECONDS)
                 self._tell(watch)
@@ -85,17 +86,14 @@ class RayEngine:
                         if not attempt.begun:
                             watch(Event("start", attempt.job))
                         watch(Event("end", attempt.job))
-                        self._submit_all(follow(outcome))
+                        for job in follow(outcome):
+                            self._submit(_RemoteAttempt(job))
         except RayError as error:
             self.close()
             raise JobError(f"Ray failed: {_first_line(error)}") from error
         except BaseException:
             self.close()
             raise
-
-    def _submit_all(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            self._submit(_RemoteAttempt(job))
 
     def _submit(self, attempt: _RemoteAttempt) -> None:
         self._connect()
@@ -134,7 +132,8 @@ class RayEngine:
             self._ours = True
             _hush(quiet=True)
             if self.address is None:
-                _start(self.workers)
+                own = {"num_cpus": self.workers, "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+                ray.init("local", **own, **_QUIET)
             else:
                 _join(self.address)
         # On the caller's node: if that node is lost, so is the run.
@@ -162,10 +161,6 @@ def _hush(*, quiet: bool) -> None:
     Ray has no public switch for this. A version of Ray without this private one prints.
     """
     ray._private.worker._worker_logs_enabled = not quiet
-
-
-def _start(workers: int) -> None:
-    ray.init("local", num_cpus=workers, object_store_memory=OBJECT_STORE, include_dashboard=False, **_QUIET)
 
 
 def _join(address: str) -> None:
@@ -248,22 +243,17 @@ def _work(job: Job, number: int, mailbox: Any, path: list[str]) -> tuple[Any, Na
     """Do a job in a Ray worker, or rather below it; returns its value and its error."""
     sys.path.extend(one for one in path if one not in sys.path)
     said: list[Any] = []
-    outcomes: list[Outcome] = []
 
     def speak(event: Event) -> None:
         if event.kind != "end":
             said[:] = [mailbox.put.remote(number, event.kind, event.done, event.total, event.text)]
 
-    def keep(outcome: Outcome) -> tuple[Job, ...]:
-        outcomes.append(outcome)
-        return ()
-
     pool = _pool()
-    pool.run([job], speak, keep)
+    end = run_one(pool, job, speak)
     if ray.get_runtime_context().get_accelerator_ids().get("GPU"):
         pool.close()  # an idle process would keep memory of a GPU that Ray gives to the next one
     ray.get(said)
-    return outcomes[0].value, outcomes[0].error
+    return end.value, end.error
 
 
 _TASK: Any = ray.remote(_work)
