@@ -30,8 +30,8 @@ from natfp_bench.base.records import Record, digest, file_digest
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
 
+from . import wanted
 from .stages.sample import KnownSample
-from .stages.score import TextScores
 from .stages.stage import KnownCorpus, KnownModel, Stage
 from .stages.variant import VariantStages
 from .store import Store
@@ -87,12 +87,12 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def make_fixed_plan(task: str, *, include: Sequence[Path] = (), folder: Path | None = None) -> Plan:
+def make_fixed_plan(task: str, *, include: Sequence[Path] = ()) -> Plan:
     """Plan a run of one task on its fixed texts.
 
     Raises UserError if there are none for the task, or if the task or the preset has changed since they were made.
     """
-    known = read_manifest(folder or resources.fixed_texts()).tasks
+    known = read_manifest(resources.fixed_texts()).tasks
     if task not in known:
         raise unknown("task with fixed texts", task, known)
     plan = make_plan(task, PRESET, limit=TEXTS, include=include)
@@ -126,12 +126,8 @@ def install(plan: Plan, store: Store) -> list[VariantStages]:
         make(model, functools.partial(_model, folder, manifest, fixed))
         make(sample, functools.partial(_sample, folder, fixed))
         found.append(VariantStages(variant, model, (sample,)))
-    samples = tuple(of.samples for of in found)
     for of in found:
-        own = of.variant.settings
-        sampler, threads = own.sampling.sampler, own.numerics.threads
-        score = TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
-        make(score, functools.partial(_score, folder, plan.task.name, of.name))
+        make(wanted.text_score(plan, of, found), functools.partial(_score, folder, plan.task.name, of.name))
     return found
 
 

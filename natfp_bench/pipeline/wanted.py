@@ -11,7 +11,6 @@ from natfp_bench.plan.plan import Plan, Target
 
 from .evidence import Evidence
 from .schedule import Wanted
-from .sources.kind import source_kind
 from .sources.train import TrainedModel
 from .stages.parity import Parity
 from .stages.prediction import Prediction
@@ -23,10 +22,10 @@ from .stages.variant import VariantStages
 
 def texts(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
     """Corpora, models and sample sets."""
-    corpora, models, doing = list[CorpusStage](), list[Wanted](), source_kind(plan.source.kind).doing
+    corpora, models = list[CorpusStage](), list[Wanted]()
     for of in variants:
         corpora.append(of.corpus)
-        models.append(Wanted(of.model, f"{doing} {of.name}", of.start))
+        models.append(Wanted(of.model, f"{of.model.doing} {of.name}", of.start))
         if isinstance(of.model, TrainedModel) and (base := of.model.base):
             corpora.append(base.corpus)
             models.append(Wanted(base, f"train base of {of.name}"))
@@ -53,15 +52,16 @@ def _samples(of: VariantStages) -> Iterator[Wanted]:
 
 def text_scores(evidence: Evidence) -> dict[str, TextScores]:
     """Scores of all test texts, by the variant under whose model they are; none if the sources have no likelihood."""
-    plan, samples = evidence.plan, tuple(of.samples for of in evidence.kept)
-    if not plan.source.has_likelihood:
+    if not evidence.plan.source.has_likelihood:
         return {}
-    found = {}
-    for of in evidence.kept:
-        own = of.variant.settings
-        sampler, threads = own.sampling.sampler, own.numerics.threads
-        found[of.name] = TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
-    return found
+    return {of.name: text_score(evidence.plan, of, evidence.kept) for of in evidence.kept}
+
+
+def text_score(plan: Plan, of: VariantStages, kept: Sequence[VariantStages]) -> TextScores:
+    """The scores of all test texts under the model of one variant."""
+    own, samples = of.variant.settings, tuple(one.samples for one in kept)
+    sampler, threads = own.sampling.sampler, own.numerics.threads
+    return TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
 
 
 def parity(evidence: Evidence, tasks: tuple[str, ...]) -> dict[str, Parity]:

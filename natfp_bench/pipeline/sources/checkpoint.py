@@ -109,8 +109,6 @@ class CheckpointModel(ModelStage):
 class Checkpoints(SourceKind):
     """Variants that are checkpoints."""
 
-    doing = "measure"
-
     def model(self, settings: Settings, plan: Plan, identities: Identities) -> CheckpointModel:  # noqa: ARG002
         """Return the stage that measures a variant's checkpoint."""
         spec = settings.source

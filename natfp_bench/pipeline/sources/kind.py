@@ -10,7 +10,7 @@ from typing import Any
 
 from natfp_bench.base.records import digest
 from natfp_bench.corpus.documents import open_corpus
-from natfp_bench.pipeline.stages.sample import SampleStage, blocks
+from natfp_bench.pipeline.stages.sample import Block, SampleStage
 from natfp_bench.pipeline.stages.stage import Located, ModelStage, Stage, Where
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.plan.plan import Plan, Variant
@@ -38,16 +38,15 @@ class Identities:
 class SourceKind(ABC):
     """One kind of source."""
 
-    doing = "find"
-    """What is done to get the model of a variant, as people read it."""
-
     @abstractmethod
     def model(self, settings: Settings, plan: Plan, identities: Identities) -> ModelStage:
         """Return the stage that makes a variant's model; raises UserError if what it needs cannot be read."""
 
     def samples(self, model: ModelStage, settings: Settings, seed: int, texts: int) -> tuple[SampleStage, ...]:
         """Return the stages of a variant's sample set of so many texts."""
-        return blocks(model, settings.serve, settings.numerics.threads, settings.sampling.draw, seed, texts)
+        serve, threads, draw = settings.serve, settings.numerics.threads, settings.sampling.draw
+        # As many whole blocks as the wanted texts touch.
+        return tuple(Block(model, serve, threads, draw, seed, index) for index in range(-(-texts // draw.block)))
 
     def start(self, variant: Variant, plan: Plan, models: Mapping[str, ModelStage]) -> ModelStage | None:  # noqa: ARG002
         """Return the model that a variant's training may go on from, among those of the plan by variant."""

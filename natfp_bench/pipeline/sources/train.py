@@ -80,9 +80,8 @@ class TrainedModel(ModelStage):
         if not self.recipe.finetune.share:
             return None
         recipe = self.recipe.model_copy(update={"finetune": FinetuneSpec()})
-        packed = packing(recipe)
-        corpus = replace(self.corpus, blocks=packed["blocks"], reads=packed["reads"], fresh=packed["fresh"])
-        return TrainedModel(recipe, self.seed, corpus)
+        packed: dict[str, Any] = packing(recipe)
+        return TrainedModel(recipe, self.seed, replace(self.corpus, **packed))
 
     @property
     def lineage(self) -> str:
@@ -151,8 +150,6 @@ class TrainedModel(ModelStage):
 
 class Trained(SourceKind):
     """Variants that are trained here."""
-
-    doing = "train"
 
     def model(self, settings: Settings, plan: Plan, identities: Identities) -> TrainedModel:
         """Return the stage that trains a variant's model."""

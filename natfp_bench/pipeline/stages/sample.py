@@ -123,13 +123,6 @@ class TestRows(Drawn):
         return [*np.flatnonzero(split.test_rows(asked, self.split)).tolist()]
 
 
-def blocks(
-    model: ModelStage, serve: ServeSpec, threads: int, draw: DrawSpec, seed: int, texts: int
-) -> tuple[Block, ...]:
-    """Blocks of a variant's sample set: as many whole ones as the wanted texts touch."""
-    return tuple(Block(model, serve, threads, draw, seed, index) for index in range(-(-texts // draw.block)))
-
-
 def encoded_prompts(model: ModelStage, draw: SamplerSpec, loaded: Loaded, store: Store) -> list[list[int]]:
     """Token ids of a model's prompts, each after the begin token."""
     from natfp_bench.corpus import tokens
