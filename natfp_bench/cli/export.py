@@ -41,10 +41,9 @@ def export(
     found = texts.gather(path, Store(store or default_root(), terminal.warner(terminal.stderr())))
     folder = texts.make_folder(output)
     if format_ == "lm-eval":
+        asked = (limit or lm_eval_export.LIMIT, shots or lm_eval_export.SHOTS)
         with storage_faults(folder, "output folder"):
-            header = lm_eval_export.write_lm_eval(
-                found, folder, limit or lm_eval_export.LIMIT, shots or lm_eval_export.SHOTS
-            )
+            header = lm_eval_export.write_lm_eval(found, folder, *asked)
         typer.echo(
             f"{folder}: {len(header.classes)} classes, {header.limit} questions per class, {header.shots} examples of "
             "each class in a question\nnext:"

@@ -17,10 +17,11 @@ PIECE = 2**28
 FREE = 2**29
 
 
-def keep() -> bool:
-    """Keep freed memory for later use, from here on and in all forks; returns whether the C library can (glibc's)."""
-    libc = _glibc()
-    return libc is not None and bool(libc.mallopt(MMAP_THRESHOLD, PIECE) and libc.mallopt(TRIM_THRESHOLD, FREE))
+def keep() -> None:
+    """Keep freed memory for later use, from here on and in all forks, if the C library can (glibc's)."""
+    if libc := _glibc():
+        libc.mallopt(MMAP_THRESHOLD, PIECE)
+        libc.mallopt(TRIM_THRESHOLD, FREE)
 
 
 def release() -> None:

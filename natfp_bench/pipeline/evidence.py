@@ -110,23 +110,22 @@ class Evidence:
     @cached_property
     def texts(self) -> TestTexts:
         """The test texts."""
-        names = ("source", "rows", "prompts", "lengths", "bytes")
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        ids: list[list[int]] = []
-        for index, of in enumerate(self.kept):
+        tables = []
+        for of in self.kept:
             table = self.sample_table(of)
-            prompts = table["prompt"].to_numpy().astype(np.int64)
-            test = split.test_rows(prompts, self.plan.split)
-            if "ids" in table.column_names:
-                ids += table["ids"].filter(pa.array(test)).to_pylist()
-            texts = table["text"].filter(pa.array(test)).to_pylist()
-            seen = texts if self.plan.cut is None else [first_bytes(text, self.plan.cut) for text in texts]
-            parts["bytes"].append(np.array([len(text.encode()) for text in seen], dtype=np.int64))
-            parts["source"].append(np.full(int(test.sum()), index))
-            parts["rows"].append(table["row"].to_numpy().astype(np.int64)[test])
-            parts["prompts"].append(prompts[test])
-            parts["lengths"].append(token_counts(table)[test])
-        return TestTexts(ids=ids, **{name: np.concatenate(arrays) for name, arrays in parts.items()})
+            test = split.test_rows(table["prompt"].to_numpy().astype(np.int64), self.plan.split)
+            tables.append(table.filter(pa.array(test)))
+        table = pa.concat_tables(tables)
+        texts = table["text"].to_pylist()
+        seen = texts if self.plan.cut is None else [first_bytes(text, self.plan.cut) for text in texts]
+        return TestTexts(
+            source=np.repeat(np.arange(len(tables)), [len(one) for one in tables]),
+            rows=table["row"].to_numpy().astype(np.int64),
+            prompts=table["prompt"].to_numpy().astype(np.int64),
+            lengths=token_counts(table),
+            bytes=np.array([len(text.encode()) for text in seen], dtype=np.int64),
+            ids=table["ids"].to_pylist() if "ids" in table.column_names else [],
+        )
 
     def sample_table(self, of: VariantStages) -> pa.Table:
         """Read a variant's sample set; bundled texts have no `ids`, but a number of `tokens`."""

@@ -11,7 +11,7 @@ from natfp_bench.plan.settings import Recipe
 
 from . import store as stores
 from .sources.train import TrainedModel
-from .stages.stage import ModelStage, Stage
+from .stages.stage import Stage
 from .variants import resolve
 
 
@@ -54,37 +54,33 @@ def overview(plan: Plan, root: Path) -> Overview:
     same shape. Raises UserError for a corpus that cannot be read.
     """
     differs, resolved = differing(plan.variants), resolve(plan)
-    models: dict[ModelStage, TrainedModel] = {}
-    for of in resolved:
-        for model in (getattr(of.model, "base", None), of.model):
-            if isinstance(model, TrainedModel):
-                models[model] = model
-    missing = [model for model in models.values() if not _there(root, model)]
+    trained = [of.model for of in resolved if isinstance(of.model, TrainedModel)]
+    models = {*trained, *(model.base for model in trained if model.base)}
+    missing = [model for model in models if not _there(root, model)]
     # What a model goes on from has read its share already.
-    starts = {of.model: of.start for of in resolved if of.start}
-    starts |= {model: model.base for model in models.values() if model.base}
+    starts = {of.model: of.start for of in resolved}
     work = []
     for model in sorted(missing, key=lambda model: model.key):
-        start = models.get(starts[model]) if model in starts else None
-        read = start.recipe.tokens_trained if start else 0
+        start = model.base or starts.get(model)
+        read = start.recipe.tokens_trained if isinstance(start, TrainedModel) else 0
         work.append((_size(model.recipe), model.recipe.tokens_trained - read))
     rows = []
     for of in resolved:
-        settings, trained = of.variant.settings, plan.source.trained
+        settings, here = of.variant.settings, plan.source.trained
         flat = dict(flatten(settings.model_dump(mode="json")))
         row = VariantOverview(
             name=of.name,
             differs={path: flat[path] for path in differs},
-            parameters=_size(settings) if trained else None,
-            tokens=settings.tokens_trained if trained else None,
-            trained=trained and _there(root, of.model),
+            parameters=_size(settings) if here else None,
+            tokens=settings.tokens_trained if here else None,
+            trained=here and _there(root, of.model),
             sampled=all(_there(root, stage) for stage in of.samples),
         )
         rows.append(row)
     first = plan.variants[0].settings
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
     sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
-    disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models.values()) + sampled * 12
+    disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models) + sampled * 12
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,

@@ -52,8 +52,8 @@ class Run:
     engine: Engine
     device: str
     watch: Watch
-    command: tuple[str, ...] = ()
-    parity: tuple[str, ...] | None = None
+    command: Sequence[str] = ()
+    parity: Sequence[str] | None = None
     schedule: Schedule = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,11 +101,11 @@ class Run:
             protocol=protocol_digest(self.plan, variants, metas),
         )
 
-    def _parity(self, evidence: Evidence, tasks: tuple[str, ...]) -> Evidence:
+    def _parity(self, evidence: Evidence, tasks: Sequence[str]) -> Evidence:
         """Score the models by lm-eval; raises UserError if there are none."""
         if not self.plan.source.has_likelihood or self.plan.fixed_texts:
             raise UserError("--parity scores models, and this run has only texts\n  leave it out")
-        stages = wanted.parity(evidence, tasks)
+        stages = wanted.parity(evidence, tuple(tasks))
         self.schedule.drive(Wanted(stage, f"parity of {name}") for name, stage in stages.items())
         metas = self.schedule.metas
         return replace(evidence, parity={name: metas[stage].scores for name, stage in stages.items()})
@@ -150,7 +150,7 @@ class Run:
             self.schedule.warn(f"this result mixes what different versions made: {listed}")
         return RunInfo(
             id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-            command=self.command,
+            command=tuple(self.command),
             started=started.isoformat(timespec="seconds"),
             seconds={stage: round(spent, 3) for stage, spent in sorted(self.schedule.seconds.items())},
             work={stage: round(spent, 3) for stage, spent in sorted(self.schedule.work.items())},
@@ -218,8 +218,7 @@ def run_plan(
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK):
             raise PermissionError(13, "Permission denied")
-    asked = None if parity is None else tuple(parity)
-    run = Run(plan, baselines, store, engine, device, watch, tuple(command), asked)
+    run = Run(plan, baselines, store, engine, device, watch, command, parity)
     result, predictions = run.execute()
     # First, so that no result stands in a folder while the cleaning of the store may remove what it rests on.
     keys = sorted({stage.key for stage in run.schedule.metas})
