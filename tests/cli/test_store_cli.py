@@ -30,9 +30,8 @@ def test_a_sound_store_has_no_findings(natfp: Natfp, store: Store) -> None:
     assert (code, said) == (0, "2 entries, 0 findings\n")
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_verify_names_a_damaged_entry(natfp: Natfp, store: Store, kind: str) -> None:
-    damage, expected = DAMAGE[kind]
+def test_verify_names_a_damaged_entry(natfp: Natfp, store: Store) -> None:
+    damage, expected = DAMAGE["flipped bit"]
     entry = store.require("model", KEY)
     damage(entry)
     code, said, _ = natfp("store", "verify", "--store", store.root)

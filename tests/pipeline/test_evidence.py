@@ -193,6 +193,6 @@ def test_mean_kl_is_per_byte(other_tokens: tuple[Evidence, Result]) -> None:
 
 def test_attributors_see_the_cut_texts(other_tokens: tuple[Evidence, Result]) -> None:
     evidence = other_tokens[0]
-    for of in evidence.kept:
-        shown = read_samples(evidence.store, of.samples, 100, evidence.plan.cut)
-        assert max(len(text.encode()) for text in shown.texts) <= 32
+    for prediction in evidence.predictions.values():
+        shown = [text for part in prediction.read_texts(evidence.store) for text in part.texts]
+        assert max(len(text.encode()) for text in shown) == 32

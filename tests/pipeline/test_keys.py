@@ -104,6 +104,10 @@ def all_keys(settings: Settings, plan: Plan, identity: dict[str, Any]) -> dict[s
     return {**{name: stage.key for name, stage in stages.items()}, "stream": digest(stream)}
 
 
+def differing(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
 @pytest.fixture
 def plan() -> Plan:
     made = make_plan("seed_id", "smoke")
@@ -186,33 +190,27 @@ SHAPE = {*DRAWING, "stream"}
 def test_a_setting_moves_the_keys_that_it_should(
     settings: Settings, plan: Plan, section: str, changes: dict[str, Any], moved: set[str]
 ) -> None:
-    before = all_keys(settings, plan, IDENTITY)
     after = all_keys(with_(settings, section, **changes), plan, IDENTITY)
-    assert {name for name in before if before[name] != after[name]} == moved
+    assert differing(all_keys(settings, plan, IDENTITY), after) == moved
 
 
-def test_the_corpus_counts_by_its_content(settings: Settings, plan: Plan) -> None:
-    before = all_keys(settings, plan, IDENTITY)
-    other = all_keys(settings, plan, {"chronicle": 1, "seed": 1})
-    assert {name for name in before if before[name] != other[name]} == DATA
+@pytest.mark.parametrize(
+    ("changes", "identity", "moved"),
+    [
+        ({}, {"chronicle": 1, "seed": 1}, DATA),  # a corpus counts by its content
+        ({"seed": 1}, IDENTITY, TRAINING),  # and stays under another seed
+        ({"split": SplitSpec(test_every=5)}, IDENTITY, {"transfer", "score", "prediction", "study"}),
+        ({"analysis": AnalysisSpec(permutations=9)}, IDENTITY, {"study"}),
+    ],
+)
+def test_what_else_a_plan_has_moves_the_keys_that_it_should(
+    settings: Settings, plan: Plan, changes: dict[str, Any], identity: dict[str, Any], moved: set[str]
+) -> None:
+    after = all_keys(settings, plan.model_copy(update=changes), identity)
+    assert differing(all_keys(settings, plan, IDENTITY), after) == moved
 
 
-def test_the_seed_counts_and_the_corpus_stays(settings: Settings, plan: Plan) -> None:
-    before = all_keys(settings, plan, IDENTITY)
-    other = all_keys(settings, plan.model_copy(update={"seed": 1}), IDENTITY)
-    assert {name for name in before if before[name] != other[name]} == TRAINING
-
-
-def test_the_split_counts_for_predictions_and_scores(settings: Settings, plan: Plan) -> None:
-    before = all_keys(settings, plan, IDENTITY)
-    other = all_keys(settings, plan.model_copy(update={"split": SplitSpec(test_every=5)}), IDENTITY)
-    assert {name for name in before if before[name] != other[name]} == {"transfer", "score", "prediction", "study"}
-
-
-def test_what_is_studied_counts_for_studies_alone(settings: Settings, plan: Plan) -> None:
-    before = all_keys(settings, plan, IDENTITY)
-    other = all_keys(settings, plan.model_copy(update={"analysis": AnalysisSpec(permutations=9)}), IDENTITY)
-    assert {name for name in before if before[name] != other[name]} == {"study"}
+def test_a_study_counts_by_its_name_baseline_labels_and_fold(settings: Settings, plan: Plan) -> None:
     samples = all_stages(settings, plan, IDENTITY)["study"].samples  # type: ignore[attr-defined]
     other_code = BASELINE.model_copy(update={"digest": "1" * 64})
     found = {
@@ -289,8 +287,7 @@ def test_a_stage_version_moves_its_key_and_those_behind(
 ) -> None:
     before = all_keys(settings, plan, IDENTITY)
     monkeypatch.setattr(SampleStage, "version", 99)
-    after = all_keys(settings, plan, IDENTITY)
-    assert {name for name in before if before[name] != after[name]} == DRAWING
+    assert differing(before, all_keys(settings, plan, IDENTITY)) == DRAWING
 
 
 def test_no_version_changes_a_text(settings: Settings, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,14 +230,7 @@ def on_ray(folder: Path, corpus: Path) -> tuple[Program, subprocess.Popen[str]]:
     """`natfp-bench run --engine ray` of a task, started and in the middle of a training."""
     folder.mkdir()
     program = Program(folder, corpus)
-    process = subprocess.Popen(
-        [*program.command, "--engine", "ray"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        start_new_session=True,
-    )
+    process = program.start("--engine", "ray", output=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while step(program) < 2:
         assert process.poll() is None, process.stdout and process.stdout.read()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 from chaos_program import TASK
@@ -32,11 +33,10 @@ class Program:
         command += ["--store", str(self.store), "-o", str(self.output), "--workers", "1", "--device", "cpu"]
         self.command = command + [part for setting in changed for part in ("--set", setting)]
 
-    def start(self) -> subprocess.Popen[bytes]:
-        root = str(Path(__file__).parents[2])
-        pipe = subprocess.DEVNULL
-        environment = {**os.environ, "PYTHONPATH": root}
-        return subprocess.Popen(self.command, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
+    def start(self, *more: str, output: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        options: dict[str, Any] = {"stdout": output, "stderr": subprocess.STDOUT, "text": True, "env": environment}
+        return subprocess.Popen([*self.command, *more], start_new_session=True, **options)
 
     def finish(self) -> tuple[results.Result, bytes]:
         process = self.start()
