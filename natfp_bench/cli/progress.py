@@ -21,7 +21,6 @@ class Watcher:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.live = console.is_terminal
         self.started: dict[str, float] = {}
         self.bars: dict[str, TaskID] = {}
         self.progress = Progress(
@@ -32,15 +31,15 @@ class Watcher:
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
 
     def __enter__(self) -> Watcher:
-        if self.live:
-            self.progress.start()
+        self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
+        if not self.progress.disable:  # it would end with an empty line
             self.progress.stop()
 
     def __call__(self, event: Event) -> None:
@@ -50,9 +49,9 @@ class Watcher:
             case "start":
                 self.started[job.name] = time.monotonic()
                 # A job whose worker died starts a second time.
-                if self.live and job.name not in self.bars:
+                if job.name not in self.bars:
                     self.bars[job.name] = self.progress.add_task(escape(printable(job.name)), total=None, rate="")
-            case "progress" if self.live:
+            case "progress":
                 seconds = max(time.monotonic() - self.started[job.name], 1e-3)
                 rate = f"{_short(event.done / seconds)} {event.text}/s"
                 self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
@@ -63,8 +62,7 @@ class Watcher:
 
     def _finish(self, job: Job) -> None:
         seconds = time.monotonic() - self.started.pop(job.name)
-        if self.live:
-            self.progress.remove_task(self.bars.pop(job.name))
+        self.progress.remove_task(self.bars.pop(job.name))
         # Hundreds of lines about very short jobs would bury the others.
         if job.stage not in ("score", "sample") or seconds >= 5.0:
             self.console.print(f"{escape(printable(job.name))}: {seconds:.1f} s")
