@@ -50,21 +50,15 @@ def test_a_baseline_that_hangs_grows_or_crashes_is_stopped_and_named(
     assert list(report.unrun) == NAMES[2:]
 
 
-@pytest.mark.parametrize("name", ["majority", "naive_bayes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.name, marks=[] if path.name in ("majority", "naive_bayes") else pytest.mark.slow)
+        for path in sorted(resources.baselines().iterdir())
+        if path.name not in ELSEWHERE
+    ],
+)
 def test_bundled_baselines_conform(engine: LocalEngine, name: str) -> None:
-    conforms(engine, name)
-
-
-REST = [path.name for path in sorted(resources.baselines().iterdir()) if path.name not in ELSEWHERE]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in REST if name not in ("majority", "naive_bayes")])
-def test_all_bundled_baselines_conform(engine: LocalEngine, name: str) -> None:
-    conforms(engine, name)
-
-
-def conforms(engine: LocalEngine, name: str) -> None:
     report = contract_suite.check_all(registry.find(name)[0], engine)
     assert report.failed == ()
     assert [finding.check for finding in report.findings] == NAMES

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from bench import BRIEF, gathered
+from bench import BRIEF, Bench, gathered
 
 from natfp_bench.corpus import tokens
 from natfp_bench.models import sample
@@ -16,9 +15,6 @@ from natfp_bench.pipeline.evidence import Evidence, SampleTotals
 from natfp_bench.pipeline.result import Result
 from natfp_bench.pipeline.stages.sample import read_samples
 from natfp_bench.statistics.curves import Curve, Robustness
-
-if TYPE_CHECKING:
-    from bench import Bench
 
 
 def drawn(evidence: Evidence, number: int) -> SampleSet:

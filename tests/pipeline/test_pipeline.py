@@ -6,12 +6,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from bench import BRIEF, LEAN, scores, task_file
+from bench import BRIEF, LEAN, Bench, scores, task_file
 from inline_engine import Inline
 from written_baselines import BASELINE, plant
 
@@ -19,9 +19,6 @@ from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.store import Store
 from natfp_bench.pipeline.variants import resolve
 from natfp_bench.statistics import per_text
-
-if TYPE_CHECKING:
-    from bench import Bench
 
 
 def differing(variants: list[results.VariantResult]) -> set[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from bench import Bench
 from engine_jobs import alive, below, double, eat, job, kill_parent, nap, run, see, warn_and_nap
 from patience import AGES, PATIENCE
 from run_programs import Program
@@ -31,8 +32,6 @@ from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.make_plan import make_plan
 
 if TYPE_CHECKING:
-    from bench import Bench
-
     from natfp_bench.pipeline.ray_engine import RayEngine
     from natfp_bench.plan.settings import Settings
 
@@ -149,14 +148,10 @@ def test_an_address_without_an_answer_is_one_message(monkeypatch: pytest.MonkeyP
 
 
 def test_options_that_do_not_fit(natfp: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="did you mean: ray"):
-        api.open_engine("rya", None, None)
     with pytest.raises(UserError, match="--engine ray"):
         api.open_engine("local", None, "auto")
     with pytest.raises(UserError, match="--workers"):
         api.open_engine("ray", 2, "auto")
-    with pytest.raises(UserError, match="--workers 0"):
-        api.open_engine("ray", 0, None)
     monkeypatch.delitem(sys.modules, "natfp_bench.pipeline.ray_engine", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     code, out, err = natfp("run", "--task", "seed_id", "--engine", "ray")

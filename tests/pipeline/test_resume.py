@@ -6,19 +6,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
+from bench import Bench
 from patience import PATIENCE
 from run_programs import Program
 
 from natfp_bench.base.errors import StoreError
 from natfp_bench.pipeline.local_engine import LocalEngine
 from natfp_bench.pipeline.store import Store
-
-if TYPE_CHECKING:
-    from bench import Bench
 
 pytestmark = pytest.mark.slow
 

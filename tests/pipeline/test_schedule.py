@@ -6,9 +6,10 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from bench import Bench
 from inline_engine import Inline
 
 from natfp_bench.base.environment import versions
@@ -18,9 +19,6 @@ from natfp_bench.pipeline.engine import Event
 from natfp_bench.pipeline.schedule import Schedule, Wanted
 from natfp_bench.pipeline.stages.stage import Stage, Workplace
 from natfp_bench.pipeline.store import Store
-
-if TYPE_CHECKING:
-    from bench import Bench
 
 
 class Note(Record):

@@ -261,34 +261,31 @@ def further(frame: Frame, proba: Any, truth: Any) -> dict[str, float]:
     return metrics.fold_values(scoring.answered(frame, proba, truth))
 
 
+def with_levels(levels: dict[str, float], *, ordered: bool = True) -> Plan:
+    plan = make_plan("lr_id", "smoke")
+    factor = plan.task.factor.model_copy(update={"levels": levels, "ordered": ordered})
+    return plan.model_copy(update={"task": plan.task.model_copy(update={"factor": factor})})
+
+
 def test_ordered_levels_by_hand() -> None:
     """The order of the task differs from the alphabet."""
-    lr = make_plan("lr_id", "smoke")
-    factor = lr.task.factor.model_copy(update={"levels": {"c": 1.0, "a": 2.0, "b": 3.0}})
-    plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
-    some = view("cab", [0, 0, 0], "unseen_prompt", plan=plan)
+    levels = {"c": 1.0, "a": 2.0, "b": 3.0}
+    some = view("cab", [0, 0, 0], "unseen_prompt", plan=with_levels(levels))
     # Columns a, b, c; in the factor's order they are the second, the third and the first level.
     truth, guess = [0, 1, 2, 2], [0, 0, 1, 2]
     found = further(some.frame, np.eye(3)[guess], np.array(truth))
     assert found["level_error"] == pytest.approx((0 + 1 + 2 + 0) / 4)
     perfect = further(some.frame, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
     assert (perfect["level_error"], perfect["kendall_tau"]) == (0.0, pytest.approx(1.0))
-    unordered = plan.model_copy(
-        update={"task": plan.task.model_copy(update={"factor": factor.model_copy(update={"ordered": False})})}
-    )
-    assert "level_error" not in further(
-        view("cab", [0, 0, 0], "unseen_prompt", plan=unordered).frame, np.eye(3)[guess], np.array(truth)
-    )
+    unordered = view("cab", [0, 0, 0], "unseen_prompt", plan=with_levels(levels, ordered=False))
+    assert "level_error" not in further(unordered.frame, np.eye(3)[guess], np.array(truth))
 
 
 def test_levels_that_are_left_out_do_not_change_the_order_of_the_others() -> None:
-    lr = make_plan("lr_id", "smoke")
-    factor = lr.task.factor.model_copy(update={"levels": {"z": 0.5, "c": 1.0, "gone": 1.5, "a": 2.0}})
-    plan = lr.model_copy(update={"task": lr.task.model_copy(update={"factor": factor})})
+    plan = with_levels({"z": 0.5, "c": 1.0, "gone": 1.5, "a": 2.0})
     some = view("zca", [0, 0, 0], "unseen_prompt", plan=plan)
-    found = further(
-        some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2])
-    )  # the guess is always a; the truths are a, c and z
+    # The guess is always a; the truths are a, c and z.
+    found = further(some.frame, np.eye(3)[[0, 0, 0]], np.array([0, 1, 2]))
     assert found["level_error"] == pytest.approx((0 + 1 + 2) / 3)
 
 
