@@ -29,7 +29,7 @@ from natfp_bench.pipeline.bundled_texts import FixedTask, FixedVariant, Manifest
 from natfp_bench.pipeline.engine import Event
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run
-from natfp_bench.pipeline.schedule import Wanted
+from natfp_bench.pipeline.schedule import Schedule, Wanted
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.pipeline.store import Store, default_root
 from natfp_bench.plan import task_files
@@ -142,8 +142,7 @@ def main() -> None:
     gathered = []
     try:
         for task in options.tasks or task_files.trained_tasks():
-            run = Run(source_plan(task), (), store, engine, device="cpu", watch=_print)
-            gathered.append(gather(run))
+            gathered.append(gather(Run(source_plan(task), (), Schedule(store, engine, "cpu", _print))))
             print(f"{task}: done", flush=True)
     finally:
         engine.close()

@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,9 @@ class Run:
 
     plan: Plan
     baselines: Sequence[Baseline]
-    store: Store
-    engine: Engine
-    device: str
-    watch: Watch
+    schedule: Schedule
     command: Sequence[str] = ()
     parity: Sequence[str] | None = None
-    schedule: Schedule = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.schedule = Schedule(self.store, self.engine, self.device, self.watch)
 
     def execute(self) -> tuple[Result, pa.Table]:
         """Make all stages, and build the result and the table of predictions."""
@@ -81,7 +74,7 @@ class Run:
         """Make models and texts, or find them."""
         source = source_kind(self.plan.source.kind)
         if self.plan.fixed_texts:
-            variants = bundled_texts.install(self.plan, self.store)
+            variants = bundled_texts.install(self.plan, self.schedule.store)
         else:
             variants = resolve(self.plan)
             source.require([of.variant.settings for of in variants])
@@ -93,7 +86,7 @@ class Run:
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(
             plan=self.plan,
-            store=self.store,
+            store=self.schedule.store,
             metas=metas,
             variants=variants,
             kept=[of for of in variants if of.name in kept],
@@ -218,7 +211,7 @@ def run_plan(
         output.mkdir(parents=True, exist_ok=True)
         if not os.access(output, os.W_OK):
             raise PermissionError(13, "Permission denied")
-    run = Run(plan, baselines, store, engine, device, watch, command, parity)
+    run = Run(plan, baselines, Schedule(store, engine, device, watch), command, parity)
     result, predictions = run.execute()
     # First, so that no result stands in a folder while the cleaning of the store may remove what it rests on.
     keys = sorted({stage.key for stage in run.schedule.metas})

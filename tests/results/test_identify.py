@@ -23,6 +23,7 @@ from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run, run_plan
+from natfp_bench.pipeline.schedule import Schedule
 from natfp_bench.pipeline.stages.left_out import HeldOut, LeftOut
 from natfp_bench.pipeline.store import Store
 from natfp_bench.results import identify
@@ -53,7 +54,8 @@ def made(bench: Any, rate_tasks: Path) -> Made:
     options = {"include": [rate_tasks], "overrides": overrides}
     result, folder = bench.run("rate", limit=KNOWN, baselines="majority,naive_bayes,unigram", **options)
     plan = bench.plan("rate", **options)
-    whole: Evidence = Run(plan, (), Store(bench.store), bench.engine, "cpu", lambda _: None).gather()
+    schedule = Schedule(Store(bench.store), bench.engine, "cpu", lambda _: None)
+    whole: Evidence = Run(plan, (), schedule).gather()
     fresh = {of.variant.name: whole.sample_table(of)["text"].to_pylist()[KNOWN:] for of in whole.kept}
     texts = {name: [text for text in of if text.strip()] for name, of in fresh.items()}
     return Made(result, folder, texts, rate_tasks)

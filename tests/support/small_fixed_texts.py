@@ -13,6 +13,7 @@ import pytest
 from natfp_bench.pipeline import bundled_texts
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run
+from natfp_bench.pipeline.schedule import Schedule
 from natfp_bench.pipeline.store import Store
 
 TASKS = ("lr_id", "seed_id")
@@ -31,7 +32,7 @@ def run_of(bench: Any, task: str, store: Path | None = None) -> Run:
     """The run that makes the texts of a task."""
     with small():
         plan = fixed_texts.source_plan(task)
-    return Run(plan, (), Store(store or bench.store), bench.engine, device="cpu", watch=lambda _: None)
+    return Run(plan, (), Schedule(Store(store or bench.store), bench.engine, "cpu", lambda _: None))
 
 
 def write(bench: Any, folder: Path, tasks: Sequence[str] = TASKS) -> None:
