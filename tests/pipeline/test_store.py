@@ -203,9 +203,8 @@ def test_the_root_comes_from_the_environment_or_the_cache(tmp_path: Path, monkey
 @pytest.mark.parametrize("below", ["file", "file/store", "file/deep/store"])
 def test_a_store_below_a_file_is_not_writable(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="is not writable") as caught:
+    with pytest.raises(StoreError, match="is not writable"):
         Store(tmp_path / below)
-    assert caught.value.exit_code == 2
 
 
 def test_a_store_that_turns_read_only_says_so(mounted: Callable[[str], Path]) -> None:
@@ -230,9 +229,8 @@ def test_a_full_disk_keeps_what_was_finished(mounted: Callable[[str], Path]) -> 
         (folder / "large").write_bytes(bytes(1_000_000))
         return {}
 
-    with pytest.raises(StoreError, match="is full; what was finished is kept") as caught:
+    with pytest.raises(StoreError, match="is full; what was finished is kept"):
         store.make("model", OTHER, "", large)
-    assert caught.value.exit_code == 2
     assert Store(store.root).open("model", KEY) == first
     assert store.verify() == [], "the half-written folder is gone, and its space is free"
     store.make("model", OTHER, "", write())
@@ -269,9 +267,8 @@ def test_an_attributors_full_disk_is_not_the_stores(store: Store) -> None:
 
 def test_another_layout_is_refused(store: Store) -> None:
     (store.root / "store.json").write_text(json.dumps({"layout": stores.LAYOUT + 1}))
-    with pytest.raises(StoreError, match=f"has layout {stores.LAYOUT + 1}") as caught:
+    with pytest.raises(StoreError, match=f"has layout {stores.LAYOUT + 1}"):
         Store(store.root)
-    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("content", ["", "garbage", "[]", "{}", "7"])
