@@ -21,6 +21,7 @@ from natfp_bench.attributors.factor_test import Counted, permuted
 from natfp_bench.attributors.study import Texts
 from natfp_bench.pipeline.local_engine import LocalEngine
 from natfp_bench.pipeline.run import Run
+from natfp_bench.pipeline.schedule import Schedule
 from natfp_bench.pipeline.stages.sample import read_table
 from natfp_bench.plan.split import UNSEEN_REPLICATE, folds, test_rows
 from natfp_bench.statistics import replication
@@ -55,8 +56,8 @@ def pool() -> Pool:
     overrides = {"replicates": "12", "analysis.transfer": "false"}
     plan = api.plan_task("null_factor_id", "quick", overrides=overrides)
     store = api.open_store(None)
-    run = Run(plan, [], store, LocalEngine(os.cpu_count() or 1), "cpu", lambda _: None)
-    evidence = run.gather()
+    engine = LocalEngine(os.cpu_count() or 1)
+    evidence = Run(plan, [], Schedule(store, engine, "cpu", lambda _: None)).gather()
     parts: dict[bool, list[Texts]] = {True: [], False: []}
     for run_number, of in enumerate(evidence.kept):
         table = read_table(store, of.samples, plan.texts)

@@ -209,8 +209,8 @@ def _notes(known: KnownSources, texts: Sequence[str], lengths: Ints, pooled: Cal
     notes = []
     if len(texts) > 1:
         notes.append(
-            "the p-value of all texts together holds if no two of them continue one prompt or come from one group: such "
-            "texts are alike, and would look like another source"
+            "the p-value of all texts together holds if no two of them continue one prompt or come from one group: "
+            "such texts are alike, and would look like another source"
         )
     shortest, longest = int(lengths.min()), int(lengths.max())
     if other := sum(not shortest <= len(text) <= longest for text in texts):
