@@ -87,15 +87,16 @@ def plan_task(
     overrides: Mapping[str, str] | None = None,
     seed: int = 0,
     limit: int | None = None,
+    replicates: int | None = None,
     include: Sequence[Path] = (),
 ) -> Plan:
     """Plan to run a task at a preset.
 
     overrides: dotted path -> value as YAML text, as `--set` takes them (`{"optimizer.lr": "2e-3"}`). limit: use at most
-    this many texts per variant, the first ones. Raises UserError for an unknown task or preset and for a corpus that
-    cannot be read, SpecError for faulty files and overrides.
+    this many texts per variant, the first ones. replicates: instead of the preset's number. Raises UserError for an
+    unknown task or preset and for a corpus that cannot be read, SpecError for faulty files and overrides.
     """
-    plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+    plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, replicates=replicates, include=include)
     try:
         for variant in plan.variants:
             open_corpus(variant.settings.corpus)
@@ -215,6 +216,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     limit: int | None = None,
+    replicates: int | None = None,
     fixed_texts: bool = False,
     include: Sequence[Path] = (),
     store: Path | str | None = None,
@@ -228,19 +230,23 @@ def run(
 ) -> Result:
     """Run one task and return its result, which is also written to a folder below `output`.
 
-    settings: dotted path -> value (`{"corpus.name": "text:notes.txt"}`). fixed_texts: train nothing, and score on the
+    settings: dotted path -> value (`{"corpus.name": "text:notes.txt"}`). replicates: of each level, instead of the
+    preset's number. fixed_texts: train nothing, and score on the
     bundled texts. store: folder of the store; the default is $NATFP_STORE, else the user cache folder. engine: `local`,
     or `ray` (`pip install 'natfp-bench[ray]'`), which starts Ray on this machine until the run is done, or joins the
     cluster at `ray_address` (`auto`: the cluster of this machine). parity, watch: as of `run_plans`. A damaged store
     entry is reported as a Python warning. Raises UserError for wrong input, JobError for a job that failed.
     """
     if fixed_texts:
-        if preset != "quick" or settings or seed or limit:
-            raise UserError("preset, settings, seed and limit cannot be combined with fixed_texts\n  leave them out")
+        if preset != "quick" or settings or seed or limit or replicates:
+            what = "preset, settings, seed, limit and replicates cannot be combined with fixed_texts"
+            raise UserError(f"{what}\n  leave them out")
         plan = plan_fixed_texts(task, include=include)
     else:
         overrides = {path: canonical_json(value) for path, value in (settings or {}).items()}
-        plan = plan_task(task, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+        plan = plan_task(
+            task, preset, overrides=overrides, seed=seed, limit=limit, replicates=replicates, include=include
+        )
     [(result, _)] = run_plans(
         [plan],
         baselines=baselines,

@@ -9,7 +9,7 @@ import typer
 
 from natfp_bench.base.errors import UserError, unknown
 
-from .options import CorpusOption, Include, Json, Limit, PresetOption, Seed, Set, StoreRoot, settings
+from .options import CorpusOption, Include, Json, Limit, PresetOption, Replicates, Seed, Set, StoreRoot, settings
 
 LISTS = ("tasks", "baselines", "presets", "corpora")
 
@@ -65,6 +65,7 @@ def show(
     corpus: CorpusOption = None,
     seed: Seed = 0,
     limit: Limit = None,
+    replicates: Replicates = None,
     include: Include = None,
     store: StoreRoot = None,
     as_json: Json = False,
@@ -78,7 +79,9 @@ def show(
     from . import overview, terminal
 
     overrides = settings(set_, corpus)
-    plan = api.plan_task(task, preset, overrides=overrides, seed=seed, limit=limit, include=include or ())
+    plan = api.plan_task(
+        task, preset, overrides=overrides, seed=seed, limit=limit, replicates=replicates, include=include or ()
+    )
     found = api.overview(plan, store=store)
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))

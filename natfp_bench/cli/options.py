@@ -19,6 +19,9 @@ CorpusOption = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="seed of the whole experiment")]
 Limit = Annotated[int | None, typer.Option(help="use at most this many texts per variant, the first ones")]
+Replicates = Annotated[
+    int | None, typer.Option(help="runs of each level, instead of the preset's number; more find smaller effects")
+]
 Include = Annotated[list[Path] | None, typer.Option("--include-path", help="folder with more task and preset files")]
 Workers = Annotated[int | None, typer.Option(help="number of worker processes (default: one per core)")]
 StoreRoot = Annotated[

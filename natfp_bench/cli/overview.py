@@ -16,8 +16,11 @@ def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def print_overview(out: Console, found: Overview) -> None:
-    """Print what a plan amounts to: its variants, its sizes, and what is still to do."""
+def print_overview(out: Console, found: Overview, factors: int = 1) -> None:
+    """Print what a plan amounts to: its variants, its sizes, what is still to do, and what it can show.
+
+    factors: how many factors are run together, so that their p-values are corrected for this number.
+    """
     replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
     out.print(f"{found.task} at preset {found.preset}: {found.summary}", markup=False)
     out.print(f"factor: {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
@@ -36,5 +39,26 @@ def print_overview(out: Console, found: Overview) -> None:
         time_left = unknown if seconds is None else f"about {seconds:,.0f} s on one worker"
         out.print(f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time_left})")
     out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in total")
+    if found.least_p is not None:
+        out.print(_testable(found.least_p, found.levels, factors), markup=False)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
+
+
+def _testable(least_p: float, levels: int, factors: int) -> str:
+    """Say whether the factor can be found with so few replicates, alone and among others."""
+    from natfp_bench.statistics.replication import SIGNIFICANT, replicates_needed
+
+    least, together = (
+        f"{least_p:.2g}",
+        "" if factors == 1 else f", corrected for {factors} factors that are tested together",
+    )
+    if least_p * factors <= SIGNIFICANT:
+        most = int(SIGNIFICANT / least_p)
+        return f"evidence: p can be as low as {least}: " + (
+            f"enough for {most} factors in one table" if most > 1 else "enough for this factor alone"
+        )
+    return (
+        f"not testable: p cannot be below {least}, and must be below {SIGNIFICANT}{together}\n"
+        f"  take --replicates {replicates_needed(levels, factors)}"
+    )

@@ -11,7 +11,20 @@ import typer
 from natfp_bench.base.errors import UserError
 
 from . import options
-from .options import RESULTS, CorpusOption, Include, Json, Limit, Output, PresetOption, Seed, Set, StoreRoot, Workers
+from .options import (
+    RESULTS,
+    CorpusOption,
+    Include,
+    Json,
+    Limit,
+    Output,
+    PresetOption,
+    Replicates,
+    Seed,
+    Set,
+    StoreRoot,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result
@@ -33,6 +46,7 @@ def run(
     corpus: CorpusOption = None,
     seed: Seed = 0,
     limit: Limit = None,
+    replicates: Replicates = None,
     include: Include = None,
     device: Annotated[str, typer.Option(help="what models run on: auto, cpu or cuda")] = "auto",
     workers: Workers = None,
@@ -75,6 +89,7 @@ def run(
     others: dict[str, Any]
     if texts:
         others = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed, "--include-path": include}
+        others["--replicates"] = replicates
         _cannot_be_combined("--texts", others)
         plan = api.plan_texts(
             texts,
@@ -94,11 +109,20 @@ def run(
             errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")
         if fixed:
             others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
-            _cannot_be_combined("--fixed-texts", {**others, "--seed": seed, "--limit": limit})
+            others |= {"--seed": seed, "--limit": limit, "--replicates": replicates}
+            _cannot_be_combined("--fixed-texts", others)
             plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
         else:
             plans = [
-                api.plan_task(name, preset, overrides=overrides, seed=seed, limit=limit, include=include)
+                api.plan_task(
+                    name,
+                    preset,
+                    overrides=overrides,
+                    seed=seed,
+                    limit=limit,
+                    replicates=replicates,
+                    include=include,
+                )
                 for name in chosen
             ]
     how: dict[str, Any] = {"baselines": baseline, "store": store, "device": device}
@@ -109,7 +133,7 @@ def run(
             terminal.print_json([one.model_dump(mode="json") for one in found])
         else:
             for one in found:
-                overview.print_overview(out, one)
+                overview.print_overview(out, one, factors=sum(other.least_p is not None for other in found))
         return
 
     from natfp_bench.results import leaderboard, protocols

@@ -8,6 +8,7 @@ from statistics import median
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.plan.plan import Plan, differing, parameters
 from natfp_bench.plan.settings import Recipe
+from natfp_bench.statistics.replication import smallest_p
 
 from . import store as stores
 from .sources.train import TrainedModel
@@ -27,7 +28,11 @@ class VariantOverview(Record):
 
 
 class Overview(Record):
-    """A plan in figures; seconds only where this store has measured models of the same shape."""
+    """A plan in figures; seconds only where this store has measured models of the same shape.
+
+    least_p: the smallest p-value that the test of the factor can have; None if no replicates are held out, so that the
+    result is about its models and not about a factor.
+    """
 
     task: str
     summary: str
@@ -36,6 +41,7 @@ class Overview(Record):
     corpus: str
     factor: str
     fields: tuple[str, ...]
+    levels: int
     replicates: int
     targets: tuple[str, ...]
     texts: int
@@ -44,6 +50,7 @@ class Overview(Record):
     tokens_to_train: int
     disk_bytes: int
     training_seconds: float | None
+    least_p: float | None
     protocol: dict[str, str | int | float | bool]
 
 
@@ -78,6 +85,7 @@ def overview(plan: Plan, root: Path) -> Overview:
         )
         rows.append(row)
     first = plan.variants[0].settings
+    levels, held_out = len(plan.task.factor.levels), plan.holds_out_replicates and plan.task.control is None
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
     sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
     disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models) + sampled * 12
@@ -89,6 +97,7 @@ def overview(plan: Plan, root: Path) -> Overview:
         corpus=plan.given.name if plan.given else first.corpus.name,
         factor=plan.task.factor.name,
         fields=plan.task.factor.fields,
+        levels=levels,
         replicates=plan.replicates,
         targets=plan.targets,
         texts=plan.texts,
@@ -97,6 +106,7 @@ def overview(plan: Plan, root: Path) -> Overview:
         tokens_to_train=sum(tokens for _, tokens in work),
         disk_bytes=disk,
         training_seconds=_seconds(work, root),
+        least_p=smallest_p(levels, plan.replicates, plan.analysis.permutations) if held_out else None,
         protocol={k: v for k, v in flatten(first.model_dump(mode="json")) if k not in differs},
     )
 

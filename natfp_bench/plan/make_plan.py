@@ -33,12 +33,14 @@ def make_plan(
     overrides: Mapping[str, str] | None = None,
     seed: int = 0,
     limit: int | None = None,
+    replicates: int | None = None,
     include: Sequence[Path] = (),
 ) -> Plan:
     """Resolve a task at a preset into its variants.
 
     task: its name, or its file. overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: use only
-    the first so many texts of each variant. Raises UserError for an unknown task or preset, or for a limit or seed that
+    the first so many texts of each variant. replicates: instead of the preset's number; a task that names its own
+    keeps it. Raises UserError for an unknown task or preset, or for a limit or seed that
     makes no sense, and SpecError with every fault for files and overrides that are wrong.
     """
     path = task if isinstance(task, Path) else find("task", task, task_files(include))
@@ -47,7 +49,10 @@ def make_plan(
     task_record, task_source = load_task(path)
     source = yaml_source.load(find("preset", preset, preset_files(include)))
     yaml_records.validate(source, Preset)
-    values = _overrides(overrides or {}, task_record)
+    asked = dict(overrides or {})
+    if replicates is not None and task_record.replicates is None:
+        asked["replicates"] = str(replicates)
+    values = _overrides(asked, task_record)
     chosen = _overlay(values).over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
     if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):

@@ -101,6 +101,16 @@ def relabelings(levels: Ints, replicates: Ints, limit: int, seed: int) -> tuple[
     return relabelled, total
 
 
+def smallest_p(levels: int, replicates: int, limit: int) -> float:
+    """Smallest p-value that the permutation test can have, with at most `limit` relabelings."""
+    return 1.0 / min(int(math.factorial(levels) ** (replicates - 1)), 1 + limit)
+
+
+def replicates_needed(levels: int, tests: int = 1) -> int:
+    """Fewest replicates for which a factor can be significant after a correction for so many tests."""
+    return next(r for r in itertools.count(2) if math.factorial(levels) ** (1 - r) * tests <= SIGNIFICANT)
+
+
 def permutation_test(observed: float, permuted: Floats, total: int) -> PermutationTest:
     """Test whether a statistic is larger than with permuted level labels; it must be larger for stronger effects.
 
