@@ -121,7 +121,13 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         checks=tuple(checks),
         run=info,
     )
-    return made, pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
+    return _in_units(made, plan.units), pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
+
+
+def _in_units(made: Result, units: str) -> Result:
+    """Name what intervals were resampled by, which the statistics call prompts."""
+    # A quotation mark inside a string is escaped, so that this is found in intervals alone.
+    return Result.model_validate_json(made.to_json().replace('"units": "prompts"', f'"units": "{units}"'))
 
 
 def _variant(of: VariantStages, evidence: Evidence) -> VariantResult:

@@ -86,6 +86,17 @@ class Plan(Record):
         return self.variants[0].settings.source
 
     @property
+    def units(self) -> str:
+        """What intervals over texts are resampled by: texts of one prompt, or of one group of given texts, are alike.
+
+        Without either, the n-th texts of all variants are one row: they have nothing in common, so this costs nothing.
+        """
+        if self.given is not None:
+            return "groups" if self.given.group else "rows"
+        prompted = self.variants[0].settings.sampling.prompt_characters > 0
+        return "prompts" if prompted or self.source.kind == "lm_eval" else "rows"
+
+    @property
     def cut(self) -> int | None:
         """Bytes that texts are cut to if tokenizers differ; None if texts stay whole."""
         return cut_to(self.task.factor.fields, self.variants[0].settings)

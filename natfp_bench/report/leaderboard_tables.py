@@ -221,11 +221,21 @@ def board_table(board: Board, *, named: bool = True) -> ReportTable:
         [_board_cells(row, board.chance) for row in board.rows],
         right=("rank", "ident.", "F1", "p"),
         wide=("F1",),
-        caption=f"{board.n_test or 0:,} test texts; chance is {number(board.chance)}."
+        caption=f"{board.n_test or 0:,} test texts; chance is {number(board.chance)}. {_about(board)}"
         + (f" {REFERENCE_NOTE}" if reference else ""),
         bars=("accuracy",),
         bar_caption="The tick on each bar is chance.",
     )
+
+
+def _about(board: Board) -> str:
+    """Say what the intervals are about."""
+    found = next((row.accuracy for row in board.rows if row.accuracy and row.accuracy.low is not None), None)
+    if found is None:
+        return "There are too few units for intervals."
+    if found.units == "replicates":
+        return f"Intervals are over {found.n_units} replicates: other runs of these levels."
+    return f"Intervals are over {found.n_units:,} {found.units}: other texts of these models, given these fits."
 
 
 def _board_cells(row: Row, chance: float) -> list[Cell]:
