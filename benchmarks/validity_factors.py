@@ -71,7 +71,10 @@ def coverage(what: str, values: Floats, truth: float, *, wide: bool = False) -> 
 def size(what: str, p: Floats) -> Row:
     """Compare the share of p-values of at most 0.05 with what chance allows."""
     count, most = int((p <= 0.05).sum()), int(binom.ppf(0.999, len(p), 0.05))
-    return Row(what, f"{0.05 * len(p):.0f} or fewer", f"{count} of {len(p)}", f"at most {most}", count <= most)
+    valid = bool(((p > 0) & (p <= 1)).all())  # NaN is not a p-value
+    return Row(
+        what, f"{0.05 * len(p):.0f} or fewer", f"{count} of {len(p)}", f"at most {most}", valid and count <= most
+    )
 
 
 def design(replicates: int) -> tuple[Ints, Ints]:
@@ -172,8 +175,9 @@ def power(amount: Amount) -> Iterator[Row]:
         found.append(np.mean([one.test.p <= 0.05 for one in made]))
     at = float(promised[0])
     reached = float(np.interp(at, effect, found))
-    what = f"power at the detectable effect, {replicates} runs per level (accuracy +{at:.3f})"
-    yield Row(what, "0.8", f"{reached:.3f}", "0.7 to 0.9", 0.7 <= reached <= 0.9)
+    what = f"power at the detectable effect, {replicates} runs per level"
+    seen = f"{reached:.3f} at {at:.3f} above chance"
+    yield Row(what, "0.8", seen, "0.7 to 0.9", 0.7 <= reached <= 0.9)
 
 
 def grouped(kind: str, amount: Amount) -> Iterator[Row]:

@@ -23,6 +23,7 @@ from natfp_bench.pipeline.local_engine import LocalEngine
 from natfp_bench.pipeline.run import Run
 from natfp_bench.pipeline.schedule import Schedule
 from natfp_bench.pipeline.stages.sample import read_table
+from natfp_bench.pipeline.store import Store, default_root
 from natfp_bench.plan.split import UNSEEN_REPLICATE, folds, test_rows
 from natfp_bench.statistics import replication
 from natfp_bench.statistics.intervals import Floats, Ints
@@ -55,7 +56,7 @@ def pool() -> Pool:
     """Train the models and draw their texts, or find them in the store."""
     overrides = {"replicates": "12", "analysis.transfer": "false"}
     plan = api.plan_task("null_factor_id", "quick", overrides=overrides)
-    store = api.open_store(None)
+    store = Store(default_root())
     engine = LocalEngine(os.cpu_count() or 1)
     evidence = Run(plan, [], Schedule(store, engine, "cpu", lambda _: None)).gather()
     parts: dict[bool, list[Texts]] = {True: [], False: []}

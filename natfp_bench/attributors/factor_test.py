@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.plan.split import Fold
-from natfp_bench.statistics import per_text, replication
+from natfp_bench.statistics import replication
 from natfp_bench.statistics.curves import Permuted
 from natfp_bench.statistics.intervals import Floats, Ints
 
@@ -30,8 +30,8 @@ WORD = r"(?u)\w+|[^\w\s]"
 PRIOR = 0.1
 """Weight of the prior, which is what all known variants wrote, as a share of a class's words."""
 
-AT_ONCE = 256
-"""Classes whose weights are in memory together."""
+AT_ONCE, LABELLINGS_AT_ONCE = 256, 32
+"""Classes whose weights are in memory together, and labellings whose scores are."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,16 @@ class Counted:
         members = (labellings[:, None, fold.known] == np.arange(k)[:, None]).reshape(-1, len(known))
         distinct, of_class = np.unique(members, axis=0, return_inverse=True)
         scores = np.concatenate(
-            [asked @ _log_odds(distinct[at : at + AT_ONCE], known).T for at in range(0, len(distinct), AT_ONCE)],
-            axis=1,
+            [_log_odds(distinct[at : at + AT_ONCE], known) @ asked.T for at in range(0, len(distinct), AT_ONCE)]
         )
-        return np.array(
-            [
-                per_text.credits(scores[:, classes], labels[source]).mean()
-                for classes, labels in zip(of_class.reshape(-1, k), labellings, strict=True)
-            ]
-        )
+        truth, found = labellings[:, source], []
+        for at in range(0, len(labellings), LABELLINGS_AT_ONCE):
+            part = slice(at, at + LABELLINGS_AT_ONCE)
+            by_class = scores[of_class.reshape(-1, k)[part]]
+            guessed = by_class == by_class.max(axis=1, keepdims=True)
+            right = np.take_along_axis(guessed, truth[part, None], axis=1)[:, 0]
+            found.append((right / guessed.sum(axis=1)).mean(axis=1))
+        return np.concatenate(found)
 
 
 def permutation_test(experiment: Experiment, limit: int, texts: int, progress: Progress = no_progress) -> Permuted:

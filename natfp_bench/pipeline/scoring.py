@@ -36,8 +36,8 @@ PARTS = 10
 class Frame:
     """What the scores of some answers depend on besides them: target, split, sorted classes, seed of the intervals.
 
-    order: the classes in the order of the task, empty if the levels have no order. grouped: whether `prompts` are
-    groups of texts that exist, which may lie within labels.
+    order: the classes in the order of the task, empty if the levels have no order. units: what intervals are resampled
+    by (`Plan.units`).
     """
 
     target: Target
@@ -45,7 +45,7 @@ class Frame:
     classes: tuple[str, ...]
     order: tuple[str, ...]
     seed: int
-    grouped: bool = False
+    units: str = "prompts"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,8 @@ class View:
         factor, classes = self.evidence.plan.task.factor, self.classes
         ordered = factor.levels if factor.ordered and self.target == "level" else ()
         order = tuple(name for name in ordered if name in classes)
-        given = self.evidence.plan.given
-        grouped = given is not None and given.group is not None
-        return Frame(self.target, self.split, classes, order, self.evidence.plan.seed, grouped)
+        plan = self.evidence.plan
+        return Frame(self.target, self.split, classes, order, plan.seed, plan.units)
 
     @property
     def class_of(self) -> Ints:
@@ -225,7 +224,7 @@ def _test(frame: Frame, given: Answers) -> tuple[float | None, str | None]:
     """Test the accuracy against chance: its p-value as log10, and which test it is or why there is none."""
     if frame.split != split.UNSEEN_PROMPT:
         return None, None
-    if frame.grouped:
+    if frame.units == "groups":
         return group_log10_p(given.proba, given.truth, given.prompts, frame.seed)
     hits = math.fsum(given.credit)
     return paired.binomial_log10_p(hits, len(given.truth), 1 / len(frame.classes)), BINOMIAL
@@ -255,7 +254,9 @@ def answered(frame: Frame, proba: Floats, truth: Ints) -> metrics.Answered:
 def _metrics(frame: Frame, given: Answers) -> dict[str, Interval]:
     """All metrics: over replicates if they are held out, else with intervals by prompts if they have any."""
     if frame.split != split.UNSEEN_REPLICATE:
-        return metrics.score_all(answered(frame, given.proba, given.truth), given.prompts, frame.seed)
+        found = metrics.score_all(answered(frame, given.proba, given.truth), given.prompts, frame.seed)
+        units = {"prompts": frame.units}
+        return {name: one.model_copy(update={"units": units.get(one.units, one.units)}) for name, one in found.items()}
     folds = [metrics.fold_values(answered(frame, proba, truth)) for proba, truth in given.by_fold()]
     shared = [name for name in folds[0] if all(name in fold for fold in folds)]
     return {name: intervals.fold_interval([fold[name] for fold in folds]) for name in shared}

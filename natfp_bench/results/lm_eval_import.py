@@ -232,8 +232,8 @@ def _frame(result: Result, header: ExportHeader) -> Frame:
         raise UserError(f"the export has the classes {header.classes}, but the result has {scores[0].classes}")
     ordered = any("level_error" in score.metrics for score in scores)
     order = tuple(name for name in result.factor.levels if name in header.classes) if ordered else ()
-    grouped = scores[0].p_test not in (None, scoring.BINOMIAL)
-    return Frame(TARGET, split, header.classes, order, result.seed, grouped)
+    units = next(score.metrics["bits"].units for score in scores if score.status == "ok")
+    return Frame(TARGET, split, header.classes, order, result.seed, units)
 
 
 def _of_view(result: Result, frame: Frame) -> list[Score]:

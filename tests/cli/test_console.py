@@ -28,7 +28,7 @@ from natfp_bench.pipeline.result import (
 )
 from natfp_bench.report import leaderboard_tables, result_tables
 from natfp_bench.report import table as report_table
-from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Identified, Leaderboards, Standing
+from natfp_bench.results.leaderboard import AttributorMean, AttributorRow, FactorRow, Identified, Leaderboards, Standing
 from natfp_bench.results.protocols import Setting
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import Equivalence, Permanova
@@ -71,7 +71,11 @@ def test_intervals_and_p_values():
     assert report_table.interval(interval(-0.25, 0.75)) == "0.500 -0.250 to 0.750"
     assert report_table.interval(interval(None, None)) == "0.500"
     assert report_table.interval(None) == ""
-    assert (report_table.log_p(-0.301), report_table.log_p(-300.2), report_table.log_p(None)) == ("0.500", "1e-300", "")
+    assert (report_table.log_p(-0.301), report_table.log_p(-300.2), report_table.log_p(None)) == (
+        "0.500",
+        "< 1e-16",
+        "",
+    )
 
 
 def test_cells_and_titles_are_never_markup():
@@ -102,6 +106,10 @@ ONLY_BY_CHANCE = Permutation(p=1 / 6, smallest=1 / 6, permutations=5, exhaustive
 TESTED = Permutation(p=0.028, smallest=1 / 36, permutations=35, exhaustive=True, testable=True)
 
 
+EQUALLY_GOOD: dict[str, Any] = {"margin": 0.01, "units": "replicates", "worst_ratio": 1.117, "p": 1.0}
+EQUALLY_GOOD |= {"p_worse": 0.2, "answer": "not shown"}
+
+
 def plain(value: float, **more: Any) -> Interval:
     return Interval(
         **{"value": value, "low": None, "high": None, "method": "none", "units": "replicates", **more}, n_units=3
@@ -110,20 +118,15 @@ def plain(value: float, **more: Any) -> Interval:
 
 def length(*accuracy: float, ceiling: bool = True, unit: str = "tokens", **reached: float | None) -> Length:
     points = tuple(
-        LengthPoint(
-            at=4 * 2**i, accuracy=plain(a), ceiling=0.9 if ceiling else None, predicted=0.8 if ceiling else None
-        )
-        for i, a in enumerate(accuracy)
+        LengthPoint(at=4 * 2**i, accuracy=plain(a), ceiling=0.9 if ceiling else None) for i, a in enumerate(accuracy)
     )
-    return Length(
-        unit=unit, points=points, **{"to_95": None, "ceiling_to_95": None, "predicted_to_95": None, **reached}
-    )
+    return Length(unit=unit, points=points, **{"to_95": None, "ceiling_to_95": None, **reached})
 
 
 def test_lengths_at_which_accuracy_reaches_95_percent():
     assert result_tables.length_to_95(None) == ""
-    assert result_tables.length_to_95(length(0.4, 0.5)) == ">8 / >8 / >8"
-    assert result_tables.length_to_95(length(0.4, 0.5, ceiling_to_95=5.6, predicted_to_95=4.0)) == ">8 / 6 / ≤4"
+    assert result_tables.length_to_95(length(0.4, 0.5)) == ">8 / >8"
+    assert result_tables.length_to_95(length(0.4, 0.5, ceiling_to_95=5.6)) == ">8 / 6"
     # If no ceiling is known, none is printed.
     assert result_tables.length_to_95(length(0.4, 0.5, ceiling=False)) == ">8"
 
@@ -135,10 +138,15 @@ def factor_row(**parts: Any) -> FactorRow:
 
 
 def test_the_significance_of_a_factor():
-    assert leaderboard_tables.factor_p(factor_row(permutation=TESTED)) == "0.028"
-    assert leaderboard_tables.factor_p(factor_row(permutation=ONLY_BY_CHANCE)) == "not testable (≥0.17)"
-    assert leaderboard_tables.factor_p(factor_row(log10_p=-30.4)) == "1e-30"
+    assert leaderboard_tables.factor_p(factor_row(p=0.028)) == "0.028"
+    assert leaderboard_tables.factor_p(factor_row(p=1 / 1296)) == "0.0008"
+    assert leaderboard_tables.factor_p(factor_row(log10_p=-12.4)) == "1e-12"
     assert leaderboard_tables.factor_p(factor_row()) == ""
+    assert leaderboard_tables.verdict(factor_row()) == "these models only"
+    assert leaderboard_tables.verdict(factor_row(p=0.5)) == ""  # a control makes no claim
+    assert leaderboard_tables.verdict(factor_row(p=0.5, verdict="not found", detectable=0.0617)) == (
+        "not found (would have found 0.06)"
+    )
 
 
 @pytest.fixture
@@ -148,26 +156,27 @@ def found() -> Leaderboards:
     shared = {"reference": t, "best": t, "best_attributors": ("char_ngram",), "bits": t}
     unseen = Identified(split="unseen_replicate", **shared, ceiling=None, ceiling_bits=None)
     seen = Identified(split="seen_replicate", **shared, ceiling=plain(0.845), ceiling_bits=plain(1.26))
-    equivalence = Equivalence(margin=0.01, worst_pair=("a", "b"), worst_ratio=1.117, p=1.0, equivalent=False)
+    equivalence = Equivalence(**EQUALLY_GOOD, worst_pair=("a", "b"))
     whole = {"length": length(*[0.4] * 6), "detectable": 0.123, "reference": "naive_bayes"}
     whole |= {"unseen": unseen, "seen": seen, "equivalence": equivalence}
+    p = {"p": 0.028, "p_floor": 1 / 36, "p_adjusted": 0.056}
     alone = {**whole, "unseen": None, "log10_p": -130.4}
     rows = (
-        factor_row(**whole, permutation=TESTED),
-        factor_row(**whole, permutation=ONLY_BY_CHANCE, task="schedule_id", factor="learning-rate schedule"),
+        factor_row(**whole, **p, verdict="not found"),
+        factor_row(**whole, **p, verdict="not testable", task="schedule_id", factor="learning-rate schedule"),
         factor_row(**alone, task="finetune_seed_id", factor="fine-tuning seed"),
         factor_row(**whole, task="data_id", factor="training topics", control="positive"),
         factor_row(**alone, task="null_run_id", factor="rerun", control="negative"),
         factor_row(**whole, task="weight_decay_id", current=False),
     )
+    mean = plain(0.512, low=0.4, high=0.624, method="t")
     attributors = tuple(
         AttributorRow(
             attributor=name,
             floor=False,
             digests=digests,
-            rank=rank,
-            identifiability=plain(0.512, low=0.4, high=0.624, method="t"),
-            tasks=21,
+            unseen=AttributorMean(identifiability=mean, rank=rank, tasks=13),
+            seen=AttributorMean(identifiability=mean, rank=rank, tasks=21),
             failed=("lr_id",),
             fit_seconds=12345.6,
             predict_seconds=1234.5,
@@ -175,7 +184,7 @@ def found() -> Leaderboards:
         for name, rank, digests in (("neural_transformer", 1, ("0",)), ("char_ngram", None, ("0", "1")))
     )
     setting = Setting(preset="quick", corpus="chronicle", overrides={"optimizer.lr": 0.01}, seed=3, texts=4000)
-    standing = Standing(setting=setting, factors=rows, attributors=attributors, tasks=21)
+    standing = Standing(setting=setting, factors=rows, attributors=attributors, tasks=21, held_out=13)
     return Leaderboards(standings=(standing,), boards=(), origins=(), faults=())
 
 
@@ -190,7 +199,16 @@ def test_leaderboards_fit_eighty_columns(found):
     for part in ("quick, chronicle", "4,000 texts", "optimizer.lr=0.01", "seed 3"):
         assert part in seen.splitlines()[0]
     assert max(map(len, seen.splitlines())) <= 80
-    for part in ("-0.12 ± 0.08", "-0.12 of 1.26", "1e-130", ">128 / >128 / >128", "1.117 no", "control:"):
+    for part in (
+        "-0.12 ± 0.08",
+        "-0.12 of 1.26",
+        "< 1e-16",
+        ">128 / >128",
+        "1.117 not",
+        "control:",
+        "not found",
+        "not testable",
+    ):
         assert part in seen
     assert seen.count("weight_decay_id ") == 2
     assert "char_ngram (2" in seen
@@ -200,7 +218,7 @@ def test_leaderboards_fit_eighty_columns(found):
 def test_a_roomy_console_shows_the_wide_columns(found):
     seen = printed(200, found)
     assert "best attributor" in seen
-    assert "not testable (≥0.17)" in seen
+    assert "not found (would have found 0.12)" in seen
     assert "char_ngram (2 versions)" in seen
 
 
@@ -216,10 +234,10 @@ def result() -> Result:
     ]
     study = FactorStudy(
         reference="naive_bayes",
-        permutation=Permuted(test=ONLY_BY_CHANCE, observed=0.501),
+        permutation=Permuted(test=ONLY_BY_CHANCE, observed=0.501, spread=0.05),
         permanova=Permanova(f=2.568, r2=0.631, test=TESTED),
         gaps=(Gap(attributor="char_ngram", gap=plain(0.143, low=0.043, high=0.243, method="t"), p=0.9),),
-        equivalence=Equivalence(margin=0.01, worst_pair=("a/r0", "b/r0"), worst_ratio=1.117, p=1.0, equivalent=False),
+        equivalence=Equivalence(**EQUALLY_GOOD, worst_pair=("a", "b")),
         detectable=Detectable(instance=0.225, factor=0.12),
         length=length(0.417, 0.451, ceiling_to_95=6.0),
         curves=(),

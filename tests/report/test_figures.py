@@ -91,13 +91,10 @@ def test_labels_of_a_map_do_not_overlap() -> None:
     assert study_figures.uncrowded(np.zeros((3, 2))) == [True, False, False]
 
 
-def test_lengths_sort_by_reference_then_ceiling_then_prediction() -> None:
-    points = tuple(results.LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9, predicted=0.9) for at in (4, 64))
-    given = [(None, None, None), (None, 30.0, 60.0), (None, 30.0, None), (None, 21.0, None), (50.0, 8.0, 9.0)]
-    lengths = [
-        results.Length(unit="tokens", points=points, to_95=own, ceiling_to_95=limit, predicted_to_95=predicted)
-        for own, limit, predicted in given
-    ]
+def test_lengths_sort_by_reference_then_ceiling() -> None:
+    points = tuple(results.LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9) for at in (4, 64))
+    given = [(None, None), (None, 30.0), (None, 21.0), (50.0, 8.0)]
+    lengths = [results.Length(unit="tokens", points=points, to_95=own, ceiling_to_95=limit) for own, limit in given]
     ordered = sorted(lengths, key=result_tables.length_order)
-    assert [given[lengths.index(one)] for one in ordered] == [given[i] for i in (4, 3, 1, 2, 0)]
+    assert [given[lengths.index(one)] for one in ordered] == [given[i] for i in (3, 2, 1, 0)]
     assert result_tables.length_order(None) is None

@@ -197,7 +197,8 @@ def test_levels_and_instances(bench: Any, rate_run: Any, rate_tasks: Path) -> No
         assert len(found.classes) == len(found.texts[0].posterior) == classes
         assert len(found.power) == classes
         assert any("levels are known only from" in note for note in found.notes) is (target == "level")
-        assert any("too few held-out texts" in note for note in found.notes) is (target == "instance")
+        # Of each class, one text of each of the few prompts is compared: too few for a small p-value.
+        assert any("too few held-out texts" in note for note in found.notes)
         tests = HeldOut.of(LeftOut(**source.labelled(baseline), left_out=None), source.store)
         assert len(np.unique(tests.label)) == classes
 

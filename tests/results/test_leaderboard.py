@@ -35,7 +35,7 @@ def test_a_factor_with_replicates_held_out(made: Any) -> None:
         UNSEEN: {"bayes": 0.3, "other": 0.4, "likelihood_reference": 0.5},
         SEEN: {"bayes": 0.6, "other": 0.7, "ceiling": 0.9},
     }
-    study = studied(permutation=results.Permuted(test=test, observed=0.5))
+    study = studied(permutation=results.Permuted(test=test, observed=0.5, spread=0.05))
     row = factor(leaderboards([made("lr_id", figures, study=study)]), "lr_id")
     assert (row.factor, row.reference, row.section, row.current) == (
         "factor of lr_id",
@@ -47,7 +47,8 @@ def test_a_factor_with_replicates_held_out(made: Any) -> None:
     assert (row.unseen.reference, row.seen.reference.value) == (plain(0.3, 0.01), 0.6)
     assert (row.unseen.bits.value, row.seen.bits.value, row.seen.ceiling_bits.value) == (0.6, 1.2, 1.8)
     assert (row.unseen.ceiling, row.seen.ceiling.value) == (None, 0.9)  # a reference may be beaten: no ceiling
-    assert (row.permutation, row.log10_p, row.detectable) == (test, None, 0.07)
+    assert (row.p, row.p_floor, row.p_adjusted, row.verdict) == (0.03, 0.01, 0.03, "found")
+    assert (row.strength, row.log10_p, row.detectable) == (pytest.approx(5.0), None, None)
     assert (row.unseen.best_attributors, row.unseen.best) == (("other",), plain(0.4, 0.01))
     assert (row.seen.best_attributors, row.seen.best) == (("other",), plain(0.7, 0.01))
 
@@ -56,8 +57,43 @@ def test_a_factor_without_replicates_to_hold_out_has_figures_of_seen_ones_only(m
     path = made("seed_id", {PROMPT: {"ceiling": 0.9}}, scores=[scored("bayes", PROMPT, 0.5, log10_p=-12.0)])
     row = factor(leaderboards([path]), "seed_id")
     assert (row.unseen, row.seen.split, row.seen.reference.value) == (None, PROMPT, 0.5)
-    assert (row.permutation, row.log10_p, row.section) == (None, -12.0, "seen replicates only")
+    assert (row.p, row.verdict, row.log10_p, row.section) == (None, None, -12.0, "seen replicates only")
     assert row.detectable == pytest.approx((0.4 - 0.25) / 0.75)  # an accuracy among four, normalised
+
+
+def with_p(p: float, smallest: float = 0.001) -> Any:
+    test = replication.PermutationTest(p=p, smallest=smallest, permutations=999, exhaustive=True, testable=True)
+    return studied(permutation=results.Permuted(test=test, observed=0.3, spread=0.02))
+
+
+def test_p_values_are_corrected_over_the_factors_of_a_table(made: Any) -> None:
+    """Holm over four: 4 x 0.001, 3 x 0.02, 2 x 0.03, 1 x 0.6. Controls and older protocols are not counted."""
+    given = {"sure_id": 0.001, "likely_id": 0.02, "maybe_id": 0.03, "no_id": 0.6}
+    paths = [made("no_id", {UNSEEN: {"bayes": 0.1}}, study=with_p(0.01), protocol_digest="older")]
+    paths += [made(task, {UNSEEN: {"bayes": 0.1}}, study=with_p(p)) for task, p in given.items()]
+    paths.append(made("data_id", {UNSEEN: {"bayes": 0.9}}, study=with_p(0.001), task__control="positive"))
+    found = leaderboards(paths)
+    (standing,) = found.standings
+    rows = {row.task: row for row in standing.factors if row.section == "held-out replicates"}
+    assert [*rows] == [*given], "ordered by strength of evidence"
+    assert [row.p_adjusted for row in rows.values()] == pytest.approx([0.004, 0.06, 0.06, 0.6])
+    assert [row.verdict for row in rows.values()] == ["found", "not found", "not found", "not found"]
+    # A single test would have found 0.07; one of four needs the larger quantile.
+    quantile = scipy.stats.norm.isf
+    assert rows["no_id"].detectable == pytest.approx(
+        0.07 * (quantile(0.05 / 4) + quantile(0.2)) / (quantile(0.05) + quantile(0.2))
+    )
+    control = factor(found, "data_id")
+    assert (control.p, control.p_adjusted, control.verdict) == (0.001, None, None)
+    assert leaderboard_tables.verdict(rows["no_id"]) == "not found (would have found 0.09)"
+
+
+def test_a_factor_that_could_not_be_found_is_not_testable(made: Any) -> None:
+    """Three levels and three replicates: 1/36 may do alone, and never among two."""
+    alone = made("a_id", {UNSEEN: {"bayes": 0.5}}, study=with_p(1 / 36, 1 / 36))
+    assert factor(leaderboards([alone]), "a_id").verdict == "found"
+    other = made("b_id", {UNSEEN: {"bayes": 0.5}}, study=with_p(1 / 36, 1 / 36))
+    assert {row.verdict for row in leaderboards([alone, other]).standings[0].factors} == {"not testable"}
 
 
 def test_rows_stand_in_sections_best_first(made: Any) -> None:
@@ -92,9 +128,10 @@ def test_the_best_attributor_of_a_replicate_is_chosen_by_the_others() -> None:
     assert names == ("lucky", "bayes")
     # Judged by lucky, lucky and bayes: accuracies 0.3, 0.3, 0.4 of four, hence 1/15, 1/15, 1/5.
     assert found.value == pytest.approx(1 / 9)
-    low, high = scipy.stats.t.interval(0.95, 2, 1 / 9, np.std([1 / 15, 1 / 15, 1 / 5], ddof=1) / 3**0.5)
+    spread = np.std([1 / 15, 1 / 15, 1 / 5], ddof=1)
+    low, high = scipy.stats.t.interval(0.95, 2, 1 / 9, spread * (1 / 3 + 1 / 2) ** 0.5)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-    assert (found.method, found.units, found.n_units) == ("t", "parts", 3)
+    assert (found.method, found.units, found.n_units) == ("cross-fitted t", "replicates", 3)
 
 
 def test_choosing_the_best_of_equals_gains_nothing() -> None:
@@ -149,24 +186,18 @@ def test_the_corpus_as_an_override_is_no_other_setting(made: Any) -> None:
     assert standing.setting.overrides == {}
 
 
-def test_means_over_tasks_by_hand_and_by_scipy(made: Any) -> None:
-    values = [0.1, 0.3, 0.8, 0.2]
-    paths = [made(f"task{i}", {UNSEEN: {"bayes": at}, SEEN: {"bayes": 0.99}}) for i, at in enumerate(values[:3])]
-    paths.append(made("task3", {PROMPT: {"bayes": values[3]}}))
+def test_unseen_and_seen_runs_have_means_of_their_own(made: Any) -> None:
+    values = [0.1, 0.3, 0.8]
+    paths = [made(f"task{i}", {UNSEEN: {"bayes": at}, SEEN: {"bayes": 0.9}}) for i, at in enumerate(values)]
+    paths.append(made("task3", {PROMPT: {"bayes": 0.1}}))
     paths.append(made("null_id", {PROMPT: {"bayes": -1.0}}, task__control="negative"))
-    row = attributor(leaderboards(paths), "bayes")
-    assert row.tasks == 4
-    assert row.identifiability.value == pytest.approx(0.35)
-    low, high = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
-    assert (row.identifiability.low, row.identifiability.high) == pytest.approx((low, high), rel=1e-12)
-    assert (row.identifiability.units, row.identifiability.n_units) == ("tasks", 4)
+    found = leaderboards(paths)
+    row = attributor(found, "bayes")
+    assert (found.standings[0].tasks, found.standings[0].held_out) == (4, 3)
+    assert (row.unseen.tasks, row.seen.tasks) == (3, 4)
+    assert (row.unseen.identifiability.value, row.seen.identifiability.value) == pytest.approx((0.4, 0.7))
+    assert (row.unseen.identifiability.units, row.unseen.identifiability.n_units) == ("models", 12)
     assert (row.fit_seconds, row.predict_seconds) == (10.0, 2.5)  # the control's as well
-
-
-def test_below_three_tasks_there_is_no_interval(made: Any) -> None:
-    paths = [made(f"task{i}", {UNSEEN: {"bayes": 0.1 * i}}) for i in (1, 2)]
-    row = attributor(leaderboards(paths), "bayes")
-    assert (row.identifiability.value, row.identifiability.low) == (pytest.approx(0.15), None)
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 22, 101])
@@ -178,7 +209,7 @@ def test_attributors_are_ranked_over_tasks(made: Any) -> None:
     """On all ten tasks, `first` is a little above `second` and both far above `floor`; tasks differ much more."""
     figures = {i: {"first": 0.08 * i + 0.02, "second": 0.08 * i + 0.01 * (i % 2), "floor": 0.0} for i in range(1, 11)}
     found = leaderboards([made(f"task{i}", {UNSEEN: row}) for i, row in figures.items()])
-    assert {name: attributor(found, name).rank for name in ("first", "second", "floor")} == {
+    assert {name: attributor(found, name).unseen.rank for name in ("first", "second", "floor")} == {
         "first": 1,
         "second": 2,
         "floor": 3,
@@ -192,14 +223,14 @@ def test_attributors_are_ranked_over_tasks(made: Any) -> None:
 def test_with_no_clear_difference_attributors_share_a_rank(made: Any) -> None:
     paths = [made(f"task{i}", {UNSEEN: {"x": 0.5, "y": 0.5 + 0.1 * (-1) ** i}}) for i in range(10)]
     found = leaderboards(paths)
-    assert (attributor(found, "x").rank, attributor(found, "y").rank) == (1, 1)
+    assert (attributor(found, "x").unseen.rank, attributor(found, "y").unseen.rank) == (1, 1)
 
 
-@pytest.mark.parametrize(("tasks", "testable"), [(5, False), (6, True)])
-def test_few_tasks_give_no_ranks(made: Any, tasks: int, testable: bool) -> None:
-    """Two ordered pairs, each with p = 2^-tasks at the least: five tasks cannot pass Holm, whatever the figures."""
+@pytest.mark.parametrize(("tasks", "testable"), [(1, False), (2, True)])
+def test_few_models_give_no_ranks(made: Any, tasks: int, testable: bool) -> None:
+    """Two ordered pairs, each with p = 2^-models at the least: four models cannot pass Holm, whatever the figures."""
     found = leaderboards([made(f"task{i}", {UNSEEN: {"x": 0.1 * i + 0.3, "y": 0.1 * i}}) for i in range(tasks)])
-    assert [attributor(found, name).rank for name in "xy"] == ([1, 2] if testable else [None, None])
+    assert [attributor(found, name).unseen.rank for name in "xy"] == ([1, 2] if testable else [None, None])
 
 
 def test_who_did_not_do_every_task_is_listed_without_a_rank(made: Any) -> None:
@@ -207,11 +238,11 @@ def test_who_did_not_do_every_task_is_listed_without_a_rank(made: Any) -> None:
     paths.append(made("task8", {UNSEEN: {"x": 0.5, "y": 0.2, "z": None}}))
     found = leaderboards(paths)
     row = attributor(found, "z")
-    assert (row.rank, row.tasks, row.failed) == (None, 8, ("task8",))
-    assert row.identifiability.value == pytest.approx(0.9)
+    assert (row.unseen.rank, row.unseen.tasks, row.failed) == (None, 8, ("task8",))
+    assert row.unseen.identifiability.value == pytest.approx(0.9)
     (standing,) = found.standings
     assert [row.attributor for row in standing.attributors] == ["x", "y", "z"]  # the highest mean, but of other tasks
-    assert attributor(found, "x").rank == 1
+    assert attributor(found, "x").unseen.rank == 1
 
 
 def test_two_versions_of_an_attributor_are_not_one(made: Any) -> None:
@@ -220,7 +251,7 @@ def test_two_versions_of_an_attributor_are_not_one(made: Any) -> None:
         for i in range(8)
     ]
     row = attributor(leaderboards(paths), "mine")
-    assert (row.digests, row.rank, row.tasks) == (("0", "1"), None, 8)
+    assert (row.digests, row.unseen.rank, row.unseen.tasks) == (("0", "1"), None, 8)
 
 
 def test_results_of_one_protocol_are_one_row(made: Any) -> None:
@@ -228,7 +259,7 @@ def test_results_of_one_protocol_are_one_row(made: Any) -> None:
     paths = [made("a_id", {UNSEEN: figures}) for figures in ({"bayes": 0.1}, {"bayes": 0.2}, {"other": 0.3})]
     found = leaderboards(paths)
     assert factor(found, "a_id").unseen.reference.value == 0.2
-    assert (attributor(found, "bayes").tasks, attributor(found, "other").tasks) == (1, 1)
+    assert (attributor(found, "bayes").unseen.tasks, attributor(found, "other").unseen.tasks) == (1, 1)
     assert [origin.run.id for origin in found.origins] == ["run0", "run1", "run2"]
 
 
@@ -262,7 +293,7 @@ def test_an_older_protocol_of_a_task_is_shown_and_counts_for_nothing(made: Any) 
         ("a_id", "0.9", "older protocol"),
     ]
     assert standing.tasks == 2
-    assert attributor(found, "bayes").identifiability.value == pytest.approx(statistics.fmean([0.2, 0.4]))
+    assert attributor(found, "bayes").unseen.identifiability.value == pytest.approx(statistics.fmean([0.2, 0.4]))
 
 
 def test_a_real_result_has_its_row(seed_run: Any) -> None:

@@ -157,7 +157,7 @@ def test_held_out_replicates_are_scored_as_such(ran: dict[str, Ran]) -> None:
     mine = result.scores[0]
     assert (mine.split, mine.target, len(mine.parts)) == ("unseen_replicate", "level", 3)
     interval = mine.metrics["accuracy"]
-    assert (interval.units, interval.n_units, interval.method) == ("replicates", 3, "t")
+    assert (interval.units, interval.n_units, interval.method) == ("replicates", 3, "cross-fitted t")
     assert interval.value == pytest.approx(np.mean(mine.parts))
     assert "level_error" in mine.metrics, "the factor is ordered"
     assert {score.split for score in result.scores} == {"unseen_replicate"}

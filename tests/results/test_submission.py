@@ -82,7 +82,7 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     submit = ("baseline", "submit", "my_words", "--store", bench.store, "-o", "results", "--workers", "1")
     code, out, _ = natfp(*submit)
     assert code == 0
-    found = re.search(r"my_words would take rank [12] of 3", out)
+    found = re.search(r"my_words would take rank \d on unseen runs and \d on seen runs, of 3", out)
     assert found
     assert "unigram (no results.json)" in out
     made = submission.read(tmp_path / "my_words" / "results.json")
@@ -103,14 +103,14 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     assert f"### {found[0]}" in out
 
     better = made.scores["lr_id"].model_dump()
-    better["accuracy"]["value"] += 0.02
+    better["unseen"]["accuracy"]["value"] += 0.02
     claimed = made.model_dump() | {"scores": made.model_dump()["scores"] | {"lr_id": better}}
     Path("claimed.json").write_text(json.dumps(claimed))
     before = Path("my_words/results.json").read_bytes()
     code, out, err = natfp(*submit, "--compare", "claimed.json", "--json")
     assert code == 1
     assert err.count("error:") == 1
-    assert "lr_id: accuracy is" in err
+    assert "lr_id, unseen models: accuracy is" in err
     assert json.loads(out)["submission"]["digest"] == digest
     assert Path("my_words/results.json").read_bytes() == before
 
@@ -138,13 +138,14 @@ def test_ranks_and_who_is_left_out(scored: Any, bundle: Path) -> None:
     found = submission.ranking(made["unigram"], list(baselines.values()))
     assert found.tasks == ("lr_id", "seed_id")
     assert found.left_out == {}
-    means = {name: of.mean(found.tasks) for name, of in made.items()}
-    assert {of.name: of.identifiability for of in found.places} == means
-    assert {of.name: of.rank for of in found.places} == {
-        name: 1 + sum(other > mean for other in means.values()) for name, mean in means.items()
-    }
+    for place in found.places:
+        lr, seed = (made[place.name].scores[task] for task in ("lr_id", "seed_id"))
+        assert place.unseen.identifiability.value == pytest.approx(lr.unseen.identifiability.value)
+        both = (lr.seen.identifiability.value + seed.seen.identifiability.value) / 2
+        assert place.seen.identifiability.value == pytest.approx(both)
+        assert (place.unseen.tasks, place.seen.tasks) == (1, 2)
     assert [of.name for of in found.places][-1] == "majority"
-    assert means["majority"] == 0.0
+    assert found.places[-1].seen.identifiability.value == 0.0
 
     def changed(**update: Any) -> dict[str, str]:
         submission.write(made["naive_bayes"].model_copy(update=update), bundle / "naive_bayes")
@@ -170,14 +171,12 @@ def test_what_differs_from_a_claim(scored: Any, bundle: Path) -> None:
         return submission.differences(made, made.model_copy(update=update))
 
     def moved(by: float) -> Any:
-        return {
-            **made.scores,
-            "lr_id": lr.model_copy(update={"bits": lr.bits.model_copy(update={"value": lr.bits.value + by})}),
-        }
+        bits = lr.seen.bits.model_copy(update={"value": lr.seen.bits.value + by})
+        return {**made.scores, "lr_id": lr.model_copy(update={"seen": lr.seen.model_copy(update={"bits": bits})})}
 
     assert claim(scores=moved(0.009)) == []
     [said] = claim(scores=moved(-0.011))
-    assert said.startswith("lr_id: bits is ")
+    assert said.startswith("lr_id, seen models: bits is ")
     assert claim(digest="x") == [f"digest of the code: {made.digest}, but submitted: x"]
     assert claim(scores={"lr_id": lr}) == ["tasks: lr_id, seed_id, but submitted: lr_id"]
     other = {**made.scores, "lr_id": lr.model_copy(update={"texts": "x"})}

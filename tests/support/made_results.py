@@ -17,8 +17,11 @@ from natfp_bench.pipeline.result import (
     SampleResult,
     Score,
     TaskId,
+    VariantResult,
 )
 from natfp_bench.statistics.intervals import Interval
+
+VARIANTS = ("a/r0", "b/r0", "c/r0", "d/r0")
 
 UNSEEN, SEEN, PROMPT = "unseen_replicate", "seen_replicate", "unseen_prompt"
 
@@ -43,8 +46,17 @@ def scored(name: str, split: str, value: float | None, **more: Any) -> Score:
         given = {"status": "ok", "metrics": found, "rank": 1 if access == "text" else None}
         # Replicates, or tenths of the prompts, that are all alike unless a test says otherwise.
         given["parts"] = more.pop("parts", (0.25 + 0.75 * value,) * (3 if split == UNSEEN else 10))
+        given["by_variant"] = more.pop("by_variant", dict.fromkeys(VARIANTS, 0.25 + 0.75 * value))
     frame = {"split": split, "target": "level", "classes": ("a", "b", "c", "d"), "chance": 0.25}
     return Score(attributor=who, **frame, **given, **more)
+
+
+def variant(name: str, key: str) -> VariantResult:
+    """A variant of which only its name, and the key of its model, are known."""
+    level, replicate = name.split("/r")
+    unknown = {field: None for field, info in VariantResult.model_fields.items() if info.is_required()}
+    told = {"name": name, "level": level, "replicate": int(replicate), "key": key, "source": "train", "status": "ok"}
+    return VariantResult(**{**unknown, "settings": {}, **told})
 
 
 def studied(**parts: Any) -> FactorStudy:
@@ -94,7 +106,12 @@ def write_result(folder: Path, task: str, figures: Figures, scores: Sequence[Sco
         environment={"cores": 2},
     )
     made = [scored(name, split, at) for split, who in figures.items() for name, at in who.items()]
-    own = {"protocol_digest": f"protocol of {task}", "task__name": task, "factor__name": f"factor of {task}"}
+    own: dict[str, Any] = {
+        "protocol_digest": f"protocol of {task}",
+        "task__name": task,
+        "factor__name": f"factor of {task}",
+    }
+    own["variants"] = tuple(variant(name, f"{task} {name}") for name in VARIANTS)
     result = bare_result([*made, *scores], "abcd", run, **{**own, "study": studied(), **changes})
     path = folder / f"{number}" / "result.json"
     path.parent.mkdir()

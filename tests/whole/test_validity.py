@@ -95,10 +95,10 @@ def test_document_and_data_are_of_one_run() -> None:
 
 
 def test_size_counts_what_is_no_p_value_as_a_failure() -> None:
-    assert experiments.size("fine", [0.5] * 200).holds
-    assert experiments.size("at its limit", [0.01] * 21 + [0.5] * 179).holds
-    assert not experiments.size("too many", [0.01] * 22 + [0.5] * 178).holds
-    assert not experiments.size("none", [math.nan] * 200).holds
+    assert experiments.size("fine", np.full(200, 0.5)).holds
+    assert experiments.size("at its limit", np.repeat([0.01, 0.5], [21, 179])).holds
+    assert not experiments.size("too many", np.repeat([0.01, 0.5], [22, 178])).holds
+    assert not experiments.size("none", np.full(200, math.nan)).holds
 
 
 @pytest.mark.slow
@@ -109,4 +109,7 @@ def test_every_statistic_says_what_is_true(tmp_path: Path) -> None:
     assert code == 0, [line for line in text.splitlines() if "**no**" in line]
     # The document is of this script; which baselines there are is no matter of its own.
     names = re.compile(r"^\| (?!.*: accuracy of `)(.*?) \|", re.MULTILINE)
-    assert names.findall(text) == names.findall(validity.DOCUMENT.read_text())
+    # Real models take half an hour to train, and are left out.
+    simulated, _, real = validity.DOCUMENT.read_text().partition(f"## {validity.POOL}")
+    assert names.findall(text) == names.findall(simulated)
+    assert real.count("| yes |") == real.count("\n| ") - 2
