@@ -14,6 +14,7 @@ from natfp_bench.results.leaderboard import (
 )
 from natfp_bench.results.protocols import Board, Row, Setting
 from natfp_bench.statistics.intervals import Interval
+from natfp_bench.statistics.replication import Answer
 
 from .result_tables import SPLITS, length_order, length_to_95
 from .table import (
@@ -117,6 +118,9 @@ def _identified_cells(found: Identified | None, form: Callable[[Interval | None,
     return [estimate_cell(found.reference, form(found.reference, 2)), estimate_cell(found.best, value(found.best, 2))]
 
 
+ANSWERS: Mapping[Answer, str] = {"equally good": "yes", "not equally good": "no", "not shown": "not shown"}
+
+
 def _evidence_table(standing: Standing) -> ReportTable:
     rows = []
     for row in standing.factors:
@@ -127,41 +131,44 @@ def _evidence_table(standing: Standing) -> ReportTable:
                 Cell(row.task, about=row.protocol_digest),
                 Cell(row.factor),
                 Cell(verdict(row)),
+                number_cell(row.detectable if row.verdict else None, ".2f"),
                 Cell(factor_p(row), sort=row.p),
                 Cell(plain_p(row.p_floor), sort=row.p_floor),
                 Cell(plain_p(row.p_adjusted), sort=row.p_adjusted),
                 Cell(length_to_95(row.length) + unit, sort=length_order(row.length)),
-                Cell(f"{found.worst_ratio:.3f} {found.answer}" if found else ""),
+                Cell(ANSWERS[found.answer] if found else ""),
+                number_cell(found.worst_ratio if found else None, ".3f"),
             ]
         )
     tests = sum(row.verdict is not None for row in standing.factors)
     return ReportTable(
         "factors: on what evidence?",
-        ("task", "factor", "verdict", "p", "least p", "corrected p", "95% at\n(tokens)", "equally\ngood"),
+        (
+            *("task", "factor", "verdict", "would\nfind", "p", "least\np", "corrected\np", "95% at\n(tokens)"),
+            *("equally\ngood", "worst\nratio"),
+        ),
         _in_sections(standing, rows),
-        right=("p", "least p", "corrected p", "95% at\n(tokens)"),
-        loose=("factor", "verdict", "equally\ngood"),
-        wide=("factor",),
+        right=("would\nfind", "p", "least\np", "corrected\np", "95% at\n(tokens)", "worst\nratio"),
+        loose=("factor",),
+        wide=("factor", "95% at\n(tokens)", "worst\nratio"),
         caption=(
             "p: the share of labellings, with levels permuted within replicates, for which naive Bayes on words names "
             "the levels of unseen runs at least as well. least p: the smallest value that so few replicates can give. "
             f"corrected p: by Holm, over the {tests} factors of this table; it is what a claim rests on. found: "
-            "corrected p is at most 0.05. not found: it is not, and the figure is the identifiability that would have "
+            "corrected p is at most 0.05. not found: it is not; 'would find' is the identifiability that would have "
             "been found with a power of 0.8. not testable: even the least p is above 0.05 after the correction. If no "
             "replicates are held out, nothing is said of a factor, and p is about these models alone (accuracy of the "
             "reference attributor). 95% at: the text length at which accuracy reaches 0.95, for the reference "
-            "attributor / the ceiling. equally good: the worst ratio of held-out bits per byte of two levels (of two "
-            "models, if there are no replicates), and whether they are equally good within the margin."
+            "attributor / the ceiling. equally good: whether the levels are equally good models within the margin (the "
+            "single models, if there are no replicates); 'not shown' is neither yes nor no. worst ratio: of held-out "
+            "bits per byte, of two levels."
         ),
     )
 
 
 def verdict(row: FactorRow) -> str:
-    """Say what follows for a factor."""
-    if row.verdict is None:
-        return "" if row.p is not None else "these models only"
-    would = f" (would have found {row.detectable:.2f})" if row.verdict == "not found" and row.detectable else ""
-    return row.verdict + would
+    """Say what follows for a factor; nothing is claimed of controls, of older protocols, and of models alone."""
+    return row.verdict or ""
 
 
 def _attributor_table(standing: Standing) -> ReportTable:
@@ -174,6 +181,7 @@ def _attributor_table(standing: Standing) -> ReportTable:
         ),
         [_attributor_cells(row) for row in standing.attributors],
         right=("rank", "unseen\nruns", "rank,\nseen", "seen\nruns", "failed", "fit, s", "predict, s"),
+        wide=("predict, s",),
         caption=(
             f"Mean identifiability without controls: on unseen runs over the {held_out} tasks that hold out "
             f"replicates, on seen runs over all {tasks}. ± is the 95% interval over models: tasks share models, so the "
@@ -207,7 +215,7 @@ def _mean_cells(found: AttributorMean | None) -> list[Cell]:
     if found is None:
         return [Cell(), Cell()]
     rank = Cell(str(found.rank or ""), sort=found.rank, badge=found.rank == 1)
-    return [rank, estimate_cell(found.identifiability, spread(found.identifiability, 3))]
+    return [rank, estimate_cell(found.identifiability, spread(found.identifiability))]
 
 
 def board_table(board: Board, *, named: bool = True) -> ReportTable:

@@ -82,7 +82,8 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     submit = ("baseline", "submit", "my_words", "--store", bench.store, "-o", "results", "--workers", "1")
     code, out, _ = natfp(*submit)
     assert code == 0
-    found = re.search(r"my_words would take rank \d on unseen runs and \d on seen runs, of 3", out)
+    # Six unseen runs are too few for ranks.
+    found = re.search(r"my_words would take rank \d on seen runs, of 3", out)
     assert found
     assert "unigram (no results.json)" in out
     made = submission.read(tmp_path / "my_words" / "results.json")
@@ -145,7 +146,7 @@ def test_ranks_and_who_is_left_out(scored: Any, bundle: Path) -> None:
         assert place.seen.identifiability.value == pytest.approx(both)
         assert (place.unseen.tasks, place.seen.tasks) == (1, 2)
     assert [of.name for of in found.places][-1] == "majority"
-    assert found.places[-1].seen.identifiability.value == 0.0
+    assert found.places[-1].seen.identifiability.value == pytest.approx(0.0, abs=1e-12)
 
     def changed(**update: Any) -> dict[str, str]:
         submission.write(made["naive_bayes"].model_copy(update=update), bundle / "naive_bayes")

@@ -71,7 +71,8 @@ def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
         found.append(("bits per text", value(shared, 2), f"mutual information with the level: {interval(shared, 2)}"))
     if row.verdict:
         corrected = f"corrected p {plain_p(row.p_adjusted)}, least possible p {plain_p(row.p_floor)}"
-        found.append(("factor", verdict(row), corrected))
+        would = f"; would have found {row.detectable:.2f}" if row.detectable else ""
+        found.append(("factor", verdict(row), corrected + would))
     found.append(("p", factor_p(row), "about the factor" if row.p is not None else "about these models alone"))
     if row.detectable is not None and row.verdict is None:
         single = "" if row.unseen or row.replicates == 1 else " of single models"
