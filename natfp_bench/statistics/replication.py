@@ -1,8 +1,8 @@
 """Statistics over replicates: claims about a factor, not only about the models at hand.
 
 All texts of one model share its accidents, so many texts say much about these models and little about the factor. For a
-claim about the factor, the unit is the replicate. Replicates are few, so intervals are Student's and tests permute the
-labels of whole variants.
+claim about the factor, the unit is the replicate. Replicates are few, so intervals are Student's, with the
+correction for fits that share replicates (`intervals.fold_interval`), and tests permute the labels of whole variants.
 
 Shapes, for V variants: `levels` (V,) int, the level of each; `replicates` (V,) int, the block of each; every
 replicate has every level exactly once. scipy is imported inside functions.
