@@ -25,7 +25,7 @@ from validity_sources import CASES, Amount, Row, below_ceiling, planted
 ROOT = Path(__file__).parents[1]
 DOCUMENT, DATA = ROOT / "docs" / "validity.md", ROOT / "natfp_bench" / "report" / "simulations.json"
 
-FULL, QUICK = Amount(4000, 10, 2000, 200, 500), Amount(1000, 2, 200, 40, 0)
+FULL, QUICK = Amount(4000, 10, 2000, 1000, 200, 300), Amount(1000, 2, 200, 200, 40, 0)
 
 POOL = "Real models of one recipe"
 
@@ -98,7 +98,8 @@ def document(sections: dict[str, list[Row]], amount: Amount) -> str:
         "exits with 1 if a row does not hold. All its draws are seeded, so it writes the same document again.",
         "",
         f"Each planted source has {amount.texts} texts, each attributor {amount.draws} draws, each coverage "
-        f"{amount.experiments} experiments, each size {amount.nulls}, and each row on real models {amount.pool} draws. "
+        f"{amount.experiments} experiments ({amount.folds} over held-out runs), each size {amount.nulls}, and each row "
+        f"on real models {amount.pool} draws. "
         f"{sum(row.holds for row in rows)} of {len(rows)} rows hold.",
     ]
     for title, found in sections.items():

@@ -107,7 +107,7 @@ def accuracies(counted: Counted, replicates: int, split: str = UNSEEN_REPLICATE)
 def fold_coverage(effect: str, replicates: int, amount: Amount) -> Iterator[Row]:
     """Coverage of the interval over held-out runs, and of the replicate gap."""
     unseen, seen = [], []
-    for experiment in range(amount.experiments):
+    for experiment in range(amount.folds):
         counted = planted(experiment, replicates, *EFFECTS[effect])
         unseen.append(accuracies(counted, replicates))
         if replicates == 5:
@@ -164,45 +164,74 @@ def permutation_size(replicates: int, amount: Amount) -> Iterator[Row]:
     yield Row(what, "too many", f"{count} of {len(p)}", f"above {most}", count > most)
 
 
-def power(amount: Amount) -> Iterator[Row]:
+def power(replicates: int, tests: int, amount: Amount) -> Iterator[Row]:
     """Power of the permutation test at the effect that it calls detectable, between planted effects."""
-    replicates, grid = 5, (0.03, 0.06, 0.09, 0.12)
-    effect, promised, found = [], [], []
-    for level in grid:
-        made = [tested(planted(e, replicates, level, 0.3), replicates, e) for e in range(amount.nulls)]
+    effect, spread, found = [], [], []
+    permutations = 0
+    n = amount.nulls // 2
+    for level in (0.04, 0.08, 0.12, 0.16, 0.24):
+        made = [tested(planted(e, replicates, level, 0.3), replicates, e) for e in range(n)]
         effect.append(np.mean([one.observed for one in made]) - 1 / LEVELS)
-        promised.append(np.mean([replication.detectable_factor(one.spread) for one in made]))
-        found.append(np.mean([one.test.p <= 0.05 for one in made]))
-    at = float(promised[0])
+        spread.append(np.mean([one.spread for one in made]))
+        found.append(np.mean([one.test.p <= 0.05 / tests for one in made]))
+        permutations = made[0].test.permutations
+    at = replication.detectable_factor(float(spread[0]), LEVELS, replicates, permutations, tests) or 0.0
     reached = float(np.interp(at, effect, found))
-    what = f"power at the detectable effect, {replicates} runs per level"
+    among = "" if tests == 1 else f", corrected for {tests} factors"
+    what = f"power at the detectable effect, {replicates} runs per level{among}"
     seen = f"{reached:.3f} at {at:.3f} above chance"
-    yield Row(what, "0.8", seen, "0.7 to 0.9", 0.7 <= reached <= 0.9)
+    within = 0.15 + 2 * (0.16 / n) ** 0.5
+    yield Row(what, "0.8", seen, f"±{within:.2f}", abs(reached - 0.8) <= within)
 
 
-def grouped(kind: str, amount: Amount) -> Iterator[Row]:
+LAYOUTS = {
+    "20 equal groups within labels": (10, 20, 10, 20),
+    "5 large and 50 small groups within labels": (5, 40, 50, 4),
+    "20 groups across labels": None,
+}
+"""Numbers of groups of each label and their texts."""
+
+
+def grouped(layout: str, amount: Amount) -> Iterator[Row]:
     """Size of the tests of texts in groups: guesses depend on the group, and labels mean nothing."""
     p, plain = [], []
-    groups, per_group = 20, 20
-    for experiment in range(amount.experiments):
+    for experiment in range(max(amount.nulls, 200)):
         drawn = np.random.default_rng([experiment, 3])
-        group = np.repeat(np.arange(groups), per_group)
-        within = kind == "within labels"
-        truth = group % 2 if within else np.tile(np.repeat([0, 1], per_group // 2), groups)
-        leaning = drawn.uniform(size=(groups, 2))[group, 0 if within else truth]
-        guess = (drawn.uniform(size=len(group)) < leaning).astype(np.int64)
+        if sizes := LAYOUTS[layout]:
+            group = np.concatenate([np.repeat(np.arange(sizes[0]), sizes[1]), np.repeat(np.arange(sizes[2]), sizes[3])])
+            truth = np.repeat([0, 1], [sizes[0] * sizes[1], sizes[2] * sizes[3]])
+            group += sizes[0] * truth
+            cell = group
+        else:
+            group, truth = np.repeat(np.arange(20), 20), np.tile(np.repeat([0, 1], 10), 20)
+            cell = 2 * group + truth
+        # Classifiers lean to one label, and differently from group to group.
+        leaning = drawn.beta(1.2, 0.8, size=int(cell.max()) + 1)[cell]
+        guess = (drawn.uniform(size=len(group)) >= leaning).astype(np.int64)
         found, _ = group_log10_p(np.eye(2)[guess], truth, group, experiment)
         p.append(1.0 if found is None else 10**found)
         plain.append(10 ** paired.binomial_log10_p(float((guess == truth).sum()), len(truth), 0.5))
-    yield size(f"test of grouped texts, groups {kind}", np.array(p))
+    yield size(f"test of grouped texts, {layout}", np.array(p))
     count, most = int((np.array(plain) < 0.05).sum()), int(binom.ppf(0.999, len(plain), 0.05))
-    yield Row(
-        f"binomial test of the same, groups {kind} (must fail)",
-        "too many",
-        f"{count} of {len(plain)}",
-        f"above {most}",
-        count > most,
-    )
+    what = f"binomial test of the same, {layout} (must fail)"
+    yield Row(what, "too many", f"{count} of {len(plain)}", f"above {most}", count > most)
+
+
+def unequal_spread(answer: str, amount: Amount) -> Iterator[Row]:
+    """Errors of "are the levels equally good?" at the margin, if the runs of one level vary ten times as much."""
+    replicates, wrong = 5, 0
+    levels, blocks = design(replicates)
+    for experiment in range(amount.experiments):
+        drawn = np.random.default_rng([experiment, 5])
+        worse = 0.01 * (levels == 2)
+        accident = drawn.normal(size=len(levels)) * np.where(levels == 2, 0.02, 0.002)
+        bits = np.exp(7 + np.log1p(worse) + accident)[:, None] * np.array([[0.4, 0.6]])
+        found = replication.equivalence(bits, [str(level) for level in levels], blocks)
+        wrong += found is not None and found.answer == answer
+    most = int(binom.ppf(0.999, amount.experiments, 0.05))
+    what = f"'{answer}' at the margin, one level varies ten times as much, {replicates} runs per level"
+    seen = f"{wrong} of {amount.experiments}"
+    yield Row(what, f"{0.05 * amount.experiments:.0f} or fewer", seen, f"at most {most}", wrong <= most)
 
 
 PARTS: list[Callable[[Amount], Iterator[Row]]] = [
@@ -211,6 +240,7 @@ PARTS: list[Callable[[Amount], Iterator[Row]]] = [
 ]
 SIZES: list[Callable[[Amount], Iterator[Row]]] = [
     *(partial(permutation_size, replicates) for replicates in (3, 5)),
-    power,
-    *(partial(grouped, kind) for kind in ("within labels", "across labels")),
+    *(partial(power, replicates, tests) for replicates, tests in ((3, 1), (5, 1), (5, 8))),
+    *(partial(grouped, layout) for layout in LAYOUTS),
+    *(partial(unequal_spread, answer) for answer in ("equally good", "not equally good")),
 ]

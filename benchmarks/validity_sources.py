@@ -24,12 +24,14 @@ class Amount:
     """How much is simulated.
 
     texts: of each planted source. draws: of training and test texts, for each attributor. experiments: for each
-    coverage. nulls: experiments for the size of each test. pool: draws from the pool of real models, 0 to leave it out.
+    coverage. folds: for coverage over held-out runs. nulls: experiments for the size of each test. pool: draws from the
+    pool of real models, 0 to leave it out.
     """
 
     texts: int
     draws: int
     experiments: int
+    folds: int
     nulls: int
     pool: int
 

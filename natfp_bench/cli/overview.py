@@ -49,10 +49,8 @@ def _testable(least_p: float, levels: int, factors: int) -> str:
     """Say whether the factor can be found with so few replicates, alone and among others."""
     from natfp_bench.statistics.replication import SIGNIFICANT, replicates_needed
 
-    least, together = (
-        f"{least_p:.2g}",
-        "" if factors == 1 else f", corrected for {factors} factors that are tested together",
-    )
+    least = f"{least_p:.2g}"
+    together = "" if factors == 1 else f", corrected for {factors} factors that are tested together"
     if least_p * factors <= SIGNIFICANT:
         most = int(SIGNIFICANT / least_p)
         return f"evidence: p can be as low as {least}: " + (

@@ -66,8 +66,8 @@ def _detectable(evidence: Evidence) -> Detectable:
     """Smallest effects that would have been found."""
     k, factor = len(set(evidence.levels)), None
     for permuted in evidence.studied("permutation", Permuted):
-        if permuted.test.testable:
-            factor = replication.detectable_factor(permuted.spread / (1 - 1 / k))
+        replicates = len(np.unique(evidence.replicates))
+        factor = replication.detectable_factor(permuted.spread / (1 - 1 / k), k, replicates, permuted.test.permutations)
     classes = len(evidence.kept) if "instance" in evidence.plan.targets else k
     return Detectable(instance=replication.detectable_instance(len(evidence.texts), 1 / classes), factor=factor)
 

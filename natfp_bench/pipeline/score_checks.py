@@ -56,11 +56,17 @@ def at_chance(target: Target, scores: Sequence[Score], information: Interval | N
 def means_nothing(study: FactorStudy, scores: Sequence[Score]) -> list[Check]:
     """Check levels that are only names: unseen runs do not show them, although single runs are identified."""
     checks = []
-    if study.permutation:
+    if study.permutation and study.permutation.test.smallest <= SUSPICIOUS:
         p, seen = study.permutation.test.p, study.permutation.observed
         detail = f"accuracy {seen:.4f} on unseen runs, p = {p:.2g} by permuted labels"
         checks.append(Check(name="levels that mean nothing are not found", ok=p > SUSPICIOUS, detail=detail))
     for score in scores:
+        if score.split == split.UNSEEN_REPLICATE and len(score.parts) >= intervals.FEWEST_UNITS:
+            above = np.array(score.parts) - score.chance
+            p = below_zero(-above)
+            detail = f"accuracy {score.metrics['accuracy'].value:.4f}, chance {score.chance:.4f}, p = {p:.2g}"
+            name = f"{score.attributor.name} is at chance on unseen runs"
+            checks.append(Check(name=name, ok=p > SUSPICIOUS or np.ptp(above) == 0, detail=detail))
         if (score.attributor.name, score.target) == (study.reference, "instance") and score.log10_p is not None:
             detail = f"accuracy {score.metrics['accuracy'].value:.4f}, chance {score.chance:.4f}"
             ok = score.log10_p < math.log10(SUSPICIOUS)
@@ -78,12 +84,12 @@ def gaps(unseen: Mapping[str, Answers], seen: Mapping[str, Answers]) -> list[Gap
         ]
         difference = accuracy[0] - accuracy[1]
         interval = intervals.fold_interval(difference)
-        p = None if interval.low is None else _below_zero(difference)
+        p = None if interval.low is None else below_zero(difference)
         found.append(Gap(attributor=name, gap=interval, p=p))
     return sorted(found, key=lambda gap: gap.attributor)
 
 
-def _below_zero(difference: Floats) -> float:
+def below_zero(difference: Floats) -> float:
     """p-value of a mean below zero: one-sided, by the t of `fold_interval`."""
     from scipy.special import stdtr
 

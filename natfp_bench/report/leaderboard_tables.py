@@ -140,7 +140,7 @@ def _evidence_table(standing: Standing) -> ReportTable:
                 number_cell(found.worst_ratio if found else None, ".3f"),
             ]
         )
-    tests = sum(row.verdict is not None for row in standing.factors)
+    tests = sum(row.p_adjusted is not None for row in standing.factors)
     return ReportTable(
         "factors: on what evidence?",
         (
@@ -154,14 +154,14 @@ def _evidence_table(standing: Standing) -> ReportTable:
         caption=(
             "p: the share of labellings, with levels permuted within replicates, for which naive Bayes on words names "
             "the levels of unseen runs at least as well. least p: the smallest value that so few replicates can give. "
-            f"corrected p: by Holm, over the {tests} factors of this table; it is what a claim rests on. found: "
-            "corrected p is at most 0.05. not found: it is not; 'would find' is the identifiability that would have "
-            "been found with a power of 0.8. not testable: even the least p is above 0.05 after the correction. If no "
-            "replicates are held out, nothing is said of a factor, and p is about these models alone (accuracy of the "
-            "reference attributor). 95% at: the text length at which accuracy reaches 0.95, for the reference "
-            "attributor / the ceiling. equally good: whether the levels are equally good models within the margin (the "
-            "single models, if there are no replicates); 'not shown' is neither yes nor no. worst ratio: of held-out "
-            "bits per byte, of two levels."
+            f"corrected p: by Holm, over the {tests} factors of this table that can be found at all (tables of other "
+            "settings are not counted); a claim rests on it. found: corrected p is at most 0.05. not found: it is not; "
+            "'would find' is the identifiability, by this naive Bayes, that would have been found with a power of 0.8. "
+            "not testable: even the least p is above 0.05 after the correction. If no replicates are held out, nothing "
+            "is said of a factor, and p is about these models alone (accuracy of the reference attributor). 95% at: "
+            "the text length at which accuracy reaches 0.95, for the reference attributor / the ceiling. equally good: "
+            "whether the levels are equally good models within the margin (the single models, if there are no "
+            "replicates); 'not shown' is neither yes nor no. worst ratio: of held-out bits per byte, of two levels."
         ),
     )
 
@@ -184,11 +184,11 @@ def _attributor_table(standing: Standing) -> ReportTable:
         wide=("predict, s",),
         caption=(
             f"Mean identifiability without controls: on unseen runs over the {held_out} tasks that hold out "
-            f"replicates, on seen runs over all {tasks}. ± is the 95% interval over models: tasks share models, so the "
-            "models are what could have been others. Rank: 1 + the number of attributors that are significantly better "
-            "(sign flips of models, Holm). An attributor has a rank only if one version of it did every task; there "
-            "are no ranks if the models are too few for a significant difference. Seconds are sums over all fits and "
-            "all predictions, as measured where they ran."
+            f"replicates, on seen runs over all {tasks}. ± is the 95% interval over models, as if each had seeds of "
+            "its own: tasks share models, so the models are what could have been others. Rank: 1 + the number of "
+            "attributors that are significantly better (sign flips of models, Holm). An attributor has a rank only if "
+            "one version of it did every task; there are no ranks if the models are too few for a significant "
+            "difference. Seconds are sums over all fits and all predictions, as measured where they ran."
         ),
         bars=("identifiability, 95%",),
         bar_caption="The bar is the mean on unseen runs (on seen ones if none are held out).",

@@ -51,7 +51,7 @@ def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
         yield "permutation", f"{_p_of(test)}; {accuracy}, {drawn}; before any correction for several tasks"
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
-        yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)}; on mean KL between models"
+        yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)} before any correction; on mean KL between models"
     if found := study.equivalence:
         worse, better = found.worst_pair
         what = "levels" if found.units == "replicates" else "models"

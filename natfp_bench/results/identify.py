@@ -162,7 +162,8 @@ def identify(
     tests = HeldOut.of(LeftOut(**known.labelled(baseline), left_out=None), known.store)
     label = tests.label
     asked = Seen(whole.proba[len(label) :], whole.familiarity[len(label) :])
-    held = Held.of(whole.take(np.arange(len(label))), label, tests.prompts, prior_of(known.labels, classes), seed)
+    seen, prior = whole.take(np.arange(len(label))), prior_of(known.labels, classes)
+    held = Held.of(seen, label, tests.variant, tests.prompts, prior, seed)
 
     sizes = sorted({1, n})
     calibrated = {size: Calibration.of(held, size, seed) for size in sizes}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.pipeline.result import Length, RunInfo, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import paired, per_text, replication
-from natfp_bench.statistics.curves import Permuted
 from natfp_bench.statistics.intervals import Interval, student_quantile, t_interval
 from natfp_bench.statistics.replication import Equivalence
 
@@ -59,10 +58,11 @@ class FactorRow(Record):
     replicates that the fits have seen.
 
     p: of the factor, by permuted labels, None if no replicates are held out; p_floor: the smallest value that it can
-    have; p_adjusted: by Holm, over the counted factors of the table. strength: how many spreads under permuted labels
-    the observed accuracy is above chance. verdict: what follows for the factor. log10_p: of the reference attributor's
-    accuracy, about these models alone. detectable: smallest identifiability on unseen replicates that would have been
-    found, after the correction, with a power of 0.8; of single models if none are held out.
+    have; p_adjusted: by Holm, over the counted factors of the table that can be found at all. permutations: of the
+    test; spread: of the identifiability under permuted labels; strength: how many spreads the observed accuracy is
+    above chance. verdict: what follows for the factor. log10_p: of the reference attributor's accuracy, about these
+    models alone. detectable: smallest identifiability on unseen replicates that would have been found, after the
+    correction, with a power of 0.8; of single models if none are held out.
     current: whether this is the newest protocol of its task in the table; older ones are shown but not counted.
     """
 
@@ -79,6 +79,8 @@ class FactorRow(Record):
     p: float | None
     p_floor: float | None
     p_adjusted: float | None
+    permutations: int | None
+    spread: float | None
     strength: float | None
     verdict: Verdict | None
     log10_p: float | None
@@ -214,30 +216,31 @@ def _evidence(row: FactorRow) -> tuple[float, float]:
 
 
 def _judged(rows: Sequence[FactorRow]) -> list[FactorRow]:
-    """Correct the p-values of the counted factors for their number, and say what follows for each."""
-    family = [row for row in rows if row.p is not None and row.section == "held-out replicates"]
-    adjusted = dict(zip(map(id, family), paired.holm([row.p for row in family if row.p is not None]), strict=True))
-    return [_verdict(row, adjusted[id(row)], len(family)) if id(row) in adjusted else row for row in rows]
+    """Correct the p-values of the counted factors for their number, and say what follows for each.
+
+    A factor whose smallest possible p is above 0.05 cannot be found whatever its data are, so it is no part of the
+    family and costs the others nothing (Tarone 1990).
+    """
+    counted = [row for row in rows if row.p is not None and row.section == "held-out replicates"]
+    family = [row for row in counted if (row.p_floor or 0.0) <= replication.SIGNIFICANT]
+    p = [row.p or 0.0 for row in family]
+    judged = {id(row): row.model_copy(update={"verdict": "not testable", "detectable": None}) for row in counted}
+    for place, (row, adjusted) in enumerate(zip(family, paired.holm(p), strict=True)):
+        best = paired.holm([*p[:place], row.p_floor or 0.0, *p[place + 1 :]])[place]
+        judged[id(row)] = row.model_copy(update=_verdict(row, adjusted, best, len(family)))
+    return [judged.get(id(row), row) for row in rows]
 
 
-def _verdict(row: FactorRow, adjusted: float, tests: int) -> FactorRow:
+def _verdict(row: FactorRow, adjusted: float, best: float, tests: int) -> dict[str, Any]:
+    """What follows from a corrected p; best: what it would be with the smallest possible p."""
     verdict: Verdict = "found" if adjusted <= replication.SIGNIFICANT else "not found"
-    if row.p_floor is not None and row.p_floor * tests > replication.SIGNIFICANT:
+    if best > replication.SIGNIFICANT:
         verdict = "not testable"
-    return row.model_copy(
-        update={
-            "p_adjusted": adjusted,
-            "verdict": verdict,
-            "detectable": corrected(row.detectable, tests) if verdict == "not found" else None,
-        }
-    )
-
-
-def corrected(detectable: float | None, tests: int) -> float | None:
-    """Detectable effect of one of several tests, from that of a single one."""
-    if detectable is None:
-        return None
-    return detectable * replication.detectable_factor(1.0, tests) / replication.detectable_factor(1.0)
+    detectable = None
+    if verdict == "not found" and row.spread is not None and row.permutations is not None:
+        design = (row.spread, row.levels, row.replicates, row.permutations)
+        detectable = replication.detectable_factor(*design, comparisons=tests)
+    return {"p_adjusted": adjusted, "verdict": verdict, "detectable": detectable}
 
 
 def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
@@ -264,6 +267,7 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
         )
 
     permuted = study.permutation if study else None
+    chance = next((score.chance for score in protocol.level(UNSEEN_REPLICATE).values()), 0.0)
     unseen, unseen_prompt = identified(UNSEEN_REPLICATE), protocol.level(UNSEEN_PROMPT)
     return FactorRow(
         task=result.task.name,
@@ -279,7 +283,9 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
         p=permuted.test.p if permuted else None,
         p_floor=permuted.test.smallest if permuted else None,
         p_adjusted=None,
-        strength=_strength(permuted, protocol.level(UNSEEN_REPLICATE)) if permuted else None,
+        permutations=permuted.test.permutations if permuted else None,
+        spread=permuted.spread / (1 - chance) if permuted else None,
+        strength=(permuted.observed - chance) / permuted.spread if permuted and permuted.spread > 0 else None,
         verdict=None,
         log10_p=unseen_prompt[reference].log10_p if reference in unseen_prompt else None,
         detectable=_detectable(protocol, held_out=unseen is not None),
@@ -287,11 +293,6 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
         equivalence=study.equivalence if study else None,
         current=current,
     )
-
-
-def _strength(permuted: Permuted, scores: Mapping[str, Score]) -> float:
-    above = permuted.observed - next(iter(scores.values())).chance
-    return above / permuted.spread if permuted.spread > 0 else 0.0
 
 
 def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]:
@@ -373,7 +374,8 @@ def _means(tasks: Mapping[str, tuple[Protocol, Mapping[str, Score]]]) -> dict[st
                 continue
             variants = sorted(score.by_variant)
             accuracy = [score.by_variant[variant] for variant in variants]
-            task = TaskAccuracy(score.chance, accuracy, [models[variant] for variant in variants])
+            levels = [variant.rpartition("/r")[0] for variant in variants]
+            task = TaskAccuracy(score.chance, accuracy, [models[variant] for variant in variants], levels)
             given.setdefault(name, []).append(task)
             digests.setdefault(name, set()).add(score.attributor.digest)
     n_tasks = sum(bool(scores) for _, scores in tasks.values())

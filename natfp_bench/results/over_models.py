@@ -19,18 +19,21 @@ from natfp_bench.statistics.intervals import FEWEST_UNITS, Floats, Interval, Int
 
 @dataclass(frozen=True)
 class TaskAccuracy:
-    """An attributor's accuracy on the texts of each variant of one task, and the model of each: (variants,) both."""
+    """An attributor's accuracy on the texts of each variant of one task, with its model and its level: (variants,)."""
 
     chance: float
     accuracy: Sequence[float]
     models: Sequence[str]
+    levels: Sequence[str]
 
 
 def mean_over_models(tasks: Sequence[TaskAccuracy]) -> Interval:
     """Mean identifiability over tasks, with a 95% interval over models.
 
     The error is that of a mean of clusters (Liang and Zeger 1986): the sum, over a model's variants in all tasks, of
-    how far each is from its task's mean. Student's t has one degree of freedom less than there are models.
+    how far each is from the mean of its task and level (of its task, if a level has one run), enlarged for the R runs
+    that this mean is of by sqrt(R / (R - 1)). Levels are fixed: what differs between them is no chance. Student's t has
+    one degree of freedom less than there are models.
     """
     added, model = _added(tasks)
     n_models = int(model.max()) + 1
@@ -40,11 +43,19 @@ def mean_over_models(tasks: Sequence[TaskAccuracy]) -> Interval:
     start, residual = 0, np.empty_like(added)
     for task in tasks:
         mine = slice(start, start := start + len(task.accuracy))
-        residual[mine] = added[mine] - added[mine].mean()
-    by_model = np.bincount(model, residual)
-    error = math.sqrt(n_models / (n_models - 1) * math.fsum(by_model**2))
+        residual[mine] = _residual(added[mine], task.levels)
+    error = math.sqrt(math.fsum(np.bincount(model, residual) ** 2))
     half = student_quantile(n_models - 1) * error
     return Interval(value=value, low=value - half, high=value + half, method="t", units="models", n_units=n_models)
+
+
+def _residual(values: Floats, levels: Sequence[str]) -> Floats:
+    """How far each value (variants,) is from the mean of its level, if a level has several, else of all."""
+    _, group, runs = np.unique(levels, return_inverse=True, return_counts=True)
+    if runs.min() == 1:
+        group, runs = np.zeros(len(values), dtype=np.int64), np.array([len(values)])
+    mean = np.bincount(group, values) / runs
+    return np.asarray((values - mean[group]) * np.sqrt(runs / np.maximum(runs - 1, 1))[group])
 
 
 def ranks_over_models(given: Mapping[str, Sequence[TaskAccuracy]]) -> dict[str, int]:

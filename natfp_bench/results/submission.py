@@ -207,7 +207,8 @@ def _means(
                 models = {variant.name: variant.model for variant in manifest[task].variants}
                 names = sorted(score.by_variant)
                 accuracy = [score.by_variant[name] for name in names]
-                one = TaskAccuracy(score.chance, accuracy, [models[name] for name in names])
+                levels = [name.rpartition("/r")[0] for name in names]
+                one = TaskAccuracy(score.chance, accuracy, [models[name] for name in names], levels)
                 given.setdefault(rival.name, []).append(one)
     ranks = ranks_over_models(given)
     return {

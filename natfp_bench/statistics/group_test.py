@@ -27,7 +27,9 @@ def group_log10_p(proba: Floats, truth: Ints, groups: Ints, seed: int) -> tuple[
 
     proba (n, k), truth (n,), groups (n,). If each group has one label, labels are permuted over groups. If each group
     has several, the texts of a group and a label are one cell, and labels are permuted over the cells of each group.
-    p = (1 + #{permuted >= observed}) / (1 + permutations) (Phipson and Smyth 2010).
+    The statistic is the mean recall of the labels: labels with few large groups and labels with many small ones
+    exchange groups, and a classifier that merely prefers one label must gain nothing by it. p = (1 + #{permuted >=
+    observed}) / (1 + permutations) (Phipson and Smyth 2010).
     """
     cells, cell = np.unique(np.column_stack([groups, truth]), axis=0, return_inverse=True)
     group, label = cells.T
@@ -43,15 +45,23 @@ def group_log10_p(proba: Floats, truth: Ints, groups: Ints, seed: int) -> tuple[
         return None, "no test: some groups have one label, others have several"
     if math.exp(-orders) > SIGNIFICANT:
         return None, "no test: too few groups for any p-value below 0.05"
-    observed = float(hits[np.arange(len(cells)), label].sum())
+    texts = np.bincount(cell.ravel()).astype(np.float64)
+    place, k = np.arange(len(cells)), proba.shape[1]
+
+    def recall(labels: Ints) -> Floats:
+        """Mean over labels of the share of their texts that are named; labels (labellings, cells)."""
+        named = labels[..., None] == np.arange(k)
+        found = (named * hits[place, labels][..., None]).sum(axis=-2)
+        return np.asarray((found / np.maximum((named * texts[:, None]).sum(axis=-2), 1.0)).mean(axis=-1))
+
+    observed = float(recall(label))
     reached = 0
     for number in range(-(-PERMUTATIONS // BLOCK)):
         rows = min(BLOCK, PERMUTATIONS - number * BLOCK)
         luck = streams.uniforms([number], rows * len(cells), "group test", seed).reshape(rows, -1)
         # Cells are sorted by group, so sorting by block and luck exchanges labels within blocks.
         order = np.lexsort((luck, np.broadcast_to(block, luck.shape)), axis=1)
-        permuted = hits[np.arange(len(cells)), label[order]].sum(axis=1)
-        reached += int(np.count_nonzero(permuted >= observed - 1e-9))
+        reached += int(np.count_nonzero(recall(label[order]) >= observed - 1e-9))
     return math.log10((1 + reached) / (1 + PERMUTATIONS)), test
 
 

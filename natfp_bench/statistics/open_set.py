@@ -61,32 +61,39 @@ class Seen:
 
 @dataclass(frozen=True)
 class Held:
-    """Held-out texts: their scores, and their class (-1 if the attributor does not know it).
+    """Held-out texts: their scores, their class (-1 if the attributor does not know it), and the source of each.
 
-    calibrates: which are for calibration. compares: which are for comparison, one text per class and prompt, since the
-    texts of one prompt are alike and must not count as several. prior: (k,) share of each class in training, which is
-    part of the attributor's answers.
+    A class may have several sources, such as the models of a level. calibrates: which texts are for calibration.
+    compares: which are for comparison, one text per source and prompt, since the texts of one prompt are alike and must
+    not count as several. prior: (k,) share of each class in training, which is part of the attributor's answers.
     """
 
     seen: Seen
     label: Ints
+    source: Ints
     calibrates: NDArray[np.bool_]
     compares: NDArray[np.bool_]
     prior: Floats
 
     @staticmethod
-    def of(seen: Seen, label: Ints, prompts: Ints, prior: Floats, seed: int) -> Held:
+    def of(seen: Seen, label: Ints, source: Ints, prompts: Ints, prior: Floats, seed: int) -> Held:
         """Divide held-out texts in two halves by prompt."""
         calibrates = calibrating(prompts, seed)
         order = streams.permutation(len(label), "identify", "comparison", seed)
-        _, first = np.unique(np.column_stack([label, prompts])[order], axis=0, return_index=True)
+        _, first = np.unique(np.column_stack([source, prompts])[order], axis=0, return_index=True)
         compares = np.zeros(len(label), dtype=np.bool_)
         compares[order[first]] = True
-        return Held(seen, label, calibrates, compares & ~calibrates, prior)
+        return Held(seen, label, source, calibrates, compares & ~calibrates, prior)
 
-    def rows(self, label: int, *, calibrate: bool) -> Ints:
-        """Texts of a class that are for calibration, or for comparison."""
-        return np.flatnonzero((self.label == label) & (self.calibrates if calibrate else self.compares))
+    @property
+    def sources(self) -> list[tuple[int, int]]:
+        """Sources of known classes, each with its class."""
+        found = np.unique(np.column_stack([self.source, self.label])[self.label >= 0], axis=0)
+        return [(source, label) for source, label in found.tolist()]
+
+    def rows(self, source: int, *, calibrate: bool) -> Ints:
+        """Texts of a source that are for calibration, or for comparison."""
+        return np.flatnonzero((self.source == source) & (self.calibrates if calibrate else self.compares))
 
 
 def calibrating(prompts: Ints, seed: int) -> NDArray[np.bool_]:
@@ -173,10 +180,10 @@ class Calibration:
     def of(held: Held, size: int, seed: int) -> Calibration:
         """Calibrate the posterior of bundles of `size` texts."""
         k = len(held.prior)
-        least = min(len(held.rows(label, calibrate=half)) for label in range(k) for half in (True, False))
+        least = min(len(held.rows(source, calibrate=half)) for source, _ in held.sources for half in (True, False))
         fitted = min(size, least)
         pools = {half: _pooled_bundles(held, fitted, half, seed) for half in (True, False)}
-        independent = sum(len(held.rows(label, calibrate=True)) // fitted for label in range(k))
+        independent = sum(len(held.rows(source, calibrate=True)) // fitted for source, _ in held.sources)
         temperature = fit_temperature(*pools[True], held.prior, independent)
         pooled, truth = pools[False]
         credit = per_text.credits(posterior(pooled, held.prior, temperature), truth)
@@ -194,9 +201,10 @@ def _pooled_bundles(held: Held, size: int, half: bool, seed: int) -> tuple[Float
     """Pooled evidence and class of bundles of all classes, from one half of the held-out texts."""
     said = evidence(held.seen.proba, held.prior)
     pooled, truth = [], []
-    for label in range(len(held.prior)):
-        rows = held.rows(label, calibrate=half)
-        drawn = bundles(rows, size, BUNDLES, "identify", "bundles", seed, label, str(half))
+    most = -(-BUNDLES * len(held.prior) // len(held.sources))
+    for source, label in held.sources:
+        rows = held.rows(source, calibrate=half)
+        drawn = bundles(rows, size, most, "identify", "bundles", seed, source, str(half))
         pooled.append(said[drawn].sum(axis=1))
         truth.append(np.full(len(drawn), label))
     return np.concatenate(pooled), np.concatenate(truth)
@@ -251,28 +259,28 @@ def _subsets(size: int, n: int, block: int, seed: int) -> Floats:
 
 def smallest_p(held: Held, size: int) -> float:
     """Smallest p-value that bundles of `size` texts can have."""
-    m = min(len(held.rows(label, calibrate=False)) for label in range(len(held.prior)))
+    m = min(len(held.rows(source, calibrate=False)) for source, _ in held.sources)
     return min(1.0, max(1 / math.comb(size + m, size), 1 / (DRAWS + 1) if size > 1 else 0.0) / ANSWER_SHARE)
 
 
 def outside_p(held: Held, given: Seen, drawn: Ints, seed: int, *, own: int = -1, draws: int = DRAWS) -> Floats:
-    """p-value of "one of the classes wrote it" for each bundle (b, s) of given texts: (b,) float64.
+    """p-value of "one of the sources wrote it" for each bundle (b, s) of given texts: (b,) float64.
 
-    For each class, two scores are compared with those of its held-out texts, to which nothing was fitted. One is the
-    log-probability that the attributor gives to the class, which is lower for texts of an unknown source than for texts
+    For each source, two scores are compared with those of its held-out texts, to which nothing was fitted. One is the
+    log-probability that the attributor gives to its class, which is lower for texts of an unknown source than for texts
     of the class. The other is familiarity, which may be too low or too high. Each p-value is divided by its share of
-    the false alarms, and the smaller one is valid for the class (Genovese, Roeder and Wasserman, 2006). The largest
-    over classes is valid for each of them: class-conditional, or Mondrian, conformal inference (Vovk, 2013).
+    the false alarms, and the smaller one is valid for the source (Genovese, Roeder and Wasserman, 2006). The largest
+    over sources is valid for each of them: class-conditional, or Mondrian, conformal inference (Vovk, 2013).
 
-    own: if the given texts are the held-out texts of a class (`given` is `held.seen`), this class; each bundle is then
-    compared with the rest of its class.
+    own: if the given texts are the held-out texts of a source (`given` is `held.seen`), this source; each bundle is
+    then compared with the rest of its texts.
     """
     known, asked = (np.log(per_text.mixed(seen.proba)) for seen in (held.seen, given))
     found = []
-    for label in range(len(held.prior)):
-        rows = held.rows(label, calibrate=False)
-        usual = float(held.seen.familiarity[held.rows(label, calibrate=True)].mean())
-        test = functools.partial(permutation_p, seed=seed, draws=draws, inside=label == own)
+    for source, label in held.sources:
+        rows = held.rows(source, calibrate=False)
+        usual = float(held.seen.familiarity[held.rows(source, calibrate=True)].mean())
+        test = functools.partial(permutation_p, seed=seed, draws=draws, inside=source == own)
         answered = test(asked[drawn, label], known[rows, label], np.negative)
         familiar = test(given.familiarity[drawn], held.seen.familiarity[rows], _far_from(usual))
         found.append(np.minimum(1.0, np.minimum(answered / ANSWER_SHARE, familiar / FAMILIARITY_SHARE)))
@@ -298,22 +306,26 @@ class Power:
 
     @staticmethod
     def of(held: Held, size: int, seed: int) -> Power:
-        """Measure the power, with the texts of class -1 as the unknown source.
+        """Measure the power, with the texts of class -1 as those of unknown sources.
 
-        Bundles are smaller if a class has fewer than twice as many texts for comparison.
+        Bundles are smaller if a source has fewer than twice as many texts for comparison.
         """
-        k = len(held.prior)
-        rows = {label: held.rows(label, calibrate=False) for label in range(-1, k)}
-        size = max(1, min(size, len(rows[-1]), *(len(rows[label]) // 2 for label in range(k))))
-        found = {}
-        for label, own in rows.items():
-            most = BUNDLES if label < 0 else -(-BUNDLES // k)
-            drawn = bundles(own, size, most, "identify", "power", seed, label)
-            found[label] = outside_p(held, held.seen, drawn, seed, own=label, draws=FEW_DRAWS)
-        foreign, known = found[-1], [found[label] for label in range(k)]
+        strangers = np.unique(held.source[held.label < 0]).tolist()
+        rows = {source: held.rows(source, calibrate=False) for source in [*strangers, *dict(held.sources)]}
+        known = dict(held.sources)
+        size = max(1, min(size, *(len(own) // (1 + (source in known)) for source, own in rows.items())))
+        found: dict[int, list[Floats]] = {}
+        for source, own in rows.items():
+            most = -(-BUNDLES // len(known if source in known else strangers))
+            drawn = bundles(own, size, most, "identify", "power", seed, source)
+            p = outside_p(held, held.seen, drawn, seed, own=source if source in known else -1, draws=FEW_DRAWS)
+            found.setdefault(known.get(source, -1), []).append(p)
+        by_class = {label: np.concatenate(p) for label, p in found.items()}
+        foreign = by_class.pop(-1)
+        learnt = [*by_class.values()]
         return Power(
             size=size,
-            auroc=float(np.mean([auroc(np.sort(-foreign), np.sort(-own)) for own in known])),
+            auroc=float(np.mean([auroc(np.sort(-foreign), np.sort(-own)) for own in learnt])),
             detected=float((foreign < ALPHA).mean()),
-            false_alarms=float(np.mean([(own < ALPHA).mean() for own in known])),
+            false_alarms=float(np.mean([(own < ALPHA).mean() for own in learnt])),
         )

@@ -10,10 +10,11 @@ replicate has every level exactly once. scipy is imported inside functions.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -159,12 +160,12 @@ def equivalence(bits: Floats, levels: Sequence[str], replicates: Ints, margin: f
     bits: (V, documents) bits of each held-out document under each variant; levels, replicates: of each variant. On the
     same documents a ratio of bits per byte is a ratio of bits.
 
-    With three replicates or more, the log of each variant's total bits is a level's mean plus a replicate's share plus
-    the accident of a run. The spread of accidents, with (k - 1)(R - 1) degrees of freedom, is the error of a difference
-    of two levels. With one replicate, a's excess over (1 + margin) times b's bits is averaged over documents. Either
-    way each direction of a pair has two one-sided t tests: of a being worse by less than the margin, and by more. All
-    of the first together make Schuirmann's test (1987) without a correction (intersection-union, Berger 1982); the
-    smallest of the second is adjusted for their number (Bonferroni). None with two replicates. Raises ValueError below
+    With three replicates or more, the unit is the replicate: the difference of the logs of the two levels' total bits,
+    with R - 1 degrees of freedom. (Runs of one level may vary ten times as much as those of another, so pairs share no
+    error.) With one replicate, it is the document: a's excess over (1 + margin) times b's bits. Each direction of a
+    pair has two one-sided t tests: of a being worse by less than the margin, and by more. All of the first together
+    make Schuirmann's test (1987) without a correction (intersection-union, Berger 1982); the smallest of the second is
+    adjusted for their number (Bonferroni). None with two replicates. Raises ValueError below
     two levels or two documents.
     """
     from scipy.special import stdtr
@@ -203,26 +204,60 @@ def _excess(bits: Floats, level: Ints, replicates: Ints, margin: float) -> tuple
     """Excess of each level over each other beyond the margin, its standard error, and the degrees of freedom."""
     k, blocks = int(level.max()) + 1, np.unique(replicates)
     if len(blocks) == 1:
-        n = bits.shape[1]
         ordered = bits[np.argsort(level)]
         each = ordered[:, None] - (1 + margin) * ordered[None]
-        return each.mean(axis=2), each.std(axis=2, ddof=1) / math.sqrt(n), n - 1
-    table = np.empty((k, len(blocks)))
-    table[level, np.searchsorted(blocks, replicates)] = np.log(bits.sum(axis=1))
-    mean, df = table.mean(axis=1), (k - 1) * (len(blocks) - 1)
-    accident = table - mean[:, None] - table.mean(axis=0) + table.mean()
-    error = math.sqrt(2 * float((accident**2).sum()) / df / len(blocks))
-    return mean[:, None] - mean[None] - math.log1p(margin), np.full((k, k), error), df
+    else:
+        table = np.empty((k, len(blocks)))
+        table[level, np.searchsorted(blocks, replicates)] = np.log(bits.sum(axis=1))
+        each = table[:, None] - table[None] - math.log1p(margin)
+    n = each.shape[2]
+    return each.mean(axis=2), each.std(axis=2, ddof=1) / math.sqrt(n), n - 1
 
 
-def detectable_factor(spread: float, comparisons: int = 1, power: float = 0.8, level: float = 0.05) -> float:
-    """Smallest mean effect that a one-sided test detects with the given power, if chance alone has this spread.
+def detectable_factor(
+    spread: float, levels: int, replicates: int, permutations: int, comparisons: int = 1, power: float = 0.8
+) -> float | None:
+    """Smallest mean effect that the permutation test detects with the given power.
 
-    spread: standard deviation of the estimate under permuted labels (`Permuted.spread`); the result has its unit. The
-    estimate counts as normal. comparisons: how many tests the level is divided by (Bonferroni, Holm's first step).
+    spread: standard deviation of the statistic if labels mean nothing (`Permuted.spread`); the result has its unit.
+    permutations: how many relabelings the test has. comparisons: how many tests the level of 0.05 is divided by. The
+    statistic of a labelling counts as normal, with the effect times the share of its pairs of variants that truly have
+    one level, on the scale where no agreement is 0: relabelings that are nearly right also profit from an effect. The
+    test is passed if few enough of them reach the observed statistic. None if no data could pass it.
     """
+    ahead = math.floor(SIGNIFICANT / comparisons * (1 + permutations) + 1e-9) - 1
+    if ahead < 0:
+        return None
+    agreement = _agreement(levels, replicates, permutations)
     normal = statistics.NormalDist()
-    return (normal.inv_cdf(1 - level / comparisons) + normal.inv_cdf(power)) * spread
+
+    def critical(effect: float) -> float:
+        """Height that all but `ahead` relabelings stay below, in the middle of the possible cases."""
+        return _root(lambda c: ahead + 0.5 - sum(n * normal.cdf(effect * share - c) for share, n in agreement))
+
+    return spread * _root(lambda effect: normal.cdf(effect - critical(effect)) - power)
+
+
+@functools.cache
+def _agreement(levels: int, replicates: int, permutations: int) -> list[tuple[float, int]]:
+    """Shares of pairs of one label that truly have one level, 0 for chance, and the number of relabelings with each.
+
+    The two variants of a pair are of different replicates.
+    """
+    true, block = np.tile(np.arange(levels), replicates), np.repeat(np.arange(replicates), levels)
+    relabelled, _ = relabelings(true, block, permutations, 0)
+    pairs = (block[:, None] != block) & (relabelled[:, :, None] == relabelled[:, None])
+    same = (pairs & (true[:, None] == true)).sum(axis=(1, 2)) / pairs.sum(axis=(1, 2))
+    share, count = np.unique(np.round((same - 1 / levels) / (1 - 1 / levels), 9), return_counts=True)
+    return [*zip(share.tolist(), count.tolist(), strict=True)]
+
+
+def _root(rising: Callable[[float], float], low: float = -10.0, high: float = 50.0) -> float:
+    """Where an increasing function is zero, by bisection."""
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
+    return (low + high) / 2
 
 
 def detectable_instance(n: int, chance: float, power: float = 0.8, level: float = 0.05) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from made_results import PROMPT, SEEN, UNSEEN, plain, scored, studied
+from made_results import PROMPT, SEEN, UNSEEN, plain, scored, studied, variant
 
 from natfp_bench.pipeline import result as results
 from natfp_bench.report import leaderboard_tables
@@ -69,8 +69,9 @@ def with_p(p: float, smallest: float = 0.001) -> Any:
 def test_p_values_are_corrected_over_the_factors_of_a_table(made: Any) -> None:
     """Holm over four: 4 x 0.001, 3 x 0.02, 2 x 0.03, 1 x 0.6. Controls and older protocols are not counted."""
     given = {"sure_id": 0.001, "likely_id": 0.02, "maybe_id": 0.03, "no_id": 0.6}
-    paths = [made("no_id", {UNSEEN: {"bayes": 0.1}}, study=with_p(0.01), protocol_digest="older")]
-    paths += [made(task, {UNSEEN: {"bayes": 0.1}}, study=with_p(p)) for task, p in given.items()]
+    five = tuple(variant(f"{level}/r{r}", f"{level}{r}") for r in range(5) for level in "abcd")
+    paths = [made("no_id", {UNSEEN: {"bayes": 0.1}}, study=with_p(0.01), protocol_digest="older", variants=five)]
+    paths += [made(task, {UNSEEN: {"bayes": 0.1}}, study=with_p(p), variants=five) for task, p in given.items()]
     paths.append(made("data_id", {UNSEEN: {"bayes": 0.9}}, study=with_p(0.001), task__control="positive"))
     found = leaderboards(paths)
     (standing,) = found.standings
@@ -78,13 +79,29 @@ def test_p_values_are_corrected_over_the_factors_of_a_table(made: Any) -> None:
     assert [*rows] == [*given], "ordered by strength of evidence"
     assert [row.p_adjusted for row in rows.values()] == pytest.approx([0.004, 0.06, 0.06, 0.6])
     assert [row.verdict for row in rows.values()] == ["found", "not found", "not found", "not found"]
-    # A single test would have found 0.07; one of four needs the larger quantile.
-    quantile = scipy.stats.norm.isf
-    assert rows["no_id"].detectable == pytest.approx(
-        0.07 * (quantile(0.05 / 4) + quantile(0.2)) / (quantile(0.05) + quantile(0.2))
-    )
+    # The spread of the accuracy, 0.02, on the scale of identifiability, for one of four tests.
+    detectable = replication.detectable_factor(0.02 / 0.75, 4, 5, 999, 4)
+    assert rows["no_id"].detectable == pytest.approx(detectable)
+    assert detectable > replication.detectable_factor(0.02 / 0.75, 4, 5, 999)
     control = factor(found, "data_id")
     assert (control.p, control.p_adjusted, control.verdict) == (0.001, None, None)
+
+
+def test_what_cannot_be_found_costs_the_others_nothing(made: Any) -> None:
+    """Two levels and five replicates have a p of 1/16 at the least: no part of the family."""
+    sure = made("a_id", {UNSEEN: {"bayes": 0.5}}, study=with_p(0.04))
+    never = made("b_id", {UNSEEN: {"bayes": 0.5}}, study=with_p(1 / 16, 1 / 16))
+    found = leaderboards([sure, never])
+    assert (factor(found, "a_id").verdict, factor(found, "a_id").p_adjusted) == ("found", 0.04)
+    assert (factor(found, "b_id").verdict, factor(found, "b_id").p_adjusted) == ("not testable", None)
+
+
+def test_a_verdict_never_contradicts_the_corrected_p(made: Any) -> None:
+    """The larger of two p-values is multiplied by one: found, although twice its floor is above 0.05."""
+    first = made("a_id", {UNSEEN: {"bayes": 0.5}}, study=with_p(0.001))
+    second = made("b_id", {UNSEEN: {"bayes": 0.5}}, study=with_p(0.031, 0.031))
+    found = leaderboards([first, second])
+    assert (factor(found, "b_id").verdict, factor(found, "b_id").p_adjusted) == ("found", 0.031)
 
 
 def test_a_factor_that_could_not_be_found_is_not_testable(made: Any) -> None:

@@ -11,8 +11,9 @@ import scipy.stats
 from natfp_bench.results.over_models import TaskAccuracy, mean_over_models, ranks_over_models
 
 
-def task(accuracy: list[float], models: list[str], chance: float = 0.0) -> TaskAccuracy:
-    return TaskAccuracy(chance, accuracy, models)
+def task(accuracy: list[float], models: list[str], chance: float = 0.0, levels: str = "") -> TaskAccuracy:
+    """One task; all variants are runs of one level unless a test says otherwise."""
+    return TaskAccuracy(chance, accuracy, models, list(levels) or ["one"] * len(accuracy))
 
 
 def test_one_task_has_the_interval_of_its_models() -> None:
@@ -32,6 +33,17 @@ def test_tasks_that_share_their_models_are_not_independent() -> None:
     assert (same.low, same.high) == pytest.approx((once.low, once.high))
     assert other.value == pytest.approx(0.5)
     assert other.high - other.low < 0.7 * (once.high - once.low)
+
+
+def test_differences_between_levels_are_no_chance() -> None:
+    """Levels that differ much, with runs that differ little: the error is that of the runs, by hand."""
+    accuracy = [0.30, 0.32, 0.90, 0.94]
+    found = mean_over_models([task(accuracy, list("abcd"), levels="xxyy")])
+    deviation = np.array([0.01, 0.01, 0.02, 0.02]) * math.sqrt(2) / 4
+    half = scipy.stats.t.ppf(0.975, 3) * math.sqrt((deviation**2).sum())
+    assert (found.value, found.high - found.value) == pytest.approx((0.615, half))
+    single = mean_over_models([task(accuracy, list("abcd"), levels="wxyz")])
+    assert single.high - single.value > 5 * half, "a level with one run shows no spread of runs"
 
 
 def test_identifiability_is_what_is_averaged() -> None:

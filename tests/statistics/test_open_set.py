@@ -42,7 +42,7 @@ def seen(rng: np.random.Generator, label: Ints, **attributor: float) -> Seen:
 def held(rng: np.random.Generator, texts: int, *, foreign: int = 0, **attributor: float) -> Held:
     label = np.concatenate([np.repeat(np.arange(3), texts), np.full(foreign, -1)])
     prompts = np.concatenate([np.tile(np.arange(texts), 3), np.arange(foreign)])
-    return Held.of(seen(rng, label, **attributor), label, prompts, PRIOR, 0)
+    return Held.of(seen(rng, label, **attributor), label, label, prompts, PRIOR, 0)
 
 
 def within(hits: int, n: int, share: float) -> bool:
@@ -151,12 +151,29 @@ def test_texts_of_one_prompt_are_compared_as_one() -> None:
     """Ten texts of each of twelve prompts: whatever the seed, six prompts calibrate and six texts compare."""
     label, prompts = np.repeat(np.arange(3), 120), np.tile(np.repeat(np.arange(12), 10), 3)
     for seed in range(5):
-        known = Held.of(seen(np.random.default_rng(0), label), label, prompts, PRIOR, seed)
+        known = Held.of(seen(np.random.default_rng(0), label), label, label, prompts, PRIOR, seed)
         for one in range(3):
             compared = known.rows(one, calibrate=False)
             assert len(compared) == len(set(prompts[compared])) == 6
             assert set(prompts[compared]).isdisjoint(prompts[known.rows(one, calibrate=True)])
             assert len(known.rows(one, calibrate=True)) == 60
+
+
+def test_bundles_of_a_class_are_of_one_of_its_models() -> None:
+    """A class of two models, each of which leans its own way: bundles of one are less certain than mixed ones."""
+    rng, n = np.random.default_rng(0), 200
+    label, source = np.repeat([0, 0, 1, 2], n), np.repeat(np.arange(4), n)
+    x = CENTRES[label] + rng.normal(size=(4 * n, 2)) + np.array([[1.2, 0], [-1.2, 0], [0, 0], [0, 0]])[source]
+    scores, prompts = Seen(answers(x), rng.normal(size=4 * n)), np.tile(np.arange(n), 4)
+    known = Held.of(scores, label, source, prompts, PRIOR, 0)
+    assert known.sources == [(0, 0), (1, 0), (2, 1), (3, 2)]
+    for own, _ in known.sources:
+        fresh = (
+            CENTRES[label[own * n]] + rng.normal(size=(600, 2)) + np.array([[1.2, 0], [-1.2, 0], [0, 0], [0, 0]])[own]
+        )
+        asked = Seen(answers(fresh), rng.normal(size=600))
+        p = outside_p(known, asked, np.arange(600).reshape(-1, 20), 0, draws=500)
+        assert (p < 0.05).mean() <= 0.2, "of thirty bundles of one model, few are false alarms"
 
 
 # Posteriors.
@@ -217,7 +234,7 @@ def test_accuracy_of_bundles_is_that_of_fresh_bundles() -> None:
 def test_a_posterior_is_no_more_confident_than_its_bundles_justify() -> None:
     proba = np.repeat(np.eye(3), 20, axis=0)
     label = np.repeat(np.arange(3), 20)
-    known = Held.of(Seen(proba, np.zeros(60)), label, np.tile(np.arange(20), 3), PRIOR, 0)
+    known = Held.of(Seen(proba, np.zeros(60)), label, label, np.tile(np.arange(20), 3), PRIOR, 0)
     for size, independent in ((1, 30), (5, 6), (10, 3)):
         by = Calibration.of(known, size, 0)
         assert by.accuracy == 1

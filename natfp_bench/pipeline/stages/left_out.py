@@ -36,9 +36,10 @@ class Noticed(Record):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Test texts, variant after variant: the class of each, its prompt, and its length in characters, (texts,) each."""
+    """Test texts, variant after variant: class, variant, prompt, and length in characters of each, (texts,) each."""
 
     label: Ints
+    variant: Ints
     prompts: Ints
     lengths: Ints
 
@@ -48,6 +49,7 @@ class HeldOut:
         classes, parts = sorted(set(labelled.labels)), [*labelled.read_texts(store)]
         return HeldOut(
             label=np.concatenate([np.full(int(part.test.sum()), classes.index(part.label)) for part in parts]),
+            variant=np.repeat(np.arange(len(parts)), [int(part.test.sum()) for part in parts]),
             prompts=np.concatenate([part.prompts[part.test] for part in parts]),
             lengths=np.array([len(text) for part in parts for text in part.side(test=True)], dtype=np.int64),
         )
@@ -104,7 +106,8 @@ class StrangerPower(Labelled):
         # The class that was left out is none of those known.
         known = np.array([others.index(name) if name in others else -1 for name in classes])
         prior = prior_of(self.labels, others)
-        held = Held.of(self.fit.read(at.store), known[held_out.label], held_out.prompts, prior, self.seed)
+        labels = known[held_out.label]
+        held = Held.of(self.fit.read(at.store), labels, held_out.variant, held_out.prompts, prior, self.seed)
         found = [Noticed(left_out=left_out, **vars(Power.of(held, size, self.seed))) for size in self.sizes]
         (at.folder / "study.json").write_text(canonical_json(found))
         return StudyMeta()
