@@ -52,17 +52,27 @@ def load_results(*paths: Path | str) -> list[Result]:
 
 
 def find_tasks(
-    names: Sequence[str] = (), *, tag: str | None = None, include: Sequence[Path] = ()
+    names: Sequence[str] = (),
+    *,
+    tag: str | None = None,
+    include: Sequence[Path] = (),
+    fixed_texts: bool = False,
 ) -> tuple[list[str], list[str]]:
     """Find the tasks that names and a tag choose; returns (chosen, left out).
 
     names: `all` stands for every task whose models are trained here. tag: adds all tasks with this tag. Tasks on models
-    of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them. Raises
-    UserError for an unknown tag, and if nothing is chosen.
+    of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them. fixed_texts:
+    `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown tag, and if
+    nothing is chosen.
     """
     chosen, left_out = [*names], []
+    known = trained_tasks(include)
+    if fixed_texts:
+        from .results.submission import tasks_with_texts
+
+        known = {name: path for name, path in known.items() if name in tasks_with_texts()}
     if "all" in chosen:
-        chosen = [*trained_tasks(include), *(name for name in chosen if name != "all")]
+        chosen = [*known, *(name for name in chosen if name != "all")]
     if tag is not None:
         tags = {name: load_task_file(path)[0].tags for name, path in task_files(include).items()}
         tagged = [name for name, has in tags.items() if tag in has]
@@ -74,7 +84,7 @@ def find_tasks(
                 f"tag {tag!r}: all its tasks use models of the Hub: {', '.join(left_out)}\n"
                 "  add --task NAME, or --tag hub"
             )
-        chosen += [name for name in tagged if name not in left_out]
+        chosen += [name for name in tagged if name not in left_out and (name in known or not fixed_texts)]
     if not chosen:
         raise UserError("no task is named\n  natfp-bench run --task seed_id\n  natfp-bench list tasks   shows all")
     return list(dict.fromkeys(chosen)), left_out

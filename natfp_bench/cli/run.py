@@ -103,7 +103,7 @@ def run(
         )
         plans = [plan]
     else:
-        chosen, left_out = api.find_tasks(options.names(task), tag=tag, include=include)
+        chosen, left_out = api.find_tasks(options.names(task), tag=tag, include=include, fixed_texts=fixed)
         if left_out:
             listed = ", ".join(left_out)
             errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")

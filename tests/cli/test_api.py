@@ -21,6 +21,9 @@ def test_names_and_a_tag_choose_tasks_once_each() -> None:
     assert "init_seed_id" in chosen
     assert "pythia_seed_id" in left_out
     assert not set(chosen) & set(left_out)
+    fixed, _ = api.find_tasks(["all"], tag="control", fixed_texts=True)
+    assert "null_factor_id" not in fixed, "its levels mean nothing, so it has no fixed texts"
+    assert {"lr_id", "null_id"} < set(fixed)
     assert {"lr_id", "pythia_seed_id"} < set(api.find_tasks(["all", "pythia_seed_id"])[0])
 
 

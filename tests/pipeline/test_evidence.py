@@ -163,7 +163,7 @@ def test_likelihoods_of_other_tokens_are_a_reference_and_no_ceiling(other_tokens
     assert {score.attributor.name for score in result.scores} == {"majority", "likelihood_reference"}
     assert {score.split for score in result.scores} == {"unseen_replicate", "seen_replicate", "unseen_prompt"}
     assert all(score.extraction is None for score in result.scores)
-    assert [(one.self_check, one.predicted_accuracy) for one in result.likelihood] == [(None, ())] * 2
+    assert [one.self_check for one in result.likelihood] == [None] * 2
     assert not any("ceiling" in check.name or "agree" in check.name for check in result.checks)
     assert result.mean_kl.unit == "byte"
     assert all(row[i].value == 0 for i, row in enumerate(result.mean_kl.divergence))
@@ -171,7 +171,7 @@ def test_likelihoods_of_other_tokens_are_a_reference_and_no_ceiling(other_tokens
     assert (study_.by_position, study_.by_type) == ((), ())
     assert study_.length.unit == "bytes"
     assert [point.at for point in study_.length.points] == [8, 16, 32]
-    assert {(point.ceiling, point.predicted) for point in study_.length.points} == {(None, None)}
+    assert {point.ceiling for point in study_.length.points} == {None}
     assert study_.failed == {}
     assert [gap.attributor for gap in study_.gaps] == ["majority"], "gaps are of attributors of texts"
     assert result.failures == []

@@ -13,7 +13,7 @@ import pytest
 import torch
 from every_stage import all_stages
 
-from natfp_bench.attributors import registry, study
+from natfp_bench.attributors import factor_test, registry, study
 from natfp_bench.attributors.attribute import attribute
 from natfp_bench.base.records import file_digest
 from natfp_bench.corpus import tokens
@@ -38,11 +38,11 @@ GOLDEN = {
     "score": (3, -634.16638),
     "prediction": (2, [0.985911, 0.0140887, 0.5]),
     "study": (
-        2,
+        3,
         [
             *[0.545833, 0.545833, 0.6375, 1.0, 0.5625, 0.6375, 0.6125, 0.204167],  # curves, first and last points
             *[0.6375, 0.604167, 0.675, 0.545833, 0.545833],  # robustness
-            *[0.622222, 0.25],  # permutation
+            *[0.572222, 0.25, 0.0249828],  # permutation
             *[-0.833662, 0.0508715],  # wording
         ],
     ),
@@ -120,12 +120,13 @@ def _studied() -> list[float]:
         study.training_curve(experiment),
         study.class_curve(experiment, [f"v{v}" for v in variants]),
     ]
-    permuted = study.permutation(experiment, 5, 30)
+    permuted = factor_test.permutation_test(experiment, 5, 30)
     return [
         *(point.accuracy.value for curve in curves for point in (curve.points[0], curve.points[-1])),
         *(row.accuracy.value for row in rows),
         permuted.observed,
         permuted.test.p,
+        permuted.spread,
         words_found.telling_words[0].z_test,
         words_found.jensen_shannon[0].value,
     ]

@@ -134,7 +134,7 @@ GOLDEN = {
     "transfer": "8140f8f83273fb1f",
     "score": "6fc4eacdea8f60b0",
     "prediction": "f7a9e1743aab2360",
-    "study": "f122f2ed9ee1fcc4",
+    "study": "c86619b45828905d",
     "stream": "f448c86ed0a3b196",
 }
 

@@ -260,7 +260,7 @@ def test_a_run_over_replicates_is_sound(rate_run: Any) -> None:
     assert len({variant.weights for variant in result.variants}) == 9
     assert len({variant.training_multiset for variant in result.variants}) == 1
     study = result.study
-    assert study.permutation.test.permutations == 9
+    assert (study.permutation.test.permutations, study.permutation.test.exhaustive) == (35, True)
     assert study.permanova.test.permutations == 35
     assert study.permanova.test.p == pytest.approx(1 / 36)
     assert (study.length.unit, [point.at for point in study.length.points]) == ("tokens", [4, 8, 16, 32])
@@ -277,7 +277,7 @@ def test_a_run_over_replicates_is_sound(rate_run: Any) -> None:
     plain = next(row for row in study.robustness if row.condition == "plain")
     seen = [pooled.points[0], trained.points[-1], study.length.points[-1], plain]
     assert [one.accuracy.value for one in seen] == pytest.approx([accuracy] * 4)
-    assert not study.permutation.test.testable
+    assert study.permutation.test.testable
     assert len(study.by_position) == 32
     assert sum(row.bits_share for row in study.by_type if row.bits_share) == pytest.approx(1)
 
