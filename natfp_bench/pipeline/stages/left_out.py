@@ -59,7 +59,7 @@ class HeldOut:
 class LeftOut(Labelled):
     """A fit to all classes but one (None: to all), and what it says of all test texts."""
 
-    kind, version, doing, name = "study", 2, "study", "identify"
+    kind, version, doing, name = "study", 3, "study", "identify"
     meta_type = StudyMeta
     survived = ()
 
