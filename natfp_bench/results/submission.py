@@ -175,7 +175,11 @@ def ranking(made: Submission, baselines: Sequence[Baseline]) -> Ranking:
         if not path.is_file():
             left_out[baseline.name] = f"no {RESULTS}"
             continue
-        rival = read(path)
+        try:
+            rival = read(path)
+        except UserError:
+            left_out[baseline.name] = f"its {RESULTS} cannot be read"
+            continue
         lacking = [task for task in tasks if task not in rival.scores]
         if rival.digest != baseline.digest:
             left_out[baseline.name] = "its scores are from other code"

@@ -154,6 +154,9 @@ def test_ranks_and_who_is_left_out(scored: Any, bundle: Path) -> None:
         assert {of.name for of in ranked.places} == {"majority", "unigram"}
         return ranked.left_out
 
+    (bundle / "naive_bayes" / "results.json").write_text("{}")
+    ranked = submission.ranking(made["unigram"], list(baselines.values()))
+    assert ranked.left_out == {"naive_bayes": "its results.json cannot be read"}
     scores = made["naive_bayes"].scores
     others = scores["seed_id"].model_copy(update={"texts": "0" * 64})
     assert changed(digest="0" * 64) == {"naive_bayes": "its scores are from other code"}
