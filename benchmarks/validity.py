@@ -19,7 +19,7 @@ from pathlib import Path
 
 import validity_factors
 from validity_experiments import HITS, SHAPES, attributor_size, divergence_size, instance_coverage
-from validity_pool import REPLICATES, pool_coverage, pool_equivalence
+from validity_pool import MARGINS, REPLICATES, pool_coverage, pool_equivalence
 from validity_sources import CASES, Amount, Row, below_ceiling, planted
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +65,8 @@ SECTIONS: dict[str, tuple[str, list[Part]]] = {
         "Draws share models, so their number counts for less than it seems.",
         [
             *(partial(pool_coverage, replicates) for replicates in REPLICATES),
-            *(partial(pool_equivalence, replicates) for replicates in REPLICATES),
+            *(partial(pool_equivalence, replicates, MARGINS[0]) for replicates in REPLICATES),
+            *(partial(pool_equivalence, replicates, MARGINS[1]) for replicates in REPLICATES[1:]),
         ],
     ),
 }
