@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from made_results import scored, studied
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from natfp_bench.pipeline import score_checks, scoring
 from natfp_bench.pipeline.evidence import Evidence, TestTexts
-from natfp_bench.pipeline.result import METRICS, Gap, Result, Score
+from natfp_bench.pipeline.result import METRICS, FactorStudy, Gap, Result, Score
 from natfp_bench.pipeline.scoring import Answers, Frame, View
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.split import folds
 from natfp_bench.statistics import metrics, per_text
+from natfp_bench.statistics.curves import Permuted
+from natfp_bench.statistics.replication import PermutationTest
 
 LEVELS = ("low", "middle", "high")
 
@@ -342,6 +345,26 @@ def test_an_attributor_that_is_significantly_above_the_ceiling_fails_the_check()
     seen = score_checks.below_ceiling(view("ab", [0, 0], "seen_replicate"), given)
     assert seen[0].name == "cheat is not above the ceiling (level, seen_replicate)"
     assert score_checks.below_ceiling(view("ab", [0, 0], "unseen_replicate"), given) == [], "a reference may be beaten"
+
+
+def test_levels_that_mean_nothing_must_not_be_found() -> None:
+    """The control fails if labels are found with the smallest p of many, or an attributor is above chance."""
+
+    def scores(parts: tuple[float, ...], log10_p: float) -> list[Score]:
+        unseen = scored("one", "unseen_replicate", 0.0, parts=parts)
+        instance = scored("ceiling", "unseen_prompt", 0.5, log10_p=log10_p)
+        return [unseen, instance.model_copy(update={"attributor": scoring.CEILING, "target": "instance"})]
+
+    def study(p: float, smallest: float) -> FactorStudy:
+        test = PermutationTest(p=p, smallest=smallest, permutations=9, exhaustive=True, testable=True)
+        return studied(permutation=Permuted(test=test, observed=0.3, spread=0.02))
+
+    sound = score_checks.means_nothing(study(0.4, 0.0008), scores((0.26, 0.24, 0.25, 0.27, 0.24), -30.0))
+    assert [check.ok for check in sound] == [True, True, True]
+    leaky = score_checks.means_nothing(study(0.0008, 0.0008), scores((0.46, 0.44, 0.45, 0.47, 0.44), -1.0))
+    assert [check.ok for check in leaky] == [False, False, False]
+    few = score_checks.means_nothing(study(1 / 36, 1 / 36), scores((0.5, 0.5), -30.0))
+    assert [check.name for check in few] == ["single runs can be identified, so that the control could fail"]
 
 
 def test_a_fold_is_named_after_its_replicate_in_the_table() -> None:
