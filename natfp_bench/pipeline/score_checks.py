@@ -66,7 +66,7 @@ def means_nothing(study: FactorStudy, scores: Sequence[Score]) -> list[Check]:
             p = below_zero(-above)
             detail = f"accuracy {score.metrics['accuracy'].value:.4f}, chance {score.chance:.4f}, p = {p:.2g}"
             name = f"{score.attributor.name} is at chance on unseen runs"
-            checks.append(Check(name=name, ok=p > SUSPICIOUS or np.ptp(above) == 0, detail=detail))
+            checks.append(Check(name=name, ok=p > SUSPICIOUS or bool(np.ptp(above) == 0), detail=detail))
         if (score.attributor, score.target) == (CEILING, "instance") and score.log10_p is not None:
             detail = f"accuracy {score.metrics['accuracy'].value:.4f}, chance {score.chance:.4f}"
             ok = score.log10_p < math.log10(SUSPICIOUS)
