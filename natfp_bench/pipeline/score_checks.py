@@ -70,7 +70,9 @@ def means_nothing(study: FactorStudy, scores: Sequence[Score]) -> list[Check]:
         if (score.attributor, score.target) == (CEILING, "instance") and score.log10_p is not None:
             detail = f"accuracy {score.metrics['accuracy'].value:.4f}, chance {score.chance:.4f}"
             ok = score.log10_p < math.log10(SUSPICIOUS)
-            checks.append(Check(name="single runs can be identified, so that the control could fail", ok=ok, detail=detail))
+            checks.append(
+                Check(name="single runs can be identified, so that the control could fail", ok=ok, detail=detail)
+            )
     return checks
 
 

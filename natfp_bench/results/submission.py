@@ -153,15 +153,24 @@ def write(made: Submission, folder: Path) -> Path:
 
 
 def read(path: Path) -> Submission:
-    """Read a `results.json`; raises UserError if it is missing or damaged."""
+    """Read a `results.json`; raises UserError if it is missing or damaged, or names what no fixed text is of."""
     try:
-        return Submission.model_validate_json(path.read_text(encoding="utf-8"))
+        found = Submission.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})\n  natfp-bench baseline submit writes it") from None
     except (ValidationError, UnicodeDecodeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"{path}: damaged{f' at {where}' if where else ''} ({first['msg']})") from None
+    known = fixed_texts.read_manifest(resources.fixed_texts()).tasks
+    for task, score in found.scores.items():
+        if task not in known:
+            raise UserError(f"{path}: damaged at scores ({task!r} has no fixed texts)")
+        variants = {variant.name for variant in known[task].variants}
+        for side in (score.unseen, score.seen):
+            if side is not None and side.by_variant.keys() != variants:
+                raise UserError(f"{path}: damaged at scores.{task} (by_variant names other variants)")
+    return found
 
 
 def ranking(made: Submission, baselines: Sequence[Baseline]) -> Ranking:
