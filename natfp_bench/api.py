@@ -68,9 +68,11 @@ def find_tasks(
     chosen, left_out = [*names], []
     known = trained_tasks(include)
     if fixed_texts:
-        from .results.submission import tasks_with_texts
+        from .base import resources
+        from .pipeline.bundled_texts import read_manifest
 
-        known = {name: path for name, path in known.items() if name in tasks_with_texts()}
+        offered = read_manifest(resources.fixed_texts()).tasks
+        known = {name: path for name, path in known.items() if name in offered}
     if "all" in chosen:
         chosen = [*known, *(name for name in chosen if name != "all")]
     if tag is not None:

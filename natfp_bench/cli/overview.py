@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -40,12 +41,12 @@ def print_overview(out: Console, found: Overview, factors: int = 1) -> None:
         out.print(f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time_left})")
     out.print(f"disk: about {found.disk_bytes / 1e6:,.0f} MB in total")
     if found.least_p is not None:
-        out.print(_testable(found.least_p, found.levels, factors), markup=False)
+        out.print(_testable(found, found.least_p, factors), markup=False)
     for note in found.notes:
         out.print(f"note: {note}", markup=False)
 
 
-def _testable(least_p: float, levels: int, factors: int) -> str:
+def _testable(found: Overview, least_p: float, factors: int) -> str:
     """Say whether the factor can be found with so few replicates, alone and among others."""
     from natfp_bench.statistics.replication import SIGNIFICANT, replicates_needed
 
@@ -56,7 +57,9 @@ def _testable(least_p: float, levels: int, factors: int) -> str:
         return f"evidence: p can be as low as {least}: " + (
             f"enough for {most} factors in one table" if most > 1 else "enough for this factor alone"
         )
-    return (
-        f"not testable: p cannot be below {least}, and must be below {SIGNIFICANT}{together}\n"
-        f"  take --replicates {replicates_needed(levels, factors)}"
-    )
+    advice = []
+    if (needed := replicates_needed(found.levels, factors)) > found.replicates:
+        advice.append(f"--replicates {needed}")
+    if (most := math.ceil(factors / SIGNIFICANT)) > found.permutations:
+        advice.append(f"--set analysis.permutations={most}")
+    return f"not testable: p cannot be below {least}, and must be below {SIGNIFICANT}{together}\n  take {' and '.join(advice)}"

@@ -51,6 +51,7 @@ class Overview(Record):
     disk_bytes: int
     training_seconds: float | None
     least_p: float | None
+    permutations: int
     protocol: dict[str, str | int | float | bool]
 
 
@@ -107,6 +108,7 @@ def overview(plan: Plan, root: Path) -> Overview:
         disk_bytes=disk,
         training_seconds=_seconds(work, root),
         least_p=smallest_p(levels, plan.replicates, plan.analysis.permutations) if held_out else None,
+        permutations=plan.analysis.permutations,
         protocol={k: v for k, v in flatten(first.model_dump(mode="json")) if k not in differs},
     )
 

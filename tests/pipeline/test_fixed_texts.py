@@ -173,7 +173,7 @@ def test_installed_entries_are_found_again(shipped: Path, tmp_path: Path) -> Non
 
 
 def test_fixed_texts_are_of_the_recipes_as_they_are() -> None:
-    """A task may have none: it then ranks nobody until they are made."""
+    """A task may have no fixed texts; classifiers are then not ranked on it."""
     tasks = fixed_texts.read_manifest(resources.fixed_texts()).tasks
     assert set(tasks) <= set(spec.trained_tasks())
     assert len(tasks) >= 26

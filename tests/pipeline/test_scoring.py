@@ -363,6 +363,10 @@ def test_levels_that_mean_nothing_must_not_be_found() -> None:
     assert [check.ok for check in sound] == [True, True, True]
     leaky = score_checks.means_nothing(study(0.0008, 0.0008), scores((0.46, 0.44, 0.45, 0.47, 0.44), -1.0))
     assert [check.ok for check in leaky] == [False, False, False]
+    constant = score_checks.means_nothing(study(0.4, 0.0008), scores((0.5,) * 5, -30.0))
+    assert [check.ok for check in constant] == [True, False, True], "without spread, above chance is above chance"
+    floor = score_checks.means_nothing(study(0.4, 0.0008), scores((0.25 + 1e-16,) * 5, -30.0))
+    assert all(check.ok for check in floor)
     few = score_checks.means_nothing(study(1 / 36, 1 / 36), scores((0.5, 0.5), -30.0))
     assert [check.name for check in few] == ["single runs can be identified, so that the control could fail"]
 

@@ -12,7 +12,7 @@ SMALL = {"sampling.texts": "60", "sampling.block": "30", "sampling.max_tokens": 
 
 
 def save(folder: Path, corpus: Path, architecture: str, seed: int) -> Path:
-    """A checkpoint folder with random weights, large enough that its texts can be told from another's."""
+    """Make a checkpoint folder with random weights. It is large enough to write texts of its own."""
     import torch
 
     from natfp_bench.corpus import tokens
