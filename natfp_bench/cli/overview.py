@@ -62,4 +62,5 @@ def _testable(found: Overview, least_p: float, factors: int) -> str:
         advice.append(f"--replicates {needed}")
     if (most := math.ceil(factors / SIGNIFICANT)) > found.permutations:
         advice.append(f"--set analysis.permutations={most}")
-    return f"not testable: p cannot be below {least}, and must be below {SIGNIFICANT}{together}\n  take {' and '.join(advice)}"
+    what = f"not testable: p cannot be below {least}, and must be below {SIGNIFICANT}{together}"
+    return f"{what}\n  take {' and '.join(advice)}"
