@@ -12,7 +12,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from natfp_bench.base.errors import JobError, NatfpError
+from natfp_bench.base.errors import AttributorError, JobError, NatfpError
 
 REPORT_SECONDS = 0.2
 """How often a job speaks of its progress, at most."""
@@ -57,7 +57,9 @@ def serve(connection: Connection, lifeline: Connection, path: list[str], variabl
                 connection.send(("called",))
             value = call(job.payload, context)
         except NatfpError as error:
-            failed = error
+            # A kind of error that a baseline defines cannot be read outside this process.
+            ours = type(error).__module__ == NatfpError.__module__
+            failed = error if ours else AttributorError(str(error))
         except Exception as error:  # the worker survives whatever a job raises, and reports it
             failed = JobError(f"{job.name}: {type(error).__name__}: {error}")
             failed.add_note(traceback.format_exc())

@@ -18,7 +18,13 @@ from natfp_bench.pipeline.store import Store
 if TYPE_CHECKING:
     from bench import Bench
 
+OWN_ERROR = """def fit(self, texts, labels):
+        from natfp_bench.attributors.kit import AttributorError
+        class Mine(AttributorError): pass
+        raise Mine("a kind of its own")"""
+
 FAULTS = {
+    "own_error": (OWN_ERROR, "a kind of its own"),
     "raises": ("def fit(self, texts, labels): raise ValueError('no idea')", "ValueError: no idea"),
     "leaves": ("def fit(self, texts, labels): raise SystemExit(0)", "SystemExit"),
     "not_a_number": ("def predict_proba(self, texts): return np.full((len(texts), 4), np.nan)", "NaN"),
