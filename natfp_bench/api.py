@@ -1,6 +1,6 @@
 """The public Python API: what the command line does, as functions with plain arguments.
 
-find_tasks                                   names of tasks, from names and a tag
+find_tasks                                   names of tasks, from names and tags
 plan_task, plan_fixed_texts, plan_texts      a plan: which variants, texts and settings a run would have
 overview, dry_run                            what a plan amounts to, without running it
 run_plans                                    run plans one after another; each result is written to a folder
@@ -54,16 +54,16 @@ def load_results(*paths: Path | str) -> list[Result]:
 def find_tasks(
     names: Sequence[str] = (),
     *,
-    tag: str | None = None,
+    tags: Sequence[str] = (),
     include: Sequence[Path] = (),
     fixed_texts: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """Find the tasks that names and a tag choose; returns (chosen, left out).
+    """Find the tasks that names and tags choose; returns (chosen, left out).
 
-    names: `all` stands for every task whose models are trained here. tag: adds all tasks with this tag. Tasks on models
-    of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them. fixed_texts:
-    `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown tag, and if
-    nothing is chosen.
+    names: `all` stands for every task whose models are trained here. tags: add all tasks with one of these tags. Tasks
+    on models of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them.
+    fixed_texts: `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown
+    tag, and if nothing is chosen.
     """
     chosen, left_out = [*names], []
     known = trained_tasks(include)
@@ -75,21 +75,21 @@ def find_tasks(
         known = {name: path for name, path in known.items() if name in offered}
     if "all" in chosen:
         chosen = [*known, *(name for name in chosen if name != "all")]
-    if tag is not None:
-        tags = {name: load_task_file(path)[0].tags for name, path in task_files(include).items()}
-        tagged = [name for name, has in tags.items() if tag in has]
+    tagged_as = {name: load_task_file(path)[0].tags for name, path in task_files(include).items()} if tags else {}
+    for tag in tags:
+        tagged = [name for name, has in tagged_as.items() if tag in has]
         if not tagged:
-            raise unknown("tag", tag, {one for has in tags.values() for one in has})
-        left_out = [name for name in tagged if tag != "hub" and "hub" in tags[name]]
-        if left_out == tagged:
+            raise unknown("tag", tag, {one for has in tagged_as.values() for one in has})
+        hub = [] if "hub" in tags else [name for name in tagged if "hub" in tagged_as[name]]
+        if hub == tagged:
             raise UserError(
-                f"tag {tag!r}: all its tasks use models of the Hub: {', '.join(left_out)}\n"
-                "  add --task NAME, or --tag hub"
+                f"tag {tag!r}: all its tasks use models of the Hub: {', '.join(hub)}\n  add --task NAME, or --tag hub"
             )
-        chosen += [name for name in tagged if name not in left_out and (name in known or not fixed_texts)]
+        left_out += hub
+        chosen += [name for name in tagged if name not in hub and (name in known or not fixed_texts)]
     if not chosen:
         raise UserError("no task is named\n  natfp-bench run --task seed_id\n  natfp-bench list tasks   shows all")
-    return list(dict.fromkeys(chosen)), left_out
+    return list(dict.fromkeys(chosen)), [name for name in dict.fromkeys(left_out) if name not in chosen]
 
 
 def plan_task(

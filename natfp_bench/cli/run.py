@@ -36,7 +36,8 @@ def run(
         typer.Option("--task", "--tasks", help="task names (a,b), or all (every task whose models are trained here)"),
     ] = None,
     tag: Annotated[
-        str | None, typer.Option(help="also all tasks with this tag (tasks on models of the Hub only with --tag hub)")
+        list[str] | None,
+        typer.Option("--tag", "--tags", help="also all tasks with these tags (a,b); those of the Hub only with hub"),
     ] = None,
     preset: PresetOption = "quick",
     baseline: Annotated[
@@ -103,7 +104,9 @@ def run(
         )
         plans = [plan]
     else:
-        chosen, left_out = api.find_tasks(options.names(task), tag=tag, include=include, fixed_texts=fixed)
+        chosen, left_out = api.find_tasks(
+            options.names(task), tags=options.names(tag), include=include, fixed_texts=fixed
+        )
         if left_out:
             listed = ", ".join(left_out)
             errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")

@@ -15,13 +15,19 @@ from natfp_bench.pipeline.result import Result
 
 
 def test_names_and_a_tag_choose_tasks_once_each() -> None:
-    chosen, left_out = api.find_tasks(["lr_id", "seed_id"], tag="seeds")
+    chosen, left_out = api.find_tasks(["lr_id", "seed_id"], tags=["seeds"])
     assert chosen[:2] == ["lr_id", "seed_id"]
     assert len(set(chosen)) == len(chosen)
     assert "init_seed_id" in chosen
     assert "pythia_seed_id" in left_out
     assert not set(chosen) & set(left_out)
-    fixed, _ = api.find_tasks(["all"], tag="control", fixed_texts=True)
+    both, _ = api.find_tasks(tags=["seeds", "optimisation"])
+    assert {"init_seed_id", "lr_id"} < set(both)
+    with_hub, left_out = api.find_tasks(["gpt2_seed_id"], tags=["seeds"])
+    assert "gpt2_seed_id" in with_hub
+    assert "gpt2_seed_id" not in left_out, "it was named"
+    assert "pythia_seed_id" in api.find_tasks(tags=["seeds", "hub"])[0]
+    fixed, _ = api.find_tasks(["all"], tags=["control"], fixed_texts=True)
     assert "null_factor_id" not in fixed, "its levels mean nothing, so it has no fixed texts"
     assert {"lr_id", "null_id"} < set(fixed)
     assert {"lr_id", "pythia_seed_id"} < set(api.find_tasks(["all", "pythia_seed_id"])[0])

@@ -219,8 +219,8 @@ def test_a_task_of_the_hub_without_a_network_names_all_that_is_missing(natfp: An
 
 def test_all_means_what_needs_no_network() -> None:
     assert not set(HUB) & set(api.find_tasks(["all"])[0])
-    assert api.find_tasks(tag="hub") == (HUB, [])
-    chosen, left_out = api.find_tasks(tag="seeds")
+    assert api.find_tasks(tags=["hub"]) == (HUB, [])
+    chosen, left_out = api.find_tasks(tags=["seeds"])
     assert not set(HUB) & set(chosen)
     assert set(left_out) < set(HUB)
 
