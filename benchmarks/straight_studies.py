@@ -77,7 +77,7 @@ def study_texts(plan: Plan, ids: Ids, others: dict[str, Ids], tokenizer: Tokeniz
         study.training_curve(experiment),
         study.pooled_curve(experiment),
         study.wording(experiment),
-        *study.robustness(experiment, plan.analysis.transforms, given, short),
+        *study.robustness(experiment, plan.analysis.transforms, given, short, plan.analysis.texts),
     ]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
 
 from natfp_bench.attributors.kit import permutation
 
@@ -19,21 +21,10 @@ BUCKETS_LOG2 = 19
 PRIORS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Weights of the prior to try, as shares of a class's n-grams."""
 
+AT_ONCE = 1 << 16
+"""About how many bytes of text are hashed at once."""
+
 MULTIPLIER, FINALISER = np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
-
-
-class Grams(NamedTuple):
-    """N-grams of n texts: the text and the bucket of each."""
-
-    n: int
-    text: NDArray[np.int64]
-    bucket: NDArray[np.int64]
-
-    def of(self, keep: NDArray[np.bool_]) -> Grams:
-        """Select the n-grams of some texts, renumbered."""
-        mine = keep[self.text]
-        number = np.cumsum(keep) - 1
-        return Grams(int(keep.sum()), number[self.text[mine]], self.bucket[mine])
 
 
 class NaiveBayes:
@@ -54,51 +45,66 @@ class NaiveBayes:
         self.classes_, y = np.unique(np.asarray(labels), return_inverse=True)
         grams = read(texts)
         # Only buckets that occur in training have weights; all others share one column, whose weight is zero.
-        met = np.flatnonzero(np.bincount(grams.bucket, minlength=1 << BUCKETS_LOG2))
-        self._place = np.full(1 << BUCKETS_LOG2, len(met))
+        seen = np.zeros(1 << BUCKETS_LOG2, dtype=np.bool_)
+        seen[grams.indices] = True
+        met = np.flatnonzero(seen)
+        self._place = np.full(1 << BUCKETS_LOG2, len(met), dtype=np.int32)
         self._place[met] = np.arange(len(met))
-        grams = grams._replace(bucket=self._place[grams.bucket])
+        grams = self._placed(grams)
         _, group = np.unique(np.arange(len(y)) if groups is None else np.asarray(groups), return_inverse=True)
         held = permutation(int(group.max()) + 1, "naive_bayes", self.seed)[group] % 4 == 3
         self.temperature_, prior = 1.0, PRIORS[-1]
+        counts = self._count(grams[~held], y[~held])
         if held.any() and len(np.unique(y[~held])) == len(self.classes_):
-            counts, asked = self._count(grams.of(~held), y[~held]), grams.of(held)
-            found = [(*calibrate(log_odds(counts, share), asked, y[held]), share) for share in PRIORS]
-            _, self.temperature_, prior = min(found)
-        self.weights_ = log_odds(self._count(grams, y), prior)
+            tried = np.concatenate([log_odds(counts, share) for share in PRIORS])
+            scores = np.split(grams[held] @ tried.T, len(PRIORS), axis=1)
+            _, self.temperature_, prior = min(
+                (*calibrate(each, y[held]), share) for each, share in zip(scores, PRIORS, strict=True)
+            )
+        self.weights_ = log_odds(counts + self._count(grams[held], y[held]), prior)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Probability of each class: (texts, classes) float64."""
-        grams = read(texts)
-        scores = add_up(self.weights_, grams._replace(bucket=self._place[grams.bucket]))
-        return softmax(scores / self.temperature_)
+        return softmax(self._placed(read(texts)) @ self.weights_.T / self.temperature_)
 
-    def _count(self, grams: Grams, y: NDArray[np.int64]) -> NDArray[np.float64]:
-        k, width = len(self.classes_), int(self._place.max()) + 1
-        return (
-            np.bincount(y[grams.text] * width + grams.bucket, minlength=k * width).reshape(k, width).astype(np.float64)
-        )
+    def _placed(self, grams: csr_array) -> csr_array:
+        columns = int(self._place.max()) + 1
+        return csr_array((grams.data, self._place[grams.indices], grams.indptr), shape=(grams.shape[0], columns))
+
+    def _count(self, grams: csr_array, y: NDArray[np.int64]) -> NDArray[np.float64]:
+        k, width = len(self.classes_), grams.shape[1]
+        cell = np.repeat(y, np.diff(grams.indptr)) * width + grams.indices
+        return np.bincount(cell, minlength=k * width).reshape(k, width).astype(np.float64)
 
 
-def read(texts: Sequence[str]) -> Grams:
-    """Hash all n-grams of all texts at once by a rolling polynomial; no n-gram crosses the end of its text."""
-    parts = [text.encode(errors="replace") for text in texts]
-    lengths = np.array([len(part) for part in parts], dtype=np.int64)
-    data = np.frombuffer(b"".join(parts), dtype=np.uint8).astype(np.uint64)
-    text = np.repeat(np.arange(len(parts)), lengths)
+def read(texts: Sequence[str]) -> csr_array:
+    """Hash all n-grams of all texts: (texts, buckets), one entry for each n-gram, repeated ones too."""
+    data = [text.encode(errors="replace") for text in texts]
+    lengths = np.array([len(part) for part in data], dtype=np.int64)
+    grams = sum(np.maximum(lengths - size + 1, 0) for size in range(SHORTEST, LONGEST + 1))
+    buckets, ends = [np.empty(0, np.int32)], np.cumsum(lengths)
+    # A part at a time, so that what is computed on the way stays in the processor's cache.
+    for _, part in itertools.groupby(range(len(data)), lambda i: ends[i] // AT_ONCE):
+        mine = [*part]
+        buckets.append(hashed(b"".join(data[mine[0] : mine[-1] + 1]), lengths[mine]))
+    bucket = np.concatenate(buckets)
+    start = np.concatenate([[0], np.cumsum(grams)]).astype(np.int32 if len(bucket) < 2**31 else np.int64)
+    return csr_array((np.ones(len(bucket), np.int8), bucket, start), shape=(len(data), 1 << BUCKETS_LOG2))
+
+
+def hashed(data: bytes, lengths: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Hash the n-grams of joined texts by a rolling polynomial, text after text; none crosses the end of its text."""
     left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(data))
+    ahead = np.frombuffer(data + bytes(LONGEST), dtype=np.uint8).astype(np.uint64) + np.uint64(1)
     rolling = np.zeros(len(data), dtype=np.uint64)
-    rows, buckets = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    bucket = np.empty((len(data), LONGEST - SHORTEST + 1), dtype=np.int32)
     for size in range(1, LONGEST + 1):
-        ahead = np.zeros(len(data), dtype=np.uint64)
-        ahead[: max(0, len(data) - size + 1)] = data[size - 1 :]
-        rolling = rolling * MULTIPLIER + ahead + np.uint64(1)
+        rolling *= MULTIPLIER
+        rolling += ahead[size - 1 : size - 1 + len(data)]
         if size >= SHORTEST:
-            whole = left >= size
-            rows.append(text[whole])
-            buckets.append(((rolling[whole] * FINALISER) >> np.uint64(64 - BUCKETS_LOG2)).astype(np.int64))
-    return Grams(len(parts), np.concatenate(rows), np.concatenate(buckets))
+            bucket[:, size - SHORTEST] = (rolling * FINALISER) >> np.uint64(64 - BUCKETS_LOG2)
+    return bucket[left[:, None] >= np.arange(SHORTEST, LONGEST + 1)]
 
 
 def log_odds(counts: NDArray[np.float64], share: float) -> NDArray[np.float64]:
@@ -112,15 +118,8 @@ def log_odds(counts: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     return np.asarray(np.log(ratio))
 
 
-def add_up(weights: NDArray[np.float64], grams: Grams) -> NDArray[np.float64]:
-    """Sum the weights of each text's n-grams: (texts, k)."""
-    sums = [np.bincount(grams.text, weights=row[grams.bucket], minlength=grams.n) for row in weights]
-    return np.stack(sums, axis=1)
-
-
-def calibrate(weights: NDArray[np.float64], grams: Grams, y: NDArray[np.int64]) -> tuple[float, float]:
-    """Find the temperature with the lowest log loss; returns (loss in nats per text, temperature)."""
-    scores = add_up(weights, grams)
+def calibrate(scores: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[float, float]:
+    """Find the temperature of scores (n, k) with the lowest log loss; returns (loss in nats per text, temperature)."""
 
     def loss(log_temperature: float) -> float:
         proba = softmax(scores / np.exp(log_temperature))[np.arange(len(y)), y]

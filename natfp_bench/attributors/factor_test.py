@@ -21,7 +21,7 @@ from natfp_bench.statistics import replication
 from natfp_bench.statistics.curves import Permuted
 from natfp_bench.statistics.intervals import Floats, Ints
 
-from .study import Experiment, Texts, places
+from .study import Experiment, Texts
 
 BUCKETS_LOG2 = 18
 WORD = r"(?u)\w+|[^\w\s]"
@@ -82,7 +82,7 @@ def permutation_test(experiment: Experiment, limit: int, texts: int, progress: P
     limit: most permutations; texts: most training texts, and most test texts, of each variant.
     """
     levels = np.unique(np.array(experiment.labels), return_inverse=True)[1].astype(np.int64)
-    train, test = (part.take(places(part.source) < texts) for part in (experiment.train, experiment.test))
+    train, test = experiment.train.first(texts), experiment.test.first(texts)
     counted = Counted.of(train, test, len(levels))
     return permuted(counted, levels, experiment.replicates, experiment.folds, limit, experiment.seed, progress)
 

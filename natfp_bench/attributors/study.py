@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ class Texts:
     def written_by(self, variants: NDArray[np.bool_]) -> Texts:
         """Select the texts of some variants, (variants,) bool."""
         return self.take(variants[self.source])
+
+    def first(self, limit: int) -> Texts:
+        """Select the first texts of each variant, at most `limit`."""
+        return self.take(places(self.source) < limit)
 
     def changed(self, change: Callable[[Sequence[str]], Sequence[str]]) -> Texts:
         """Apply a function to all texts."""
@@ -151,10 +155,9 @@ def _pool(answer: Answer, source: Ints, size: int) -> Answer:
 def training_curve(experiment: Experiment) -> Curve:
     """Accuracy against the number of training texts per variant; each set is a prefix of the next."""
     counts = np.bincount(experiment.train.source)
-    place = places(experiment.train.source)
     points = []
     for size in [int(counts.min()) // part for part in (16, 8, 4, 2, 1) if counts.min() // part >= 8]:
-        (answers,) = experiment.fit(experiment.train.take(place < size), experiment.test)
+        (answers,) = experiment.fit(experiment.train.first(size), experiment.test)
         points.append(experiment.point(size, answers))
     return Curve(
         name="train_texts", unit="texts a variant", target="level", split=experiment.split, points=tuple(points)
@@ -180,30 +183,34 @@ def robustness(
     names: Sequence[str],
     transfer: Mapping[str, Texts],
     short: Mapping[str, tuple[Texts, Texts]],
+    limit: int,
 ) -> list[Robustness]:
     """Accuracy on transformed texts and on texts that were sampled in another way.
 
     names: transforms. transfer: test texts by condition, sampled in another way. short: for the conditions with shorter
-    texts, the training and test texts cut to their length, which need fits of their own.
+    texts, the training and test texts cut to their length, which need fits of their own. limit: most training texts of
+    each variant, since there are many fits.
     """
+    learnt = experiment.train.first(limit)
+    most = int(np.bincount(learnt.source).max())
+
+    def row(condition: str, trained_on: Literal["plain", "transformed"], answers: Sequence[Answer]) -> Robustness:
+        accuracy = experiment.accuracy(answers)
+        return Robustness(condition=condition, trained_on=trained_on, train_texts=most, accuracy=accuracy)
 
     def changed(texts: Texts, name: str) -> Texts:
         return texts.changed(lambda those: transforms.apply(name, those, experiment.seed))
 
     same = {name: texts for name, texts in transfer.items() if name not in short}
     tests = {"plain": experiment.test, **{name: changed(experiment.test, name) for name in names}, **same}
-    answers = experiment.fit(experiment.train, *tests.values())
-    rows = [
-        Robustness(condition=name, trained_on="plain", accuracy=experiment.accuracy(found))
-        for name, found in zip(tests, answers, strict=True)
-    ]
+    answers = experiment.fit(learnt, *tests.values())
+    rows = [row(name, "plain", found) for name, found in zip(tests, answers, strict=True)]
     for name in names:
-        (found,) = experiment.fit(changed(experiment.train, name), tests[name])
-        rows.append(Robustness(condition=name, trained_on="transformed", accuracy=experiment.accuracy(found)))
+        (found,) = experiment.fit(changed(learnt, name), tests[name])
+        rows.append(row(name, "transformed", found))
     for name, (train, test) in short.items():
-        plain, other = experiment.fit(train, test, transfer[name])
-        for condition, found in ((f"plain, as short as {name}", plain), (name, other)):
-            rows.append(Robustness(condition=condition, trained_on="plain", accuracy=experiment.accuracy(found)))
+        plain, other = experiment.fit(train.first(limit), test, transfer[name])
+        rows += [row(f"plain, as short as {name}", "plain", plain), row(name, "plain", other)]
     return rows
 
 

@@ -110,7 +110,8 @@ def _robustness_table(study: FactorStudy) -> Iterator[RenderableType]:
         ways = ("plain", "transformed")
         rows = [(condition, *(by.get(way, "") for way in ways)) for condition, by in found.items()]
         columns = ("test texts", "trained on plain texts", "trained on such texts")
-        yield table(f"accuracy of {study.reference} after each transform", columns, rows, right=columns[1:])
+        learnt = f"{study.reference} learns from {study.robustness[0].train_texts:,} texts per variant"
+        yield table(f"accuracy after each transform; {learnt}", columns, rows, right=columns[1:])
 
 
 def _words_table(study: FactorStudy) -> Iterator[RenderableType]:

@@ -66,7 +66,7 @@ class AnalysisSpec(Record):
 
     reference: str = Field("naive_bayes", description="the baseline that curves, transforms and permutations refit")
     permutations: Count = Field(99, description="most permutations of the level labels")
-    texts: Count = Field(1000, description="most texts per variant in each refit of a permutation")
+    texts: Count = Field(1000, description="most training texts per variant in refits for permutations and transforms")
     transforms: tuple[TransformName, ...] = Field((), description="transforms that are applied to test texts")
     transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted texts")
     margin: Share = Field(0.01, description="models are equally good if their bits per byte differ by less, relatively")

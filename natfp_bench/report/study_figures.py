@@ -322,6 +322,9 @@ def robustness(result: Result) -> Figure | None:
         x_title="accuracy",
         lines=chance_of(result),
     )
-    caption = f"Accuracy of {study.reference} after each transform of the test texts, and on texts sampled differently."
+    caption = (
+        f"Accuracy of {study.reference} after each transform of the test texts, and on texts sampled differently. Each "
+        f"fit learns from {study.robustness[0].train_texts:,} texts per variant."
+    )
     columns = {"condition": "test texts", "trained": "training", **ESTIMATE}
     return charts.figure("robustness", "Accuracy on changed texts", caption, columns, rows, chart)

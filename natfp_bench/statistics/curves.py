@@ -55,11 +55,13 @@ class Permuted(Record):
 class Robustness(Record):
     """Accuracy of the reference attributor under one condition of the test texts.
 
-    trained_on: `plain` texts as in the scores, or texts `transformed` like those of the test.
+    trained_on: `plain` texts as in the scores, or texts `transformed` like those of the test. train_texts: texts per
+    variant that it learnt from, the same under each condition and often fewer than for the scores.
     """
 
     condition: str
     trained_on: Literal["plain", "transformed"]
+    train_texts: int
     accuracy: Interval
 
 

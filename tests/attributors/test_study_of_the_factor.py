@@ -19,7 +19,7 @@ def test_robustness_by_condition() -> None:
         "other length": texts_of([["Alpha ."] * 4, ["alpha ."] * 4]),
         "other": texts_of([["Gamma"] * 4, ["alpha"] * 4]),
     }
-    rows = study.robustness(made, ["lower_case", "shuffled_words", "content_words"], other, {})
+    rows = study.robustness(made, ["lower_case", "shuffled_words", "content_words"], other, {}, 1000)
     assert [(row.condition, row.trained_on, row.accuracy.value) for row in rows] == [
         ("plain", "plain", 1.0),
         ("lower_case", "plain", 0.5),  # all look like one class
@@ -33,13 +33,22 @@ def test_robustness_by_condition() -> None:
     ]
 
 
+def test_robustness_learns_from_the_first_texts_of_each_variant() -> None:
+    made = experiment(Bag, ["1", "2"], [["one"] * 2 + ["two"] * 2, ["two"] * 2 + ["one"] * 2], [["one"], ["two"]])
+    cut = made.train.changed(lambda those: [text[:1] for text in those])
+    for limit, right in ((2, 1.0), (100, 0.5)):
+        plain, *_ = rows = study.robustness(made, ["lower_case"], {"short": made.test}, {"short": (cut, cut)}, limit)
+        assert {row.train_texts for row in rows} == {min(limit, 4)}
+        assert plain.accuracy.value == right
+
+
 def test_shorter_texts_get_a_fit_on_texts_of_their_length() -> None:
     """Only the last word differs: texts that are cut before it are at chance, in training and in test."""
     texts = [["a a one"] * 8, ["a a two"] * 8]
     made = experiment(Bag, ["1", "2"], texts, texts)
     cut = texts_of([["a a"] * 8] * 2)
     drawn = {"prompted": texts_of([["one"] * 4, ["two"] * 4]), "cool": texts_of([["a one"] * 4, ["a two"] * 4])}
-    rows = study.robustness(made, [], drawn, {"prompted": (cut, cut)})
+    rows = study.robustness(made, [], drawn, {"prompted": (cut, cut)}, 1000)
     assert [(row.condition, row.trained_on, row.accuracy.value) for row in rows] == [
         ("plain", "plain", 1.0),
         ("cool", "plain", 1.0),
@@ -51,7 +60,7 @@ def test_shorter_texts_get_a_fit_on_texts_of_their_length() -> None:
 def test_robustness_uses_the_split_of_the_experiment() -> None:
     texts = [[f"{level} r{r}"] * 8 for r in range(3) for level in "ab"]
     made = experiment(Bag, ["a", "b"] * 3, texts, texts, "unseen_replicate")
-    (plain,) = study.robustness(made, [], {}, {})
+    (plain,) = study.robustness(made, [], {}, {}, 1000)
     assert (plain.accuracy.value, plain.accuracy.method, plain.accuracy.n_units) == (1.0, "cross-fitted t", 3)
 
 

@@ -113,7 +113,7 @@ def _studied() -> list[float]:
     )
     short = [texts.changed(lambda those: [text[:8] for text in those]) for texts in (experiment.train, experiment.test)]
     words_found = study.wording(experiment)
-    rows = study.robustness(experiment, ["shuffled_words"], {"short": short[1]}, {"short": (short[0], short[1])})
+    rows = study.robustness(experiment, ["shuffled_words"], {"short": short[1]}, {"short": (short[0], short[1])}, 1000)
     curves = [
         study.length_curve(experiment, lambda size: (short[0], short[1]), [8], "bytes"),
         study.pooled_curve(experiment),

@@ -171,27 +171,38 @@ class Permutation(Study):
 
 @dataclass(frozen=True, eq=False)
 class RobustnessStudy(Study):
-    """How much of the accuracy survives on transformed texts, and on texts that were drawn in another way?"""
+    """How much of the accuracy survives on transformed texts, and on texts that were drawn in another way?
+
+    refit_texts: most training texts of each variant.
+    """
 
     name = "robustness"
     record, several = Robustness, True
 
     transforms: tuple[TransformName, ...]
+    refit_texts: int
     transfer: Mapping[str, tuple[SampleStage, ...]] = field(default_factory=dict)
     model: ModelStage | None = None
 
     @classmethod
     def of(cls, ground: Ground, **common: Any) -> Self | None:
         """Always; the model's tokenizer cuts texts to the length of shorter ones."""
+        spec = ground.plan.analysis
         model = ground.kept[0].model if ground.transfer else None
-        return cls(**common, transforms=ground.plan.analysis.transforms, transfer=ground.transfer, model=model)
+        return cls(
+            **common,
+            transforms=spec.transforms,
+            refit_texts=spec.texts,
+            transfer=ground.transfer,
+            model=model,
+        )
 
     def do(self, experiment: Experiment, at: Workplace) -> Sequence[Record]:
         """Transform the texts; compare with texts of other conditions at the same length."""
         from natfp_bench.attributors import study
 
         if self.model is None:
-            return study.robustness(experiment, self.transforms, {}, {})
+            return study.robustness(experiment, self.transforms, {}, {}, self.refit_texts)
         cut, (known, asked) = _cutter(self.model, at.store), self.sides(at.store)
         drawn = {
             condition: [read_samples(at.store, [stage]) for stage in stages]
@@ -204,7 +215,7 @@ class RobustnessStudy(Study):
             if (size := max(int(part.lengths.max()) for part in parts)) < longest
         }
         transfer = {condition: _texts(parts) for condition, parts in drawn.items()}
-        return study.robustness(experiment, self.transforms, transfer, short)
+        return study.robustness(experiment, self.transforms, transfer, short, self.refit_texts)
 
 
 @dataclass(frozen=True, eq=False)
