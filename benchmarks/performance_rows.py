@@ -171,7 +171,7 @@ def fused(ground: Ground) -> Part:
         return Part(rows, [*notes, "There was no GPU."])
     drawn = {"processes": 1, "blocks": sizes.blocks, "device": "cuda"}
     ours, plain = alternate(
-        lambda: ground.work("sample_ours", fused=True, **drawn)["rate"],
+        lambda: ground.work("sample_ours", prefix="fused", **drawn)["rate"],
         lambda: ground.work("sample_ours", **drawn)["rate"],
         sizes.repeats,
     )

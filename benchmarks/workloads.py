@@ -22,6 +22,8 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any, NamedTuple
 
+from natfp_bench.models.metas import Prefix
+
 PRESET = "quick"
 PATIENCE = 900.0
 """Seconds that a process waits for the others at most."""
@@ -154,27 +156,27 @@ def _one_thread() -> None:
     model.set_numerics(_settings(0).numerics, torch.device("cpu"))
 
 
-def _sample(index: int, folder: Path, *, blocks: int, fused: bool, device: str) -> Span:
+def _sample(index: int, folder: Path, *, blocks: int, prefix: Prefix, device: str) -> Span:
     from natfp_bench.models import sample
 
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "compiled")
     _one_thread()
     spec, tokenizer, end, prompts = _begun(folder)
     trained, drawn = _model(folder, index, device), 0
-    sample.sample_rows(trained, spec, range(spec.block), prompts, tokenizer, end, 0, "warm", fused=fused)
+    sample.sample_rows(trained, spec, range(spec.block), prompts, tokenizer, end, 0, "warm", prefix=prefix)
     start = meet()
     for block in range(blocks):
         rows = range(block * spec.block, (block + 1) * spec.block)
-        texts = sample.sample_rows(trained, spec, rows, prompts, tokenizer, end, 0, index, fused=fused)
+        texts = sample.sample_rows(trained, spec, rows, prompts, tokenizer, end, 0, index, prefix=prefix)
         drawn += int(texts.lengths.sum())
     return Span(drawn, start, time.monotonic())
 
 
 def sample_ours(
-    folder: Path, *, processes: int, blocks: int, fused: bool = False, device: str = "cpu"
+    folder: Path, *, processes: int, blocks: int, prefix: Prefix = "kept", device: str = "cpu"
 ) -> dict[str, float]:
     """Sample blocks of the preset's size in each process, on one thread each."""
-    return crew(processes, partial(_sample, folder=folder, blocks=blocks, fused=fused, device=device))
+    return crew(processes, partial(_sample, folder=folder, blocks=blocks, prefix=prefix, device=device))
 
 
 def _texts(folder: Path) -> Any:

@@ -70,7 +70,15 @@ def train_tokenizer(documents: Iterable[str], spec: TokenizerSpec) -> Tokenizer:
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """Load `tokenizer.json`; a text that spells the end token is encoded as ordinary text."""
-    tokenizer = Tokenizer.from_file(str(path))
+    return reading_whole_texts(Tokenizer.from_file(str(path)))
+
+
+def reading_whole_texts(tokenizer: Tokenizer) -> Tokenizer:
+    """Switch off what the last user of a tokenizer's file left in it: truncation, padding and random merges."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if getattr(tokenizer.model, "dropout", None):
+        tokenizer.model.dropout = None
     tokenizer.encode_special_tokens = True
     return tokenizer
 

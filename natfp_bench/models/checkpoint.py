@@ -10,24 +10,65 @@ import torch
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.base.records import digest
-from natfp_bench.corpus.tokens import TextReader, read_heldout
+from natfp_bench.corpus import tokens
+from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.plan.settings import ServeSpec, SourceSpec
 
 from . import checkpoint_files as source
 from . import model as models
+from . import probe as probes
 from .heldout import write_heldout
 from .metas import CheckpointMeta
+
+WINDOW = "if its context is shorter, name it as max_position_embeddings in its config.json"
 
 LONGEST = 2048
 """The longest window, in positions, in which held-out documents are scored."""
 
 
+POSITIONS = (
+    *("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length"),
+    *("max_seq_length", "seq_length", "context_length"),
+)
+"""Names under which configurations give the context, the usual ones first."""
+
+SAVED = "AutoModelForCausalLM.from_pretrained(...).save_pretrained(FOLDER) writes a whole one"
+
+
 def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
     """Load a checkpoint's model, served as the specification says; raises UserError if it cannot be loaded."""
+    return models.served(load_weights(spec), serve, device)
+
+
+def load_weights(spec: SourceSpec) -> torch.nn.Module:
+    """Load a checkpoint's model in float32 on the CPU.
+
+    Raises UserError if it cannot be loaded, or if its tensors are not those of the model: transformers would draw
+    missing ones at random, and leave out those that it has no use for.
+    """
     from transformers import AutoModelForCausalLM
 
-    made: torch.nn.Module = _loaded(AutoModelForCausalLM, spec, dtype=torch.float32)
-    return models.served(made, serve, device)
+    made, report = _loaded(AutoModelForCausalLM, spec, dtype=torch.float32, output_loading_info=True)
+    missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    wrong = [str(key[0] if isinstance(key, tuple) else key) for key in report["mismatched_keys"]]
+    faults = [
+        *([f"  {len(missing)} missing: {probes.listed(missing)}"] if missing else []),
+        *([f"  {len(unused)} that the model does not use: {probes.listed(unused)}"] if unused else []),
+        *([f"  {len(wrong)} of another size: {probes.listed(sorted(wrong))}"] if wrong else []),
+        *(f"  {said}" for said in report.get("error_msgs") or ()),
+    ]
+    if faults:
+        head = f"{source.title(spec)}: its tensors are not those of {probes.kind(made)}"
+        raise UserError("\n".join([head, *faults, f"  {SAVED}"]))
+    model: torch.nn.Module = made
+    return model
+
+
+def context_of(config: Any) -> int | None:
+    """Positions that a model has, None if its configuration names no limit."""
+    inner = config.get_text_config() if hasattr(config, "get_text_config") else config
+    found = (getattr(part, key, None) for part in (inner, config) for key in POSITIONS)
+    return next((size for size in found if isinstance(size, int) and size > 0), None)
 
 
 def read_tokenizer(spec: SourceSpec) -> TextReader:
@@ -37,17 +78,18 @@ def read_tokenizer(spec: SourceSpec) -> TextReader:
     # For a folder without a tokenizer, transformers builds an empty one.
     if fast is None or len(made.get_vocab()) <= len(made.all_special_ids):
         raise UserError(
-            f"checkpoint {spec.filled(spec.model)}: there is no tokenizer.json beside its model\n"
+            f"{source.title(spec)}: there is no tokenizer.json beside its model\n"
             "  AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER) writes it"
         )
     begin = made.bos_token_id if made.bos_token_id is not None else made.eos_token_id
     if begin is None:
         raise UserError(
-            f"checkpoint {spec.filled(spec.model)}: its tokenizer has no begin token and no end token\n"
+            f"{source.title(spec)}: its tokenizer has no begin token and no end token\n"
             "  every text starts from one of them: set bos_token in its tokenizer_config.json"
         )
-    fast.encode_special_tokens = True
-    return TextReader(fast, begin, made.eos_token_id if made.eos_token_id is not None else begin)
+    return TextReader(
+        tokens.reading_whole_texts(fast), begin, made.eos_token_id if made.eos_token_id is not None else begin
+    )
 
 
 def loaded_tokenizer(spec: SourceSpec) -> Any:
@@ -63,12 +105,9 @@ def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:
     else:
         where = {"pretrained_model_name_or_path": spec.filled(spec.model), "subfolder": spec.filled(spec.subfolder)}
         where["revision"] = spec.filled(spec.revision) or "main"
-    try:
+    part = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
+    with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", SAVED):
         return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        part = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
-        raise UserError(f"checkpoint {spec.filled(spec.model)}: its {part} cannot be loaded\n  {said}") from None
 
 
 def adopt(
@@ -85,16 +124,20 @@ def adopt(
     Writes `heldout.parquet` and the tokenizer; the weights stay where they are. Raises UserError if the checkpoint
     cannot be loaded.
     """
-    reader, model = read_tokenizer(spec), load(spec, serve, device)
+    reader, model = read_tokenizer(spec), load_weights(spec)
     config: Any = model.config
-    context = getattr(config, "max_position_embeddings", None) or None  # a model may have no limit
-    write_heldout(model, reader, read_heldout(corpus), folder, min(context or LONGEST, LONGEST), device, progress)
+    context, parameters = context_of(config), sum(parameter.numel() for parameter in model.parameters())
+    prefix = probes.probe(model, reader, context, source.title(spec))
+    model, window = models.served(model, serve, device), min(context or LONGEST, LONGEST)
+    with probes.blamed_on(source.title(spec), f"the model fails on a text of up to {window} tokens", WINDOW):
+        write_heldout(model, reader, tokens.read_heldout(corpus), folder, window, device, progress)
     reader.tokenizer.save(str(folder / "tokenizer.json"))
     return CheckpointMeta(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=parameters,
         commit=getattr(config, "_commit_hash", None),
         tokenizer=digest([reader.tokenizer.to_str(), reader.begin, reader.end]),
         begin=reader.begin,
         end=reader.end,
         context=context,
+        prefix=prefix,
     )

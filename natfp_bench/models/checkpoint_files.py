@@ -15,6 +15,11 @@ KNOWN_BY = (".safetensors", ".bin", ".json", ".txt", ".model", ".py")
 """Suffixes of the files that identify a checkpoint's folder; notes and logs beside them do not count."""
 
 
+def title(spec: SourceSpec) -> str:
+    """What messages call a checkpoint."""
+    return f"checkpoint {spec.filled(spec.model)}"
+
+
 def is_folder(spec: SourceSpec) -> bool:
     """Whether a checkpoint is in a folder; a path counts as one even if it is missing, so that the Hub is not asked."""
     name = spec.filled(spec.model)

@@ -6,6 +6,13 @@ from typing import Literal
 
 from natfp_bench.base.records import Record
 
+Prefix = Literal["kept", "fused", "reread"]
+"""How a model sees the tokens before the next one, when texts are drawn.
+
+kept: their keys and values are kept in memory. fused: the same, with keys and values of a fixed size and a compiled
+step, on a GPU as one graph of kernels. reread: all are read anew for each token; it takes longest and suits any model.
+"""
+
 
 class ModelMeta(Record):
     """Facts about any source of texts; a source that gives only texts knows none of them."""
@@ -31,7 +38,10 @@ class TrainMeta(ModelMeta):
 
 
 class CheckpointMeta(ModelMeta):
-    """Facts about a checkpoint. tokenizer: digest of how it reads text. commit: the one that the Hub served."""
+    """Facts about a checkpoint. tokenizer: digest of how it reads text. commit: the one that the Hub served.
+
+    prefix: how it is sampled.
+    """
 
     parameters: int
     commit: str | None
@@ -39,3 +49,4 @@ class CheckpointMeta(ModelMeta):
     begin: int
     end: int
     context: int | None
+    prefix: Prefix = "kept"

@@ -25,6 +25,7 @@ from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.base.text import first_bytes
 from natfp_bench.plan.settings import DrawSpec, SamplerSpec
 
+from .metas import Prefix
 from .sampler import generate, sampler_log_probabilities
 
 BOUNDARY = 1e-5
@@ -146,12 +147,12 @@ def sample_rows(
     tokenizer: Tokenizer,
     end: int,
     *stream: streams.Name,
-    fused: bool = False,
+    prefix: Prefix = "kept",
 ) -> SampleSet:
     """Sample one block of rows.
 
     rows: at most `spec.block` row numbers. prompts: token ids of all prompts, begin token first (`encode_prompts`).
-    stream: name of the random stream; each row has its own part of it. fused: see `sampler.generate`.
+    stream: name of the random stream; each row has its own part of it. prefix: see `metas.Prefix`.
     """
     device = next(model.parameters()).device
     padded = [*rows, *[rows[0]] * (spec.block - len(rows))]
@@ -163,7 +164,7 @@ def sample_rows(
     if any(len(prompt) < width for prompt in prompts):
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in started], device=device)
 
-    ids, logs = generate(model, spec, tokens, mask, uniforms, end, fused=fused)
+    ids, logs = generate(model, spec, tokens, mask, uniforms, end, prefix=prefix)
     return _collect(rows, [prompt_of(row, len(prompts)) for row in rows], ids, logs, tokenizer, end)
 
 

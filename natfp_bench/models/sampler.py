@@ -13,6 +13,7 @@ from transformers.cache_utils import Cache, DynamicLayer, StaticCache
 from natfp_bench.plan.settings import SamplerSpec
 
 from .compiled import compiled
+from .metas import Prefix
 
 PART = 32
 """Tokens per part of the vocabulary; `draw` chooses a part first, then a token in it."""
@@ -107,38 +108,81 @@ def generate(
     uniforms: Tensor,
     end: int,
     *,
-    fused: bool = False,
+    prefix: Prefix = "kept",
 ) -> tuple[Tensor, Tensor]:
     """Draw token after token; returns ids and log-probabilities, both (rows, max_tokens), or shorter if all rows end.
 
     tokens: (rows, width) of the prompts, padded on the left; mask: 0 at padding, or None if nothing is padded.
-    uniforms: (rows, max_tokens) float64. fused: compile the model's step with keys and values of a fixed size, on a GPU
-    as one graph of kernels; this changes the last digits of probabilities.
+    uniforms: (rows, max_tokens) float64. prefix: see `metas.Prefix`; it changes the last digits of probabilities.
     """
-    width = tokens.shape[1]
-    size = width + spec.max_tokens - 1
-    whole = None if mask is None else torch.nn.functional.pad(mask, (0, spec.max_tokens - 1), value=1)
-    # Without padding each model sets its own positions.
-    positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
-    if fused:
-        cache = StaticCache(config=model.config, max_cache_len=size)
+    if prefix == "reread":
+        read: Callable[[Tensor | None], Tensor] = _Rereader(model, tokens, mask, spec.max_tokens)
     else:
-        cache = Cache(layer_class_to_replicate=functools.partial(_Layer, size))
+        read = _Keeper(model, tokens, mask, spec.max_tokens, fused=prefix == "fused")
+    token: Tensor | None = None
     drawn: list[Tensor] = []
     logs: list[Tensor] = []
     alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
     for i in range(spec.max_tokens):
-        seen = whole if whole is None or fused else whole[:, : width + i]
-        step = _fused_step() if fused and i else _step  # prompts are read only once: not worth compiling
-        log_probabilities = sampler_log_probabilities(step(model, tokens, seen, positions, cache), spec)
+        log_probabilities = sampler_log_probabilities(read(token), spec)
         token = draw(log_probabilities, uniforms[:, i])
         drawn.append(token)
         logs.append(log_probabilities.gather(-1, token[:, None]).squeeze(-1))
         alive &= token != end
         if not alive.any():
             break
-        tokens, positions = token[:, None], None if positions is None else positions[:, -1:] + 1
     return torch.stack(drawn, dim=1), torch.stack(logs, dim=1)
+
+
+class _Keeper:
+    """Reads each token once, and keeps the keys and values of those before it.
+
+    tokens, mask: of the prompts; more: most tokens that follow them. A call reads the prompts, or one more token per
+    row; it returns the logits of the next one, (rows, vocabulary).
+    """
+
+    def __init__(self, model: torch.nn.Module, tokens: Tensor, mask: Tensor | None, more: int, *, fused: bool) -> None:
+        self.model, self.prompts, self.fused, self.width = model, tokens, fused, tokens.shape[1]
+        self.mask = None if mask is None else torch.nn.functional.pad(mask, (0, more - 1), value=1)
+        # Without padding each model sets its own positions.
+        self.positions = None if mask is None else (mask.cumsum(-1) - 1).clamp_min(0)
+        size = self.width + more - 1
+        if fused:
+            self.cache: Cache = StaticCache(config=model.config, max_cache_len=size)
+        else:
+            self.cache = Cache(layer_class_to_replicate=functools.partial(_Layer, size))
+
+    def __call__(self, token: Tensor | None) -> Tensor:
+        # Prompts are read only once: not worth compiling.
+        step, tokens = _step, self.prompts
+        if token is not None:
+            step, tokens = _fused_step() if self.fused else _step, token[:, None]
+            self.width += 1
+            self.positions = None if self.positions is None else self.positions[:, -1:] + 1
+        seen = self.mask if self.mask is None or self.fused else self.mask[:, : self.width]
+        return step(self.model, tokens, seen, self.positions, self.cache)
+
+
+class _Rereader:
+    """Reads all tokens anew for each next one; called like `_Keeper`.
+
+    Rows begin on the left, so no padding comes before a token; what comes after a token cannot change its logits.
+    """
+
+    def __init__(self, model: torch.nn.Module, tokens: Tensor, mask: Tensor | None, more: int) -> None:
+        self.model, width = model, tokens.shape[1]
+        self.lengths = torch.full(tokens.shape[:1], width, device=tokens.device) if mask is None else mask.sum(1)
+        begun = (torch.arange(width, device=tokens.device) - self.lengths[:, None]) % width
+        self.rows = torch.nn.functional.pad(tokens.gather(1, begun), (0, more - 1))
+
+    def __call__(self, token: Tensor | None) -> Tensor:
+        row = torch.arange(len(self.rows), device=self.rows.device)
+        if token is not None:
+            self.rows[row, self.lengths] = token
+            self.lengths = self.lengths + 1
+        read = self.rows[:, : int(self.lengths.max())]
+        logits: Tensor = self.model(input_ids=read, use_cache=False).logits[row, self.lengths - 1]
+        return logits
 
 
 def _step(

@@ -54,7 +54,7 @@ def test_a_graph_of_kernels_samples_like_plain_steps(architecture, monkeypatch, 
         tokens = torch.full((50, 1), 1, device="cuda")
         uniforms = torch.rand((50, 20), dtype=torch.float64, device="cuda")
         (ids, logs), (plain_ids, plain_logs) = (
-            sampler.generate(made, spec, tokens, None, uniforms, 0, fused=fused) for fused in (True, False)
+            sampler.generate(made, spec, tokens, None, uniforms, 0, prefix=prefix) for prefix in ("fused", "kept")
         )
         # A number at the boundary of two tokens may draw either of them.
         same = (ids == plain_ids).all(1)

@@ -68,6 +68,11 @@ class CheckpointModel(ModelStage):
         """Name of the model in random streams."""
         return lineage.of_checkpoint(self.checkpoint.content, self.serve, self.threads, self.corpus.lineage)
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return checkpoint_files.title(self.checkpoint.where)
+
     def machine(self, device: str) -> Needs:
         """A model of unknown size."""
         return Needs(self.threads, WORKER_MB + UNKNOWN_MB, device)
@@ -97,7 +102,8 @@ class CheckpointModel(ModelStage):
         device, entry = pick_device(at.device), self.entry(at.store)
         set_numerics(NumericsSpec(threads=threads), device)
         reader = tokens.reader(entry.folder, entry.meta)
-        return Loaded(checkpoint.load(self.checkpoint.where, serve, device), reader, entry.meta["context"])
+        model, meta = checkpoint.load(self.checkpoint.where, serve, device), CheckpointMeta.model_validate(entry.meta)
+        return Loaded(model, reader, meta.context, meta.prefix)
 
     def tokenizer(self, store: Store) -> Any:  # noqa: ARG002
         """Load the checkpoint's own tokenizer."""

@@ -9,7 +9,7 @@ from typing import Any
 from natfp_bench.base.records import digest
 from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.corpus.metas import CorpusMeta
-from natfp_bench.models.metas import TrainMeta
+from natfp_bench.models.metas import Prefix, TrainMeta
 from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace
@@ -90,10 +90,12 @@ class TrainedModel(ModelStage):
         identity = {"corpus": packed.corpus.content, "whole": packed.whole.content, "context": packed.context}
         return lineage.of_trained(recipe, self.seed, {**identity, "heldout": packed.heldout, **packing(recipe)})
 
-    @property
-    def compiles(self) -> bool:
-        """Whether it was trained with fused kernels, and so is sampled from with them on a GPU."""
-        return self.recipe.numerics.compile
+    def prefix(self, device: str) -> Prefix:
+        """How it is sampled on a kind of device: on a GPU with fused kernels, if it was trained with them.
+
+        A GPU waits for each kernel of a small model; a CPU is as fast without fused kernels.
+        """
+        return "fused" if self.recipe.numerics.compile and device == "cuda" else "kept"
 
     def needs(self) -> tuple[CorpusStage | ModelStage, ...]:
         """The corpus, and the base of a fine-tuned model."""
@@ -139,7 +141,8 @@ class TrainedModel(ModelStage):
         device = models.pick_device(at.device)
         models.set_numerics(NumericsSpec(threads=threads), device)
         folder = self.folder(at.store)
-        return Loaded(models.load(folder, serve, device), tokens.reader(folder, {}), self.recipe.model.context)
+        model, reader = models.load(folder, serve, device), tokens.reader(folder, {})
+        return Loaded(model, reader, self.recipe.model.context, self.prefix(device.type))
 
     def tokenizer(self, store: Store) -> Any:
         """Load the tokenizer of the checkpoint folder."""

@@ -70,21 +70,20 @@ class Drawn(SampleStage):
 
     def run(self, at: Workplace) -> SampleMeta:
         """Draw the rows, a block at a time, so that the same rows are always drawn together."""
-        from natfp_bench.models import sample
-        from natfp_bench.models.model import pick_device
+        from natfp_bench.models import probe, sample
 
         loaded = self.model.load(at, self.serve, self.threads)
         prompts = encoded_prompts(self.model, self.draw, loaded, at.store)
         stream = lineage.stream(self.model.lineage, self.draw, self.serve, self.threads, self.seed)
-        # A GPU waits for each kernel of a small model; a CPU is as fast without fused kernels.
-        fused = self.model.compiles and pick_device(at.device).type == "cuda"
         rows, size, reader = self.rows(len(prompts)), self.draw.block, loaded.reader
         parts = []
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             drawn = sample.sample_rows(
-                loaded.model, self.draw, block, prompts, reader.tokenizer, reader.end, *stream, fused=fused
+                loaded.model, self.draw, block, prompts, reader.tokenizer, reader.end, *stream, prefix=loaded.prefix
             )
+            if not start:
+                probe.check_texts(loaded.model, self.draw, drawn, prompts, self.model.title)
             parts.append(drawn)
             at.context.progress(start + len(block), len(rows), "texts")
         samples = sample.SampleSet.join(parts)

@@ -14,7 +14,7 @@ from natfp_bench.base.errors import NatfpError
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record, digest, fields_of
 from natfp_bench.corpus.metas import CorpusMeta
-from natfp_bench.models.metas import ModelMeta, TrainMeta
+from natfp_bench.models.metas import ModelMeta, Prefix, TrainMeta
 from natfp_bench.pipeline.engine import Context, Needs
 from natfp_bench.pipeline.store import Entry, Store
 from natfp_bench.plan.settings import ServeSpec
@@ -149,11 +149,12 @@ class CorpusStage(Stage):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory with its tokenizer, and its number of positions, None if there is no limit."""
+    """A model in memory with its tokenizer; positions: how many it has, None if there is no limit."""
 
     model: Any
     reader: TextReader
     positions: int | None
+    prefix: Prefix = "kept"
 
 
 class ModelStage(Stage):
@@ -171,9 +172,9 @@ class ModelStage(Stage):
         raise NotImplementedError(f"nothing is drawn from a {type(self).__name__}")
 
     @property
-    def compiles(self) -> bool:
-        """Whether a GPU samples from it with fused kernels; foreign models may not compile."""
-        return False
+    def title(self) -> str:
+        """What messages call the model."""
+        return "a model"
 
     def serving_mb(self, rows: int) -> int:
         """Memory in MB that the model takes while so many texts go through it."""

@@ -1,0 +1,178 @@
+"""What a model that was not trained here must show before anything is measured.
+
+Its weights are numbers, it has a weight for each token of its tokenizer, no token depends on a later one, and its texts
+are drawn with the probabilities that it gives them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from natfp_bench.base import streams
+from natfp_bench.base.errors import NatfpError, UserError
+from natfp_bench.corpus.tokens import TextReader
+from natfp_bench.plan.settings import SamplerSpec
+
+from . import model as models
+from .metas import Prefix
+from .sample import SampleSet, token_log_likelihood
+from .sampler import generate
+
+ROWS, TOKENS = 4, 12
+"""Rows that are drawn for a test, and tokens of each."""
+
+CHECKED = 8
+"""Texts of a sample set whose probabilities are computed again."""
+
+SAME = 1e-4
+"""Most that a float32 model's logits for one row may differ between two passes, in their standard deviations."""
+
+AGREE = {torch.float32: 1e-2, torch.bfloat16: 0.2}
+"""Most that log-probabilities may differ between sampler and plain forward pass, in nats per token."""
+
+
+@contextlib.contextmanager
+def blamed_on(name: str, what: str, remedy: str) -> Iterator[None]:
+    """Turn errors of other libraries into one UserError about a checkpoint; a lack of memory stays what it is."""
+    try:
+        yield
+    except (NatfpError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), "")
+        raise UserError(f"{name}: {what}\n  {type(error).__name__}: {said}\n  {remedy}") from None
+
+
+def probe(model: torch.nn.Module, reader: TextReader, context: int | None, name: str) -> Prefix:
+    """Test a float32 model on the CPU; returns how it is sampled.
+
+    name: of the model in messages. Raises UserError if it fails a test.
+    """
+    check_weights(model, name)
+    check_vocabulary(model, reader, name)
+    with blamed_on(
+        name, f"the model fails on {TOKENS + ROWS} tokens", "is it a causal language model of whole weights?"
+    ):
+        check_causal(model, reader, context, name)
+    return choose_prefix(model, reader, context, name)
+
+
+def check_weights(model: torch.nn.Module, name: str) -> None:
+    """Raise UserError if a weight is no number."""
+    wrong = [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]
+    if wrong:
+        raise UserError(
+            f"{name}: {len(wrong)} of its tensors hold weights that are no finite numbers: {listed(wrong)}\n"
+            "  the training that wrote them diverged, or a file is damaged"
+        )
+
+
+def check_vocabulary(model: torch.nn.Module, reader: TextReader, name: str) -> None:
+    """Raise UserError if a text can have a token that the model has no embedding for."""
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    # Special tokens come from no text: what spells one is read as ordinary text.
+    ordinary = [id_ for id_, token in reader.tokenizer.get_added_tokens_decoder().items() if not token.special]
+    highest = max([*reader.tokenizer.get_vocab(with_added_tokens=False).values(), *ordinary, -1])
+    for what, token in (("begin token", reader.begin), ("end token", reader.end), ("last token", highest)):
+        if token >= rows:
+            raise UserError(
+                f"{name}: the {what} of its tokenizer has the number {token}, and the model has embeddings for "
+                f"{rows} tokens\n  the tokenizer belongs to another model: save both with save_pretrained"
+            )
+
+
+@torch.inference_mode()
+def check_causal(model: torch.nn.Module, reader: TextReader, context: int | None, name: str) -> None:
+    """Raise UserError if another last token changes the logits of an earlier one."""
+    tokens = _some_tokens(model, reader, context)
+    changed = tokens.clone()
+    changed[:, -1] = changed[:, 0]
+    logits, others = (model(input_ids=rows, use_cache=False).logits.float()[:, :-1] for rows in (tokens, changed))
+    if (logits - others).abs().max() > SAME * logits.std():
+        raise UserError(
+            f"{name}: {kind(model)} is not causal: a later token changes what it predicts for earlier ones\n"
+            "  texts are drawn from left to right: take a model that was trained to predict the next token"
+        )
+
+
+def choose_prefix(model: torch.nn.Module, reader: TextReader, context: int | None, name: str) -> Prefix:
+    """Find how a model can be sampled: with keys and values that are kept, or else by reading all tokens each time.
+
+    Raises UserError if both give other probabilities than a plain forward pass.
+    """
+    tokens, failed = _some_tokens(model, reader, context), ""
+    choices: tuple[Prefix, ...] = ("kept", "reread")
+    for prefix in choices:
+        try:
+            error = _disagreement(model, tokens, prefix)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as fault:  # whatever a foreign model raises, the next way may suit it
+            failed = f"{type(fault).__name__}: {fault}"
+            continue
+        if error <= AGREE[torch.float32]:
+            return prefix
+        failed = f"log-probabilities differ by {error:.3g} nats per token"
+    raise UserError(
+        f"{name}: texts of {kind(model)} cannot be drawn with the probabilities that a plain forward pass gives\n"
+        f"  {next(iter(failed.splitlines()), 'no reason is known')}\n"
+        "  this architecture is not supported; source.kind: lm_eval takes its texts alone"
+    )
+
+
+def check_texts(
+    model: torch.nn.Module, spec: SamplerSpec, samples: SampleSet, prompts: Sequence[Sequence[int]], name: str
+) -> None:
+    """Raise UserError if the first texts were not drawn with the probabilities that a plain forward pass gives."""
+    few = samples.take(np.arange(min(CHECKED, len(samples.ids))))
+    scored = token_log_likelihood(model, spec, few, prompts, rows=len(few.ids)).sum(1)
+    # Rounding can move a single token over the limit of top-k or top-p; a fault of the model shows in most texts.
+    error = float(np.median(np.abs(scored - few.log_probability) / few.lengths))
+    if not error <= AGREE[next(model.parameters()).dtype]:
+        raise UserError(
+            f"{name}: its texts were drawn with other probabilities than a plain forward pass gives\n"
+            f"  they differ by {error:.3g} nats per token, as if {kind(model)} kept a state that the sampler loses\n"
+            "  source.kind: lm_eval takes its texts alone"
+        )
+
+
+def _disagreement(model: torch.nn.Module, tokens: Tensor, prefix: Prefix) -> float:
+    """Largest difference of a token's log-probability between sampler and plain forward pass, padded or not."""
+    width = min(4, tokens.shape[1] - 1)
+    spec = SamplerSpec(max_tokens=tokens.shape[1] - width)
+    lengths = torch.arange(len(tokens)) % width + 1
+    mask = (torch.arange(width) >= width - lengths[:, None]).long()
+    uniforms = torch.from_numpy(streams.uniforms(range(len(tokens)), spec.max_tokens, "probe"))
+    worst = 0.0
+    for padding, begun in ((None, torch.full_like(lengths, width)), (mask, lengths)):
+        ids, logs = generate(model, spec, tokens[:, :width], padding, uniforms, -1, prefix=prefix)
+        for row, first in enumerate((width - begun).tolist()):
+            whole = torch.cat([tokens[row, first:width], ids[row]])
+            plain = models.token_log_probabilities(model, whole[None])[0, width - first - 1 :]
+            worst = max(worst, float((plain - logs[row]).abs().max()))
+    return worst
+
+
+def _some_tokens(model: torch.nn.Module, reader: TextReader, context: int | None) -> Tensor:
+    """Tokens (ROWS, positions) that the model has embeddings for, as different as can be."""
+    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    most = min(rows, reader.tokenizer.get_vocab_size())
+    positions = min(TOKENS + ROWS, context or TOKENS + ROWS)
+    return torch.from_numpy((streams.uniforms(range(ROWS), positions, "probe", "tokens") * most).astype(np.int64))
+
+
+def kind(model: torch.nn.Module) -> str:
+    """Architecture of a model, as a user knows it."""
+    return type(model).__name__
+
+
+def listed(names: Iterable[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    given = list(names)
+    more = f" and {len(given) - most} more" if len(given) > most else ""
+    return ", ".join(given[:most]) + more
