@@ -14,6 +14,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 from bench import BRIEF, Bench, gathered
+from checkpoints import ARCHITECTURES, save
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so do all its children: the tests of Ctrl-C would fail there.
@@ -85,6 +86,16 @@ def tiny_corpus(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> Pat
     corpus = open_corpus(tiny.corpus)
     tokens.prepare(corpus, tiny.tokenizer, context=tiny.model.context, blocks=blocks, heldout=heldout, folder=folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints: three architectures, two seeds each."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    for architecture in ARCHITECTURES:
+        for seed in (1, 2):
+            save(root / f"{architecture}-seed{seed}", tiny_corpus, architecture, seed)
+    return root
 
 
 @pytest.fixture(scope="session")

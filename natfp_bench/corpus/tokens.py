@@ -5,6 +5,7 @@ All variants that train on the same data read the same blocks; a seed only chang
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
-from natfp_bench.base.records import file_digest
+from natfp_bench.base.records import digest, file_digest
 from natfp_bench.plan.settings import MAX_EPOCHS, TokenizerSpec
 
 from .documents import Corpus, Document
@@ -37,6 +38,13 @@ class TextReader(NamedTuple):
     tokenizer: Tokenizer
     begin: int
     end: int
+
+
+def identity(found: TextReader) -> str:
+    """Digest of how texts are read: special tokens do not count, since no text has them."""
+    content = json.loads(found.tokenizer.to_str())
+    ordinary = [token for token in content["added_tokens"] if not token["special"]]
+    return digest([{**content, "added_tokens": ordinary}, found.begin, found.end])
 
 
 def reader(folder: Path, meta: Mapping[str, Any]) -> TextReader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,6 @@ import torch
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
-from natfp_bench.base.records import digest
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.plan.settings import ServeSpec, SourceSpec
@@ -32,6 +33,9 @@ POSITIONS = (
 )
 """Names under which configurations give the context, the usual ones first."""
 
+DERIVED = re.compile(r"(^|\.)((attn|attention)\.(masked_)?bias|inv_freq|position_ids)$")
+"""Tensors of old checkpoints that nothing was learnt in: masks and positions, which a model computes by itself."""
+
 SAVED = "AutoModelForCausalLM.from_pretrained(...).save_pretrained(FOLDER) writes a whole one"
 
 
@@ -41,27 +45,31 @@ def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.M
 
 
 def load_weights(spec: SourceSpec) -> torch.nn.Module:
-    """Load a checkpoint's model in float32 on the CPU.
-
-    Raises UserError if it cannot be loaded, or if its tensors are not those of the model: transformers would draw
-    missing ones at random, and leave out those that it has no use for.
-    """
+    """Load a checkpoint's model in float32 on the CPU; raises UserError if that fails, or tensors do not fit."""
     from transformers import AutoModelForCausalLM
 
-    made, report = _loaded(AutoModelForCausalLM, spec, dtype=torch.float32, output_loading_info=True)
-    missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
-    wrong = [str(key[0] if isinstance(key, tuple) else key) for key in report["mismatched_keys"]]
-    faults = [
-        *([f"  {len(missing)} missing: {probes.listed(missing)}"] if missing else []),
-        *([f"  {len(unused)} that the model does not use: {probes.listed(unused)}"] if unused else []),
-        *([f"  {len(wrong)} of another size: {probes.listed(sorted(wrong))}"] if wrong else []),
-        *(f"  {said}" for said in report.get("error_msgs") or ()),
-    ]
-    if faults:
-        head = f"{source.title(spec)}: its tensors are not those of {probes.kind(made)}"
-        raise UserError("\n".join([head, *faults, f"  {SAVED}"]))
+    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    made, report = _loaded(AutoModelForCausalLM, spec, **options)
+    check_tensors(made, report, source.title(spec))
     model: torch.nn.Module = made
     return model
+
+
+def check_tensors(model: torch.nn.Module, report: Mapping[str, Any], name: str) -> None:
+    """Raise UserError unless a checkpoint's tensors are those of the model.
+
+    report: what transformers' `output_loading_info` says. It draws missing tensors at random, and leaves out those that
+    it has no use for. name: of the checkpoint in messages.
+    """
+    unused = [key for key in report["unexpected_keys"] if not DERIVED.search(key)]
+    wrong = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+    found = {"missing": report["missing_keys"], "unknown to the model": unused, "of another size": wrong}
+    faults = [f"  {len(keys)} {what}: {probes.listed(sorted(keys))}" for what, keys in found.items() if keys]
+    faults += [f"  {said}" for said in report.get("error_msgs") or ()]
+    if faults:
+        raise UserError(
+            "\n".join([f"{name}: its tensors are not those of {probes.kind(model)}", *faults, f"  {SAVED}"])
+        )
 
 
 def context_of(config: Any) -> int | None:
@@ -104,7 +112,7 @@ def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:
         where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.folder(spec)), "local_files_only": True}
     else:
         where = {"pretrained_model_name_or_path": spec.filled(spec.model), "subfolder": spec.filled(spec.subfolder)}
-        where["revision"] = spec.filled(spec.revision) or "main"
+        where |= {"revision": spec.filled(spec.revision) or "main", "local_files_only": not source.online()}
     part = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
     with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", SAVED):
         return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
@@ -135,7 +143,7 @@ def adopt(
     return CheckpointMeta(
         parameters=parameters,
         commit=getattr(config, "_commit_hash", None),
-        tokenizer=digest([reader.tokenizer.to_str(), reader.begin, reader.end]),
+        tokenizer=tokens.identity(reader),
         begin=reader.begin,
         end=reader.end,
         context=context,

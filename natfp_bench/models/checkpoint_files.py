@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +15,16 @@ from natfp_bench.plan.settings import SourceSpec
 
 KNOWN_BY = (".safetensors", ".bin", ".json", ".txt", ".model", ".py")
 """Suffixes of the files that identify a checkpoint's folder; notes and logs beside them do not count."""
+
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+"""Form of a Hub id: a name, mostly with its owner before it."""
+
+PATIENCE = 10.0
+"""Seconds that the Hub has for its first answer."""
+
+LFS = b"version https://git-lfs"
+"""How a pointer of git-lfs begins."""
 
 
 def title(spec: SourceSpec) -> str:
@@ -45,7 +57,25 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
         what = "holds no config.json" if place.is_dir() else "is no folder"
         raise UserError(f"checkpoint {place} {what}\n  save_pretrained of model and tokenizer writes such a folder")
     files = sorted(path for path in place.iterdir() if path.suffix in KNOWN_BY)
+    for path in files:
+        _check_whole(path)
     return {"folder": [[path.name, file_digest(path)] for path in files], **code}
+
+
+def _check_whole(path: Path) -> None:
+    """Raise UserError if a file is a pointer of git-lfs, or holds fewer tensors than its head says."""
+    from safetensors import SafetensorError, safe_open
+
+    with path.open("rb") as file:
+        pointer = file.read(len(LFS)) == LFS
+    if pointer:
+        raise UserError(f"{path}: this is a pointer of git-lfs, not the file itself\n  git lfs pull   fetches the file")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, "numpy"):
+                pass
+        except SafetensorError as error:
+            raise UserError(f"{path}: damaged, or not whole ({error})\n  copy or download it again") from None
 
 
 def require(specs: Iterable[SourceSpec]) -> None:
@@ -55,24 +85,49 @@ def require(specs: Iterable[SourceSpec]) -> None:
     and the commands that fetch them.
     """
     missing: dict[str, str] = {}
+    wrong: list[str] = []
     for spec in specs:
-        if not is_folder(spec) and (why := _unreachable(spec)):
-            name, revision = spec.filled(spec.model), spec.filled(spec.revision)
+        name, revision = spec.filled(spec.model), spec.filled(spec.revision)
+        if is_folder(spec):
+            continue
+        if not HUB_ID.fullmatch(name):
+            wrong.append(name)
+        elif why := _unavailable(spec):
             command = ["hf", "download", name, *(["--revision", revision] if revision else [])]
             missing.setdefault(shlex.join(command), f"{name}{f' at {revision}' if revision else ''}: {why}")
+    if wrong:
+        listed = "\n".join(f"  {name}" for name in dict.fromkeys(wrong))
+        raise UserError(
+            f"no such folder, and no id of the Hub either:\n{listed}\n"
+            "  an id has the form owner/name; a path that begins with ./ or / always means a folder"
+        )
     if missing:
         lines = [f"{len(missing)} checkpoints are not available:", *(f"  {line}" for line in missing.values())]
         raise UserError("\n".join([*lines, "fetch them with:", *(f"  {command}" for command in missing)]))
 
 
-def _unreachable(spec: SourceSpec) -> str | None:
+@functools.cache
+def online() -> bool:
+    """Whether the Hub answers; one question without retries, so that a machine without a network learns it at once."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    try:
+        huggingface_hub.get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception:  # what it raises depends on the library that speaks HTTP
+        return False
+    return True
+
+
+def _unavailable(spec: SourceSpec) -> str | None:
     """Why the configuration of a Hub id is not available, None if it is."""
     import huggingface_hub
     from huggingface_hub import errors
 
     name, revision = spec.filled(spec.model), spec.filled(spec.revision) or None
+    place = {"subfolder": spec.filled(spec.subfolder), "revision": revision}
     try:
-        huggingface_hub.hf_hub_download(name, "config.json", subfolder=spec.filled(spec.subfolder), revision=revision)
+        huggingface_hub.hf_hub_download(name, "config.json", **place, local_files_only=not online())
     except errors.GatedRepoError:
         return f"gated: accept its terms at https://huggingface.co/{name}, then hf auth login"
     except errors.RepositoryNotFoundError:
@@ -83,8 +138,6 @@ def _unreachable(spec: SourceSpec) -> str | None:
         if isinstance(error, errors.LocalEntryNotFoundError):
             return "not in the cache, and the Hub cannot be reached"
         return "it has no config.json"
-    except errors.HFValidationError:
-        return "neither a Hub id (owner/name) nor a folder"
-    except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled, OSError) as error:
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return None

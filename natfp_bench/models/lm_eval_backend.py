@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,33 @@ def _make(source: SourceSpec, device: str) -> Any:
         )
     if source.model not in LOCAL:
         given.setdefault("max_retries", ATTEMPTS)
+    if source.model == "vllm":
+        given.setdefault("generation_config", "vllm")  # the checkpoint's own is not read
     with _failures(source, "cannot be made"), quiet():
-        return get_model(source.model).create_from_arg_obj(given, {"batch_size": 1, "device": device})
+        backend = get_model(source.model).create_from_arg_obj(given, {"batch_size": 1, "device": device})
+        if hasattr(backend, "AUTO_MODEL_CLASS"):
+            _whole(backend, given, f"the lm-eval backend {source.model!r}: {given.get('pretrained')}")
+            _sample_as_asked(backend.model)
+    return backend
+
+
+def _whole(backend: Any, given: Mapping[str, Any], name: str) -> None:
+    """Raise UserError if the tensors of a checkpoint are not those of its model."""
+    from .checkpoint import check_tensors
+
+    places = {key: given[key] for key in ("revision", "subfolder", "trust_remote_code") if given.get(key)}
+    options = {"device_map": "meta", "output_loading_info": True, "ignore_mismatched_sizes": True}
+    made, report = backend.AUTO_MODEL_CLASS.from_pretrained(given["pretrained"], **places, **options)
+    check_tensors(made, report, name)
+
+
+def _sample_as_asked(model: Any) -> None:
+    """Forget how a checkpoint wants to be sampled, such as its penalties; only the ends of its texts are kept."""
+    from transformers import GenerationConfig
+
+    if (own := getattr(model, "generation_config", None)) is not None:
+        ends = {name: getattr(own, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        model.generation_config = GenerationConfig(**ends)
 
 
 def _ask(backend: Any, source: SourceSpec, spec: SamplerSpec, prompts: Sequence[str], seed: int) -> list[str]:

@@ -50,10 +50,12 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     scores: list[Score] = []
     likelihood: list[Likelihood] = []
     diverged = {of.name for of in evidence.variants if evidence.model_meta(of).status != "ok"}
+    variants = tuple(_variant(of, evidence) for of in evidence.variants)
     checks = [
         *_same_data(evidence),
         *_same_weights(evidence),
         *left_out(evidence.variants, evidence.kept, diverged),
+        *score_checks.above_entropy(variants),
     ]
     tables: list[pa.Table] = []
     mean_kl = factor = None
@@ -112,7 +114,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
             tokens=corpus.tokens,
             copies=corpus.copies if isinstance(corpus, TextsMeta) else 0,
         ),
-        variants=tuple(_variant(of, evidence) for of in evidence.variants),
+        variants=variants,
         samples=_samples(evidence) if evidence.attributed else None,
         scores=tuple(scores),
         likelihood=tuple(likelihood),

@@ -12,7 +12,7 @@ from natfp_bench.plan.plan import Target
 from natfp_bench.statistics import intervals, paired, per_text
 from natfp_bench.statistics.intervals import Floats, Interval
 
-from .result import Check, FactorStudy, Gap, Score
+from .result import Check, FactorStudy, Gap, Score, VariantResult
 from .scoring import CEILING, REFERENCE, Answers, View
 
 SUSPICIOUS = 1e-3
@@ -22,6 +22,14 @@ ROUNDING = 1e-12
 
 EASIER = 0.01
 """p-value below which unseen replicates count as easier than seen ones, which is impossible."""
+
+
+def above_entropy(variants: Sequence[VariantResult]) -> list[Check]:
+    """Check that no model needs fewer bits for held-out documents than the source that wrote them."""
+    excess = {of.name: of.excess_bits_per_byte for of in variants if of.excess_bits_per_byte}
+    below = [f"{name}: {found.value:+.3f} bits per byte" for name, found in excess.items() if (found.high or 0.0) < 0]
+    detail = ", ".join(below) + "; is a text cut before it is scored?" if below else f"{len(excess)} models"
+    return [Check(name="held-out bits are not below the true entropy", ok=not below, detail=detail)] if excess else []
 
 
 def below_ceiling(view: View, given: Mapping[str, Answers]) -> list[Check]:

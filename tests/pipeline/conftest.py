@@ -1,4 +1,4 @@
-"""Engines that the tests of a module share, and checkpoints."""
+"""Engines that the tests of a module share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from checkpoints import ARCHITECTURES, save
 from engine_jobs import alive, below
 
 from natfp_bench.pipeline.local_engine import LocalEngine
@@ -48,13 +47,3 @@ def ray_engine(ray_folder: Path) -> Iterator[RayEngine]:
     family = below(psutil.Process()) - before
     made.close()
     assert alive(family) == []
-
-
-@pytest.fixture(scope="session")
-def checkpoints(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of checkpoints: three architectures, two seeds each."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    for architecture in ARCHITECTURES:
-        for seed in (1, 2):
-            save(root / f"{architecture}-seed{seed}", tiny_corpus, architecture, seed)
-    return root
