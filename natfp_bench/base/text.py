@@ -10,4 +10,9 @@ def first_bytes(text: str, size: int) -> str:
 
 def printable(text: str) -> str:
     """Spell out control characters, which a terminal might obey: names, errors and words may come from anywhere."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """Spell out control characters and line breaks: a name, whatever it is, must not break a line or a table."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

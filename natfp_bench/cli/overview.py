@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from natfp_bench.base.text import one_line, printable
+
 from .terminal import table
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ def print_overview(out: Console, found: Overview, factors: int = 1) -> None:
     factors: how many factors are run together, so that their p-values are corrected for this number.
     """
     replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
-    out.print(f"{found.task} at preset {found.preset}: {found.summary}", markup=False)
-    out.print(f"factor: {found.factor} ({', '.join(found.fields)}), {replicates}", markup=False)
-    out.print(f"corpus: {found.corpus}; {found.texts:,} texts per variant", markup=False)
+    out.print(one_line(f"{found.task} at preset {found.preset}: {found.summary}"), markup=False)
+    out.print(one_line(f"factor: {found.factor} ({', '.join(found.fields)}), {replicates}"), markup=False)
+    out.print(one_line(f"corpus: {found.corpus}; {found.texts:,} texts per variant"), markup=False)
     paths = sorted({path for variant in found.variants for path in variant.differs})
     rows = []
     for variant in found.variants:
@@ -43,7 +45,7 @@ def print_overview(out: Console, found: Overview, factors: int = 1) -> None:
     if found.least_p is not None:
         out.print(_testable(found, found.least_p, factors), markup=False)
     for note in found.notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(printable(f"note: {note}"), markup=False)
 
 
 def _testable(found: Overview, least_p: float, factors: int) -> str:

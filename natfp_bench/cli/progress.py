@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from natfp_bench.base.text import printable
+from natfp_bench.base.text import one_line, printable
 from natfp_bench.pipeline.engine import Event, Job
 
 NAME = 36
@@ -50,7 +50,7 @@ class Watcher:
                 self.started[job.name] = time.monotonic()
                 # A job whose worker died starts a second time.
                 if job.name not in self.bars:
-                    self.bars[job.name] = self.progress.add_task(escape(printable(job.name)), total=None, rate="")
+                    self.bars[job.name] = self.progress.add_task(escape(one_line(job.name)), total=None, rate="")
             case "progress":
                 seconds = max(time.monotonic() - self.started[job.name], 1e-3)
                 rate = f"{_short(event.done / seconds)} {event.text}/s"
@@ -65,7 +65,7 @@ class Watcher:
         self.progress.remove_task(self.bars.pop(job.name))
         # Hundreds of lines about very short jobs would bury the others.
         if job.stage not in ("score", "sample") or seconds >= 5.0:
-            self.console.print(f"{escape(printable(job.name))}: {seconds:.1f} s")
+            self.console.print(f"{escape(one_line(job.name))}: {seconds:.1f} s")
 
 
 def _short(number: float) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.text import printable
+from natfp_bench.base.text import one_line, printable
 from natfp_bench.report.table import ReportTable
 
 WIDE = 200
@@ -71,7 +71,7 @@ def table(
         justify: Literal["right", "left"] = "right" if column in right else "left"
         made.add_column(escape(column), justify=justify, overflow="fold", no_wrap=bool(loose) and column not in loose)
     for row in rows:
-        made.add_row(*(escape(printable(cell)) for cell in row))
+        made.add_row(*(escape(one_line(cell)) for cell in row))
     return Group(Text(printable(title), style="bold"), made) if title else made
 
 

@@ -23,6 +23,9 @@ from . import chronicle, text_files
 HELDOUT_ONE_IN = 20
 """One document in this many is held out."""
 
+LONGEST_LINE = 100_000_000
+"""Most characters of a line of JSON, which is held in memory: a small archive can unpack to a line of any length."""
+
 MAX_CHARACTERS = 100_000
 """A longer document is cut into pieces of this length, so that memory stays bounded."""
 
@@ -116,7 +119,7 @@ class TextFiles:
                     yield from (Document(text) for text in parts)
             except UnicodeDecodeError as error:
                 # The error counts its position from the last chunk, so the message shows the byte instead.
-                raise UserError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#04x})") from None
+                raise text_files.not_utf8(str(path), f"byte {error.object[error.start]:#04x}") from None
             except text_files.UNREADABLE as error:
                 raise UserError(f"{path}: cannot be read ({error})") from None
 
@@ -147,6 +150,7 @@ def _check_readable(path: Path) -> None:
         raise UserError(f"{path}: cannot be read ({error})") from None
     if not start:
         raise UserError(f"{path}: the file is empty")
+    text_files.refuse_marked(start, str(path))
     if b"\0" in start:
         raise UserError(f"{path}: a binary file, not text\n  --corpus text:PATH takes UTF-8 text")
 
@@ -165,8 +169,15 @@ def _paragraphs(file: IO[str]) -> Iterator[str]:
         yield "".join(lines).strip()
 
 
+def _lines(file: IO[str], path: Path) -> Iterator[str]:
+    while line := file.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise UserError(f"{path}: a line has more than {LONGEST_LINE:,} characters\n  put each document on a line")
+        yield line
+
+
 def _json_lines(file: IO[str], path: Path) -> Iterator[str]:
-    for place, record in text_files.json_lines(file, str(path)):
+    for place, record in text_files.json_lines(_lines(file, path), str(path)):
         text_files.require(record, ["text"], place, "each line has its document in the field 'text'")
         yield from _pieces(text_files.text_of(record, "text", place))
 

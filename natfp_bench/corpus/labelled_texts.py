@@ -3,7 +3,7 @@
 JSON Lines, CSV, TSV and Parquet files have a column of texts and a column of labels. A JSON file is a list of such
 objects, or an object that maps each label to its texts. A plain text file has one label, and blank lines separate its
 texts. A folder has such files, or one folder per label with one file per text. `LABEL=PATH` gives all texts of a path
-one label.
+one label. Empty texts, and texts that are missing, are left out and counted; a text without a label is an error.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from natfp_bench.plan.split import is_test
 from . import text_files
 from .metas import TextsMeta
 
+NOTICEABLE = 0.02
+"""Share of removed test texts beyond which figures are about noticeably other texts."""
+
 HINT = "--text-column, --label-column and --group-column name them"
 
 
@@ -37,26 +40,48 @@ def identity(spec: TextsSpec) -> dict[str, Any]:
 
 
 class LabelledText(NamedTuple):
-    """One text as it was read; group: None if it is independent of the others."""
+    """One text as it was read, perhaps an empty one, whose label may be empty, too.
+
+    group: None if the text is independent of the others.
+    """
 
     label: str
     text: str
-    group: str | None
+    group: str | None = None
 
 
 class TextCollection(NamedTuple):
-    """Texts by row: label, prompt (a number that texts of one group share), and text; copies: how many were removed."""
+    """Texts by row: label, prompt (a number that texts of one group share), and text.
+
+    copies: number of removed copies. empty: number of empty texts that were left out, by label.
+    """
 
     labels: list[str]
     prompts: list[int]
     texts: list[str]
     copies: int
+    empty: Counter[str]
 
     def sides(self, test_every: int) -> dict[str, tuple[int, int]]:
         """Number of texts for training and for testing: label -> (train, test), labels sorted."""
         rows = zip(self.labels, self.prompts, strict=True)
         tested, total = Counter(label for label, prompt in rows if is_test(prompt, test_every)), Counter(self.labels)
-        return {label: (total[label] - tested[label], tested[label]) for label in sorted(total)}
+        # A label that has only empty texts is not dropped in silence.
+        labels = sorted({*total, *self.empty} - {""})
+        return {label: (total[label] - tested[label], tested[label]) for label in labels}
+
+    def removals(self, test_every: int) -> tuple[str, ...]:
+        """Say which texts were removed, and how many."""
+        said = []
+        if empty := self.empty.total():
+            said.append(f"{empty} of {empty + self.copies + len(self.texts)} texts are empty; they were left out")
+        if self.copies:
+            said.append(f"{self.copies} test texts are also among the training texts, word for word; they were removed")
+            share = self.copies / (self.copies + sum(is_test(prompt, test_every) for prompt in self.prompts))
+            if share > NOTICEABLE:
+                unlike = "figures are about texts that are not repeated, which are often longer"
+                said[-1] += f" ({share:.1%} of the test: {unlike})"
+        return tuple(said)
 
 
 def balanced(sides: Mapping[str, tuple[int, int]], test_every: int, limit: int | None = None) -> int:
@@ -69,7 +94,7 @@ def balanced(sides: Mapping[str, tuple[int, int]], test_every: int, limit: int |
 
 
 def read(spec: TextsSpec, test_every: int) -> TextCollection:
-    """Read all texts, and remove test texts that are copies of training texts, word for word.
+    """Read all texts, and remove empty ones, and test texts that are copies of training texts, word for word.
 
     test_every: one prompt in so many is for testing. Raises UserError for a file that cannot be read, is not UTF-8, or
     lacks a column (the message lists its columns), and for fewer than two labels.
@@ -77,8 +102,10 @@ def read(spec: TextsSpec, test_every: int) -> TextCollection:
     labels, prompts, texts = [], [], []
     groups: dict[str, int] = {}
     alone: Counter[str] = Counter()
+    empty: Counter[str] = Counter()
     for row in _rows(spec):
         if not row.text.strip():
+            empty[row.label] += 1
             continue
         labels.append(row.label)
         texts.append(row.text)
@@ -91,15 +118,16 @@ def read(spec: TextsSpec, test_every: int) -> TextCollection:
     if len(set(labels)) < 2:
         found = ", ".join(sorted(set(labels))) or "none"
         raise UserError(
-            f"{', '.join(spec.paths)}: at least two labels are needed, found: {found}\n"
-            "  --label-column names their column"
+            f"{', '.join(spec.paths)}: at least two labels are needed, found: {found}"
+            f"{f' (and {empty.total()} empty texts)' if empty else ''}\n  --label-column names their column"
         )
     plain = [" ".join(text.split()) for text in texts]
     tested = [is_test(prompt, test_every) for prompt in prompts]
     known = {text for text, test in zip(plain, tested, strict=True) if not test}
     kept = [i for i, test in enumerate(tested) if not (test and plain[i] in known)]
+    copies = len(texts) - len(kept)
     return TextCollection(
-        [labels[i] for i in kept], [prompts[i] for i in kept], [texts[i] for i in kept], len(texts) - len(kept)
+        [labels[i] for i in kept], [prompts[i] for i in kept], [texts[i] for i in kept], copies, empty
     )
 
 
@@ -140,7 +168,7 @@ def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
     for named in spec.paths:
         label, path = _label(named)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
             if not inside:
                 raise UserError(f"{path}: the folder is empty\n  --texts takes files, and folders of files")
             yield from ((label, file.relative_to(path), file) for file in inside)
@@ -148,6 +176,10 @@ def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
             yield label, Path(path.name), path
         else:
             raise UserError(f"no file {str(path)!r}\n  --texts takes files and folders, or LABEL=PATH")
+
+
+def _hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
 
 
 def _label(named: str) -> tuple[str | None, Path]:
@@ -175,17 +207,25 @@ def _rows(spec: TextsSpec) -> Iterator[LabelledText]:
 
 def _plain(path: Path, relative: Path, given: str | None) -> Iterator[LabelledText]:
     """A file in the folder of a label is one text; in any other file, blank lines separate the texts of one label."""
-    whole = text_files.decoded(text_files.content(path), str(path))
+    whole = text_files.decoded(text_files.content(path, may_be_empty=True), str(path))
     if given is None and len(relative.parts) > 1:
-        yield LabelledText(relative.parts[0], whole, None)
+        if len(relative.parts) > 2:
+            raise UserError(f"{path}: a folder in the folder of a label\n  move the files up, or the folder elsewhere")
+        yield LabelledText(relative.parts[0], whole)
         return
     label = given or path.name.split(".")[0]
-    yield from (LabelledText(label, part.strip(), None) for part in re.split(r"\n\s*\n", whole))
+    # Blank lines at the start and at the end separate nothing.
+    yield from (LabelledText(label, part.strip()) for part in re.split(r"\n\s*\n", whole.strip()))
 
 
 def _table(path: Path, given: str | None, spec: TextsSpec) -> Iterator[LabelledText]:
     wanted = [spec.text, *([] if given else [spec.label]), *([spec.group] if spec.group else [])]
     for place, record in text_files.rows(path, wanted, HINT):
-        label = given or text_files.word_of(record, spec.label, place)
+        empty = text_files.absent(record, spec.text)
+        nameless = empty and not given and text_files.absent(record, spec.label)
+        label = given or ("" if nameless else text_files.word_of(record, spec.label, place))
+        if empty:
+            yield LabelledText(label, "")
+            continue
         group = text_files.word_of(record, spec.group, place) if spec.group else None
         yield LabelledText(label, text_files.text_of(record, spec.text, place), group)

@@ -11,12 +11,14 @@ from natfp_bench.base.yaml_source import scalar
 from natfp_bench.plan.make_plan import overlaid
 from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.settings import SourceSpec, TextsSpec
-from natfp_bench.plan.task_files import Factor, Task
+from natfp_bench.plan.task_files import MAX_LEVELS, Factor, Task
 
 from . import labelled_texts
 
 SECTIONS = ("analysis", "split")
 """Sections of a preset that matter for texts from files."""
+
+LABELS = "--label-column names their column; files of plain text without it are labelled by their name or folder"
 
 
 def plan_from_texts(
@@ -30,24 +32,29 @@ def plan_from_texts(
     """Plan to attribute texts to their labels, with equally many texts of each: as many as the rarest label has.
 
     limit: at most so many texts of each label. Raises UserError if a file or column is wrong, if there are fewer than
-    two labels, or if a label has too few texts for training and testing.
+    two labels or too many, or if a label has too few texts for training and testing.
     """
     if wrong := [path for path in overrides or {} if path.split(".")[0] not in SECTIONS]:
         raise UserError(f"--set {wrong[0]} changes nothing: no model is trained for --texts\n  leave it out")
     chosen = overlaid(preset, overrides or {})
     every = chosen.split.test_every
-    found = labelled_texts.read(spec, every).sides(every)
+    read = labelled_texts.read(spec, every)
+    found, paths = read.sides(every), ", ".join(spec.paths)
+    if len(found) > MAX_LEVELS:
+        raise UserError(f"{paths}: {len(found):,} labels found, at most {MAX_LEVELS} are allowed\n  {LABELS}")
     used = labelled_texts.balanced(found, every, limit)
     if used < (need := 2 * every):
         fewest = min(found, key=lambda label: min(found[label][0] // (every - 1), found[label][1]))
         train, test = found[fewest]
-        what = f"{', '.join(spec.paths)}: label {fewest!r} has {train} texts for training and {test} for testing"
+        what = f"{paths}: label {fewest!r} has {train} texts for training and {test} for testing"
         if limit is not None and labelled_texts.balanced(found, every) >= need:
             what = f"--limit {limit} leaves too few texts for training and testing"
-        raise UserError(f"{what}\n  take at least {need} texts of each label, from {every} prompts or groups or more")
-    return plan_from_labels(
+        take = f"take at least {need} texts of each label, from {every} prompts or groups or more"
+        raise UserError("\n  ".join([what, *read.removals(every), take]))
+    plan = plan_from_labels(
         _name(spec), spec.label, list(found), preset, overrides=overrides, seed=seed, texts=used, given=spec
     )
+    return plan.model_copy(update={"notes": read.removals(every)})
 
 
 def plan_from_labels(
@@ -81,7 +88,6 @@ def plan_from_labels(
     return Plan(
         task=task,
         preset=preset,
-        preset_notes="",
         seed=seed,
         overrides={path: scalar(text, shown=f"--set {path}={text}") for path, text in (overrides or {}).items()},
         split=chosen.split,

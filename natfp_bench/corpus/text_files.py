@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from natfp_bench.base.errors import UserError
 
@@ -19,6 +20,24 @@ PLAIN = (".txt", ".md", ".text")
 
 LONGEST_CELL = 2**31 - 1
 """Most characters of a CSV cell; the default of the csv module is 131,072."""
+
+QUOTES = "a cell with a separator, a line break or a quote stands in double quotes, and a quote in it is doubled"
+
+MOST_BYTES = 2**30
+"""Most bytes of an unpacked file: its texts are held in memory, and a small archive can unpack to any size."""
+
+CHUNK = 2**20
+
+PARQUET_ROWS = 64
+"""Rows that are unpacked at a time: few, because a row can be large."""
+
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""Byte order marks of other encodings than UTF-8. A mark of UTF-32 begins with one of UTF-16, so it comes first."""
 
 UNREADABLE = (OSError, EOFError, zlib.error)
 """Errors of reading a file when the disk, or a gzip archive, is at fault."""
@@ -33,29 +52,58 @@ def ending(path: Path) -> str:
     return Path(name.removesuffix(".gz")).suffix
 
 
-def content(path: Path) -> bytes:
-    """Bytes of a file, unpacked if it is gzipped; raises UserError if it cannot be read or is empty."""
+def content(path: Path, *, may_be_empty: bool = False) -> bytes:
+    """Bytes of a file, unpacked if it is gzipped; raises UserError if it cannot be read, or is empty or too large."""
     try:
-        found = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            found = gzip.decompress(found)
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            found = bounded(file, str(path))
     except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if not found:
+    if not found and not may_be_empty:
         raise UserError(f"{path}: the file is empty")
     return found
 
 
+def bounded(file: IO[bytes] | io.BufferedIOBase, shown: str) -> bytes:
+    """All bytes of an open file; raises UserError if there are more than MOST_BYTES."""
+    found = io.BytesIO()
+    while part := file.read(CHUNK):
+        found.write(part)
+        require_size(found.tell(), shown)
+    return found.getvalue()
+
+
+def require_size(size: int, shown: str) -> None:
+    """Check that so many unpacked bytes are not too many; if they are, raises UserError."""
+    if size > MOST_BYTES:
+        what = f"more than {MOST_BYTES:,} bytes (unpacked), which is the most that is read of one file"
+        raise UserError(f"{shown}: {what}\n  take a part of it, or without the columns that are not needed")
+
+
 def decoded(found: bytes, shown: str) -> str:
     r"""Text of a file, with `\n` for every line end, and without a byte order mark and the last line end."""
+    refuse_marked(found, shown)
     try:
         text = found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"not UTF-8 text (byte {found[error.start]:#04x} at {error.start})"
-        raise UserError(f"{shown}: {what}\n  iconv -f latin1 -t utf-8 {shown}   converts a Latin 1 file") from None
+        raise not_utf8(shown, f"byte {found[error.start]:#04x} at {error.start}") from None
     if "\0" in text:
-        raise UserError(f"{shown}: a binary file, not text\n  known formats are UTF-8 text and {', '.join(TABLES)}")
+        known = f"known formats are UTF-8 text (UTF-16 must be converted) and {', '.join(TABLES)}"
+        raise UserError(f"{shown}: a binary file, not text\n  {known}")
     return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+
+
+def refuse_marked(start: bytes, shown: str) -> None:
+    """Raise UserError if a file starts with the byte order mark of another encoding than UTF-8."""
+    if encoding := next((name for mark, name in MARKS.items() if start.startswith(mark)), None):
+        what = f"not UTF-8 text: by its byte order mark it is {encoding}"
+        raise UserError(f"{shown}: {what}\n  iconv -f {encoding} -t UTF-8   converts it")
+
+
+def not_utf8(shown: str, where: str) -> UserError:
+    """Build the error for text in an encoding that nothing names: a guess could spoil the text without an error."""
+    once = "once you know its encoding, which the file does not say; a wrong one spoils the text"
+    return UserError(f"{shown}: not UTF-8 text ({where})\n  iconv -f ENCODING -t UTF-8   converts it {once}")
 
 
 def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
@@ -68,29 +116,41 @@ def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]
         yield from _parquet(content(path), shown, wanted, hint)
         return
     text = decoded(content(path), shown)
-    if kind == ".jsonl":
-        found = json_lines(text.split("\n"), shown)
-    elif kind == ".json":
-        found = _json(text, path)
-    else:
-        found = _separated(text, shown, "\t" if kind == ".tsv" else ",")
+    if kind in (".csv", ".tsv"):
+        yield from _separated(text, shown, "\t" if kind == ".tsv" else ",", wanted, hint)
+        return
+    found = json_lines(text.split("\n"), shown) if kind == ".jsonl" else _json(text, path)
     for place, record in found:
         require(record, wanted, place, hint)
         yield place, record
 
 
-def require(columns: Sequence[Any] | Mapping[Any, Any], wanted: Sequence[str], place: str, hint: str) -> None:
-    """Check that all wanted columns are there; if not, raises UserError that lists the columns."""
-    if lacking := [name for name in wanted if name not in columns]:
-        known = ", ".join(str(name) for name in columns if name is not None) or "none"
+def require(columns: Collection[Any], wanted: Sequence[str], place: str, hint: str) -> None:
+    """Check that each wanted column is there once; if not, raises UserError that lists the columns."""
+    names = list(columns)
+    if twice := [name for name in wanted if names.count(name) > 1]:
+        raise UserError(f"{place}: {names.count(twice[0])} columns have the name {twice[0]!r}\n  rename all but one")
+    if lacking := [name for name in wanted if name not in names]:
+        known = ", ".join(map(str, names)) or "none"
         raise UserError(f"{place}: no column {' and no column '.join(map(repr, lacking))} (columns: {known})\n  {hint}")
+
+
+def missing(value: Any) -> bool:
+    """Whether a value stands for none at all: null, and whatever differs from itself, as NaN and NaT do."""
+    return value is None or bool(value != value)
+
+
+def absent(record: Mapping[str, Any], column: str) -> bool:
+    """Whether a record has no value in a column, or only white space."""
+    value = record[column]
+    return missing(value) or (isinstance(value, str) and not value.strip())
 
 
 def text_of(record: Mapping[str, Any], column: str, place: str) -> str:
     """Text of a record's column; raises UserError if it is not a text, or has characters that UTF-8 cannot hold."""
     text = record[column]
     if not isinstance(text, str):
-        what = "is missing" if text is None else f"must be a text, not of the type {type(text).__name__}"
+        what = "is missing" if missing(text) else f"must be a text, not of the type {type(text).__name__}"
         raise UserError(f"{place}: {column!r} {what}")
     try:
         text.encode()
@@ -105,7 +165,7 @@ def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
     Raises UserError if there is no value: a text without a label must not get the label "None".
     """
     value = record[column]
-    word = value if value is None or isinstance(value, str | bytes | list | dict) else str(value)
+    word = value if missing(value) or isinstance(value, str | bytes | list | dict) else str(value)
     if not text_of({column: word}, column, place).strip():
         raise UserError(f"{place}: {column!r} is empty")
     return str(word)
@@ -116,19 +176,29 @@ def json_lines(lines: Iterable[str], shown: str) -> Iterator[PlacedRecord]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        why = ""
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
+            record = json.loads(line, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            record, why = None, f" ({getattr(error, 'msg', error)})"
         if not isinstance(record, dict):
-            raise UserError(f'{shown}:{number}: not a JSON object\n  each line is one, as in {{"text": "..."}}')
+            raise UserError(f'{shown}:{number}: not a JSON object{why}\n  each line is one, as in {{"text": "..."}}')
         yield f"{shown}:{number}", record
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values; raises ValueError if a key is there twice, since one value would win."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def _json(text: str, path: Path) -> Iterator[PlacedRecord]:
     """A list of objects, or an object that maps each label to a list of texts or of objects."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
     lists = found.items() if isinstance(found, dict) else [(path.name.split(".")[0], found)]
@@ -136,34 +206,54 @@ def _json(text: str, path: Path) -> Iterator[PlacedRecord]:
         if not isinstance(listed, list):
             raise UserError(f"{path}: not a list of objects, and not an object with a list of texts for each label")
         for number, item in enumerate(listed, 1):
-            record = {"text": item} if isinstance(item, str) else item
-            if not isinstance(record, dict):
-                raise UserError(f"{path}, item {number}: not an object and not a text")
+            record = item if isinstance(item, dict) else {"text": item}
             # Collections of answers call the text a response, and have one file per model.
             if "text" not in record and "response" in record:
                 record = {**record, "text": record["response"]}
             yield f"{path}, item {number}", {"label": label, **record}
 
 
-def _separated(text: str, shown: str, delimiter: str) -> Iterator[PlacedRecord]:
+def _separated(text: str, shown: str, delimiter: str, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
+    """Records of a table of cells. A short row lacks its last values; a long one may have only empty cells more."""
+    rows = _cells(text, shown, delimiter)
+    place, header = next(rows, (shown, []))
+    require(header, wanted, place, hint)
+    for place, row in rows:
+        if any(cell.strip() for cell in row[len(header) :]):
+            what = f"{len(row)} cells found, {len(header)} expected"
+            raise UserError(f"{place}: {what}\n  {QUOTES}")
+        yield place, {**dict.fromkeys(header), **dict(zip(header, row, strict=False))}
+
+
+def _cells(text: str, shown: str, delimiter: str) -> Iterator[tuple[str, list[str]]]:
+    """Rows of a table, each with the place where it begins; blank lines are no rows."""
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for record in reader:
-            yield f"{shown}:{reader.line_num}", record
-    except csv.Error as error:
-        raise UserError(f"{shown}:{reader.line_num}: not valid CSV ({error})") from None
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    row: list[str] | None = []
+    while row is not None:
+        place = f"{shown}:{reader.line_num + 1}"
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise UserError(f"{place}: not valid CSV ({error})\n  {QUOTES}") from None
+        if row:
+            yield place, row
 
 
 def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]:
     import pyarrow as pa  # slow to import, and only these files need it
     import pyarrow.parquet as pq
 
+    number, size = 0, 0
     try:
         with pq.ParquetFile(pa.BufferReader(found)) as opened:
             require(opened.schema_arrow.names, wanted, shown, hint)
-            records = opened.read(columns=list(dict.fromkeys(wanted))).to_pylist()
+            # What the file says of its size does not count texts that it stores once and repeats.
+            for batch in opened.iter_batches(PARQUET_ROWS, columns=list(dict.fromkeys(wanted))):
+                for record in batch.to_pylist():
+                    number += 1
+                    size += sum(len(value) for value in record.values() if isinstance(value, str))
+                    require_size(size, shown)
+                    yield f"{shown}, row {number}", record
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{shown}: not a Parquet file, or damaged ({' '.join(str(error).split())})") from None
-    for number, record in enumerate(records, 1):
-        yield f"{shown}, row {number}", record

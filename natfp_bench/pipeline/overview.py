@@ -93,7 +93,7 @@ def overview(plan: Plan, root: Path) -> Overview:
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,
-        notes=tuple(note.strip() for note in (plan.task.notes, plan.preset_notes) if note.strip()),
+        notes=tuple(note.strip() for note in (plan.task.notes, *plan.notes) if note.strip()),
         preset=plan.preset,
         corpus=plan.given.name if plan.given else first.corpus.name,
         factor=plan.task.factor.name,

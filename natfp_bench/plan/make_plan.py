@@ -75,7 +75,7 @@ def make_plan(
     return Plan(
         task=task_record,
         preset=preset,
-        preset_notes=base.notes,
+        notes=(base.notes,),
         seed=seed,
         overrides=values,
         split=base.split,

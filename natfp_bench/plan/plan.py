@@ -37,11 +37,11 @@ class Plan(Record):
 
     texts: texts per variant. fixed_texts: digest of the fixed texts that are used in place of the task's models; None
     for an ordinary run. given: the labelled texts from files that are attributed; None if models write the texts.
+    notes: what a user should know of the preset, or of the given texts.
     """
 
     task: Task
     preset: str
-    preset_notes: str
     seed: int
     overrides: dict[str, Scalar]
     split: SplitSpec
@@ -50,6 +50,7 @@ class Plan(Record):
     variants: tuple[Variant, ...]
     fixed_texts: str | None = None
     given: TextsSpec | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def task_digest(self) -> str:

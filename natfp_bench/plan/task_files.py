@@ -23,6 +23,9 @@ from .settings import Count, Settings, Share
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Names of tasks, levels and results: words that are safe as file names."""
 
+MAX_LEVELS = 128
+"""Most levels of a factor."""
+
 NO_FACTOR = {
     "sampling.texts": "it is the number of texts, not their source",
     "sampling.block": "it is the number of texts drawn at a time, not their source",
@@ -93,7 +96,7 @@ class Factor(Record):
 
     name: str
     fields: tuple[str, ...] = Field(min_length=1, description="settings that vary, as dotted paths in one section")
-    levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2, max_length=128)
+    levels: dict[str, Scalar | dict[str, Scalar]] = Field(min_length=2, max_length=MAX_LEVELS)
     ordered: bool = Field(False, description="the levels have an order, so a guess can be nearly right")
     matched: Share | None = Field(None, description="promise: all models have equally many parameters up to this share")
     own_seeds: bool = Field(False, description="each variant has seeds of its own, so that the levels mean nothing")

@@ -50,7 +50,8 @@ def read_all(files: Sequence[str], column: str = "text") -> list[GivenText]:
 
 def _read(file: str, column: str) -> list[GivenText]:
     if file == STDIN:
-        return [GivenText("standard input", None, text_files.decoded(sys.stdin.buffer.read(), "standard input"))]
+        read = text_files.bounded(sys.stdin.buffer, "standard input")
+        return [GivenText("standard input", None, text_files.decoded(read, "standard input"))]
     path = Path(file)
     kind = text_files.ending(path) if path.suffix.lower() != ".gz" else ".gz"
     if not path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natfp_bench.base.text import first_bytes, printable
+from natfp_bench.base.text import first_bytes, one_line, printable
 
 
 @given(st.text(max_size=30), st.integers(0, 40))
@@ -25,3 +25,11 @@ def test_first_bytes_by_hand() -> None:
 
 def test_control_characters_are_spelled_out() -> None:
     assert printable("a\x1b[31m\tb\nc\u202e é漢🙂") == "a\\x1b[31m\\tb\nc\\u202e é漢🙂"
+
+
+@given(st.text())
+def test_a_name_is_one_line(name: str) -> None:
+    shown = one_line(name)
+    assert len(f"{shown}|".splitlines()) == 1
+    assert shown == name or not name.isprintable()
+    assert printable(name) == shown.replace("\\n", "\n") or "\\n" in name

@@ -177,11 +177,18 @@ def test_empty_and_white_space_files(tmp_path: Path, content: bytes) -> None:
     assert "empty" in fault(f"text:{write(tmp_path / 'a.txt.gz', gzip.compress(content))}")
 
 
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "UTF-16 text".encode("utf-16")])
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "UTF-16 text".encode("utf-16-le")])
 def test_binary_file(tmp_path: Path, content: bytes) -> None:
     message = fault(f"text:{write(tmp_path / 'a.bin', content)}")
     assert "a.bin" in message
     assert "binary" in message
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
+def test_an_encoding_is_named_by_its_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    content = "text with a mark".encode(encoding)
+    for name, found in {"a.txt": content, "a.jsonl.gz": gzip.compress(content)}.items():
+        assert f"by its byte order mark it is {encoding}\n" in fault(f"text:{write(tmp_path / name, found)}")
 
 
 @pytest.mark.parametrize("late", [0, 300_000])
@@ -234,6 +241,16 @@ def test_broken_gzip(tmp_path: Path) -> None:
 def test_bad_json_line_is_named_by_file_and_line(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "a.jsonl", '{"text": "fine"}\n\n' + line + '\n{"text": "fine"}\n')
     assert fault(f"text:{path}").startswith(f"{path}:3: ")
+
+
+def test_a_line_of_json_is_held_in_memory_so_its_length_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a limit, a small archive of one endless line would fill the memory."""
+    monkeypatch.setattr(documents, "LONGEST_LINE", 50)
+    content = json.dumps({"text": "x" * 30}).encode() + b"\n" + json.dumps({"text": "x" * 60}).encode()
+    message = fault(f"text:{write(tmp_path / 'a.jsonl.gz', gzip.compress(content))}")
+    assert "a.jsonl.gz: a line has more than 50 characters" in message
 
 
 @pytest.mark.parametrize("name", ["chronicles", "txt:a.txt", "a.txt", "chronicle:5", "text", "text:", "text:,", "hf:"])

@@ -22,6 +22,7 @@ from natfp_bench.corpus import labelled_texts as texts
 from natfp_bench.corpus.plan_from_texts import plan_from_texts
 from natfp_bench.pipeline import result as results
 from natfp_bench.plan.settings import TextsSpec
+from natfp_bench.plan.task_files import MAX_LEVELS
 
 Natfp = Callable[..., tuple[int, str, str]]
 
@@ -108,6 +109,119 @@ def test_copies_of_training_texts_leave_the_test_and_are_counted(tmp_path: Path)
     assert found.sides(4) == {"a": (15, 4), "b": (15, 5)}
     assert texts.balanced(found.sides(4), 4) == 16
     assert texts.balanced(found.sides(4), 4, limit=11) == 8
+
+
+WRITTEN = [(f"{label} {i}", label) for i in range(20) for label in ("ann", "bob")]
+
+EMPTY: dict[str, list[Any]] = {"json": ["", " \n", None, float("nan")], "csv": ["", "  ", "\n"]}
+"""Texts that count as empty, by the kind of file that can hold them."""
+
+
+def as_file(path: Path, rows: Sequence[tuple[Any, Any]]) -> Path:
+    """Write rows of text and label."""
+    records = [{"text": text, "label": label} for text, label in rows]
+    if path.suffix == ".jsonl":
+        return jsonl(path, records)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["text", "label"])
+            writer.writeheader()
+            writer.writerows(records)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_empty_and_missing_texts_are_left_out_and_counted(tmp_path: Path, name: str, labelled: bool) -> None:
+    """Spreadsheets end in rows of empty cells, which have no label either."""
+    empty = ["", None] if name == "x.parquet" else EMPTY["csv" if name == "x.csv" else "json"]
+    nothing = [(text, "ann" if labelled else "") for text in empty]
+    found = texts.read(given(as_file(tmp_path / name, [*WRITTEN[:9], *nothing, *WRITTEN[9:]])), 4)
+    assert list(zip(found.texts, found.labels, strict=True)) == WRITTEN
+    assert found.empty.total() == len(empty)
+    assert found.removals(4) == (f"{len(empty)} of {40 + len(empty)} texts are empty; they were left out",)
+
+
+@pytest.mark.parametrize("label", [None, float("nan"), "", " "])
+@pytest.mark.parametrize("column", ["label", "group"])
+def test_a_text_without_a_label_or_group_is_refused(tmp_path: Path, label: Any, column: str) -> None:
+    rows = [{"text": text, "label": of, "group": text} for text, of in WRITTEN]
+    rows[3][column] = label
+    with pytest.raises(UserError, match=rf"x.jsonl:4: '{column}' is (missing|empty)"):
+        plan_from_texts(given(jsonl(tmp_path / "x.jsonl", rows), group="group"))
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+def test_a_label_of_empty_texts_alone_is_not_dropped(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"label 'carl' has 0 texts .*\n  1 of 41 texts are empty"):
+        plan_from_texts(given(as_file(tmp_path / name, [*WRITTEN, ("", "carl")])))
+
+
+def by_label(folder: Path) -> Path:
+    """Write one folder per label, with one file per text."""
+    for text, label in WRITTEN:
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        (folder / label / f"{text}.txt").write_text(text)
+    return folder
+
+
+def test_an_empty_file_among_those_of_a_label_is_an_empty_text(tmp_path: Path) -> None:
+    folder = by_label(tmp_path / "x")
+    (folder / "ann" / "empty.txt").write_text("")
+    (folder / "bob" / "packed.txt.gz").write_bytes(gzip.compress(b""))
+    found = texts.read(given(folder), 4)
+    assert Counter(found.labels) == {"ann": 20, "bob": 20}
+    assert found.empty == {"ann": 1, "bob": 1}
+
+
+def test_files_below_the_folder_of_a_label_are_refused_and_hidden_ones_left_alone(tmp_path: Path) -> None:
+    folder = by_label(tmp_path / "x")
+    for hidden in (".git", "ann/.checkpoints"):
+        (folder / hidden).mkdir()
+        (folder / hidden / "copy.txt").write_text("not a text")
+    assert sorted(texts.read(given(folder), 4).texts) == sorted(text for text, _ in WRITTEN)
+    (folder / "ann" / "old").mkdir()
+    (folder / "ann" / "old" / "more.txt").write_text("whose?")
+    with pytest.raises(UserError, match=r"ann/old/more.txt: a folder in the folder of a label"):
+        texts.read(given(folder), 4)
+
+
+def test_too_few_texts_are_explained_by_what_was_removed(tmp_path: Path) -> None:
+    rows = [(f"always {label}", label) for label in ("ann", "bob")] * 100
+    with pytest.raises(UserError, match=r"0 for testing\n  50 test texts are also among the training texts") as caught:
+        plan_from_texts(given(as_file(tmp_path / "x.jsonl", rows)))
+    assert "take at least 8 texts" in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [MAX_LEVELS, MAX_LEVELS + 1, 1_500])
+def test_the_number_of_labels_has_a_limit(tmp_path: Path, number: int) -> None:
+    rows = [(f"text {i} of {label}", label) for label in range(number) for i in range(8)]
+    spec = given(as_file(tmp_path / "x.jsonl", rows))
+    if number <= MAX_LEVELS:
+        assert len(plan_from_texts(spec).variants) == number
+        return
+    with pytest.raises(
+        UserError, match=rf"x.jsonl: {number:,} labels found, at most {MAX_LEVELS} are allowed\n  --label"
+    ):
+        plan_from_texts(spec)
+
+
+def test_what_was_removed_is_printed_before_and_during_a_run(natfp: Natfp, tmp_path: Path) -> None:
+    """A label may be any text, and its line breaks do not break lines."""
+    rows = [(text if i != 6 else "ann 2", f"{label}\nof old") for i, (text, label) in enumerate(WRITTEN * 2)]
+    as_file(tmp_path / "x.jsonl", [*rows, ("", "bob\nof old"), (None, None)])
+    options = ("run", "--texts", "x.jsonl", "--preset", "smoke", "--baseline", "majority", "--workers", "1")
+    options = (*options, "--store", "store", "-o", "out")
+    _, out, _ = natfp(*options, "--dry-run")
+    assert "note: 2 of 82 texts are empty; they were left out" in out
+    assert "test texts are also among the training texts" in out
+    assert "\nann\\nof old/r0 " in out
+    _, out, err = natfp(*options)
+    assert "warning: 2 of 82 texts are empty; they were left out" in err
+    assert "find ann\\nof old/r0: " in err
+    assert not any(line.startswith("of old") for line in (out + err).splitlines())
 
 
 def test_every_label_has_equally_many_texts_on_both_sides(tmp_path: Path) -> None:
