@@ -215,7 +215,10 @@ def robustness(
 
 
 def wording(experiment: Experiment) -> Wording:
-    """Find the words that separate the levels, and how far the levels' 1-, 2- and 3-grams diverge in the test texts."""
+    """Find the words that separate the levels, and how far the levels' 1-, 2- and 3-grams diverge in the test texts.
+
+    N-grams that are longer than all texts of a level are left out.
+    """
     classes, of_variant = np.unique(np.array(experiment.labels), return_inverse=True)
     parts = (experiment.train, experiment.test)
     read = [words.words(text) for part in parts for text in part.texts]
@@ -224,7 +227,10 @@ def wording(experiment: Experiment) -> Wording:
     truth, tested = of_variant[source].astype(np.int64), read[len(experiment.train.texts) :]
     many = len(np.unique(experiment.replicates)) > 1
     telling = telling_words(read, truth, test, classes.tolist(), experiment.replicates[source] if many else None)
-    divergences = [jensen_shannon(tested, truth[test], n, seed=experiment.seed) for n in (1, 2, 3)]
+    length, level = np.array([len(text) for text in tested]), truth[test]
+    longest = min(int(length[level == number].max(initial=0)) for number in range(len(classes)))
+    orders = [n for n in (1, 2, 3) if n <= longest]
+    divergences = [jensen_shannon(tested, level, n, seed=experiment.seed) for n in orders]
     return Wording(telling_words=tuple(telling), jensen_shannon=tuple(divergences))
 
 

@@ -152,7 +152,7 @@ def jensen_shannon(
 
     def divergence(labels: Ints) -> float:
         by_class = np.bincount(labels[text] * width + codes, minlength=k * width).reshape(k, width)
-        shares = by_class / by_class.sum(axis=1, keepdims=True)
+        shares = by_class / np.maximum(by_class.sum(axis=1, keepdims=True), 1)
         return _entropy(shares.mean(axis=0)) - math.fsum(map(_entropy, shares)) / k
 
     value = divergence(truth)

@@ -83,3 +83,14 @@ def test_wording_finds_the_planted_word() -> None:
 
     one = study.wording(experiment(Bag, ["with", "out"], half[0][:2], half[1][:2]))
     assert {word.agrees for word in one.telling_words} == {None}
+
+
+@pytest.mark.parametrize(("longest", "orders"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 3])])
+def test_n_grams_longer_than_the_texts_of_a_level_are_left_out(longest: int, orders: list[int]) -> None:
+    texts = [
+        [" ".join(f"{level}{i % 7}" for i in range(n, n + length)) for n, length in enumerate([1, longest] * 4)]
+        for level in "ab"
+    ]
+    texts[0] = [f"{text} and some more" for text in texts[0]]
+    found = study.wording(experiment(Bag, ["a", "b"], texts, texts))
+    assert [one.order for one in found.jensen_shannon] == orders
