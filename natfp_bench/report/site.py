@@ -22,10 +22,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from natfp_bench import __version__
+from natfp_bench.base import disk
 from natfp_bench.base.environment import commit
 from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.text import printable
-from natfp_bench.pipeline.store import storage_faults
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import read_protocols
 
@@ -177,7 +177,7 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
     except those of the same name.
     """
     root = folder.absolute()
-    with storage_faults(root, "output folder"):
+    with disk.disk_faults(root, "output folder"):
         if root.exists() and not root.is_dir():
             raise UserError(f"{folder} is a file\n  take a folder for -o")
         old = _own_files(root)
@@ -213,7 +213,7 @@ def _own_files(root: Path) -> set[str]:
     try:
         names = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
         paths = [PurePosixPath(name) for name in names]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return set()
     found = {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}
     return {name for name in found if not any((root / parent).is_symlink() for parent in PurePosixPath(name).parents)}
@@ -244,7 +244,7 @@ def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
     import vl_convert
 
     root = folder.absolute()
-    with storage_faults(root, "folder for figures"):
+    with disk.disk_faults(root, "folder for figures"):
         root.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             svg = vl_convert.vegalite_to_svg(dict(figure.spec))

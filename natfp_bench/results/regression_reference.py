@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from natfp_bench.base import disk
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, canonical_json, digest
 from natfp_bench.pipeline.result import AttributorId, Result, Score
-from natfp_bench.pipeline.store import storage_faults
 from natfp_bench.statistics.intervals import Ints
 
 from .predictions import PredictionFiles, ScoredAnswers
@@ -186,23 +186,17 @@ def write(path: Path, answers: Iterable[SteppedAnswers]) -> None:
         for one in sorted(answers, key=lambda one: one.place.order)
     ]
     columns = {field.name: pa.array([row[field.name] for row in rows], field.type) for field in REFERENCE}
-    fresh = path.with_name(f"{path.name}.new")
-    with storage_faults(path.parent, "folder"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            pq.write_table(
-                pa.table(columns, schema=REFERENCE),
-                fresh,
-                compression="zstd",
-                compression_level=9,
-                use_dictionary=[field.name for field in REFERENCE if field.type == pa.string()],
-                # All high bytes, then all low ones: zstd can compress only the high ones.
-                column_encoding={"proba.list.element": "BYTE_STREAM_SPLIT"},
-                write_page_checksum=True,
-            )
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+    with disk.disk_faults(path.parent, "folder"), disk.whole(path) as fresh:
+        pq.write_table(
+            pa.table(columns, schema=REFERENCE),
+            fresh,
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=[field.name for field in REFERENCE if field.type == pa.string()],
+            # All high bytes, then all low ones: zstd can compress only the high ones.
+            column_encoding={"proba.list.element": "BYTE_STREAM_SPLIT"},
+            write_page_checksum=True,
+        )
 
 
 def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:

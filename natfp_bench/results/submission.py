@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from natfp_bench.attributors.code_digest import RESULTS
 from natfp_bench.attributors.registry import Baseline
-from natfp_bench.base import resources
+from natfp_bench.base import disk, resources
 from natfp_bench.base.environment import environment
 from natfp_bench.base.errors import AttributorError, UserError, unknown
 from natfp_bench.base.records import Record
@@ -144,11 +144,9 @@ def _split_score(score: Score) -> SplitScore:
 
 def write(made: Submission, folder: Path) -> Path:
     """Write `results.json` into a baseline's folder; raises UserError if it cannot be written."""
-    path = folder / RESULTS
-    try:
-        path.write_text(made.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    path = folder.absolute() / RESULTS
+    with disk.disk_faults(path.parent, "folder"), disk.whole(path) as fresh:
+        fresh.write_text(made.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     return path
 
 

@@ -16,7 +16,7 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ROOMS = {
-    "base": "errors text markdown records limits progress streams resources environment yaml_source yaml_records",
+    "base": "errors text markdown records limits progress streams resources environment disk yaml_source yaml_records",
     "plan": "settings defaults task_files sources plan make_plan split",
     "corpus": "chronicle metas text_files labelled_texts plan_from_texts documents tokens words",
     "models": """metas model optimizers compiled loss heldout training_state train checkpoint_files checkpoint sampler
