@@ -169,7 +169,7 @@ class Store:
     def keep_kernels(self) -> None:
         """Have torch's compiler keep what it makes in the store, for other processes and later runs.
 
-        It syncs nothing, so after a power cut its files may be torn: those of an earlier start of the machine stay unused.
+        It syncs nothing, so a power cut may tear its files: those of an earlier start of the machine stay unused.
         """
         start = Path("/proc/sys/kernel/random/boot_id")
         name = start.read_text().strip() if start.exists() else "any"
