@@ -39,6 +39,11 @@ REFUSED = {
 """Why a place cannot be written, by the number of the system's error."""
 
 
+def refusal(number: int | None) -> str | None:
+    """Say why a place cannot be used, given the number of the system's error; None if the place is not the reason."""
+    return "the disk is full" if number in NO_SPACE else REFUSED.get(number or 0)
+
+
 def sync(path: Path) -> None:
     """Put the content of a file, or the names in a folder, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -99,7 +104,7 @@ def usable_folder(folder: Path, what: str) -> Path:
             # A file without a name leaves nothing behind if this process is killed.
             TemporaryFile(dir=folder).close()
         except OSError as error:
-            if error.errno in (*REFUSED, *NO_SPACE):
+            if refusal(error.errno):
                 raise
             raise _refused(folder, what, f"nothing can be made there: {error.strerror}") from error
     return folder

@@ -221,6 +221,7 @@ def _folder(result: Result, output: Path) -> Path:
 
 def write(result: Result, predictions: pa.Table, output: Path) -> Path:
     """Write a result and its predictions into a folder of their own, which is returned."""
+    output = disk.usable_folder(output, "output folder")
     folder = _folder(result, output)
     with disk.disk_faults(output, "output folder"):
         with disk.whole(folder / "predictions.parquet") as fresh:

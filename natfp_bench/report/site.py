@@ -10,6 +10,7 @@ import csv
 import fnmatch
 import io
 import json
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -188,17 +189,13 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
             raise UserError(
                 f"{folder} holds files that belong to no report: {named}\n  take another folder, or add --overwrite"
             )
-        root.mkdir(parents=True, exist_ok=True)
+        disk.usable_folder(root, "output folder")
         # The manifest comes first: if this is killed, the next report still knows its files.
         _write_manifest(root, old | site.files.keys())
         for name in sorted(old - site.files.keys()):
             (root / name).unlink(missing_ok=True)
         for name, content in site.files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink():
-                path.unlink()
-            path.write_text(content, encoding="utf-8", newline="")
+            _put(root, name, content.encode())
         _write_manifest(root, set(site.files))
         _remove_empty(root)
 
@@ -219,9 +216,20 @@ def _own_files(root: Path) -> set[str]:
     return {name for name in found if not any((root / parent).is_symlink() for parent in PurePosixPath(name).parents)}
 
 
+def _put(root: Path, name: str, content: bytes) -> None:
+    """Write a file below a folder, and nowhere else: links in its way are replaced, not followed."""
+    path = root
+    for part in PurePosixPath(name).parts:
+        path /= part
+        if path.is_symlink():
+            path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
 def _write_manifest(root: Path, names: set[str]) -> None:
     text = json.dumps({"natfp_bench": __version__, "files": sorted(names)}, indent=1)
-    (root / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    _put(root, MANIFEST, f"{text}\n".encode())
 
 
 def _remove_empty(root: Path) -> None:
@@ -239,14 +247,23 @@ def chosen_figures(pages: Sequence[Page], only: Sequence[str] = ()) -> dict[str,
     return {name: figure for name, figure in every.items() if not only or any(fnmatch.fnmatch(name, p) for p in only)}
 
 
-def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write figures as SVG and as PDF, for papers."""
+def write_figures(figures: Mapping[str, Figure], folder: Path, *, overwrite: bool = False) -> None:
+    """Write figures as SVG and as PDF, for papers; other files of the folder stay.
+
+    Raises UserError for a file of the same name that was not written here, unless `overwrite` allows to replace it.
+    """
     import vl_convert
 
-    root = folder.absolute()
+    root = disk.usable_folder(folder, "folder for figures")
     with disk.disk_faults(root, "folder for figures"):
-        root.mkdir(parents=True, exist_ok=True)
+        own, names = _own_files(root), {f"{name}.{form}" for name in figures for form in ("svg", "pdf")}
+        if not overwrite and (foreign := sorted(name for name in names - own if os.path.lexists(root / name))):
+            raise UserError(
+                f"{folder} holds files of these names that belong to no report: {', '.join(foreign)}\n"
+                "  take another folder, or add --overwrite"
+            )
+        _write_manifest(root, own | names)
         for name, figure in figures.items():
             svg = vl_convert.vegalite_to_svg(dict(figure.spec))
-            (root / f"{name}.svg").write_text(svg, encoding="utf-8")
-            (root / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(svg))
+            _put(root, f"{name}.svg", svg.encode())
+            _put(root, f"{name}.pdf", vl_convert.svg_to_pdf(svg))

@@ -170,9 +170,10 @@ REFERENCE = pa.schema(
 def write(path: Path, answers: Iterable[SteppedAnswers]) -> None:
     """Write a reference, whole or not at all; the same answers give the same bytes.
 
-    Raises UserError for a path that is a folder, StoreError if it cannot be written.
+    Raises UserError for a path that holds anything but a reference, StoreError if it cannot be written.
     """
-    _refuse_folder(path)
+    refuse_to_overwrite(path)
+    disk.usable_folder(path.parent, "folder")
     rows: list[dict[str, Any]] = [
         {
             **one.setup.model_dump(),
@@ -202,13 +203,14 @@ def write(path: Path, answers: Iterable[SteppedAnswers]) -> None:
 def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:
     """Read a reference; raises UserError if it does not exist, is damaged, or has another version."""
     _refuse_folder(path)
+    remove = "remove it, or name another file; then: "
     remake = f"natfp-bench regress --reference {path} --update   writes one from results"
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             mark = (file.schema_arrow.metadata or {}).get(MARK)
             if mark != SCHEMA:
                 what = f"a reference of schema {mark.decode(errors='replace')}" if mark else "not a reference"
-                raise UserError(f"{path}: {what}; this version reads schema {SCHEMA.decode()}\n  {remake}")
+                raise UserError(f"{path}: {what}; this version reads schema {SCHEMA.decode()}\n  {remove}{remake}")
             table = file.read()
         if not table.schema.equals(REFERENCE):
             raise ValueError("other columns")
@@ -218,7 +220,7 @@ def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:
     except FileNotFoundError:
         raise UserError(f"no reference at {str(path)!r}\n  {remake}") from None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UserError(f"{path}: damaged reference ({' '.join(str(error).split())})\n  {remake}") from None
+        raise UserError(f"{path}: damaged reference ({' '.join(str(error).split())})\n  {remove}{remake}") from None
     return {one.place: one for one in found}
 
 
@@ -228,6 +230,23 @@ def _row(row: Mapping[str, Any], proba: pa.ListScalar) -> SteppedAnswers:
     who = AttributorId.model_validate({name: row[name] for name in AttributorId.model_fields})
     place = _place(setup, row["target"], row["split"], who.name)
     return SteppedAnswers(setup, place, who, row["rows"], proba.values.to_numpy().reshape(-1, row["classes"]))
+
+
+def refuse_to_overwrite(path: Path) -> None:
+    """Raise UserError if a path holds anything but a reference, which a new one may replace."""
+    _refuse_folder(path)
+    if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or _marked(path))):
+        raise UserError(
+            f"{path} is not a reference, or a damaged one, so it is not overwritten\n"
+            "  remove it, or name another file with --reference"
+        )
+
+
+def _marked(path: Path) -> bool:
+    try:
+        return MARK in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _refuse_folder(path: Path) -> None:
