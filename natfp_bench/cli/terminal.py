@@ -95,4 +95,4 @@ def write(text: str, output: Path | None, *, marks: Sequence[str]) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{output}: cannot be written ({error.strerror})\n  take another file") from None
