@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from chaos_judge import Verdict, Work, answers, damage, lost_work, work, wrong_answers
+from chaos_power import power_cut
 from chaos_program import LATE, ROOT, WAYS, Draws, Ground, Program, await_moment, draws
 
 from natfp_bench.base.environment import environment
@@ -252,6 +253,10 @@ def _finish(ground: Ground, store: Path, folder: Path, kept: Sequence[Work], ver
 DISKS: dict[str, tuple[str, Callable[[int, int, Ground, Say], Verdict]]] = {
     "disk-full": ("the disk of the store fills up twice; then there is room", disk_full),
     "read-only": ("the store becomes read-only during a run, and still is when another run starts", disk_read_only),
+    "power-cut": (
+        "the power goes at each write of a recorded run: what was not synced is lost, kept or torn",
+        power_cut,
+    ),
 }
 
 
@@ -280,11 +285,19 @@ def document(verdicts: dict[str, Verdict], command: str, seconds: float) -> str:
     lines = []
     for name, verdict in verdicts.items():
         what = SCENARIOS[name].what if name in SCENARIOS else DISKS[name][0]
-        cells: list[object] = [f"`{name}`: {what}", verdict.runs, verdict.kills, verdict.disk]
+        cells: list[object] = [
+            f"`{name}`: {what}",
+            verdict.runs,
+            verdict.kills,
+            verdict.disk,
+            verdict.cuts,
+            verdict.files,
+        ]
         cells += [len(part) for part in (verdict.wrong, verdict.stuck, verdict.lost, verdict.orphans)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     faults = [f"- `{name}`: {fault}" for name, verdict in verdicts.items() for fault in verdict.faults]
-    runs, kills, disk = (sum(getattr(verdict, of) for verdict in verdicts.values()) for of in ("runs", "kills", "disk"))
+    done = ("runs", "kills", "disk", "cuts", "files")
+    runs, kills, disk, cuts, files = (sum(getattr(verdict, of) for verdict in verdicts.values()) for of in done)
     skipped = [f"- `{name}`: {verdict.skipped}" for name, verdict in verdicts.items() if verdict.skipped]
     head = f"""\
 # Reliability
@@ -299,10 +312,11 @@ Real runs are disturbed at random moments. After each round the same command run
   continue from its last checkpoint.
 - **orphans**: a process outlives its run by {LATE:g} s.
 
-{runs} runs, {kills} kills and {disk} disk faults: {len(faults)} faults found.
+{runs} runs, {kills} kills, {disk} disk faults, {cuts} disks after a power cut and {files} damaged files: {len(faults)}
+faults found.
 
-| scenario | runs | kills | disk faults | wrong | stuck | lost | orphans |
-|---|---|---|---|---|---|---|---|
+| scenario | runs | kills | disk faults | power cuts | files | wrong | stuck | lost | orphans |
+|---|---|---|---|---|---|---|---|---|---|
 """
     text = head + "\n".join(lines) + "\n"
     for title, said in (("Faults", faults), ("Skipped", skipped)):

@@ -22,6 +22,8 @@ class Verdict:
     runs: int = 0
     kills: int = 0
     disk: int = 0
+    cuts: int = 0
+    files: int = 0
     wrong: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)

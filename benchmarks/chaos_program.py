@@ -45,10 +45,10 @@ class Program:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, command: Sequence[str], output: Path) -> Program:
-        """Start a command that writes its messages to `log.txt` in its output folder."""
+    def start(cls, command: Sequence[str], output: Path, **variables: str) -> Program:
+        """Start a command that writes its messages to `log.txt` in a folder; variables: of its environment."""
         output.mkdir(parents=True, exist_ok=True)
-        environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **variables}
         with (output / "log.txt").open("wb") as log:
             return cls(output, subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True))
 
@@ -146,14 +146,14 @@ class Ground:
         ground.size = sum(-(-path.stat().st_size // 4096) * 4096 for path in store.rglob("*") if path.is_file())
         return ground
 
-    def start(self, store: Path, output: Path) -> Program:
-        """Start a run; every run of the script is the same."""
+    def start(self, store: Path, output: Path, *, log: Path | None = None, **variables: str) -> Program:
+        """Start a run; every run of the script is the same. log: folder of its messages, if not that of its output."""
         command = [sys.executable, "-m", "natfp_bench", "run", "--task", "pair"]
         command += ["--include-path", str(self.folder / "tasks"), "--preset", "smoke"]
         command += ["--baseline", "majority,naive_bayes", "--device", "cpu", "--workers", "2"]
         command += ["--store", str(store), "-o", str(output)]
         command += [part for setting in CHANGED for part in ("--set", setting)]
-        return Program.start(command, output)
+        return Program.start(command, log or output, **variables)
 
 
 # Disturbances: each takes a running program and random numbers, and returns the number of kills that hit it.

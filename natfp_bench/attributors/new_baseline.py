@@ -31,5 +31,5 @@ def new_baseline(name: str, parent: Path) -> Path:
     except FileExistsError:
         raise UserError(f"{folder} exists\n  take another name, or another --output") from None
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{folder}: cannot be written ({error.strerror})\n  take another --output") from None
     return folder

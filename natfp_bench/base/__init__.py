@@ -11,6 +11,7 @@ progress      how a long computation reports its progress
 streams       named random streams, from which every random draw comes
 resources     where the bundled tasks and baselines are
 environment   machine and versions of a run
+disk          files that outlive a power cut, and disks that refuse to be written
 yaml_source   YAML files as data: includes, places (file:line), and all faults at once
 yaml_records  YAML files as strict records, with the faults in words
 """

@@ -78,6 +78,7 @@ def submit(
     """
     from natfp_bench import api
     from natfp_bench.attributors import registry
+    from natfp_bench.base import disk
     from natfp_bench.pipeline.contract_suite import check_all
     from natfp_bench.pipeline.store import Store, default_root
     from natfp_bench.results import submission
@@ -90,6 +91,10 @@ def submit(
     claimed = submission.read(compare) if compare else None
     chosen = list(claimed.scores) if claimed and not task else names(task)
     tasks = submission.tasks_with_texts(chosen)
+    kept = {} if claimed else submission.kept_scores(baseline, tasks)
+    if not claimed:
+        disk.usable_folder(baseline.folder, "folder")
+    disk.usable_folder(output, "output folder")
     errors = terminal.stderr()
     opened = Store(store or default_root(), terminal.warner(errors))
     with closing(api.local_engine(workers)) as engine, Watcher(errors) as watch:
@@ -106,7 +111,8 @@ def submit(
     else:
         _print_submission(made, ranking, markdown=format_ == "md")
     if claimed is None:
-        errors.print(f"wrote {submission.write(made, baseline.folder)}", markup=False)
+        whole = made.model_copy(update={"scores": dict(sorted({**kept, **made.scores}.items()))})
+        errors.print(f"wrote {submission.write(whole, baseline.folder)}", markup=False)
     elif differing := submission.differences(made, claimed):
         for difference in differing:
             terminal.error(errors, difference)

@@ -28,7 +28,8 @@ def export(
 
     They become a table, a data set, or questions to a language model.
     """
-    from natfp_bench.pipeline.store import Store, default_root, storage_faults
+    from natfp_bench.base import disk
+    from natfp_bench.pipeline.store import Store, default_root
     from natfp_bench.results import export as texts
     from natfp_bench.results import lm_eval_export, origin
 
@@ -42,8 +43,9 @@ def export(
     folder = texts.make_folder(output)
     if format_ == "lm-eval":
         asked = (limit or lm_eval_export.LIMIT, shots or lm_eval_export.SHOTS)
-        with storage_faults(folder, "output folder"):
+        with disk.disk_faults(folder, "output folder"):
             header = lm_eval_export.write_lm_eval(found, folder, *asked)
+            disk.sync_all(folder)
         typer.echo(
             f"{folder}: {len(header.classes)} classes, {header.limit} questions per class, {header.shots} examples of "
             "each class in a question\nnext:"
@@ -51,8 +53,9 @@ def export(
         for line in lm_eval_export.next_commands(header, folder, str(result)):
             typer.echo(f"  {line}")
     else:
-        with storage_faults(folder, "output folder"):
+        with disk.disk_faults(folder, "output folder"):
             (texts.write_csv if format_ == "csv" else texts.write_dataset)(found, folder)
+            disk.sync_all(folder)
         variants = set(found.texts["variant"].to_pylist())
         typer.echo(f"{folder}: {len(found.texts):,} texts by {len(variants)} variants")
 

@@ -38,10 +38,13 @@ def leaderboard(
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
     boards = boards or len({board.task for board in found.boards}) == 1
+    marks = (markdown.WRITTEN, '"standings"')
     if as_json:
-        terminal.write(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output)
+        terminal.write(
+            json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output, marks=marks
+        )
     elif format_ == "md":
-        terminal.write(markdown.render(found, boards=boards), output)
+        terminal.write(markdown.render(found, boards=boards), output, marks=marks)
     else:
         console.print_leaderboards(terminal.stdout(), found, boards=boards)
     if found.faults:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import sys
 import traceback
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from natfp_bench import __version__
+from natfp_bench.base import disk
 from natfp_bench.base.errors import JobError, NatfpError
 
 from . import baseline, store
@@ -74,9 +74,10 @@ def main() -> None:
         hint = "\n  natfp-bench --debug ...   shows the traceback" if isinstance(error, JobError) else ""
         _fail(str(error) + hint, error.exit_code)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG or "--debug" in sys.argv:
+        why = disk.refusal(error.errno)
+        if why is None or "--debug" in sys.argv:
             raise
-        _fail(f"{str(error.filename)[:60]}...: this path is too long\n  give a shorter path", 2)
+        _fail(f"{str(error.filename or 'standard output')[:200]}: {why}\n  give another path", 2)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -42,6 +42,8 @@ def regress(
     from . import terminal
 
     one_of("format", format_, ("table", *regression_formats.FORMATS))
+    if update:
+        regression_reference.refuse_to_overwrite(reference)
     known = {} if update else regression_reference.read(reference)
     if not (paths := find([results])):
         raise UserError(f"no results in {results}\n  natfp-bench run --task seed_id   makes some")

@@ -34,7 +34,7 @@ def report(
     """
     from natfp_bench.pipeline.result import find
     from natfp_bench.pipeline.store import default_root
-    from natfp_bench.report import markdown, site
+    from natfp_bench.report import leaderboard_tables, markdown, site
 
     from . import console, terminal
 
@@ -52,7 +52,7 @@ def report(
     made = list(site.pages(found)) if figures or format_ == "html" else []
     drawn = site.chosen_figures(made, names([only or ""]))
     if format_ == "md":
-        terminal.write(markdown.summary(found.found), output)
+        terminal.write(markdown.summary(found.found), output, marks=(leaderboard_tables.FACTORS,))
     else:
         console.print_summary(out, found.found)
     if format_ == "html" and output is not None:
@@ -61,7 +61,7 @@ def report(
         index = output / "index.html"
         out.print(f"{len(made)} pages, {rendered.bytes / 1e6:,.1f} MB: {index}", markup=False, soft_wrap=True)
     if figures is not None:
-        site.write_figures(drawn, figures)
+        site.write_figures(drawn, figures, overwrite=overwrite)
         # Standard output has the Markdown alone, if it has any.
         said = errors if format_ == "md" else out
         said.print(f"{len(drawn)} figures, as SVG and PDF: {figures}", markup=False, soft_wrap=True)

@@ -73,7 +73,9 @@ def _existing(store: Path | None) -> Store:
     """Open a store that exists already; raises UserError if there is none."""
     from natfp_bench.pipeline import store as stores
 
+    from . import terminal
+
     root = store or stores.default_root()
     if not (root / "store.json").is_file():
         raise UserError(f"no store at {root}\n  name another one with --store or $NATFP_STORE")
-    return stores.Store(root)
+    return stores.Store(root, terminal.warner(terminal.stderr()))

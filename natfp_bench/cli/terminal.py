@@ -80,13 +80,19 @@ def error(console: Console, message: str) -> None:
     console.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)
 
 
-def write(text: str, output: Path | None) -> None:
-    """Write a text to standard output, or to a file; raises UserError if the file cannot be written."""
+def write(text: str, output: Path | None, *, marks: Sequence[str]) -> None:
+    """Write a text to standard output, or to a file.
+
+    marks: every text of this command contains one of them. Raises UserError if the file cannot be written, or was
+    written by something else.
+    """
     if output is None:
         sys.stdout.write(text)
         return
     try:
+        if output.is_file() and (old := output.read_bytes()) and not any(mark.encode() in old for mark in marks):
+            raise UserError(f"{output} was not written by this command, so it is not overwritten\n  take another file")
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{output}: cannot be written ({error.strerror})\n  take another file") from None

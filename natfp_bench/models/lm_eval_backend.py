@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from natfp_bench.base import streams
+from natfp_bench.base import disk, streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus.labelled_texts import sample_table
@@ -51,7 +51,6 @@ def sample(
     stream: name of the random stream of the chunks' seeds. partial: folder that keeps answers until all have arrived.
     Raises UserError if the backend is unknown, cannot be built, fails, or gives only empty answers.
     """
-    partial.mkdir(parents=True, exist_ok=True)
     texts: list[str] = []
     backend = None
     for chunk in _chunks(rows, len(prompts)):
@@ -61,9 +60,8 @@ def sample(
             seed = streams.seed(*stream, chunk[0]) % 2**31
             backend = backend or _make(source, device)
             answers = _ask(backend, source, spec, [prompts[prompt_of(row, len(prompts))] for row in chunk], seed)
-            fresh = kept.with_suffix(".new")
-            fresh.write_text(json.dumps(answers), encoding="utf-8")
-            fresh.rename(kept)
+            with disk.whole(kept) as fresh:
+                fresh.write_text(json.dumps(answers), encoding="utf-8")
         texts += answers
         progress(len(texts), len(rows), "texts")
     if not any(text.strip() for text in texts):

@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from natfp_bench.base import disk
+
 
 @dataclass
 class State:
@@ -34,11 +36,10 @@ def save(state: State, path: Path) -> None:
             tensors |= {f"optimizer.{which}.{index}.{name}": tensor for name, tensor in entry.items()}
     rates = [_lr_state(scheduler) for scheduler in state.schedulers]
     counters = json.dumps({"step": state.step, "recent": state.recent, "log": state.log, "lr": rates})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, fresh, metadata={"counters": counters, "digest": _checkpoint_digest(contiguous, counters)})
-    fresh.replace(path)
+    metadata = {"counters": counters, "digest": _checkpoint_digest(contiguous, counters)}
+    with disk.whole(path) as fresh:
+        save_file(contiguous, fresh, metadata=metadata)
 
 
 def _checkpoint_digest(tensors: dict[str, Tensor], counters: str) -> str:

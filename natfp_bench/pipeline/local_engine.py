@@ -25,6 +25,7 @@ import psutil
 from natfp_bench.base.errors import AttributorError, JobError
 
 from .engine import Event, Follow, Job, Outcome, Watch, after_death
+from .warm import PARENT
 from .worker import serve
 
 GRACE_SECONDS = 3.0
@@ -36,7 +37,7 @@ LOOK_SECONDS = 0.2
 STARTS = 5
 """Attempts to start one worker, in case the server that forks workers is killed during one."""
 
-WARM = ("natfp_bench.pipeline.workbench",)
+WARM = ("natfp_bench.pipeline.warm",)
 """What the fork server imports before the first worker."""
 
 
@@ -207,7 +208,7 @@ class LocalEngine:
         for left in reversed(range(STARTS)):
             process = context.Process(target=serve, args=arguments, daemon=True)
             try:
-                with _hidden_main():
+                with _hidden_main(), _named_parent():
                     process.start()
                 break
             except (EOFError, ConnectionError):
@@ -257,6 +258,16 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         main.__dict__.update(kept)
+
+
+@contextlib.contextmanager
+def _named_parent() -> Iterator[None]:
+    """Name this process to the fork server, if one has to be started."""
+    os.environ[PARENT] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.pop(PARENT, None)
 
 
 def _excess(attempt: _Attempt, process: BaseProcess) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
 from natfp_bench.base.records import Record, flatten
+from natfp_bench.models.metas import TrainMeta
 from natfp_bench.plan.plan import Plan, differing, parameters
 from natfp_bench.plan.settings import Recipe
 from natfp_bench.statistics.replication import smallest_p
@@ -125,9 +127,11 @@ def _seconds(work: list[tuple[int, int]], root: Path) -> float | None:
     """Seconds of trainings, each (parameters, tokens), at the rates that this store has measured."""
     rates: dict[int, list[float]] = {}
     for entry in stores.entries(root, ("model",)):
-        tokens = entry.meta.get("tokens_trained")  # None for a model that was not trained here
-        if tokens and entry.meta["status"] == "ok" and entry.made.seconds > 0:
-            rates.setdefault(entry.meta["parameters"], []).append(tokens / entry.made.seconds)
+        # Models that were not trained here lie there, too.
+        with suppress(ValueError):
+            meta = TrainMeta.model_validate(entry.meta)
+            if meta.status == "ok" and meta.tokens_trained and entry.made.seconds > 0:
+                rates.setdefault(meta.parameters, []).append(meta.tokens_trained / entry.made.seconds)
     if any(size not in rates for size, _ in work):
         return None
     return sum(tokens / median(rates[size]) for size, tokens in work)

@@ -6,7 +6,6 @@ statistics. A run that finds everything in the store starts no worker.
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 
 from natfp_bench.attributors import registry
 from natfp_bench.attributors.registry import Baseline
+from natfp_bench.base import disk
 from natfp_bench.base.environment import environment
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
@@ -35,7 +35,7 @@ from .stages.prediction import Prediction
 from .stages.score import TextScores
 from .stages.stage import Stage
 from .stages.variant import VariantStages
-from .store import Store, storage_faults
+from .store import Store
 from .variants import resolve
 
 
@@ -206,11 +206,7 @@ def run_plan(
     input that turns out wrong on the way, StoreError for a disk that is full or read-only, JobError for a job that
     failed of a bug.
     """
-    output = output.absolute()
-    with storage_faults(output, "output folder"):
-        output.mkdir(parents=True, exist_ok=True)
-        if not os.access(output, os.W_OK):
-            raise PermissionError(13, "Permission denied")
+    output = disk.usable_folder(output, "output folder")
     run = Run(plan, baselines, Schedule(store, engine, device, watch), command, parity)
     result, predictions = run.execute()
     # First, so that no result stands in a folder while the cleaning of the store may remove what it rests on.
@@ -225,12 +221,12 @@ def _folder(result: Result, output: Path) -> Path:
 
 def write(result: Result, predictions: pa.Table, output: Path) -> Path:
     """Write a result and its predictions into a folder of their own, which is returned."""
+    output = disk.usable_folder(output, "output folder")
     folder = _folder(result, output)
-    with storage_faults(output, "output folder"):
-        folder.mkdir(parents=True)
-        pq.write_table(predictions, folder / "predictions.parquet")
-        # Last, and by rename: a folder with a result.json is whole.
-        fresh = folder / "result.json.new"
-        fresh.write_text(result.to_json(), encoding="utf-8")
-        fresh.rename(folder / "result.json")
+    with disk.disk_faults(output, "output folder"):
+        with disk.whole(folder / "predictions.parquet") as fresh:
+            pq.write_table(predictions, fresh)
+        # Last: a folder with a result.json is whole.
+        with disk.whole(folder / "result.json") as fresh:
+            fresh.write_text(result.to_json(), encoding="utf-8")
     return folder

@@ -10,35 +10,34 @@ An entry appears by one atomic rename. A damaged one is set aside and made anew.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import index
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from pydantic import Field
 
+from natfp_bench.base import disk
 from natfp_bench.base.environment import versions
-from natfp_bench.base.errors import NatfpError, StoreError
+from natfp_bench.base.errors import StoreError
 from natfp_bench.base.records import Record, canonical_json, digest, file_digest
 
 LAYOUT = 1
 NO_KINDS = frozenset({"compiled", "damaged", "locks", "partial", "runs", "temp"})
 """Folders of a store that hold no entries; every other folder holds those of one kind."""
 
-FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
-"""A full disk in the words of errors that carry no number; the second are NumPy's."""
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
+"""What reading JSON raises if a file was damaged, whatever it holds now."""
 
 Warn = Callable[[str], None]
 
@@ -68,6 +67,13 @@ class Entry:
         return _size(self.folder)
 
 
+class Reference(Record):
+    """What a run left in runs/: where its result is, and the keys of all entries that this rests on."""
+
+    result: Path
+    keys: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class StoreFault:
     """What `verify` found wrong at one place."""
@@ -87,27 +93,6 @@ def entry_folder(root: Path, kind: str, key: str) -> Path:
     return root / kind / key[:2] / key
 
 
-@contextmanager
-def storage_faults(root: Path, what: str = "store") -> Iterator[None]:
-    """Turn a full or read-only disk into a StoreError that says so; other errors pass."""
-    try:
-        yield
-    except NatfpError:  # it already says what is wrong; an attributor may have filled another disk
-        raise
-    except Exception as error:
-        # Libraries written in Rust raise errors of their own, which end in the system's number.
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        code = error.errno if isinstance(error, OSError) else int(number[1]) if number else None
-        if code in (errno.ENOSPC, errno.EDQUOT) or FULL.search(str(error)):
-            raise StoreError(
-                f"the disk of {what} {root} is full; what was finished is kept\n"
-                "  make room (natfp-bench store gc) and run the same command again"
-            ) from error
-        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise StoreError(f"{what} {root} is not writable ({error})\n  choose another folder") from error
-        raise
-
-
 def kinds(root: Path) -> list[str]:
     """Kinds of entries that a store holds, sorted."""
     return sorted(path.name for path in root.glob("*") if path.is_dir() and path.name not in NO_KINDS)
@@ -120,7 +105,7 @@ def entries(root: Path, only: Sequence[str] | None = None) -> Iterator[Entry]:
             try:
                 manifest = json.loads((folder / "manifest.json").read_text())
                 yield Entry(kind, folder.name, folder, manifest["meta"], Made.model_validate(manifest["made"]))
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, *UNREADABLE):
                 continue
 
 
@@ -128,12 +113,11 @@ def _manifest_digest(manifest: dict[str, Any]) -> str:
     return digest({name: manifest[name] for name in ("kind", "key", "meta", "files")})
 
 
-def _referred(reference: Path) -> tuple[Path, set[str]] | None:
-    """Result and keys that a reference names; None where it is damaged."""
+def _reference(path: Path) -> Reference | None:
+    """Read a reference; None where it is damaged."""
     try:
-        content = json.loads(reference.read_text())
-        return Path(content["result"]), set(content["keys"])
-    except (ValueError, KeyError, TypeError):
+        return Reference.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
 
 
@@ -153,21 +137,26 @@ class Store:
         """Open or create a store; raises StoreError where it cannot be written or is of a newer layout."""
         self.root, self.warn = root.absolute(), warn
         self._sound: set[str] = set()
-        with storage_faults(self.root):
-            (self.root / "temp").mkdir(parents=True, exist_ok=True)
-            # Is the store writable? A file without a name leaves nothing behind if this process is killed.
-            TemporaryFile(dir=self.root / "temp").close()
-            layout = self.root / "store.json"
-            if not layout.exists():
-                self._write(layout, "layout", canonical_json({"layout": LAYOUT}))
-        try:
-            found = json.loads(layout.read_text())["layout"]
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{layout} is damaged\n  write {canonical_json({'layout': LAYOUT})} into it") from None
+        disk.usable_folder(self.root, "store")
+        with disk.disk_faults(self.root):
+            (self.root / "temp").mkdir(exist_ok=True)
+            found = self._layout()
         if found != LAYOUT:
             raise StoreError(
                 f"store {self.root} has layout {found}, this version knows {LAYOUT}\n  use another --store"
             )
+
+    def _layout(self) -> int:
+        """Read the layout. If its file is damaged, it is written anew: entries are verified by their own manifests."""
+        path = self.root / "store.json"
+        try:
+            return index(json.loads(path.read_bytes())["layout"])
+        except FileNotFoundError:
+            pass
+        except UNREADABLE:
+            self.warn(f"damaged file {path} written anew")
+        self._write(path, "layout", canonical_json({"layout": LAYOUT}))
+        return LAYOUT
 
     def folder(self, kind: str, key: str) -> Path:
         """Folder of an entry, whether or not the entry exists."""
@@ -178,14 +167,19 @@ class Store:
         return self.root / "partial" / key
 
     def keep_kernels(self) -> None:
-        """Have torch's compiler keep what it makes in the store, for other processes and later runs."""
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.root / "compiled")
+        """Have torch's compiler keep what it makes in the store, for other processes and later runs.
+
+        It syncs nothing, so a power cut may tear its files: those of an earlier start of the machine stay unused.
+        """
+        start = Path("/proc/sys/kernel/random/boot_id")
+        name = start.read_text().strip() if start.exists() else "any"
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.root / "compiled" / name)
 
     def open(self, kind: str, key: str) -> Entry | None:
         """Find a finished, undamaged entry; a damaged one is set aside with a warning."""
         entry, wrong = self._read(kind, key)
         if wrong:
-            with storage_faults(self.root), self._lock(key):
+            with disk.disk_faults(self.root), self._lock(key):
                 return self._open_locked(kind, key)
         return entry
 
@@ -194,11 +188,17 @@ class Store:
         entry, wrong = self._read(kind, key)
         if not wrong:
             return entry
-        folder, aside = self.folder(kind, key), self.root / "damaged" / f"{key}-{uuid4().hex[:8]}"
-        aside.parent.mkdir(exist_ok=True)
-        folder.rename(aside)
-        self.warn(f"damaged store entry {folder.relative_to(self.root)} ({wrong}) set aside in {aside.parent}; remade")
+        folder = self.folder(kind, key)
+        aside = self._set_aside(folder)
+        self.warn(f"damaged store entry {folder.relative_to(self.root)} ({wrong}) set aside in {aside}; remade")
         return None
+
+    def _set_aside(self, path: Path) -> Path:
+        """Move what is damaged to a folder for that, which is returned."""
+        aside = self.root / "damaged"
+        aside.mkdir(exist_ok=True)
+        path.rename(aside / f"{path.name}-{uuid4().hex[:8]}")
+        return aside
 
     def _lock(self, key: str) -> FileLock:
         (self.root / "locks").mkdir(exist_ok=True)
@@ -219,7 +219,7 @@ class Store:
             files = manifest["files"]
         except FileNotFoundError:
             return None, "no manifest"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, *UNREADABLE):
             return None, "unreadable manifest"
         if key in self._sound:
             return entry, ""
@@ -252,7 +252,7 @@ class Store:
         """
         if found := self.open(kind, key):
             return found
-        with storage_faults(self.root), self._lock(key):
+        with disk.disk_faults(self.root), self._lock(key):
             if found := self._open_locked(kind, key):
                 return found
             temp = self._fresh(key)
@@ -273,7 +273,7 @@ class Store:
         with self._lock(name):
             fresh = self._fresh(name)
             fresh.write_text(text)
-            fresh.replace(path)
+            disk.move(fresh, path)
 
     def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
         clock = time.perf_counter()
@@ -291,8 +291,7 @@ class Store:
         manifest["digest"] = _manifest_digest(manifest)
         (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
         folder = self.folder(kind, key)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temp.rename(folder)
+        disk.move(temp, folder)
         self._sound.add(key)
         shutil.rmtree(self.partial(key), ignore_errors=True)
         return Entry(kind, key, folder, meta, made)
@@ -307,8 +306,25 @@ class Store:
                 findings.append(StoreFault(path, "no entry belongs here"))
             elif wrong := self._read(kind, path.name)[1]:
                 findings.append(StoreFault(path, wrong))
-        findings += [StoreFault(path, "unreadable reference") for path in self._references() if _referred(path) is None]
-        return findings + [StoreFault(path, "half-written") for path in sorted((self.root / "temp").glob("*"))]
+        findings += [
+            StoreFault(path, "unreadable reference") for path in self._references() if _reference(path) is None
+        ]
+        temp = sorted((self.root / "temp").glob("*"))
+        findings += [StoreFault(path, "half-written") for path in temp if not self._at_work(path)]
+        # What is gone by now was no fault: other processes may be at work.
+        return [finding for finding in findings if finding.path.exists()]
+
+    def _at_work(self, half: Path) -> bool:
+        """Whether another process writes at a path in temp/ just now: then it holds the lock of the name."""
+        lock = self._lock(half.name.rpartition("-")[0])
+        try:
+            # Who made the path made the lock before it, so a lock that is not there is held by nobody.
+            if Path(lock.lock_file).exists():
+                lock.acquire(blocking=False)
+                lock.release()
+        except Timeout:
+            return True
+        return False
 
     def _places(self) -> list[Path]:
         """List whatever lies where entries do, files between their folders too."""
@@ -321,42 +337,52 @@ class Store:
 
     def refer(self, run_id: str, result: Path, keys: list[str]) -> None:
         """Note which entries a result rests on, so that `gc` keeps them while the result exists."""
-        with storage_faults(self.root):
-            (self.root / "runs").mkdir(exist_ok=True)
-            content = json.dumps({"result": str(result.absolute()), "keys": sorted(keys)})
-            self._write(self.root / "runs" / f"{run_id}.json", "run", content)
+        with disk.disk_faults(self.root):
+            content = Reference(result=result.absolute(), keys=tuple(sorted(keys)))
+            self._write(self.root / "runs" / f"{run_id}.json", "run", content.model_dump_json())
 
     def gc(self, *, older_than_days: float, dry_run: bool) -> list[tuple[Path, int]]:
         """Remove what no existing result rests on; returns (path, bytes) of each thing removed.
 
         What is younger than `older_than_days` stays: it may belong to a run that was interrupted, or that goes on now.
-        Raises StoreError where it cannot be read what a run rests on.
+        A damaged reference says no more what its run rests on. It is set aside with a warning, and this time every
+        finished entry stays: if the run's command is run again before the next time, its entries are kept.
         """
         used: set[str] = set()
         unused = [
             path for part in ("partial", "temp", "damaged", "compiled") for path in sorted((self.root / part).glob("*"))
         ]
+        damaged = []
         for reference in self._references():
-            found = _referred(reference)
+            found = _reference(reference)
             if found is None:
-                raise StoreError(
-                    f"{reference} is damaged, so that it is unknown what that run rests on; nothing was removed\n"
-                    "  remove the file to give that run's entries up"
-                )
-            result, keys = found
-            if result.exists():
-                used |= keys
+                damaged.append(reference)
+            elif found.result.exists():
+                used.update(found.keys)
             else:
                 unused.append(reference)
         # Only finished entries are kept for being used; checkpoints are not, since a used entry is finished.
-        unused += [path for path in self._places() if path.name not in used]
+        if not damaged:
+            unused += [path for path in self._places() if path.name not in used]
+        for reference in damaged:
+            self._give_up(reference, dry_run=dry_run)
         horizon = time.time() - older_than_days * 86_400
         removed: list[tuple[Path, int]] = []
         for path in unused:
-            with storage_faults(self.root), suppress(FileNotFoundError):  # gone: other processes may be at work
+            with disk.disk_faults(self.root), suppress(FileNotFoundError):  # gone: other processes may be at work
                 if path.stat().st_mtime > horizon:
                     continue
                 removed.append((path, _size(path)))
                 if not dry_run:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return removed
+
+    def _give_up(self, reference: Path, *, dry_run: bool) -> None:
+        """Set a damaged reference aside, and say what this means for its run."""
+        self.warn(
+            f"damaged reference {reference}: unknown what run {reference.stem} rests on, so all finished entries stay\n"
+            "  to keep the entries of that run, run its command again; the next gc removes what no other run uses"
+        )
+        if not dry_run:
+            with disk.disk_faults(self.root), suppress(FileNotFoundError):
+                self._set_aside(reference)

@@ -49,6 +49,10 @@ REFERENCE_NOTE = (
 )
 
 
+FACTORS = "factors: how identifiable?"
+"""Title of the first table of every setting."""
+
+
 def setting_title(setting: Setting) -> str:
     """Name what the figures of a table have in common."""
     texts = [] if setting.texts is None else [f"{setting.texts:,} texts per variant"]
@@ -71,7 +75,7 @@ def _factor_table(standing: Standing) -> ReportTable:
     setting = standing.setting
     part = "fixed texts" if setting.fixed_texts else "a part of the test texts" if setting.subset else ""
     return ReportTable(
-        "factors: how identifiable?" + (f" (on {part}, which rank attributors, not factors)" if part else ""),
+        FACTORS + (f" (on {part}, which rank attributors, not factors)" if part else ""),
         (
             *("task", "identifiability, 95%", "unseen\nreplicates", "best", "seen\nreplicates", "best", "ceiling"),
             *("bits", "best attributor"),

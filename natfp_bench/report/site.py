@@ -10,6 +10,7 @@ import csv
 import fnmatch
 import io
 import json
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +23,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from natfp_bench import __version__
+from natfp_bench.base import disk
 from natfp_bench.base.environment import commit
 from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.text import printable
-from natfp_bench.pipeline.store import storage_faults
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import read_protocols
 
@@ -177,7 +178,7 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
     except those of the same name.
     """
     root = folder.absolute()
-    with storage_faults(root, "output folder"):
+    with disk.disk_faults(root, "output folder"):
         if root.exists() and not root.is_dir():
             raise UserError(f"{folder} is a file\n  take a folder for -o")
         old = _own_files(root)
@@ -188,17 +189,13 @@ def write(site: Site, folder: Path, *, overwrite: bool = False) -> None:
             raise UserError(
                 f"{folder} holds files that belong to no report: {named}\n  take another folder, or add --overwrite"
             )
-        root.mkdir(parents=True, exist_ok=True)
+        disk.usable_folder(root, "output folder")
         # The manifest comes first: if this is killed, the next report still knows its files.
         _write_manifest(root, old | site.files.keys())
         for name in sorted(old - site.files.keys()):
             (root / name).unlink(missing_ok=True)
         for name, content in site.files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink():
-                path.unlink()
-            path.write_text(content, encoding="utf-8", newline="")
+            _put(root, name, content.encode())
         _write_manifest(root, set(site.files))
         _remove_empty(root)
 
@@ -213,15 +210,26 @@ def _own_files(root: Path) -> set[str]:
     try:
         names = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
         paths = [PurePosixPath(name) for name in names]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return set()
     found = {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}
     return {name for name in found if not any((root / parent).is_symlink() for parent in PurePosixPath(name).parents)}
 
 
+def _put(root: Path, name: str, content: bytes) -> None:
+    """Write a file below a folder, and nowhere else: links in its way are replaced, not followed."""
+    path = root
+    for part in PurePosixPath(name).parts:
+        path /= part
+        if path.is_symlink():
+            path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
 def _write_manifest(root: Path, names: set[str]) -> None:
     text = json.dumps({"natfp_bench": __version__, "files": sorted(names)}, indent=1)
-    (root / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    _put(root, MANIFEST, f"{text}\n".encode())
 
 
 def _remove_empty(root: Path) -> None:
@@ -239,14 +247,23 @@ def chosen_figures(pages: Sequence[Page], only: Sequence[str] = ()) -> dict[str,
     return {name: figure for name, figure in every.items() if not only or any(fnmatch.fnmatch(name, p) for p in only)}
 
 
-def write_figures(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write figures as SVG and as PDF, for papers."""
+def write_figures(figures: Mapping[str, Figure], folder: Path, *, overwrite: bool = False) -> None:
+    """Write figures as SVG and as PDF, for papers; other files of the folder stay.
+
+    Raises UserError for a file of the same name that was not written here, unless `overwrite` allows to replace it.
+    """
     import vl_convert
 
-    root = folder.absolute()
-    with storage_faults(root, "folder for figures"):
-        root.mkdir(parents=True, exist_ok=True)
+    root = disk.usable_folder(folder, "folder for figures")
+    with disk.disk_faults(root, "folder for figures"):
+        own, names = _own_files(root), {f"{name}.{form}" for name in figures for form in ("svg", "pdf")}
+        if not overwrite and (foreign := sorted(name for name in names - own if os.path.lexists(root / name))):
+            raise UserError(
+                f"{folder} holds files of these names that belong to no report: {', '.join(foreign)}\n"
+                "  take another folder, or add --overwrite"
+            )
+        _write_manifest(root, own | names)
         for name, figure in figures.items():
             svg = vl_convert.vegalite_to_svg(dict(figure.spec))
-            (root / f"{name}.svg").write_text(svg, encoding="utf-8")
-            (root / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(svg))
+            _put(root, f"{name}.svg", svg.encode())
+            _put(root, f"{name}.pdf", vl_convert.svg_to_pdf(svg))

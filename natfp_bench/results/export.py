@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from natfp_bench import __version__
+from natfp_bench.base import disk
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.markdown import escape, grid
 from natfp_bench.base.text import first_bytes
@@ -108,13 +109,9 @@ def _part(of: VariantResult, table: pa.Table, tests: set[int], size: int | None)
 
 def make_folder(folder: Path) -> Path:
     """Make the folder for an export and return its absolute path; raises UserError unless it is empty."""
-    folder = folder.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise UserError(f"{folder} is not empty\n  choose another folder with -o")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    folder = disk.usable_folder(folder, "output folder")
+    if any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty\n  choose another folder with -o")
     return folder
 
 

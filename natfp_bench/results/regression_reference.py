@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from natfp_bench.base import disk
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, canonical_json, digest
 from natfp_bench.pipeline.result import AttributorId, Result, Score
-from natfp_bench.pipeline.store import storage_faults
 from natfp_bench.statistics.intervals import Ints
 
 from .predictions import PredictionFiles, ScoredAnswers
@@ -170,9 +170,10 @@ REFERENCE = pa.schema(
 def write(path: Path, answers: Iterable[SteppedAnswers]) -> None:
     """Write a reference, whole or not at all; the same answers give the same bytes.
 
-    Raises UserError for a path that is a folder, StoreError if it cannot be written.
+    Raises UserError for a path that holds anything but a reference, StoreError if it cannot be written.
     """
-    _refuse_folder(path)
+    refuse_to_overwrite(path)
+    disk.usable_folder(path.parent, "folder")
     rows: list[dict[str, Any]] = [
         {
             **one.setup.model_dump(),
@@ -186,35 +187,30 @@ def write(path: Path, answers: Iterable[SteppedAnswers]) -> None:
         for one in sorted(answers, key=lambda one: one.place.order)
     ]
     columns = {field.name: pa.array([row[field.name] for row in rows], field.type) for field in REFERENCE}
-    fresh = path.with_name(f"{path.name}.new")
-    with storage_faults(path.parent, "folder"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            pq.write_table(
-                pa.table(columns, schema=REFERENCE),
-                fresh,
-                compression="zstd",
-                compression_level=9,
-                use_dictionary=[field.name for field in REFERENCE if field.type == pa.string()],
-                # All high bytes, then all low ones: zstd can compress only the high ones.
-                column_encoding={"proba.list.element": "BYTE_STREAM_SPLIT"},
-                write_page_checksum=True,
-            )
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+    with disk.disk_faults(path.parent, "folder"), disk.whole(path) as fresh:
+        pq.write_table(
+            pa.table(columns, schema=REFERENCE),
+            fresh,
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=[field.name for field in REFERENCE if field.type == pa.string()],
+            # All high bytes, then all low ones: zstd can compress only the high ones.
+            column_encoding={"proba.list.element": "BYTE_STREAM_SPLIT"},
+            write_page_checksum=True,
+        )
 
 
 def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:
     """Read a reference; raises UserError if it does not exist, is damaged, or has another version."""
     _refuse_folder(path)
+    remove = "remove it, or name another file; then: "
     remake = f"natfp-bench regress --reference {path} --update   writes one from results"
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             mark = (file.schema_arrow.metadata or {}).get(MARK)
             if mark != SCHEMA:
                 what = f"a reference of schema {mark.decode(errors='replace')}" if mark else "not a reference"
-                raise UserError(f"{path}: {what}; this version reads schema {SCHEMA.decode()}\n  {remake}")
+                raise UserError(f"{path}: {what}; this version reads schema {SCHEMA.decode()}\n  {remove}{remake}")
             table = file.read()
         if not table.schema.equals(REFERENCE):
             raise ValueError("other columns")
@@ -224,7 +220,7 @@ def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:
     except FileNotFoundError:
         raise UserError(f"no reference at {str(path)!r}\n  {remake}") from None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise UserError(f"{path}: damaged reference ({' '.join(str(error).split())})\n  {remake}") from None
+        raise UserError(f"{path}: damaged reference ({' '.join(str(error).split())})\n  {remove}{remake}") from None
     return {one.place: one for one in found}
 
 
@@ -234,6 +230,23 @@ def _row(row: Mapping[str, Any], proba: pa.ListScalar) -> SteppedAnswers:
     who = AttributorId.model_validate({name: row[name] for name in AttributorId.model_fields})
     place = _place(setup, row["target"], row["split"], who.name)
     return SteppedAnswers(setup, place, who, row["rows"], proba.values.to_numpy().reshape(-1, row["classes"]))
+
+
+def refuse_to_overwrite(path: Path) -> None:
+    """Raise UserError if a path holds anything but a reference, which a new one may replace."""
+    _refuse_folder(path)
+    if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or _marked(path))):
+        raise UserError(
+            f"{path} is not a reference, or a damaged one, so it is not overwritten\n"
+            "  remove it, or name another file with --reference"
+        )
+
+
+def _marked(path: Path) -> bool:
+    try:
+        return MARK in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _refuse_folder(path: Path) -> None:

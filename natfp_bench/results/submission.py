@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from natfp_bench.attributors.code_digest import RESULTS
 from natfp_bench.attributors.registry import Baseline
-from natfp_bench.base import resources
+from natfp_bench.base import disk, resources
 from natfp_bench.base.environment import environment
 from natfp_bench.base.errors import AttributorError, UserError, unknown
 from natfp_bench.base.records import Record
@@ -142,13 +142,33 @@ def _split_score(score: Score) -> SplitScore:
     return SplitScore(chance=score.chance, by_variant=score.by_variant, **metrics)
 
 
+def kept_scores(baseline: Baseline, tasks: Sequence[str]) -> dict[str, TaskScore]:
+    """Scores in a baseline's folder on other tasks than these, which stay when those of these tasks are written.
+
+    Raises UserError, before anything is computed, if they are of other code, or if the file there is no `results.json`
+    of a submission.
+    """
+    path = baseline.folder / RESULTS
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return {}
+    try:
+        old = read(path)
+    except UserError as error:
+        raise UserError(f"{error}\n  it would be overwritten: move it away, or remove it") from None
+    kept = {task: score for task, score in old.scores.items() if task not in tasks}
+    if kept and old.digest != baseline.digest:
+        raise UserError(
+            f"{path} has scores of other code, which cannot stay beside new ones: {', '.join(kept)}\n"
+            "  leave --task out to score all tasks again, or remove the file"
+        )
+    return kept
+
+
 def write(made: Submission, folder: Path) -> Path:
     """Write `results.json` into a baseline's folder; raises UserError if it cannot be written."""
-    path = folder / RESULTS
-    try:
-        path.write_text(made.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    path = folder.absolute() / RESULTS
+    with disk.disk_faults(path.parent, "folder"), disk.whole(path) as fresh:
+        fresh.write_text(made.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     return path
 
 

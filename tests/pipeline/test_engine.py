@@ -232,6 +232,30 @@ def test_a_script_without_a_guard_starts_once(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["started", "42", "42"])
 
 
+# Stands for the heavy libraries, and never ends.
+SLOW = f"""
+import os, time
+open({{mark!r}}, "a").write(str(os.getpid()))
+time.sleep({AGES})
+"""
+
+
+@pytest.mark.parametrize("which", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_whose_parent_dies_while_it_imports_ends_with_it(tmp_path: Path, which: signal.Signals) -> None:
+    mark = tmp_path / "mark"
+    (tmp_path / "transformers.py").write_text(SLOW.format(mark=str(mark)))
+    (tmp_path / "script.py").write_text(textwrap.dedent(PROGRAM.format(tests=SUPPORT)))
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "script.py")], env=environment)
+    deadline = time.monotonic() + PATIENCE
+    while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    server = psutil.Process(int(mark.read_text()))
+    parent.send_signal(which)
+    parent.wait()
+    assert alive([server]) == []
+
+
 LOST_SERVER = """
     import os, signal, sys
     from multiprocessing import forkserver

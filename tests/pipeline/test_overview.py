@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from plan_tasks import TRAINED
 
+from natfp_bench.models.metas import CheckpointMeta, ModelMeta
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import parameters
 
@@ -49,15 +50,29 @@ def test_overview_counts_what_is_trained(tmp_path: Path, task: str, models: int,
     assert not any(variant.trained for variant in found.variants)
 
 
-def test_a_model_that_was_not_trained_here_has_no_rate(tmp_path: Path) -> None:
-    from natfp_bench.models.metas import CheckpointMeta
+NO_RATE: dict[str, Any] = {
+    "a checkpoint": CheckpointMeta(parameters=9, commit=None, tokenizer="", begin=0, end=0, context=None).model_dump(),
+    "texts": ModelMeta().model_dump(),
+    "a backend": ModelMeta(parameters=9).model_dump(),
+    "a model that diverged": ModelMeta(status="diverged", parameters=9, tokens_trained=100).model_dump(),
+    "nothing": {},
+    "no record": [],
+    "a number": 7,
+    "odd values": {"status": "ok", "parameters": [], "tokens_trained": "many"},
+    "no tokens": {"status": "ok", "parameters": 9, "tokens_trained": 0},
+}
+"""Notes that an entry of the kind model may have, none of which says how long a training takes."""
+
+
+@pytest.mark.parametrize("kind", NO_RATE)
+@pytest.mark.parametrize("task", ["null_id", "lr_id"])
+def test_a_model_that_was_not_trained_here_has_no_rate(tmp_path: Path, kind: str, task: str) -> None:
     from natfp_bench.pipeline.overview import overview
     from natfp_bench.pipeline.store import Store
 
-    found = CheckpointMeta(parameters=9, commit=None, tokenizer="", begin=0, end=0, context=None)
-    entry = Store(tmp_path).make("model", "ab" * 32, "measure", lambda _: (sleep(0.01), found.model_dump())[1])
+    entry = Store(tmp_path).make("model", "ab" * 32, "measure", lambda _: (sleep(0.01), NO_RATE[kind])[1])
     assert entry.made.seconds > 0
-    assert overview(make_plan("null_id", "smoke"), tmp_path).training_seconds is None
+    assert overview(make_plan(task, "smoke"), tmp_path).training_seconds is None
 
 
 def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) -> None:

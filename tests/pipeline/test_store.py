@@ -150,6 +150,23 @@ def test_a_killed_builder_leaves_no_lock(store: Store, tmp_path: Path) -> None:
     assert store.verify() == [], "who holds the lock sweeps away what the dead one left"
 
 
+def test_verify_leaves_alone_what_another_process_writes(store: Store, tmp_path: Path) -> None:
+    script = BUILDER.replace("time.sleep(0.5)", f"time.sleep({AGES})")
+    dead = store.root / "temp" / f"{OTHER}-0123"
+    dead.mkdir()
+    process = subprocess.Popen([sys.executable, "-c", script, str(store.root), str(tmp_path / "log")])
+    deadline = time.monotonic() + PATIENCE
+    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    try:
+        assert len(list((store.root / "temp").iterdir())) == 2
+        assert [(finding.path, finding.what) for finding in store.verify()] == [(dead, "half-written")]
+    finally:
+        process.kill()
+        process.wait()
+    assert len(store.verify()) == 2
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_found_set_aside_and_mended(store: Store, kind: str) -> None:
     damage, expected = DAMAGE[kind]
@@ -271,14 +288,19 @@ def test_another_layout_is_refused(store: Store) -> None:
         Store(store.root)
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "[]", "{}", "7"])
-def test_a_damaged_layout_file_is_refused_with_the_mend(store: Store, content: str) -> None:
-    (store.root / "store.json").write_text(content)
-    with pytest.raises(StoreError, match="damaged") as caught:
-        Store(store.root)
-    mend = str(caught.value).split("write ")[1].split(" into")[0]
-    (store.root / "store.json").write_text(mend)
-    Store(store.root)
+HOSTILE = [b"", b"\0" * 20, b"garbage", b"[]", b"{}", b"7", b"null", b"\xff\xfe", b"[" * 100_000, b'{"layout": "one"}']
+"""What a file of JSON may hold after a power cut, or a fault of the disk."""
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_a_damaged_layout_file_is_written_anew(store: Store, warnings: list[str], content: bytes) -> None:
+    """Nothing is lost with it, and refusing would end every later run: entries have manifests of their own."""
+    entry, path = store.make("model", KEY, "", write()), store.root / "store.json"
+    sound = path.read_bytes()
+    path.write_bytes(content)
+    assert Store(store.root, warnings.append).open("model", KEY) == entry
+    assert path.read_bytes() == sound
+    assert warnings == [f"damaged file {path} written anew"]
 
 
 def age(*paths: Path, days: float) -> None:
@@ -328,8 +350,22 @@ def test_gc_keeps_what_is_young(store: Store, used: dict[str, Path]) -> None:
     }
 
 
-def test_gc_refuses_to_guess_what_a_run_rests_on(store: Store, used: dict[str, Path]) -> None:
-    (store.root / "runs" / "one.json").write_text("{")
-    with pytest.raises(StoreError, match=r"one\.json is damaged"):
-        store.gc(older_than_days=7, dry_run=False)
-    assert all(path.exists() for path in used.values())
+@pytest.mark.parametrize("content", [*HOSTILE, b'{"keys": "abc", "result": "/"}', b'{"keys": [1], "result": "/"}'])
+def test_gc_sets_a_damaged_reference_aside_and_keeps_every_entry_once(
+    store: Store, warnings: list[str], used: dict[str, Path], content: bytes
+) -> None:
+    """Refusing would be for ever. The warning comes a whole cleaning before the entries go."""
+    (store.root / "runs" / "one.json").write_bytes(content)
+    assert [finding.what for finding in store.verify()] == ["half-written", "unreadable reference"][::-1]
+    before = tree(store.root)
+    planned = store.gc(older_than_days=7, dry_run=True)
+    assert tree(store.root) == before
+    assert store.gc(older_than_days=7, dry_run=False) == planned
+    gone = ("reference", "partial", "temp", "damaged")
+    assert {name for name, path in used.items() if not path.exists()} == set(gone)
+    assert len(warnings) == 2
+    assert "what run one rests on" in warnings[0]
+    assert store.verify() == []
+    assert {path for path, _ in store.gc(older_than_days=7, dry_run=False)} == {
+        used[name] for name in ("kept", "loose", "orphan")
+    }

@@ -71,6 +71,24 @@ def test_a_manifest_cannot_name_files_outside_of_its_folder(tmp_path: Path) -> N
         report.write(report.Site({"index.html": "x"}), folder)
 
 
+@pytest.mark.parametrize("linked", ["data", "data/deep", "data/deep/a.csv", "index.html", report.MANIFEST])
+def test_links_are_replaced_and_never_followed(tmp_path: Path, linked: str) -> None:
+    folder, outside = tmp_path / "site", tmp_path / "elsewhere"
+    (outside / "deep").mkdir(parents=True)
+    for name in ("a.csv", "deep/a.csv"):
+        (outside / name).write_text("mine")
+    place = folder / linked
+    place.parent.mkdir(parents=True)
+    place.symlink_to(outside / "a.csv" if place.suffix else outside)
+    before = {path: path.read_text() for path in outside.rglob("*") if path.is_file()}
+    made = report.Site({"index.html": "x", "data/deep/a.csv": "new", "data/b.csv": "new"})
+    report.write(made, folder, overwrite=True)
+    assert {path: path.read_text() for path in outside.rglob("*") if path.is_file()} == before
+    assert (folder / "data" / "deep" / "a.csv").read_text() == "new"
+    assert not any(path.is_symlink() for path in folder.rglob("*"))
+    report.write(made, folder)
+
+
 def test_the_command_makes_a_site(natfp: Natfp, seed_run: Any, bench: Any, tmp_path: Path) -> None:
     code, out, err = natfp("report", seed_run[1], "-o", "site", "--store", bench.store)
     assert (code, err) == (0, "")
@@ -92,6 +110,11 @@ def test_the_command_writes_markdown(natfp: Natfp, seed_run: Any, tmp_path: Path
     assert "| rank | attributor |" in out
     assert natfp("report", seed_run[1], "--format", "md", "-o", "docs/table.md")[0] == 0
     assert (tmp_path / "docs" / "table.md").read_text() == out
+    assert natfp("report", seed_run[1], "--format", "md", "-o", "docs/table.md")[0] == 0
+    (tmp_path / "docs" / "thesis.tex").write_text("mine")
+    code, _, err = natfp("report", seed_run[1], "--format", "md", "-o", "docs/thesis.tex")
+    assert (code, (tmp_path / "docs" / "thesis.tex").read_text()) == (2, "mine")
+    assert "docs/thesis.tex was not written by this command" in err
     code, _, err = natfp("report", seed_run[1], "--format", "md", "-o", "docs")
     assert code == 2
     assert "docs: cannot be written" in err
@@ -117,6 +140,15 @@ def test_the_command_writes_chosen_figures(natfp: Natfp, seed_run: Any, bench: A
     assert "2 figures" in out
     names = {path.stem.rsplit("-", 1)[1] for path in (tmp_path / "figures").glob("*.svg")}
     assert names == {"factors", "length"}
+    assert natfp(*few, "index-factors")[0] == 0, "its own figures are replaced"
+    (tmp_path / "figures" / report.MANIFEST).unlink()
+    drawn = next((tmp_path / "figures").glob("*-factors.svg"))
+    drawn.write_text("mine")
+    code, _, err = natfp(*few, "index-factors")
+    assert (code, drawn.read_text()) == (2, "mine")
+    assert f"belong to no report: {drawn.with_suffix('.pdf').name}, {drawn.name}\n" in err
+    assert natfp(*few, "index-factors", "--overwrite")[0] == 0
+    assert drawn.read_text() != "mine"
     code, _, err = natfp(*few, "index-factor")
     assert code == 2
     assert "unknown figure 'index-factor'" in err

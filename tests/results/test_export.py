@@ -214,7 +214,10 @@ def test_the_command_writes_each_format(called: Any, seed_run: Any, tmp_path: Pa
         (["two/a", "--format", "xml"], "unknown format 'xml'"),
         (["two/a", "--format", "csv", "--limit", "5"], "--limit and --shots need --format lm-eval"),
         (["two/a", "--format", "datasets", "--shots", "5"], "--limit and --shots need --format lm-eval"),
-        (["two/a", "--format", "csv", "-o", "file"], "file: cannot be written (File exists)"),
+        (
+            ["two/a", "--format", "csv", "-o", "file"],
+            "file is not writable: a file or a broken link is where a folder should be",
+        ),
     ],
 )
 def test_wrong_input_gets_one_message(

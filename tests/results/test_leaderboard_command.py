@@ -44,6 +44,14 @@ def test_the_command_writes_json_and_markdown(board: Any, two: list[Path], tmp_p
     assert file.read_text() == board(*two, "--format", "md")[1]
     board(*two, "--json", "-o", file)
     assert json.loads(file.read_text()) == found
+    for content in ("mine", '{"mine": 1}', "# Leaderboards of mine\n"):
+        file.write_text(content)
+        for form in (("--json",), ("--format", "md")):
+            code, _, err = board(*two, *form, "-o", file)
+            assert (code, file.read_text()) == (2, content)
+            assert "not overwritten" in err
+    file.write_text("")
+    assert board(*two, "--format", "md", "-o", file)[0] == 0, "an empty file holds nothing"
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,42 @@ def test_a_damaged_reference_is_one_message(tmp_path: Path, how: str, said: str)
     assert "\n  " in str(caught.value)  # how to mend it
 
 
+@pytest.mark.parametrize(
+    "how", ["cut short", "no parquet", "another table", "a script", "a picture", "a link", "a folder", "a device"]
+)
+def test_nothing_but_a_reference_is_overwritten(tmp_path: Path, how: str) -> None:
+    answers, path = current(planted(tmp_path / "now", {"u": skilled(1)})).answers.values(), tmp_path / "ref.parquet"
+    regression_reference.write(path, answers)
+    match how:
+        case "a script":
+            path.write_text("rm -r build\n")
+        case "a picture":
+            path.write_bytes(b"PAR1\x89PNG\r\n")
+        case "a link":
+            (tmp_path / "thesis.tex").write_text("mine")
+            path.unlink()
+            path.symlink_to(tmp_path / "thesis.tex")
+        case "a device":
+            path = Path("/dev/null")
+        case _:
+            damaged(path, how)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(UserError, match=r"is not overwritten\n  remove it|is a folder") as caught:
+        regression_reference.write(path, answers)
+    assert str(path) in str(caught.value)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+@pytest.mark.parametrize("how", ["empty", "another version", "other columns", "an odd number", "gone"])
+def test_a_reference_of_any_version_is_replaced(tmp_path: Path, how: str) -> None:
+    answers, path = current(planted(tmp_path / "now", {"u": skilled(1)})).answers.values(), tmp_path / "ref.parquet"
+    regression_reference.write(path, answers)
+    sound = path.read_bytes()
+    damaged(path, how)
+    regression_reference.write(path, answers)
+    assert path.read_bytes() == sound
+
+
 def test_a_damaged_result_is_one_message(tmp_path: Path) -> None:
     planted(tmp_path, {"u": skilled(1)})
     (path,) = tmp_path.rglob("result.json")

@@ -115,6 +115,28 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     assert json.loads(out)["submission"]["digest"] == digest
     assert Path("my_words/results.json").read_bytes() == before
 
+    assert natfp(*submit, "--task", "seed_id")[0] == 0
+    assert Path("my_words/results.json").read_bytes() == before, "the scores on the other task stay"
+
+
+def test_scores_on_other_tasks_stay_if_the_code_is_the_same(shipped: None, scored: Any, bundle: Path) -> None:
+    found, path = registry.read(bundle / "majority"), bundle / "majority" / "results.json"
+    made = scored(found)
+    assert submission.kept_scores(found, ["lr_id"]) == {}
+    path.touch()
+    assert submission.kept_scores(found, ["lr_id"]) == {}, "an empty file holds nothing"
+    submission.write(made, path.parent)
+    assert submission.kept_scores(found, ["lr_id"]) == {"seed_id": made.scores["seed_id"]}
+    submission.write(made.model_copy(update={"digest": "0" * 64}), path.parent)
+    assert submission.kept_scores(found, ["lr_id", "seed_id"]) == {}
+    with pytest.raises(UserError, match="of other code, which cannot stay beside new ones: seed_id"):
+        submission.kept_scores(found, ["lr_id"])
+    for content in ("{}", '{"learning rate": 0.1}', "notes"):
+        path.write_text(content)
+        with pytest.raises(UserError, match="it would be overwritten"):
+            submission.kept_scores(found, ["lr_id", "seed_id"])
+        assert path.read_text() == content
+
 
 def test_who_fails_a_check_is_not_scored(tmp_path: Path, natfp: Natfp, shipped: None) -> None:
     folder = write(tmp_path, FATAL.format(act="raise ValueError('no')"))
@@ -122,7 +144,7 @@ def test_who_fails_a_check_is_not_scored(tmp_path: Path, natfp: Natfp, shipped: 
     assert code == 1
     assert "mine fails the check run: raised ValueError: no" in err
     assert not (folder / "results.json").exists()
-    assert not (tmp_path / "results").exists()
+    assert not list((tmp_path / "results").iterdir()), "only tried"
 
 
 def test_who_fails_on_the_fixed_texts_has_no_scores(scored: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ROOMS = {
-    "base": "errors text markdown records limits progress streams resources environment yaml_source yaml_records",
+    "base": "errors text markdown records limits progress streams resources environment disk yaml_source yaml_records",
     "plan": "settings defaults task_files sources plan make_plan split",
     "corpus": "chronicle metas text_files labelled_texts plan_from_texts documents tokens words",
     "models": """metas model optimizers compiled loss heldout training_state train sampler sample checkpoint_files probe
@@ -25,7 +25,7 @@ ROOMS = {
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
         planted contract study factor_test""",
-    "pipeline": """result prediction_columns engine allocator worker local_engine ray_engine store lineage
+    "pipeline": """result prediction_columns engine allocator warm worker local_engine ray_engine store lineage
         stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
         evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview

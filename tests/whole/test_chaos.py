@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import chaos
 import chaos_judge as judge
+import chaos_power
 import numpy as np
 import psutil
 import pytest
@@ -125,10 +128,65 @@ def test_any_fault_fails_the_script(
         text = output.read_text()
         assert ("- `all`: bad news" in text) == bool(part)
         cells = [str(int(part == name)) for name in ("wrong", "stuck", "lost", "orphans")]
-        assert f"killed at once | 7 | 6 | 0 | {' | '.join(cells)} |" in text
+        assert f"killed at once | 7 | 6 | 0 | 0 | 0 | {' | '.join(cells)} |" in text
         assert "- `disk-full`: mounting is not permitted" in text
         if kept := capsys.readouterr().out.partition("are kept in ")[2].strip():
             shutil.rmtree(kept)
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from typing import Any
+import pyarrow.parquet as pq
+from natfp_bench.base import disk
+from natfp_bench.pipeline import result as results, run
+from natfp_bench.pipeline.store import Store
+
+given, root, skipped = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+if skipped == "all":
+    disk.sync = lambda path: None
+elif skipped == "content":
+    disk.sync_all = lambda path: None
+elif skipped == "names":
+    disk.sync = lambda path, sync=disk.sync: None if path.is_dir() else sync(path)
+
+def build(folder):
+    (folder / "more").mkdir()
+    (folder / "more" / "text.txt").write_text("hello")
+    return {}
+
+store, keys = Store(root / "store"), ["ab" * 32, "cd" * 32]
+for key in keys:
+    store.make("model", key, "", build)
+result = results.read(given / "result.json")
+place = root / "results" / result.task.name / result.preset / result.run.id
+store.refer(result.run.id, place / "result.json", keys)
+run.write(result, pq.read_table(given / "predictions.parquet"), root / "results")
+"""
+
+
+@pytest.mark.parametrize("skipped", ["nothing", "content", "names", "all"])
+def test_a_power_cut_at_any_write_does_no_harm_if_all_is_synced(seed_run: Any, tmp_path: Path, skipped: str) -> None:
+    watched, record = tmp_path / "disk", tmp_path / "record"
+    environ = {**os.environ, **chaos_power.environment(watched, record)}
+    command = [sys.executable, "-c", WRITES, str(seed_run[1]), str(watched), skipped]
+    assert subprocess.run(command, env=environ, check=False).returncode == 0
+    [expected] = judge.answers(watched / "results")
+    live, found, lost, ends = judge.work(watched / "store"), [], [], 0
+    for number, cut in enumerate(chaos_power.cuts(watched, record, 0)):
+        again = tmp_path / str(number)
+        chaos_power.rebuild(cut.state, again)
+        done = cut.after == cut.of
+        found += chaos_power.wrong_after(again, expected, done=done)
+        lost += judge.lost_work(live, again / "store") if done else []
+        ends += done
+    assert ends == len(chaos_power.HOW)
+    assert number > 20
+    if skipped == "nothing":
+        assert (found, lost) == ([], [])
+    else:
+        assert found, "the judge sees what a missing sync costs"
 
 
 @pytest.mark.slow
