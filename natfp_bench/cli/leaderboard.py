@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +38,7 @@ def leaderboard(
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
     boards = boards or len({board.task for board in found.boards}) == 1
     if as_json:
-        terminal.write(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output)
+        terminal.print_json(found.model_dump(mode="json"), output)
     elif format_ == "md":
         terminal.write(markdown.render(found, boards=boards), output)
     else:

@@ -109,7 +109,8 @@ def run(
         )
         if left_out:
             listed = ", ".join(left_out)
-            errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")
+            what = f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)"
+            terminal.say(errors, what)
         if fixed:
             others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             others |= {"--seed": seed, "--limit": limit, "--replicates": replicates}
@@ -158,9 +159,8 @@ def run(
     try:
         with watch:
             for plan in plans:
-                errors.print(
-                    f"{plan.task.name} ({plan.preset}): {len(plan.variants)} variants, {plan.texts} texts each"
-                )
+                what = f"{len(plan.variants)} variants, {plan.texts} texts each"
+                terminal.say(errors, f"{plan.task.name} ({plan.preset}): {what}")
                 result, folder = next(runs)
                 finished.append((result, folder))
                 if not as_json:
@@ -168,7 +168,7 @@ def run(
                     console.print_result(out, result, ranked, folder)
     except KeyboardInterrupt:
         again = shlex.join(options.command())
-        errors.print(f"interrupted; finished work is kept. To go on, run: {again}", markup=False, soft_wrap=True)
+        terminal.say(errors, f"interrupted; finished work is kept. To go on, run: {again}", wrap=False)
         raise typer.Exit(130) from None
     finally:
         runs.close()

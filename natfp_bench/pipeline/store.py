@@ -118,7 +118,7 @@ def entries(root: Path, only: Sequence[str] | None = None) -> Iterator[Entry]:
     for kind in only or kinds(root):
         for folder in sorted((root / kind).glob("*/*")):
             try:
-                manifest = json.loads((folder / "manifest.json").read_text())
+                manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
                 yield Entry(kind, folder.name, folder, manifest["meta"], Made.model_validate(manifest["made"]))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
@@ -131,7 +131,7 @@ def _manifest_digest(manifest: dict[str, Any]) -> str:
 def _referred(reference: Path) -> tuple[Path, set[str]] | None:
     """Result and keys that a reference names; None where it is damaged."""
     try:
-        content = json.loads(reference.read_text())
+        content = json.loads(reference.read_text(encoding="utf-8"))
         return Path(content["result"]), set(content["keys"])
     except (ValueError, KeyError, TypeError):
         return None
@@ -161,7 +161,7 @@ class Store:
             if not layout.exists():
                 self._write(layout, "layout", canonical_json({"layout": LAYOUT}))
         try:
-            found = json.loads(layout.read_text())["layout"]
+            found = json.loads(layout.read_text(encoding="utf-8"))["layout"]
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{layout} is damaged\n  write {canonical_json({'layout': LAYOUT})} into it") from None
         if found != LAYOUT:
@@ -210,7 +210,7 @@ class Store:
         if not folder.exists():
             return None, ""
         try:
-            manifest = json.loads((folder / "manifest.json").read_text())
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             entry = Entry(kind, key, folder, manifest["meta"], Made.model_validate(manifest["made"]))
             if manifest["key"] != key or manifest["kind"] != kind:
                 return None, "the manifest is another entry's"
@@ -272,7 +272,7 @@ class Store:
         """Write a file that appears whole or not at all."""
         with self._lock(name):
             fresh = self._fresh(name)
-            fresh.write_text(text)
+            fresh.write_text(text, encoding="utf-8")
             fresh.replace(path)
 
     def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
@@ -289,7 +289,9 @@ class Store:
         )
         manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made.model_dump()}
         manifest["digest"] = _manifest_digest(manifest)
-        (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
+        (temp / "manifest.json").write_text(
+            json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False), encoding="utf-8"
+        )
         folder = self.folder(kind, key)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temp.rename(folder)
