@@ -110,7 +110,9 @@ def _take_every_character() -> None:
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
+    made = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open as long as the process is
+    os.set_inheritable(made.fileno(), True)  # it has the number of the stream that was closed
+    return made
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

@@ -4,6 +4,7 @@
     <root>/<kind>/<key[:2]>/<key>/           an entry: its files, and manifest.json, written last
     <root>/partial/<key>/                    checkpoints of unfinished work
     <root>/temp/, locks/, damaged/, runs/    folders being made; one lock per key; damaged entries; what each run needs
+    <root>/logs/                             what jobs wrote to standard output and error
 
 An entry appears by one atomic rename. A damaged one is set aside and made anew. Nothing here is pickled.
 """
@@ -34,7 +35,7 @@ from natfp_bench.base.errors import NatfpError, StoreError
 from natfp_bench.base.records import Record, canonical_json, digest, file_digest
 
 LAYOUT = 1
-NO_KINDS = frozenset({"compiled", "damaged", "locks", "partial", "runs", "temp"})
+NO_KINDS = frozenset({"compiled", "damaged", "locks", "logs", "partial", "runs", "temp"})
 """Folders of a store that hold no entries; every other folder holds those of one kind."""
 
 FULL = re.compile(r"No space left on device|\d+ requested and \d+ written")
@@ -176,6 +177,11 @@ class Store:
     def partial(self, key: str) -> Path:
         """Folder for the checkpoints of unfinished work."""
         return self.root / "partial" / key
+
+    @property
+    def logs(self) -> Path:
+        """Folder for what jobs write to standard output and error."""
+        return self.root / "logs"
 
     def keep_kernels(self) -> None:
         """Have torch's compiler keep what it makes in the store, for other processes and later runs."""
@@ -335,9 +341,8 @@ class Store:
         Raises StoreError where it cannot be read what a run rests on.
         """
         used: set[str] = set()
-        unused = [
-            path for part in ("partial", "temp", "damaged", "compiled") for path in sorted((self.root / part).glob("*"))
-        ]
+        parts = ("partial", "temp", "damaged", "compiled", "logs")
+        unused = [path for part in parts for path in sorted((self.root / part).glob("*"))]
         for reference in self._references():
             found = _referred(reference)
             if found is None:

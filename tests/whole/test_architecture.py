@@ -25,7 +25,7 @@ ROOMS = {
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
         planted contract study factor_test""",
-    "pipeline": """result prediction_columns engine allocator worker local_engine ray_engine store lineage
+    "pipeline": """result prediction_columns engine job_output allocator worker local_engine ray_engine store lineage
         stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
         evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview
