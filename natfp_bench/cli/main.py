@@ -36,7 +36,7 @@ app = typer.Typer(
 )
 app.command("list")(list_)
 app.command()(show)
-app.command()(run)
+app.command(context_settings={"allow_extra_args": True})(run)
 app.command()(leaderboard)
 app.command()(report)
 app.command()(identify)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", "--tasks", help="task names (a,b), or all (every task whose models are trained here)"),
@@ -85,6 +86,7 @@ def run(
 
     from . import overview, terminal
 
+    _takes_no_arguments(context.args)
     out, errors = terminal.stdout(), terminal.stderr()
     overrides, include = options.settings(set_, corpus), include or []
     others: dict[str, Any]
@@ -182,6 +184,12 @@ def run(
         terminal.error(errors, failure)
     if failures:
         raise typer.Exit(1)
+
+
+def _takes_no_arguments(given: list[str]) -> None:
+    """Raise UserError if there are arguments without an option."""
+    if given:
+        raise UserError(f"run takes no argument {given[0]!r}\n  did you mean: --task {','.join(given)}")
 
 
 def _cannot_be_combined(option: str, others: dict[str, Any]) -> None:

@@ -174,7 +174,8 @@ def _files(folders: Sequence[Path], kind: str) -> dict[str, Path]:
 def find(kind: str, name: str, files: dict[str, Path]) -> Path:
     """Look a task or preset up by name; raises UserError with the nearest known name."""
     if name not in files:
-        raise unknown(kind, name, files, hint=f"natfp-bench list {kind}s   shows all {len(files)}")
+        hint = f"natfp-bench list {kind}s   shows all {len(files)}; --include-path FOLDER adds those of a folder"
+        raise unknown(kind, name, files, hint=hint)
     return files[name]
 
 
