@@ -164,7 +164,7 @@ def dry_run(
     ray_address: str | None = None,
 ) -> list[Overview]:
     """Check the arguments as `run_plans` does before it starts, and describe each plan. Nothing is written."""
-    _check_device(device)
+    _check_device(device, ray_address)
     registry.find(baselines)
     open_engine(engine, workers, ray_address).close()
     return [overview(plan, store=store) for plan in plans]
@@ -194,7 +194,7 @@ def run_plans(
     """
     from .pipeline.run import run_plan
 
-    _check_device(device)
+    _check_device(device, ray_address)
     chosen = registry.find(baselines)
     # Neither engine starts a process before its first job.
     opened_engine = open_engine(engine, workers, ray_address)
@@ -306,9 +306,13 @@ def open_engine(name: str, workers: int | None, ray_address: str | None) -> Engi
     return RayEngine(workers or _cores(), ray_address)
 
 
-def _check_device(name: str) -> None:
+def _check_device(name: str, ray_address: str | None) -> None:
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
+    if name == "cuda" and ray_address is None:  # the nodes of a cluster may have what this machine lacks
+        from .models.model import pick_device
+
+        pick_device(name)
 
 
 def _root(store: Path | str | None) -> Path:

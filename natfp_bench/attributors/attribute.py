@@ -110,13 +110,13 @@ def attribute(
 def forget_peak() -> None:
     """Reset the peak of this process's memory, if the system can; Linux can."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def peak_mb() -> int:
     """Highest resident memory of this process in MB, since the last reset or, if the system has none, its start."""
     with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
     # ru_maxrss is in bytes on macOS and in kilobytes elsewhere.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)

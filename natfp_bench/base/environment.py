@@ -32,13 +32,13 @@ def commit() -> str:
     """Commit of the checkout that this package runs from, as its .git says; empty if there is no checkout."""
     git = Path(__file__).resolve().parents[2] / ".git"
     try:
-        head = (git / "HEAD").read_text().strip()
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
         if not head.startswith("ref: "):
             return head
         name = head.removeprefix("ref: ")
         if (git / name).is_file():
-            return (git / name).read_text().strip()
-        packed = (line.split() for line in (git / "packed-refs").read_text().splitlines())
+            return (git / name).read_text(encoding="utf-8").strip()
+        packed = (line.split() for line in (git / "packed-refs").read_text(encoding="utf-8").splitlines())
         return next((words[0] for words in packed if words[1:] == [name]), "")
     except OSError:
         return ""

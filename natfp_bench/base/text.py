@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 
 def first_bytes(text: str, size: int) -> str:
     """Cut a text to at most `size` bytes of UTF-8, at the end of a character."""
@@ -14,5 +17,17 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Spell out control characters and line breaks: a name, whatever it is, must not break a line or a table."""
+    """Spell out control characters and line breaks, so that no name breaks the line or the table that it is in."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def json_text(value: Any) -> str:
+    """Write JSON that can be read; control characters are escaped, as JSON escapes them."""
+    lines = json.dumps(value, indent=1, ensure_ascii=False).split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_json_character, line)) for line in lines) + "\n"
+
+
+def _json_character(c: str) -> str:
+    return c if c.isprintable() else json.dumps(c)[1:-1].replace("\x7f", "\\u007f")

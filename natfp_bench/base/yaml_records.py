@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,31 +13,37 @@ from pydantic import ValidationError
 
 from .errors import SpecError, did_you_mean
 from .records import Record
-from .yaml_source import Key, YamlSource, brief, load
+from .yaml_source import Key, YamlSource, brief, examine
 
 Model = TypeVar("Model", bound=Record)
 
 
 def read(path: Path, model: type[Model]) -> Model:
     """Load a file with its includes and validate it as a record; raises SpecError with every fault."""
-    return validate(load(path), model)
+    return validate(examine(path), model)
 
 
 def validate(source: YamlSource, model: type[Model]) -> Model:
-    """Validate a source as a record; raises SpecError with every fault, each with its place."""
-    try:
-        return _validated(source, model)
-    except ValidationError as error:
-        raise SpecError([source.fault(key, what) for key, what in _faults(error, source, model)]) from None
+    """Validate a source as a record; raises SpecError with every fault, those of the text included."""
+    if found := [*source.faults, *(source.fault(key, what) for key, what in faults(source, model))]:
+        raise SpecError(found)
+    return _validated(source, model)
 
 
 def faults(source: YamlSource, model: type[Record]) -> list[tuple[Key, str]]:
-    """List the faults of a source as a record, as (path, what) for `YamlSource.fault`; empty if it is valid."""
+    """List the faults of a source as a record, as (path, what) for `YamlSource.fault`; empty if it is valid.
+
+    Values that could not be read have no further faults.
+    """
     try:
         _validated(source, model)
     except ValidationError as error:
-        return _faults(error, source, model)
+        return [(key, what) for key, what in _faults(error, source, model) if not _within(key, source.unsound)]
     return []
+
+
+def _within(key: Key, paths: Set[Key]) -> bool:
+    return any(key[:depth] in paths for depth in range(len(key) + 1))
 
 
 def _validated(source: YamlSource, model: type[Model]) -> Model:

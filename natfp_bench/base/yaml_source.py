@@ -12,7 +12,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,19 @@ from .errors import SpecError
 Key = tuple[str | int, ...]
 Scalar = str | int | float | bool
 
+MAX_BYTES = 100_000
+"""Size of a file. The library takes a second for each 40 kilobytes, so this is checked before it sees any."""
+
 MAX_SIZE = 20_000
 """A specification is small. More values than this (a long text counts as several) mean a bomb of aliases."""
 
 MAX_DEPTH = 32
 """Deeper nesting is an alias of itself, or a mistake."""
+
+DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
+ENDINGS = (".yaml", ".yml")
+"""Files that may be included: the faults of another file would show what is in it."""
 
 SCALARS = frozenset({"str", "int", "float", "bool", "null", "timestamp"})
 """Accepted kinds of YAML scalars; a date is kept as the word that was written, as in YAML 1.2."""
@@ -43,10 +51,15 @@ WHOLE = frozenset({"levels"})
 
 @dataclass(frozen=True)
 class YamlSource:
-    """Plain data and, for each path into it, the place where it was written (`file:line`)."""
+    """Plain data and, for each path into it, the place where it was written (`file:line`).
+
+    faults: of the text itself, such as duplicate keys. unsound: paths of values that could not be read, which are None.
+    """
 
     data: dict[str, Any]
     where: dict[Key, str] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    unsound: frozenset[Key] = frozenset()
 
     def place(self, key: Key) -> str:
         """Find where a path was written; if it was not, where the nearest enclosing path was."""
@@ -62,12 +75,7 @@ class YamlSource:
         """Merge this source over a base: mappings key by key; the values of this source win."""
         where = dict(base.where)
         data = _merge(self.data, base.data, (), self.where, where)
-        return YamlSource(data, where)
-
-    def at(self, key: str) -> YamlSource:
-        """Return the mapping under a top-level key as a source of its own."""
-        where = {path[1:]: place for path, place in self.where.items() if path[:1] == (key,)}
-        return YamlSource(self.data.get(key) or {}, where)
+        return YamlSource(data, where, self.faults + base.faults, self.unsound | base.unsound)
 
 
 def _merge(
@@ -105,13 +113,18 @@ def show_path(path: Path) -> str:
         return str(path)
 
 
-def load(path: Path, _parents: tuple[Path, ...] = ()) -> YamlSource:
+def load(path: Path) -> YamlSource:
     """Read a YAML file and the file that it includes (`include: other.yaml`, relative to it; its own keys win).
 
-    Raises SpecError for an unreadable file, a syntax fault, a duplicate key, a tag, a key that is not a word,
-    or a cycle of includes.
+    Raises SpecError for an unreadable or too large file, a syntax fault, a duplicate key, a tag, a key that is not a
+    word, or a cycle of includes.
     """
-    source = parse(_text(path), show_path(path))
+    return _sound(examine(path))
+
+
+def examine(path: Path, _parents: tuple[Path, ...] = ()) -> YamlSource:
+    """Read a file as `load` does, and note the faults after which the other values can still be checked."""
+    source = _copied(_parsed(_text(path), show_path(path)))
     if "include" not in source.data:
         return source
     key, include = ("include",), source.data.pop("include")
@@ -120,10 +133,18 @@ def load(path: Path, _parents: tuple[Path, ...] = ()) -> YamlSource:
     target, chain = path.parent / include, (*_parents, path.resolve())
     if not _is_file(target):
         raise SpecError([source.fault(key, f"the included file {brief(include)} does not exist")])
+    if target.resolve().suffix not in ENDINGS:
+        raise SpecError([source.fault(key, f"the included file {brief(include)} is no {' or '.join(ENDINGS)} file")])
     if target.resolve() in chain:
         shown = " -> ".join(show_path(parent) for parent in (*chain, target.resolve()))
         raise SpecError([source.fault(key, f"include cycle: {shown}")])
-    return source.over(load(target, chain))
+    return source.over(examine(target, chain))
+
+
+def _sound(source: YamlSource) -> YamlSource:
+    if source.faults:
+        raise SpecError(source.faults)
+    return source
 
 
 def _is_file(path: Path) -> bool:
@@ -135,7 +156,11 @@ def _is_file(path: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise SpecError([f"{show_path(path)}: larger than {MAX_BYTES:,} bytes, the most that such a file may have"])
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError([f"{show_path(path)}: not UTF-8 text (byte {error.start})"]) from None
     except OSError as error:
@@ -144,8 +169,11 @@ def _text(path: Path) -> str:
 
 def parse(text: str, shown: str) -> YamlSource:
     """Parse YAML text whose top level is a mapping; `shown` names the file in places and faults."""
-    known = _parsed(text, shown)
-    return YamlSource(copy.deepcopy(known.data), known.where)
+    return _copied(_sound(_parsed(text, shown)))
+
+
+def _copied(known: YamlSource) -> YamlSource:
+    return replace(known, data=copy.deepcopy(known.data))
 
 
 @functools.lru_cache(maxsize=64)
@@ -153,11 +181,9 @@ def _parsed(text: str, shown: str) -> YamlSource:
     """Parse a text only once, even if many files include it."""
     plain = _Plain(lambda line: f"{shown}:{line}")
     data = plain.document(text)
-    if not plain.faults and not isinstance(data, dict):
-        plain.faults.append(f"{shown}:1: the file must be a mapping of keys to values")
-    if plain.faults:
-        raise SpecError(plain.faults)
-    return YamlSource(data, plain.where | {(): f"{shown}:1"})
+    if not isinstance(data, dict):
+        raise SpecError(plain.faults or [f"{shown}:1: the file must be a mapping of keys to values"])
+    return YamlSource(data, plain.where | {(): f"{shown}:1"}, tuple(plain.faults), frozenset(plain.unsound))
 
 
 def scalar(text: str, *, shown: str) -> Scalar:
@@ -182,6 +208,7 @@ class _Plain:
         self.place = place
         self.where: dict[Key, str] = {}
         self.faults: list[str] = []
+        self.unsound: set[Key] = set()
         self.size = 0
         self.yaml = YAML(typ="safe", pure=True, plug_ins=[])
         self.yaml.composer.warn_double_anchors = False
@@ -193,7 +220,9 @@ class _Plain:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self.faults.append(f"{self.place(mark.line + 1 if mark else 1)}: not valid YAML: {_problem(error)}")
-        except (YAMLError, ValueError, RecursionError) as error:
+        except RecursionError:
+            self.faults.append(f"{self.place(1)}: not valid YAML: {DEEP}")
+        except (YAMLError, ValueError) as error:
             self.faults.append(f"{self.place(1)}: not valid YAML: {str(error).splitlines()[0]}")
         else:
             with contextlib.suppress(_TooLarge):
@@ -208,7 +237,7 @@ class _Plain:
         self.where[path] = self.place(line)
         self.size += 1 + (len(node.value) // 100 if isinstance(node, ScalarNode) else 0)
         if self.size > MAX_SIZE or len(path) > MAX_DEPTH:
-            self.fault(line, "too many values, or nested too deeply (aliases that multiply?)")
+            self.fault(line, f"more than {MAX_SIZE:,} values, or {DEEP} (aliases that multiply?)")
             raise _TooLarge
         kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
         match node:
@@ -217,9 +246,13 @@ class _Plain:
             case SequenceNode() if kind == "seq":
                 return [self.value(item, (*path, i), _line(item)) for i, item in enumerate(node.value)]
             case ScalarNode() if kind in SCALARS:
-                return self.scalar(node, kind, line)
-        self.fault(line, f"tag {kind!r} is not allowed: a specification is data, never code")
+                return self.scalar(node, kind, path, line)
+        self.refuse(path, line, f"tag {kind!r} is not allowed: a specification is data, never code")
         return None
+
+    def refuse(self, path: Key, line: int, what: str) -> None:
+        self.unsound.add(path)
+        self.fault(line, what)
 
     def mapping(self, node: MappingNode, path: Key) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -237,7 +270,7 @@ class _Plain:
                 data[key] = self.value(item, (*path, key), line)
         return data
 
-    def scalar(self, node: ScalarNode, kind: str, line: int) -> Scalar | None:
+    def scalar(self, node: ScalarNode, kind: str, path: Key, line: int) -> Scalar | None:
         text = str(node.value)
         try:
             match kind:
@@ -253,7 +286,7 @@ class _Plain:
                     return text
         except (ValueError, KeyError, IndexError):
             pass  # a tag that does not fit its text: `!!int x`
-        self.fault(line, f"{brief(text)} is not a value that a specification can hold")
+        self.refuse(path, line, f"{brief(text)} is not a value that a specification can hold")
         return None
 
 

@@ -31,8 +31,11 @@ def new(
     """Make the folder of a new baseline, which works and is yours to edit."""
     from natfp_bench.attributors.new_baseline import new_baseline
 
+    from . import terminal
+
     folder = new_baseline(name, output)
-    typer.echo(f"{folder}\n  edit its three files, then: natfp-bench baseline check {folder}")
+    then = f"  edit its three files, then: natfp-bench baseline check {folder}"
+    terminal.say(terminal.stdout(), str(folder), then, wrap=False)
 
 
 @app.command("check")
@@ -112,13 +115,13 @@ def submit(
         _print_submission(made, ranking, markdown=format_ == "md")
     if claimed is None:
         whole = made.model_copy(update={"scores": dict(sorted({**kept, **made.scores}.items()))})
-        errors.print(f"wrote {submission.write(whole, baseline.folder)}", markup=False)
+        terminal.say(errors, f"wrote {submission.write(whole, baseline.folder)}", wrap=False)
     elif differing := submission.differences(made, claimed):
         for difference in differing:
             terminal.error(errors, difference)
         raise typer.Exit(1)
     else:
-        errors.print(f"{compare} has the same scores", markup=False)
+        terminal.say(errors, f"{compare} has the same scores", wrap=False)
 
 
 def _baseline(given: str) -> Baseline:
@@ -134,7 +137,6 @@ def _baseline(given: str) -> Baseline:
 
 
 def _print_report(report: ContractReport) -> None:
-    from natfp_bench.base.text import printable
     from natfp_bench.report.table import ReportTable
 
     from . import terminal
@@ -149,7 +151,7 @@ def _print_report(report: ContractReport) -> None:
     terminal.print_table(terminal.stdout(), ReportTable(title, columns, rows, right=("seconds",), loose=("seen",)))
     for finding in report.failed:
         message = f"{report.baseline} fails the check {finding.check}: {finding.seen}\n  {finding.mend}"
-        terminal.error(terminal.stderr(), printable(message))
+        terminal.error(terminal.stderr(), message)
 
 
 def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> None:
@@ -189,7 +191,7 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
     )
     for shown in tables:
         if markdown:
-            typer.echo(section(shown) + "\n")
+            terminal.write(section(shown) + "\n\n", None)
         else:
             terminal.print_table(terminal.stdout(), shown)
 

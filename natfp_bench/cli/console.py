@@ -8,9 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 
-from natfp_bench.base.text import printable
 from natfp_bench.pipeline.result import FactorStudy, Result
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.result_tables import findings, variants_table
@@ -19,7 +17,7 @@ from natfp_bench.results.leaderboard import Leaderboards, Standing
 from natfp_bench.results.protocols import Board
 from natfp_bench.statistics.wording import TellingWord
 
-from .terminal import print_table, table
+from .terminal import print_table, say, show, table
 
 TELLING = 10
 """At most this many words are shown per level; the result has more."""
@@ -41,15 +39,15 @@ def print_summary(out: Console, found: Leaderboards) -> None:
 
 
 def _print_standing(out: Console, standing: Standing, tables: Sequence[ReportTable]) -> None:
-    out.print(escape(printable(setting_title(standing.setting))), style="bold underline")
-    out.print()
+    say(out, setting_title(standing.setting), style="bold underline")
+    say(out, "")
     for made in tables:
         print_table(out, made)
 
 
 def print_result(out: Console, result: Result, boards: Sequence[Board], folder: Path) -> None:
     """Print a result: the quality of the models, the leaderboards, the information in a text, and the factor."""
-    out.print()
+    say(out, "")
     if any(variant.heldout_bits_per_byte for variant in result.variants):
         print_table(out, variants_table(result))
     for board in boards:
@@ -57,20 +55,20 @@ def print_result(out: Console, result: Result, boards: Sequence[Board], folder: 
     for found in result.likelihood:
         bits, _, within = interval(found.mutual_information).partition(" ")
         note = f" (95%: {within})" if within else ""
-        out.print(f"by the models' likelihoods, a text carries {bits} bits{note} about its {found.target}")
+        say(out, f"by the models' likelihoods, a text carries {bits} bits{note} about its {found.target}")
     rows = result.mean_kl.divergence if result.mean_kl else ()
     pairs = [one.value for i, row in enumerate(rows) for j, one in enumerate(row) if i != j and one.value is not None]
     if result.mean_kl and pairs:
         unit = result.mean_kl.unit
-        out.print(f"two models differ by {median(pairs):.3f} bits per {unit} (mean KL divergence, median over pairs)")
+        say(out, f"two models differ by {median(pairs):.3f} bits per {unit} (mean KL divergence, median over pairs)")
     if result.study:
-        out.print()
+        say(out, "")
         for part in _factor_parts(result, result.study):
-            out.print(part)
-            out.print()
+            show(out, part)
+            say(out, "")
     stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
-    out.print(f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
-    out.print(f"written to {folder}", markup=False, soft_wrap=True)
+    say(out, f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
+    say(out, f"written to {folder}", wrap=False)
 
 
 def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType]:

@@ -40,24 +40,26 @@ def export(
         raise UserError("--limit and --shots need --format lm-eval")
     path = origin.find_result(result)
     found = texts.gather(path, Store(store or default_root(), terminal.warner(terminal.stderr())))
-    folder = texts.make_folder(output)
+    folder, out = texts.make_folder(output), terminal.stdout()
     if format_ == "lm-eval":
         asked = (limit or lm_eval_export.LIMIT, shots or lm_eval_export.SHOTS)
         with disk.disk_faults(folder, "output folder"):
             header = lm_eval_export.write_lm_eval(found, folder, *asked)
             disk.sync_all(folder)
-        typer.echo(
+        terminal.say(
+            out,
             f"{folder}: {len(header.classes)} classes, {header.limit} questions per class, {header.shots} examples of "
-            "each class in a question\nnext:"
+            "each class in a question",
+            "next:",
+            *(f"  {line}" for line in lm_eval_export.next_commands(header, folder, str(result))),
+            wrap=False,
         )
-        for line in lm_eval_export.next_commands(header, folder, str(result)):
-            typer.echo(f"  {line}")
     else:
         with disk.disk_faults(folder, "output folder"):
             (texts.write_csv if format_ == "csv" else texts.write_dataset)(found, folder)
             disk.sync_all(folder)
         variants = set(found.texts["variant"].to_pylist())
-        typer.echo(f"{folder}: {len(found.texts):,} texts by {len(variants)} variants")
+        terminal.say(out, f"{folder}: {len(found.texts):,} texts by {len(variants)} variants", wrap=False)
 
 
 def import_lm_eval(
@@ -92,8 +94,9 @@ def import_lm_eval(
     out = terminal.stdout()
     terminal.print_table(out, board_table(board))
     if made.subset:
-        out.print(
+        terminal.say(
+            out,
             f"This is a separate board, because the model was asked about {made.subset} test texts per class only. "
-            "Everybody on it is scored on the same texts."
+            "Everybody on it is scored on the same texts.",
         )
-    out.print(f"written to {folder}", markup=False, soft_wrap=True)
+    terminal.say(out, f"written to {folder}", wrap=False)

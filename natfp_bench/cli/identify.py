@@ -78,8 +78,6 @@ def _one_baseline(given: str) -> Baseline:
 
 
 def _print(found: Identification) -> None:
-    from natfp_bench.base.text import printable
-
     from . import terminal
 
     out = terminal.stdout()
@@ -87,12 +85,11 @@ def _print(found: Identification) -> None:
     if found.power:
         terminal.print_table(out, _power_table(found))
     else:
-        out.print("it takes three classes or more to measure how often an unknown source would be noticed\n")
+        terminal.say(out, "it takes three classes or more to measure how often an unknown source would be noticed", "")
     for note in found.notes:
-        out.print(f"note: {note}", markup=False)
+        terminal.say(out, f"note: {note}")
     one = found.pooled or found.texts[0]
-    for line in _conclusion(found, one):
-        out.print(printable(line), markup=False, soft_wrap=True)
+    terminal.say(out, *_conclusion(found, one), wrap=False)
 
 
 def _texts_table(found: Identification) -> ReportTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +39,7 @@ def leaderboard(
     boards = boards or len({board.task for board in found.boards}) == 1
     marks = (markdown.WRITTEN, '"standings"')
     if as_json:
-        terminal.write(
-            json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", output, marks=marks
-        )
+        terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
         terminal.write(markdown.render(found, boards=boards), output, marks=marks)
     else:

@@ -26,7 +26,7 @@ def list_(
     if as_json:
         terminal.print_json(rows)
     elif rows:
-        terminal.stdout().print(terminal.table("", list(rows[0]), [list(row.values()) for row in rows]))
+        terminal.show(terminal.stdout(), terminal.table("", list(rows[0]), [list(row.values()) for row in rows]))
 
 
 def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
@@ -97,10 +97,10 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, car
 
     if missing := [path for path in paths if not path.exists()]:
         raise UserError(f"no file {str(missing[0])!r}\n  validate takes task, preset, card and result files")
-    failed = False
+    failed, out = False, terminal.stdout()
     for path in paths:
         try:
-            typer.echo(f"{path}: ok ({check(path)})")
+            terminal.say(out, f"{path}: ok ({check(path)})", wrap=False)
         except UserError as error:
             failed = True
             terminal.error(terminal.stderr(), str(error))

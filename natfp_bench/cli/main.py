@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import gc
+import io
+import json
+import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -32,7 +37,7 @@ app = typer.Typer(
 )
 app.command("list")(list_)
 app.command()(show)
-app.command()(run)
+app.command(context_settings={"allow_extra_args": True})(run)
 app.command()(leaderboard)
 app.command()(report)
 app.command()(identify)
@@ -45,9 +50,15 @@ app.add_typer(baseline.app, name="baseline")
 app.add_typer(store.app, name="store")
 
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
+"""Errors of a stream that takes nothing more."""
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"natfp-bench {__version__}")
+        from . import terminal
+
+        terminal.say(terminal.stdout(), f"natfp-bench {__version__}")
         raise typer.Exit
 
 
@@ -66,24 +77,67 @@ def main() -> None:
     """Run the command line. Wrong input gives one message and exit code 2, a failure exit code 1."""
     # What is imported by now stays. Without this, garbage collection takes a twentieth of the time of a short command.
     gc.freeze()
+    _take_every_character()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except NatfpError as error:
         if "--debug" in sys.argv:
-            traceback.print_exc()
+            _print_error(traceback.format_exc())
         hint = "\n  natfp-bench --debug ...   shows the traceback" if isinstance(error, JobError) else ""
         _fail(str(error) + hint, error.exit_code)
     except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        # What a run writes to disks has errors of its own, which name the folder.
+        if error.filename is None and error.errno in UNWRITABLE:
+            _give_output_up(error)
         why = disk.refusal(error.errno)
-        if why is None or "--debug" in sys.argv:
+        if why is None:
             raise
         _fail(f"{str(error.filename or 'standard output')[:200]}: {why}\n  give another path", 2)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
+def _take_every_character() -> None:
+    """Have streams escape what their encoding lacks, as JSON does, so that JSON stays JSON in any locale."""
+    codecs.register_error("escape", _escaped)
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None if they were closed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escape")
+
+
+def _nowhere() -> TextIO:
+    made = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open as long as the process is
+    os.set_inheritable(made.fileno(), True)  # it has the number of the stream that was closed
+    return made
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(json.dumps(c)[1:-1] for c in error.object[error.start : error.end]), error.end
+
+
 def _fail(message: str, exit_code: int) -> None:
+    _print_error(message)
+    sys.exit(exit_code)
+
+
+def _give_output_up(error: OSError) -> None:
+    from . import terminal
+
+    terminal.drop(sys.stdout)
+    if error.errno == errno.EPIPE:  # whoever read it has left, and knows
+        sys.exit(1)
+    _fail(f"standard output cannot be written ({error.strerror})\n  what was finished is kept", 2)
+
+
+def _print_error(message: str) -> None:
     from . import terminal
 
     terminal.error(terminal.stderr(), message)
-    sys.exit(exit_code)

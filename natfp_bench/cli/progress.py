@@ -9,8 +9,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from natfp_bench.base.text import one_line, printable
+from natfp_bench.base.text import one_line
 from natfp_bench.pipeline.engine import Event, Job
+
+from . import terminal
 
 NAME = 36
 """Columns for the name of a job. More would leave no room for its bar on a terminal of eighty columns."""
@@ -56,7 +58,7 @@ class Watcher:
                 rate = f"{_short(event.done / seconds)} {event.text}/s"
                 self.progress.update(self.bars[job.name], completed=event.done, total=event.total, rate=rate)
             case "warning":
-                self.console.print(f"[yellow]warning:[/] {escape(printable(event.text))}")
+                terminal.warn(self.console, event.text)
             case "end":
                 self._finish(job)
 
@@ -65,7 +67,7 @@ class Watcher:
         self.progress.remove_task(self.bars.pop(job.name))
         # Hundreds of lines about very short jobs would bury the others.
         if job.stage not in ("score", "sample") or seconds >= 5.0:
-            self.console.print(f"{escape(one_line(job.name))}: {seconds:.1f} s")
+            terminal.say(self.console, f"{job.name}: {seconds:.1f} s")
 
 
 def _short(number: float) -> str:

@@ -56,9 +56,9 @@ def regress(
         out, made = terminal.stdout(), regression_formats.table_of(report)
         if made.rows:
             terminal.print_table(out, made)
-        out.print(regression_formats.summary(report), markup=False, soft_wrap=True)
+        terminal.say(out, *regression_formats.summary(report).splitlines(), wrap=False)
     else:
-        typer.echo(regression_formats.FORMATS[format_](report), nl=False)
+        terminal.write(regression_formats.FORMATS[format_](report), None)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -67,9 +67,12 @@ def _update(reference: Path, current: Current) -> None:
     """Write the reference. Failed scores are refused: without them in the reference, a failure would pass for ever."""
     from natfp_bench.results import regression_reference
 
+    from . import terminal
+
     if current.failed:
         lines = [f"{place}: {error}" for place, error in current.failed.items()]
         raise UserError("\n  ".join(["a reference cannot be made from results with failures", *lines]))
     regression_reference.write(reference, current.answers.values())
     tasks = len({place.protocol_digest for place in current.answers})
-    typer.echo(f"{reference}: {len(current.answers)} scores of {tasks} tasks, {reference.stat().st_size:,} bytes")
+    size = f"{reference.stat().st_size:,} bytes"
+    terminal.say(terminal.stdout(), f"{reference}: {len(current.answers)} scores of {tasks} tasks, {size}", wrap=False)

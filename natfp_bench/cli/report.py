@@ -59,11 +59,11 @@ def report(
         rendered = site.render(made, site.written_by(shlex.join(command())))
         site.write(rendered, output, overwrite=overwrite)
         index = output / "index.html"
-        out.print(f"{len(made)} pages, {rendered.bytes / 1e6:,.1f} MB: {index}", markup=False, soft_wrap=True)
+        terminal.say(out, f"{len(made)} pages, {rendered.bytes / 1e6:,.1f} MB: {index}", wrap=False)
     if figures is not None:
         site.write_figures(drawn, figures, overwrite=overwrite)
         # Standard output has the Markdown alone, if it has any.
         said = errors if format_ == "md" else out
-        said.print(f"{len(drawn)} figures, as SVG and PDF: {figures}", markup=False, soft_wrap=True)
+        terminal.say(said, f"{len(drawn)} figures, as SVG and PDF: {figures}", wrap=False)
     if found.found.faults:
         raise typer.Exit(1)

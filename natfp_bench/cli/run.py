@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", "--tasks", help="task names (a,b), or all (every task whose models are trained here)"),
@@ -85,6 +86,7 @@ def run(
 
     from . import overview, terminal
 
+    _takes_no_arguments(context.args)
     out, errors = terminal.stdout(), terminal.stderr()
     overrides, include = options.settings(set_, corpus), include or []
     others: dict[str, Any]
@@ -109,7 +111,8 @@ def run(
         )
         if left_out:
             listed = ", ".join(left_out)
-            errors.print(f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)")
+            what = f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)"
+            terminal.say(errors, what)
         if fixed:
             others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             others |= {"--seed": seed, "--limit": limit, "--replicates": replicates}
@@ -158,9 +161,8 @@ def run(
     try:
         with watch:
             for plan in plans:
-                errors.print(
-                    f"{plan.task.name} ({plan.preset}): {len(plan.variants)} variants, {plan.texts} texts each"
-                )
+                what = f"{len(plan.variants)} variants, {plan.texts} texts each"
+                terminal.say(errors, f"{plan.task.name} ({plan.preset}): {what}")
                 result, folder = next(runs)
                 finished.append((result, folder))
                 if not as_json:
@@ -168,7 +170,7 @@ def run(
                     console.print_result(out, result, ranked, folder)
     except KeyboardInterrupt:
         again = shlex.join(options.command())
-        errors.print(f"interrupted; finished work is kept. To go on, run: {again}", markup=False, soft_wrap=True)
+        terminal.say(errors, f"interrupted; finished work is kept. To go on, run: {again}", wrap=False)
         raise typer.Exit(130) from None
     finally:
         runs.close()
@@ -182,6 +184,12 @@ def run(
         terminal.error(errors, failure)
     if failures:
         raise typer.Exit(1)
+
+
+def _takes_no_arguments(given: list[str]) -> None:
+    """Raise UserError if there are arguments without an option."""
+    if given:
+        raise UserError(f"run takes no argument {given[0]!r}\n  did you mean: --task {','.join(given)}")
 
 
 def _cannot_be_combined(option: str, others: dict[str, Any]) -> None:

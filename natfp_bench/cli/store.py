@@ -32,7 +32,8 @@ def ls(store: StoreRoot = None, as_json: Json = False) -> None:
         terminal.print_json(records)
         return
     rows = [(e.kind, e.key[:12], f"{e.bytes:,}", e.made.at, e.made.label) for e in found]
-    terminal.stdout().print(terminal.table("", ("kind", "key", "bytes", "made at", "what"), rows, right=("bytes",)))
+    shown = terminal.table("", ("kind", "key", "bytes", "made at", "what"), rows, right=("bytes",))
+    terminal.show(terminal.stdout(), shown)
 
 
 @app.command("verify")
@@ -43,11 +44,12 @@ def verify(store: StoreRoot = None) -> None:
     """
     from natfp_bench.pipeline import store as stores
 
-    opened = _existing(store)
+    from . import terminal
+
+    opened, out = _existing(store), terminal.stdout()
     findings = opened.verify()
-    for finding in findings:
-        typer.echo(f"{finding.path}: {finding.what}")
-    typer.echo(f"{sum(1 for _ in stores.entries(opened.root))} entries, {len(findings)} findings")
+    terminal.say(out, *(f"{finding.path}: {finding.what}" for finding in findings), wrap=False)
+    terminal.say(out, f"{sum(1 for _ in stores.entries(opened.root))} entries, {len(findings)} findings")
     if findings:
         raise typer.Exit(1)
 
@@ -62,11 +64,12 @@ def gc(
 
     Old checkpoints, and damaged entries that were set aside, are removed too.
     """
-    removed = _existing(store).gc(older_than_days=older_than, dry_run=dry_run)
-    for path, size in removed:
-        typer.echo(f"{path}: {size:,} bytes")
+    from . import terminal
+
+    removed, out = _existing(store).gc(older_than_days=older_than, dry_run=dry_run), terminal.stdout()
+    terminal.say(out, *(f"{path}: {size:,} bytes" for path, size in removed), wrap=False)
     done = "would be removed" if dry_run else "removed"
-    typer.echo(f"{len(removed)} entries and folders, {sum(size for _, size in removed):,} bytes {done}")
+    terminal.say(out, f"{len(removed)} entries and folders, {sum(size for _, size in removed):,} bytes {done}")
 
 
 def _existing(store: Path | None) -> Store:

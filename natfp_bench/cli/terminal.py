@@ -1,12 +1,15 @@
-"""What every command prints with: consoles, tables and errors. Piped output gets plain lines."""
+"""What every command prints with: consoles, lines, tables, warnings and errors. Piped output gets plain lines.
+
+Texts may come from anywhere, so each function here spells out control characters, and no other module prints.
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -14,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.base.text import one_line, printable
+from natfp_bench.base.text import json_text, one_line, printable
 from natfp_bench.report.table import ReportTable
 
 WIDE = 200
@@ -34,23 +37,51 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
+def say(console: Console, *lines: str, wrap: bool = True, style: str = "") -> None:
+    """Print lines; wrap: break those that are too long for the console."""
+    for line in lines:
+        show(console, Text(one_line(line), style), soft_wrap=not wrap)
+
+
+def show(console: Console, made: RenderableType, *, soft_wrap: bool = False) -> None:
+    """Print a table, or what else this module made. If nobody can be told news, the work goes on."""
+    try:
+        console.print(made, soft_wrap=soft_wrap)
+    except OSError:
+        if not console.stderr:
+            raise
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere; Python would try to write it once more at its end, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def warn(console: Console, message: str) -> None:
+    """Print a warning."""
+    show(console, Text.assemble(("warning:", "yellow"), " ", printable(message)))
+
+
 def warner(console: Console) -> Callable[[str], None]:
     """Return a function that prints a warning."""
-    return lambda text: console.print(f"warning: {printable(text)}", markup=False)
+    return lambda message: warn(console, message)
 
 
-def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def print_json(value: Any, output: Path | None = None, *, marks: Sequence[str] = ()) -> None:
+    """Write a value as JSON to standard output, or to a file; marks: see `write`."""
+    write(json_text(value), output, marks=marks)
 
 
 def print_table(out: Console, made: ReportTable) -> None:
     """Print a table, with its caption below."""
     shown = made.plain(narrow=out.width < ROOMY)
-    out.print(table(shown.title, shown.columns, shown.texts, right=shown.right, loose=shown.loose))
+    show(out, table(shown.title, shown.columns, shown.texts, right=shown.right, loose=shown.loose))
     if shown.caption:
-        out.print(printable(shown.caption), markup=False, style="dim")
-    out.print()
+        say(out, shown.caption, style="dim")
+    say(out, "")
 
 
 def table(
@@ -69,18 +100,20 @@ def table(
     made = Table(box=None, pad_edge=False, show_header=header)
     for column in columns:
         justify: Literal["right", "left"] = "right" if column in right else "left"
-        made.add_column(escape(column), justify=justify, overflow="fold", no_wrap=bool(loose) and column not in loose)
+        made.add_column(
+            escape(printable(column)), justify=justify, overflow="fold", no_wrap=bool(loose) and column not in loose
+        )
     for row in rows:
         made.add_row(*(escape(one_line(cell)) for cell in row))
-    return Group(Text(printable(title), style="bold"), made) if title else made
+    return Group(Text(one_line(title), style="bold"), made) if title else made
 
 
 def error(console: Console, message: str) -> None:
     """Print an error message, its first line marked."""
-    console.print(f"[bold red]error:[/] {escape(printable(message))}", soft_wrap=True)
+    show(console, Text.assemble(("error:", "bold red"), " ", printable(message)), soft_wrap=True)
 
 
-def write(text: str, output: Path | None, *, marks: Sequence[str]) -> None:
+def write(text: str, output: Path | None, *, marks: Sequence[str] = ()) -> None:
     """Write a text to standard output, or to a file.
 
     marks: every text of this command contains one of them. Raises UserError if the file cannot be written, or was

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ ATTEMPTS = 5
 
 LOCAL = ("hf", "hf-auto", "huggingface", "vllm", "sglang", "gguf")
 """Backends that run a model in this process instead of asking a server."""
+
+ERRORS = 2
+"""File descriptor of standard error."""
 
 
 def sample(
@@ -174,10 +178,16 @@ def _failures(source: SourceSpec, doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence lm-eval's log and its progress bars."""
+    """Silence lm-eval's log, its progress bars, and what libraries and programs below it say on standard error."""
     logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("lm_eval"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield
+    with contextlib.redirect_stderr(io.StringIO()), Path(os.devnull).open("wb") as nowhere:
+        kept = os.dup(ERRORS)
+        os.dup2(nowhere.fileno(), ERRORS)
+        try:
+            yield
+        finally:
+            os.dup2(kept, ERRORS)
+            os.close(kept)

@@ -200,7 +200,9 @@ class _Training:
         if recipe.budget.stop < 1 and reason is None:
             # A later stop continues from this. A training that diverged has taken one step too many.
             save(state, job.folder / STATE)
-        (job.folder / "train_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state.log))
+        (job.folder / "train_log.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in state.log), encoding="utf-8"
+        )
         if reason is None:
             own, context = reader(job.corpus, {}), recipe.model.context
             write_heldout(state.model, own, read_heldout(job.corpus), job.folder, context, self.device)

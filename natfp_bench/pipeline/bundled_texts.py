@@ -73,7 +73,7 @@ class Manifest(Record):
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest, once per process; raises UserError if the fixed texts are missing or damaged."""
     try:
-        manifest = Manifest.model_validate_json((folder / "manifest.json").read_text())
+        manifest = Manifest.model_validate_json((folder / "manifest.json").read_text(encoding="utf-8"))
         damaged = [name for name, known in manifest.files.items() if file_digest(folder / name) != known]
     except OSError as error:
         raise UserError(

@@ -14,7 +14,7 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import AttributorError, JobError
 from natfp_bench.base.records import Record
 
-from .engine import Context, Engine, Job, Watch, run_one
+from .engine import Context, Engine, Job, Watch, printed, run_one
 
 STOPPED = "find out what hangs, grows or crashes in this check; or raise `limits` in card.yaml"
 
@@ -82,11 +82,16 @@ def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None)
         end = run_one(engine, Job(name, "check", f"{__name__}:work", payload, baseline.card.limits), watch)
         if isinstance(end.error, AttributorError | JobError):
             seen, seconds = str(end.error).removeprefix(f"{name}: "), round(time.perf_counter() - start, 3)
-            findings.append(CheckOutcome(check=one.name, ok=False, seen=seen, mend=STOPPED, seconds=seconds))
-            break
-        if end.error:
+            found = CheckOutcome(check=one.name, ok=False, seen=seen, mend=STOPPED, seconds=seconds)
+        elif end.error:
             raise end.error
-        findings.append(end.value)
+        else:
+            found = end.value
+        if end.log and not found.ok:
+            found = found.model_copy(update={"mend": f"{found.mend}{printed(end.log)}"})
+        findings.append(found)
+        if end.error:
+            break
         if one.needed and not end.value.ok:
             break
     return ContractReport(

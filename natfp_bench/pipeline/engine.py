@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from natfp_bench.base.errors import JobError, NatfpError
@@ -42,7 +43,8 @@ class Job:
 
     limits: time and memory after which it is stopped; that is an AttributorError, and the job is not tried again.
     Seconds count from the call of the function. Memory is the resident size of the whole worker, its imported libraries
-    included, and of the processes that it started. needs: what is reserved for it while it runs.
+    included, and of the processes that it started. needs: what is reserved for it while it runs. logs: folder for what
+    it writes to standard output and error; an empty string is the folder of temporary files.
     """
 
     name: str
@@ -51,15 +53,17 @@ class Job:
     payload: Any
     limits: Limits | None = None
     needs: Needs = field(default_factory=Needs)
+    logs: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a job: the function's value, or an error."""
+    """The end of a job: the function's value, or an error. log: what it wrote to standard output and error, if any."""
 
     job: Job
     value: Any = None
     error: NatfpError | None = None
+    log: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,14 @@ def run_one(engine: Engine, job: Job, watch: Watch) -> Outcome:
     return ends[0]
 
 
-def after_death(job: Job, how: str, started: int, watch: Watch) -> Outcome | None:
+def after_death(job: Job, how: str, started: int, watch: Watch, log: Path | None = None) -> Outcome | None:
     """Decide what follows when a worker died: None if its job continues in another one, which is reported."""
     if started >= TRIES:
-        return Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"))
-    watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one"))
+        return Outcome(job, error=JobError(f"{job.name}: the worker {how}, {TRIES} times"), log=log)
+    watch(Event("warning", job, text=f"a worker {how}; {job.name} goes on in another one{printed(log)}"))
     return None
+
+
+def printed(log: Path | None) -> str:
+    """Say where the output of a job is, as the last line of a message; an empty string if there is none."""
+    return f"\n  it printed: {log}" if log else ""

@@ -25,6 +25,7 @@ import psutil
 from natfp_bench.base.errors import AttributorError, JobError
 
 from .engine import Event, Follow, Job, Outcome, Watch, after_death
+from .job_output import JobOutput
 from .warm import PARENT
 from .worker import serve
 
@@ -54,8 +55,14 @@ class _Attempt:
 class _Worker:
     process: BaseProcess
     connection: Connection
+    output: JobOutput
     gpu: str | None = None
     attempt: _Attempt | None = None
+
+    def close(self) -> None:
+        """Close what leads to the process."""
+        self.connection.close()
+        self.output.file.close()
 
 
 @dataclass
@@ -102,6 +109,7 @@ class LocalEngine:
             idle = self._idle(free[0] if wants_gpu else None)
             idle.attempt = attempt
             attempt.started, attempt.called = attempt.started + 1, None
+            idle.output.clear()
             watch(Event("start", attempt.job))
             # Had it died idle, its end of the pipe reads as closed, and the job is dealt with there.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -152,9 +160,9 @@ class LocalEngine:
         for worker in limited:
             # What waits in the pipe may be the job's value: then it was done in time.
             if worker.attempt and not worker.connection.poll() and (what := _excess(worker.attempt, worker.process)):
+                job, log = worker.attempt.job, worker.output.keep(worker.attempt.job)
                 self._kill(worker)
-                name = worker.attempt.job.name
-                yield Outcome(worker.attempt.job, error=AttributorError(f"{name}: {what}"))
+                yield Outcome(job, error=AttributorError(f"{job.name}: {what}"), log=log)
 
     def _receive(self, worker: _Worker, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
         """Read one message of a worker; returns an outcome where it ends a job."""
@@ -162,10 +170,11 @@ class LocalEngine:
         try:
             kind, *content = worker.connection.recv()
         except (EOFError, OSError):  # OSError where it died in the middle of a message
+            log = worker.output.keep(attempt.job) if attempt else None
             self._bury(worker)
             if attempt is None:
                 return None
-            outcome = after_death(attempt.job, _death(worker.process.exitcode), attempt.started, watch)
+            outcome = after_death(attempt.job, _death(worker.process.exitcode), attempt.started, watch, log)
             if outcome is None:
                 queue.appendleft(attempt)
             return outcome
@@ -173,7 +182,8 @@ class LocalEngine:
             raise JobError(f"an idle worker sent {kind!r}")
         if kind == "end":
             worker.attempt = None
-            return Outcome(attempt.job, *content)
+            value, error = content
+            return Outcome(attempt.job, value, error, worker.output.keep(attempt.job))
         if kind == "called":
             attempt.called = time.monotonic()
         else:
@@ -189,7 +199,7 @@ class LocalEngine:
 
     def _bury(self, worker: _Worker) -> None:
         self._pool.remove(worker)
-        worker.connection.close()
+        worker.close()
         # It has closed its pipe, so it is dying: but a process may take its time, or be stopped.
         worker.process.join(GRACE_SECONDS)
         if worker.process.is_alive():
@@ -201,10 +211,11 @@ class LocalEngine:
         context.set_forkserver_preload(list(WARM))
         if self._lifeline is None:
             self._lifeline = context.Pipe(duplex=False)
-        ours, theirs = context.Pipe()
+        (ours, theirs), output = context.Pipe(), JobOutput()
         # The fork server's path and variables are those of its start; a worker gets those of today.
         variables = dict(os.environ) if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
-        arguments = (theirs, self._lifeline[0], list(sys.path), variables)
+        handed = output.handed_over()
+        arguments = (theirs, self._lifeline[0], handed, list(sys.path), variables)
         for left in reversed(range(STARTS)):
             process = context.Process(target=serve, args=arguments, daemon=True)
             try:
@@ -217,7 +228,8 @@ class LocalEngine:
                     raise JobError("no worker process can be started: the server of processes dies") from None
                 time.sleep(LOOK_SECONDS)
         theirs.close()
-        worker = _Worker(process, ours, gpu)
+        handed.close()
+        worker = _Worker(process, ours, output, gpu)
         self._pool.append(worker)
         return worker
 
@@ -231,7 +243,7 @@ class LocalEngine:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-            worker.connection.close()
+            worker.close()
         self._pool.clear()
 
 

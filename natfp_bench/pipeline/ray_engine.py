@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # Ray reads this when it starts, and then sends no usage reports.
@@ -113,7 +114,7 @@ class RayEngine:
         """Read what came of a task; None where its job was started again."""
         job = attempt.job
         try:
-            value, error = ray.get(reference)
+            value, error, log = ray.get(reference)
         except RayTaskError as fault:  # before the job or after it: what it raises itself comes as a value
             failed = JobError(f"{job.name}: {_first_line(fault.cause)}")
             failed.add_note(str(fault))
@@ -123,7 +124,7 @@ class RayEngine:
             if outcome is None:
                 self._submit(attempt)
             return outcome
-        return Outcome(job, value=value, error=error)
+        return Outcome(job, value=value, error=error, log=log)
 
     def _connect(self) -> None:
         if self._mailbox is not None:
@@ -239,8 +240,8 @@ def _pool() -> LocalEngine:
     return LocalEngine(1)
 
 
-def _work(job: Job, number: int, mailbox: Any, path: list[str]) -> tuple[Any, NatfpError | None]:
-    """Do a job in a Ray worker, or rather below it; returns its value and its error."""
+def _work(job: Job, number: int, mailbox: Any, path: list[str]) -> tuple[Any, NatfpError | None, Path | None]:
+    """Do a job in a Ray worker, or rather below it; returns its value, its error and its log."""
     sys.path.extend(one for one in path if one not in sys.path)
     said: list[Any] = []
 
@@ -253,7 +254,7 @@ def _work(job: Job, number: int, mailbox: Any, path: list[str]) -> tuple[Any, Na
     if ray.get_runtime_context().get_accelerator_ids().get("GPU"):
         pool.close()  # an idle process would keep memory of a GPU that Ray gives to the next one
     ray.get(said)
-    return end.value, end.error
+    return end.value, end.error, end.log
 
 
 _TASK: Any = ray.remote(_work)

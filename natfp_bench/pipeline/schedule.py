@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from natfp_bench.base.errors import UserError
+from natfp_bench.base.errors import JobError, UserError
 from natfp_bench.base.records import Record
 
-from .engine import Engine, Event, Job, Outcome, Watch
+from .engine import Engine, Event, Job, Outcome, Watch, printed
 from .stages.stage import ModelStage, Stage, Work
 from .store import Made, Store
 
@@ -79,15 +79,22 @@ class Schedule:
                     else:
                         work = Work(stage, str(self.store.root), one.label, self.device, one.start)
                         needs = stage.machine(self.device)
-                        jobs.append(Job(one.label, stage.doing, MAKE, work, stage.limits, needs))
+                        logs = str(self.store.logs)
+                        jobs.append(Job(one.label, stage.doing, MAKE, work, stage.limits, needs, logs))
             return jobs
+
+        talkative: list[Outcome] = []
 
         def follow(outcome: Outcome) -> list[Job]:
             self._note(outcome)
+            talkative.extend([outcome] if outcome.log and outcome.error is None else [])
             return ready()
 
         if first := ready():
             self.engine.run(first, self.watch, follow)
+        if talkative:
+            several = f" and {len(talkative) - 1} other jobs" if len(talkative) > 1 else ""
+            self.warn(f"{talkative[0].job.name}{several} printed something: {talkative[0].log}")
 
     def _find(self, stage: Stage) -> None:
         entry = self.store.open(stage.kind, stage.key)
@@ -124,8 +131,10 @@ class Schedule:
             self.left_out.add(stage)
             first = str(error).splitlines()[0]
             what = f"{name} is left out: {first}" if isinstance(error, UserError) else f"{name} failed: {error}"
-            self.warn(what, name)
+            self.warn(what + printed(outcome.log), name)
         else:
+            if isinstance(error, JobError):
+                error.args = (f"{error}{printed(outcome.log)}",)
             raise error
 
 

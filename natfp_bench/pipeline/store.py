@@ -4,6 +4,7 @@
     <root>/<kind>/<key[:2]>/<key>/           an entry: its files, and manifest.json, written last
     <root>/partial/<key>/                    checkpoints of unfinished work
     <root>/temp/, locks/, damaged/, runs/    folders being made; one lock per key; damaged entries; what each run needs
+    <root>/logs/                             what jobs wrote to standard output and error
 
 An entry appears by one atomic rename. A damaged one is set aside and made anew. Nothing here is pickled.
 """
@@ -33,7 +34,7 @@ from natfp_bench.base.errors import StoreError
 from natfp_bench.base.records import Record, canonical_json, digest, file_digest
 
 LAYOUT = 1
-NO_KINDS = frozenset({"compiled", "damaged", "locks", "partial", "runs", "temp"})
+NO_KINDS = frozenset({"compiled", "damaged", "locks", "logs", "partial", "runs", "temp"})
 """Folders of a store that hold no entries; every other folder holds those of one kind."""
 
 UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
@@ -103,7 +104,7 @@ def entries(root: Path, only: Sequence[str] | None = None) -> Iterator[Entry]:
     for kind in only or kinds(root):
         for folder in sorted((root / kind).glob("*/*")):
             try:
-                manifest = json.loads((folder / "manifest.json").read_text())
+                manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
                 yield Entry(kind, folder.name, folder, manifest["meta"], Made.model_validate(manifest["made"]))
             except (OSError, *UNREADABLE):
                 continue
@@ -166,6 +167,11 @@ class Store:
         """Folder for the checkpoints of unfinished work."""
         return self.root / "partial" / key
 
+    @property
+    def logs(self) -> Path:
+        """Folder for what jobs write to standard output and error."""
+        return self.root / "logs"
+
     def keep_kernels(self) -> None:
         """Have torch's compiler keep what it makes in the store, for other processes and later runs.
 
@@ -210,7 +216,7 @@ class Store:
         if not folder.exists():
             return None, ""
         try:
-            manifest = json.loads((folder / "manifest.json").read_text())
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             entry = Entry(kind, key, folder, manifest["meta"], Made.model_validate(manifest["made"]))
             if manifest["key"] != key or manifest["kind"] != kind:
                 return None, "the manifest is another entry's"
@@ -272,7 +278,7 @@ class Store:
         """Write a file that appears whole or not at all."""
         with self._lock(name):
             fresh = self._fresh(name)
-            fresh.write_text(text)
+            fresh.write_text(text, encoding="utf-8")
             disk.move(fresh, path)
 
     def _fill(self, temp: Path, kind: str, key: str, label: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
@@ -289,7 +295,9 @@ class Store:
         )
         manifest = {"kind": kind, "key": key, "meta": meta, "files": files, "made": made.model_dump()}
         manifest["digest"] = _manifest_digest(manifest)
-        (temp / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False))
+        (temp / "manifest.json").write_text(
+            json.dumps(manifest, sort_keys=True, indent=1, allow_nan=False), encoding="utf-8"
+        )
         folder = self.folder(kind, key)
         disk.move(temp, folder)
         self._sound.add(key)
@@ -349,9 +357,8 @@ class Store:
         finished entry stays: if the run's command is run again before the next time, its entries are kept.
         """
         used: set[str] = set()
-        unused = [
-            path for part in ("partial", "temp", "damaged", "compiled") for path in sorted((self.root / part).glob("*"))
-        ]
+        parts = ("partial", "temp", "damaged", "compiled", "logs")
+        unused = [path for part in parts for path in sorted((self.root / part).glob("*"))]
         damaged = []
         for reference in self._references():
             found = _reference(reference)

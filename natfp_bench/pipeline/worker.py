@@ -14,6 +14,8 @@ from typing import Any
 
 from natfp_bench.base.errors import AttributorError, JobError, NatfpError
 
+from . import job_output
+
 REPORT_SECONDS = 0.2
 """How often a job speaks of its progress, at most."""
 
@@ -34,8 +36,11 @@ class _Context:
         self.connection.send(("warning", 0, 0, text))
 
 
-def serve(connection: Connection, lifeline: Connection, path: list[str], variables: dict[str, str]) -> None:
-    """Work on jobs until the parent is gone."""
+def serve(
+    connection: Connection, lifeline: Connection, output: Connection, path: list[str], variables: dict[str, str]
+) -> None:
+    """Work on jobs until the parent is gone; what they print goes to a file of the parent's."""
+    job_output.redirect(output)
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -63,6 +68,7 @@ def serve(connection: Connection, lifeline: Connection, path: list[str], variabl
         except Exception as error:  # the worker survives whatever a job raises, and reports it
             failed = JobError(f"{job.name}: {type(error).__name__}: {error}")
             failed.add_note(traceback.format_exc())
+        job_output.flush()
         connection.send(("end", value, failed))
 
 

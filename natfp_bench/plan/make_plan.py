@@ -47,7 +47,7 @@ def make_plan(
     if seed < 0:
         raise UserError(f"--seed {seed} is negative\n  take 0 or more")
     task_record, task_source = load_task(path)
-    source = yaml_source.load(find("preset", preset, preset_files(include)))
+    source = yaml_source.examine(find("preset", preset, preset_files(include)))
     yaml_records.validate(source, Preset)
     asked = dict(overrides or {})
     if replicates is not None and task_record.replicates is None:
@@ -87,7 +87,7 @@ def make_plan(
 
 def overlaid(preset: str, overrides: Mapping[str, str]) -> Preset:
     """Read a preset and change some of its settings; raises SpecError with every fault."""
-    source = yaml_source.load(find("preset", preset, preset_files()))
+    source = yaml_source.examine(find("preset", preset, preset_files()))
     values = {path: yaml_source.scalar(text, shown=f"--set {path}={text}") for path, text in overrides.items()}
     return yaml_records.validate(_overlay(values).over(source), Preset)
 

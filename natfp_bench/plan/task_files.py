@@ -177,18 +177,21 @@ def _files(folders: Sequence[Path], kind: str) -> dict[str, Path]:
 def find(kind: str, name: str, files: dict[str, Path]) -> Path:
     """Look a task or preset up by name; raises UserError with the nearest known name."""
     if name not in files:
-        raise unknown(kind, name, files, hint=f"natfp-bench list {kind}s   shows all {len(files)}")
+        hint = f"natfp-bench list {kind}s   shows all {len(files)}; --include-path FOLDER adds those of a folder"
+        raise unknown(kind, name, files, hint=hint)
     return files[name]
 
 
 def load_task(path: Path) -> tuple[Task, YamlSource]:
     """Read a task file and check everything that needs no preset; raises SpecError with every fault."""
-    source = yaml_source.load(path)
+    source = yaml_source.examine(path)
     wrong = yaml_records.faults(source, Task)
-    faults = [source.fault(key, what) for key, what in wrong]
+    faults = [*source.faults, *(source.fault(key, what) for key, what in wrong)]
     # To report all faults at once, the sound keys are checked further; placeholders stand for the faulty ones.
-    sound = {key: value for key, value in source.data.items() if key not in {at[0] for at, _ in wrong if at}}
-    stand_in = YamlSource({"task": path.stem, "version": 1, "summary": "", **sound}, source.where) if wrong else source
+    faulty = {at[0] for at in (*source.unsound, *(key for key, _ in wrong)) if at}
+    sound = {key: value for key, value in source.data.items() if key not in faulty}
+    placeholders = {"task": path.stem, "version": 1, "summary": ""} if faulty or wrong else {}
+    stand_in = YamlSource({**placeholders, **sound}, source.where)
     if not yaml_records.faults(stand_in, Task):
         task = yaml_records.validate(stand_in, Task)
         faults += [*_names(task, source, path.stem), *_factor_faults(task, source), *_setting_faults(task, source)]

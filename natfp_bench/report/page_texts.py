@@ -88,9 +88,11 @@ def _log(folder: Path) -> list[dict[str, float]]:
     """Lines of a training log that agrees with its manifest; none if it is missing or damaged."""
     path = folder / "train_log.jsonl"
     try:
-        if json.loads((folder / "manifest.json").read_text())["files"]["train_log.jsonl"] != file_digest(path):
+        if json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"][
+            "train_log.jsonl"
+        ] != file_digest(path):
             return []
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         read = [{name: float(line[name]) for name in ("tokens", "loss")} for line in lines]
     except (OSError, ValueError, KeyError, TypeError):
         return []

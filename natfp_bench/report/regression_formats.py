@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree as Xml
 
 from natfp_bench.base.markdown import escape
-from natfp_bench.base.text import printable
+from natfp_bench.base.text import json_text, printable
 from natfp_bench.results.regression import Change, RegressionFinding, RegressionReport
 
 from .markdown import section
@@ -76,7 +75,7 @@ def to_markdown(report: RegressionReport) -> str:
 def to_json(report: RegressionReport) -> str:
     """Write JSON: whether all is well, counts, and every finding, including those without a change."""
     found = {"ok": report.ok, "counts": report.counts, **report.model_dump(mode="json")}
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    return json_text(found)
 
 
 def to_junit(report: RegressionReport) -> str:

@@ -21,7 +21,7 @@ def validate(path: Path) -> str:
     if path.suffix == ".json":
         found = results.read(path)
         return f"result of {found.task.name} at {found.preset}"
-    source = yaml_source.load(path)
+    source = yaml_source.examine(path)
     # Only a task has a name or a factor: a file with one of them is checked as a task.
     if not {"task", "factor"} & source.data.keys():
         yaml_records.validate(source, spec.Preset)

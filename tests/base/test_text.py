@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natfp_bench.base.text import first_bytes, one_line, printable
+from natfp_bench.base.text import first_bytes, json_text, one_line, printable
 
 
 @given(st.text(max_size=30), st.integers(0, 40))
@@ -27,9 +30,17 @@ def test_control_characters_are_spelled_out() -> None:
     assert printable("a\x1b[31m\tb\nc\u202e é漢🙂") == "a\\x1b[31m\\tb\nc\\u202e é漢🙂"
 
 
-@given(st.text())
-def test_a_name_is_one_line(name: str) -> None:
-    shown = one_line(name)
-    assert len(f"{shown}|".splitlines()) == 1
-    assert shown == name or not name.isprintable()
-    assert printable(name) == shown.replace("\\n", "\n") or "\\n" in name
+ANY = st.text(st.characters(), max_size=30)  # lone surrogates included
+
+
+@given(ANY)
+def test_a_name_stays_on_its_line(text: str) -> None:
+    assert one_line(text).isprintable()
+    assert printable(text).split("\n") == [one_line(line) for line in text.split("\n")]
+    assert one_line(one_line(text)) == one_line(text)
+
+
+@given(st.recursive(ANY | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(ANY, inner)))
+def test_json_can_be_read_by_people_and_programs(value: Any) -> None:
+    assert json.loads(json_text(value)) == value
+    assert all(line.isprintable() for line in json_text(value).split("\n"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -155,7 +157,7 @@ def test_wrong_types(text: str, expected: str) -> None:
         ("a: *b\n", "f.yaml:1: not valid YAML: found undefined alias"),
         ("a: \0\n", "f.yaml:1: not valid YAML"),
         ("a: " + "[" * 1000 + "]" * 1000, "f.yaml:1: not valid YAML"),
-        ("a: " + "[" * 60 + "]" * 60, "f.yaml:1: too many values, or nested too deeply"),
+        ("a: " + "[" * 60 + "]" * 60, "f.yaml:1: more than 20,000 values, or nested more than 32 levels deep"),
     ],
 )
 def test_refused(text: str, expected: str) -> None:
@@ -226,6 +228,86 @@ def test_files_that_cannot_be_read(folder: Path) -> None:
     assert load_faults(folder / "none.yaml") == ("none.yaml: cannot be read (No such file or directory)",)
     (folder / "folder.yaml").mkdir()
     assert load_faults(folder / "folder.yaml") == ("folder.yaml: cannot be read (Is a directory)",)
+
+
+GROWING = {
+    "keys": "key{}: 1\n",
+    "values": "- {}\n",
+    "one value": "x" * 8,
+    "brackets": "[",
+    "maps": "{{a: ",
+    "lines": "\n",
+    "comments": "# {}\n",
+}
+
+
+@pytest.mark.parametrize("part", GROWING.values(), ids=GROWING)
+@pytest.mark.parametrize("size", [yaml_source.MAX_BYTES, 2_000_000])
+def test_a_file_takes_seconds_or_is_too_large(folder: Path, part: str, size: int) -> None:
+    text = "".join(part.format(number) for number in range(size // len(part)))
+    (folder / "large.yaml").write_text(text[:size])
+    (folder / "top.yaml").write_text("include: large.yaml\n")
+    for name in ("large.yaml", "top.yaml"):
+        started = time.process_time()
+        with contextlib.suppress(SpecError):
+            yaml_source.load(folder / name)
+        assert time.process_time() - started < 15
+    if size > yaml_source.MAX_BYTES:
+        expected = ("large.yaml: larger than 100,000 bytes, the most that such a file may have",)
+        assert load_faults(folder / "large.yaml") == load_faults(folder / "top.yaml") == expected
+
+
+@pytest.mark.parametrize("nested", ["[" * 33 + "]" * 33, "{a: " * 33 + "1" + "}" * 33, "- " * 5000, "[" * 50_000])
+def test_a_message_names_the_depth_that_is_allowed(nested: str) -> None:
+    with pytest.raises(SpecError, match="nested more than 32 levels deep"):
+        parse(f"a:\n  {nested}\n")
+
+
+SECRETS = ["root:*:20228:0:99999:7:::", "user: hunter2", "- hunter2", "hunter2: [1", "hunter2 !x y", "{hunter2: }"]
+
+
+@pytest.mark.parametrize("content", SECRETS)
+@pytest.mark.parametrize("name", ["shadow", ".netrc", "key.pem", "notes.txt", "x.yaml.bak"])
+def test_an_include_shows_no_file_of_another_kind(folder: Path, content: str, name: str) -> None:
+    (folder / name).write_text(f"{content}\n")
+    (folder / "link.yaml").symlink_to(name)
+    for included in (name, "link.yaml"):
+        (folder / "top.yaml").write_text(f"include: {included}\n")
+        with pytest.raises(SpecError) as caught:
+            yaml_records.read(folder / "top.yaml", Outer)
+        assert caught.value.faults == (f'top.yaml:1: the included file "{included}" is no .yaml or .yml file',)
+
+
+TEXT_FAULTS = {
+    "words: [a]\nwords: [b]": "duplicate key 'words'",
+    "words: !x [a]": "tag '!x' is not allowed: a specification is data, never code",
+    "words: .nan": '".nan" is not a value that a specification can hold',
+    "words: [.nan]": '".nan" is not a value that a specification can hold',
+    "true: 1": 'key "true" is not a word (if you mean a word, put it in quotes)',
+    "<<: {a: 1}": "merge keys ('<<') are not allowed; use 'include', or write the keys out",
+}
+
+
+@pytest.mark.parametrize(("text", "what"), TEXT_FAULTS.items())
+@pytest.mark.parametrize("included", [False, True])
+def test_faults_of_the_text_hide_no_others(folder: Path, text: str, what: str, included: bool) -> None:
+    other = "inner: {size: three}\nnane: x\n"
+    (folder / "f.yaml").write_text(f"{text}\n{other}")
+    if included:
+        (folder / "top.yaml").write_text("include: f.yaml\n")
+    with pytest.raises(SpecError) as caught:
+        yaml_records.read(folder / ("top.yaml" if included else "f.yaml"), Outer)
+    line = text.count("\n") + 1
+    assert sorted(caught.value.faults) == sorted(
+        [
+            f"f.yaml:{line}: {what}",
+            f'f.yaml:{line + 1}: inner.size must be a valid integer, not "three"',
+            f"f.yaml:{line + 2}: unknown key 'nane' (did you mean 'name'?)",
+            f"{'top' if included else 'f'}.yaml:1: missing key 'name'",
+        ]
+    )
+    with pytest.raises(SpecError, match=re.escape(what)):
+        yaml_source.load(folder / "f.yaml")
 
 
 def test_include_merges_and_own_keys_win(folder: Path) -> None:

@@ -88,7 +88,11 @@ def test_every_command_has_help(natfp):
         (["run", "--task", "seed_id", "--include-path", "none"], ["no folder 'none'"]),
         (["run", "--task", "seed_id", "--store", "/dev/null/store"], ["/dev/null/store", "not writable"]),
         (["run", "--task", "seed_id", "--no-such-option"], ["--no-such-option"]),
+        (["run", "seed_id"], ["run takes no argument 'seed_id'", "did you mean: --task seed_id\n"]),
+        (["run", "--preset", "smoke", "seed_id", "null_id"], ["did you mean: --task seed_id,null_id\n"]),
         (["show", "seed_di"], ["did you mean: seed_id"]),
+        (["show", "my_task"], ["unknown task 'my_task'", "--include-path FOLDER"]),
+        (["show", "seed_id", "--preset", "mine"], ["unknown preset 'mine'", "--include-path FOLDER"]),
         (["list", "taks"], ["did you mean: tasks"]),
         (["schema", "results"], ["did you mean: result"]),
         (["leaderboard", "nowhere"], ["no results at 'nowhere'"]),
@@ -104,6 +108,17 @@ def test_wrong_input_gets_one_message_and_exit_code_2(natfp, tmp_path, arguments
     for part in said:
         assert part in err
     assert list(tmp_path.iterdir()) == []  # nothing is written on the way to an error
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--fixed-texts",), ("--engine", "ray")])
+def test_a_gpu_that_is_not_there_is_missed_before_any_work(natfp, tmp_path, monkeypatch, more):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, out, err = natfp("run", "--task", "seed_id", "--device", "cuda", "--store", "store", *more)
+    assert (code, out) == (2, "")
+    assert "--device cuda: no CUDA device is visible" in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_fault_of_a_task_is_named_with_its_line(natfp, tmp_path):

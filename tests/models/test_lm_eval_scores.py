@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import lm_eval
 import pytest
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.models import lm_eval_scores
+from natfp_bench.models import lm_eval_backend, lm_eval_scores
 
 
 def test_plain_figures_of_a_task_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +40,27 @@ def test_a_failure_of_lm_eval_names_the_tasks(monkeypatch: pytest.MonkeyPatch, e
     monkeypatch.setattr(lm_eval, "simple_evaluate", fail)
     with pytest.raises(UserError, match=rf"--parity-tasks a,b: lm-eval cannot run them \({type(error).__name__}: .+\)"):
         lm_eval_scores._named(None, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        lambda: os.write(2, b"fatal: not a git repository\n"),
+        lambda: subprocess.run(["/bin/sh", "-c", "echo fatal >&2"], check=True),
+        lambda: sys.stderr.write("words\n"),
+        lambda: logging.getLogger("transformers").warning("too long"),
+        lambda: warnings.warn("odd", stacklevel=1),
+    ],
+    ids=["descriptor", "child", "stream", "log", "warning"],
+)
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.filterwarnings("ignore:odd")
+def test_nothing_below_lm_eval_is_heard(
+    capfd: pytest.CaptureFixture[str], speak: Callable[[], Any], fails: bool
+) -> None:
+    with contextlib.suppress(ZeroDivisionError), lm_eval_backend.quiet():
+        speak()
+        if fails:
+            raise ZeroDivisionError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"

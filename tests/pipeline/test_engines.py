@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_jobs import die, double, fail, fail_spec, job, own_id, report, run
+from engine_jobs import chatter, die, double, fail, fail_spec, job, own_id, report, run, speak
 
 from natfp_bench.base.errors import AttributorError, JobError, NatfpError, SpecError, StoreError, UserError
+from natfp_bench.pipeline import job_output
 from natfp_bench.pipeline.engine import Engine, Job
 
 
@@ -78,3 +80,39 @@ def test_three_deaths_are_the_jobs_fault(engine: Engine, tmp_path: Path) -> None
     assert "was killed (SIGKILL, out of memory?), 3 times" in str(outcomes["frail"].error)
     assert len(list(tmp_path.iterdir())) == 3
     assert outcomes["good"].value == 2
+
+
+WAYS = ["python", "python's errors", "descriptor", "c", "child"]
+
+
+@pytest.mark.parametrize("end", ["ends", "fails", "dies"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_job_prints_goes_to_its_log_alone(
+    engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str], way: str, end: str
+) -> None:
+    if (way, end) == ("c", "dies"):
+        pytest.skip("what a library in C holds back dies with the process")
+    loud, silent = job(speak, (way, end), "odd \x1b/name"), job(speak, ("nothing", "ends"), "silent")
+    outcomes, _ = run(engine, [replace(one, logs=str(tmp_path / "logs")) for one in (loud, silent)])
+    log = outcomes[loud.name].log
+    assert log is not None
+    shown = log.read_text(encoding="utf-8")
+    assert shown.startswith("\\x1b[31mnaïve")
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert outcomes["silent"].log is None
+    # A worker that dies is followed by others, and each try has a log.
+    assert len(list((tmp_path / "logs").iterdir())) == (3 if end == "dies" else 1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_keeps_the_end_of_a_long_output(engine: Engine, tmp_path: Path) -> None:
+    outcomes, _ = run(engine, [replace(job(chatter, job_output.MOST), logs=str(tmp_path))])
+    [outcome] = outcomes.values()
+    assert outcome.log is not None
+    assert outcome.log.stat().st_size == job_output.MOST
+    assert outcome.log.read_text(encoding="utf-8").endswith("the end\n")
+
+
+def test_a_log_that_cannot_be_written_spoils_no_job(engine: Engine) -> None:
+    outcomes, _ = run(engine, [replace(job(speak, ("python", "ends"), "loud"), logs="/dev/null/logs")])
+    assert (outcomes["loud"].value, outcomes["loud"].log) == ("done", None)

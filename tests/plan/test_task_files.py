@@ -54,6 +54,7 @@ high: 1e-2 | a b: 1e-2
 high: 1e-2 | ../x: 1e-2
   9: level '../x' is not a plain word (at most 64 letters, digits, and _.-)
 high: 1e-2 | low: 1e-2
+  7: factor.levels must have 2 or more entries, not 1
   9: duplicate key 'low'
 # fields
 [optimizer.lr] | []
@@ -86,6 +87,16 @@ task: t\n | task: t\nreplicates: 0\n
   2: replicates must be greater than 0, not 0
 task: t\n | task: t\ncontrol: negativ\n
   2: control: "negativ" is not one of negative, positive (did you mean 'negative'?)
+# the text itself, beside other faults
+task: t\n | task: t\nversion: 1\nsettings: {modle: 1}\nreplicates: 0\n
+  3: unknown setting 'modle'
+  4: replicates must be greater than 0, not 0
+  5: duplicate key 'version'
+task: t\n | task: !t t\nsettings: {modle: 1}\n
+  1: tag '!t' is not allowed: a specification is data, never code
+  2: unknown setting 'modle'
+high: 1e-2 | high: .nan
+  9: ".nan" is not a value that a specification can hold
 # settings
 task: t\n | task: t\nsettings: {optimizer: {lr: 1}}\n
   2: 'optimizer.lr' is the factor's field; set its values in factor.levels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import signal
@@ -99,6 +100,30 @@ def kill_parent(payload: str, context: Any) -> str:
         psutil.Process().parent().parent().kill()  # the fork server is between the two
         time.sleep(60)
     return "alive"
+
+
+def speak(payload: tuple[str, str], context: Any) -> str:
+    """Write to the streams in one way, and end in another."""
+    way, end = payload
+    {
+        "python": lambda: sys.stdout.write("\x1b[31mna\u00efve\n"),
+        "python's errors": lambda: sys.stderr.write("\x1b[31mna\u00efve\n"),
+        "descriptor": lambda: os.write(2, b"\x1b[31mna\xc3\xafve \xff\n"),
+        "c": lambda: ctypes.CDLL(None).puts("\x1b[31mna\u00efve".encode()),
+        "child": lambda: subprocess.run(["/bin/echo", "\x1b[31mna\u00efve".encode()], check=True),
+        "nothing": lambda: None,
+    }[way]()
+    if end == "dies":
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if end == "fails":
+        raise ZeroDivisionError
+    return "done"
+
+
+def chatter(payload: int, context: Any) -> None:
+    """Print more than so many bytes."""
+    sys.stdout.write("x" * payload + "\nthe end\n")
 
 
 # What tests call.

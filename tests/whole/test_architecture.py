@@ -25,8 +25,8 @@ ROOMS = {
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
         planted contract study factor_test""",
-    "pipeline": """result prediction_columns engine allocator warm worker local_engine ray_engine store lineage
-        stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
+    "pipeline": """result prediction_columns engine job_output allocator warm worker local_engine ray_engine store
+        lineage stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
         stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
         evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview
         contract_suite""",
@@ -203,3 +203,33 @@ def test_public_names_are_frozen() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         natfp_bench.nothing  # noqa: B018
     assert (PACKAGE / "py.typed").is_file()
+
+
+def _calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Calls in a file, each with the last part of the name that is called."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield getattr(node.func, "attr", getattr(node.func, "id", "")), node
+
+
+def _opens_text(name: str, call: ast.Call) -> bool:
+    """Whether a call opens a file as text."""
+    if name != "open":
+        return name in ("read_text", "write_text")
+    # Of a path, `open` has one plain argument at most; of a store, it has two.
+    of_path = isinstance(call.func, ast.Name) or len(call.args) < 2
+    binary = ast.unparse(call.func) == "gzip.open" or any("b" in str(getattr(one, "value", "")) for one in call.args)
+    return of_path and not binary
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_text_is_utf_8_in_every_locale(path: Path) -> None:
+    opened = [(name, call) for name, call in _calls(path) if _opens_text(name, call)]
+    assert [call.lineno for _, call in opened if all(k.arg != "encoding" for k in call.keywords)] == []
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_one_module_prints(path: Path) -> None:
+    """Texts may come from anywhere, and one module knows how to show them."""
+    printing = [call.lineno for name, call in _calls(path) if name in ("print", "echo", "secho")]
+    assert path.name == "terminal.py" or printing == []

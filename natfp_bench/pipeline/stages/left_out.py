@@ -109,12 +109,12 @@ class StrangerPower(Labelled):
         labels = known[held_out.label]
         held = Held.of(self.fit.read(at.store), labels, held_out.variant, held_out.prompts, prior, self.seed)
         found = [Noticed(left_out=left_out, **vars(Power.of(held, size, self.seed))) for size in self.sizes]
-        (at.folder / "study.json").write_text(canonical_json(found))
+        (at.folder / "study.json").write_text(canonical_json(found), encoding="utf-8")
         return StudyMeta()
 
     def read(self, store: Store) -> list[Noticed]:
         """Read what was noticed."""
-        found = json.loads((self.folder(store) / "study.json").read_text())
+        found = json.loads((self.folder(store) / "study.json").read_text(encoding="utf-8"))
         return [Noticed.model_validate(row) for row in found]
 
 

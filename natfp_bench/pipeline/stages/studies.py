@@ -100,12 +100,12 @@ class Study(Labelled):
     def run(self, at: Workplace) -> StudyMeta:
         """Do the study, and write what it found."""
         found = self.do(self.experiment(at.store), at)
-        (at.folder / "study.json").write_text(canonical_json(found))
+        (at.folder / "study.json").write_text(canonical_json(found), encoding="utf-8")
         return StudyMeta()
 
     def read(self, store: Store, kind: type[Found]) -> list[Found]:
         """Read what the study found, as records of its kind."""
-        found = json.loads((self.folder(store) / "study.json").read_text())
+        found = json.loads((self.folder(store) / "study.json").read_text(encoding="utf-8"))
         return [kind.model_validate_json(json.dumps(row)) for row in (found if isinstance(found, list) else [found])]
 
     def finding(self, store: Store) -> Record | tuple[Record, ...]:
