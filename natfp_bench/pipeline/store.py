@@ -178,7 +178,7 @@ class Store:
         It syncs nothing, so a power cut may tear its files: those of an earlier start of the machine stay unused.
         """
         start = Path("/proc/sys/kernel/random/boot_id")
-        name = start.read_text().strip() if start.exists() else "any"
+        name = start.read_text(encoding="utf-8").strip() if start.exists() else "any"
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.root / "compiled" / name)
 
     def open(self, kind: str, key: str) -> Entry | None:
