@@ -1,8 +1,9 @@
 """Is a run hard to kill? Real runs are disturbed at random moments and compared with an undisturbed run.
 
-python benchmarks/chaos.py [--kills 200] [--seed 0] [--only SCENARIO] [-o docs/reliability.md]
+python benchmarks/chaos.py [--kills 200] [--files 300] [--seed 0] [--only SCENARIO] [-o docs/reliability.md]
 
-Processes are killed, interrupted and terminated; disks fill up and become read-only; several runs share one store.
+Processes are killed, interrupted and terminated; disks fill up, become read-only and lose their power; files are
+damaged; several runs share one store.
 After each round the same command runs to its end. Exit code 1 if a result differs, a run is stuck, work is lost, or a
 process outlives its run.
 """
@@ -25,6 +26,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from chaos_files import hostile_files
 from chaos_judge import Verdict, Work, answers, damage, lost_work, work, wrong_answers
 from chaos_power import power_cut
 from chaos_program import LATE, ROOT, WAYS, Draws, Ground, Program, await_moment, draws
@@ -260,17 +262,21 @@ DISKS: dict[str, tuple[str, Callable[[int, int, Ground, Say], Verdict]]] = {
 }
 
 
+FILES = "a result, its predictions, a reference, a task, or a file of the store is damaged"
+
 # The document.
 
 
-def run(names: Sequence[str], kills: int, seed: int, folder: Path, say: Say) -> dict[str, Verdict]:
-    """Play scenarios, and distribute the kills among them by weight."""
+def run(names: Sequence[str], kills: int, seed: int, folder: Path, say: Say, files: int = 300) -> dict[str, Verdict]:
+    """Play scenarios, and distribute the kills among them by weight; files: how many are damaged."""
     ground = Ground.prepare(folder)
     say(f"undisturbed: workers after {ground.startup:.1f} s, {ground.busy:.1f} s of work, {ground.size / 1e6:.1f} MB")
     total = sum(SCENARIOS[name].weight for name in names if name in SCENARIOS)
     verdicts = {}
     for name in names:
-        if name in DISKS:
+        if name == "files":
+            verdicts[name] = hostile_files(files, seed, ground, say)
+        elif name in DISKS:
             verdicts[name] = DISKS[name][1](max(1, round(kills / 50)), seed, ground, say)
         else:
             scenario = SCENARIOS[name]
@@ -284,7 +290,7 @@ def document(verdicts: dict[str, Verdict], command: str, seconds: float) -> str:
     machine = environment()
     lines = []
     for name, verdict in verdicts.items():
-        what = SCENARIOS[name].what if name in SCENARIOS else DISKS[name][0]
+        what = SCENARIOS[name].what if name in SCENARIOS else DISKS[name][0] if name in DISKS else FILES
         cells: list[object] = [
             f"`{name}`: {what}",
             verdict.runs,
@@ -305,8 +311,9 @@ def document(verdicts: dict[str, Verdict], command: str, seconds: float) -> str:
 Real runs are disturbed at random moments. After each round the same command runs to its end. These are faults:
 
 - **wrong**: a result or a table of predictions differs from that of an undisturbed run (the section `run` may differ);
-  an exit code is not a documented one; an entry is damaged; or `store verify` finds something after the last run. (What
-  a killed process left half-written is allowed until then: the next run that makes the same entry removes it.)
+  an exit code is not a documented one; an error is not one message; an entry is damaged; or `store verify` finds
+  something after the last run. (What a killed process left half-written is allowed until then: the next run that makes
+  the same entry removes it.)
 - **stuck**: a run does not end, or does not end within {LATE:g} s after it was interrupted or killed.
 - **lost**: an entry that was complete before a disturbance is missing or has been made again, or a training does not
   continue from its last checkpoint.
@@ -336,9 +343,10 @@ faults found.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the scenarios and write the document; 1 if there was any fault."""
-    every = [*SCENARIOS, *DISKS]
+    every = [*SCENARIOS, *DISKS, "files"]
     parser = argparse.ArgumentParser(description="Disturb real runs, and check that nothing is lost.")
     parser.add_argument("--kills", type=int, default=200, help="number of kills over all scenarios")
+    parser.add_argument("--files", type=int, default=300, help="number of files that are damaged")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments and the kinds of disturbance")
     parser.add_argument("--only", action="append", choices=every, help="play this scenario (repeatable)")
     parser.add_argument("-o", "--output", type=Path, help="the document to write (docs/reliability.md without --only)")
@@ -347,9 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     clock, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="natfp-chaos-"))
     names = [name for name in every if name in (options.only or every)]
-    verdicts = run(names, options.kills, options.seed, folder, partial(print, flush=True))
+    verdicts = run(names, options.kills, options.seed, folder, partial(print, flush=True), options.files)
     given = "".join(f" --only {name}" for name in options.only or ())
-    command = f"python benchmarks/chaos.py --kills {options.kills} --seed {options.seed}{given}"
+    command = f"python benchmarks/chaos.py --kills {options.kills} --files {options.files} --seed {options.seed}{given}"
     text = document(verdicts, command, time.monotonic() - clock)
     print(text)
     if output := options.output or (None if options.only else DOCUMENT):

@@ -45,12 +45,16 @@ class Program:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, command: Sequence[str], output: Path, **variables: str) -> Program:
-        """Start a command that writes its messages to `log.txt` in a folder; variables: of its environment."""
+    def start(cls, command: Sequence[str], output: Path, *, folder: Path | None = None, **variables: str) -> Program:
+        """Start a command that writes its messages to `log.txt` in its output folder.
+
+        folder: that it runs in. variables: of its environment.
+        """
         output.mkdir(parents=True, exist_ok=True)
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **variables}
         with (output / "log.txt").open("wb") as log:
-            return cls(output, subprocess.Popen(command, stdout=log, stderr=log, env=environ, start_new_session=True))
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environ, cwd=folder, start_new_session=True)
+        return cls(output, process)
 
     @property
     def ended(self) -> bool:

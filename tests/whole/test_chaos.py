@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import chaos
+import chaos_files
 import chaos_judge as judge
 import chaos_power
 import numpy as np
@@ -187,6 +188,31 @@ def test_a_power_cut_at_any_write_does_no_harm_if_all_is_synced(seed_run: Any, t
         assert (found, lost) == ([], [])
     else:
         assert found, "the judge sees what a missing sync costs"
+
+
+def test_damaged_files_are_of_every_kind(bench: Any, seed_run: Any, tmp_path: Path) -> None:
+    for name, place in (("store", bench.store), ("results", bench.output)):
+        (tmp_path / name).symlink_to(place)
+    (tmp_path / "tasks").mkdir()
+    for name in ("reference.parquet", "tasks/pair.yaml"):
+        (tmp_path / name).touch()
+    for name, kind in chaos_files.KINDS.items():
+        assert any(path.is_file() for path in tmp_path.glob(kind.pattern)), name
+    sound = bytes(range(256))
+    made = [chaos_files.damaged(sound, chaos.draws(0, "files", which)) for which in range(100)]
+    assert made == [chaos_files.damaged(sound, chaos.draws(0, "files", which)) for which in range(100)]
+    assert len(set(made)) > 50
+    assert sum(one == sound for one in made) < 5
+    assert {chaos_files.damaged(b"", chaos.draws(0, "files", which)) for which in range(100)} <= {*chaos_files.JUNK}
+
+
+@pytest.mark.slow
+def test_a_power_cut_and_damaged_files_change_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    verdicts = chaos.run(["power-cut", "files"], 50, 1, tmp_path, said.append, files=8)
+    assert [fault for verdict in verdicts.values() for fault in verdict.faults] == []
+    assert verdicts["power-cut"].cuts > 200, said
+    assert verdicts["files"].files == 8
 
 
 @pytest.mark.slow
