@@ -7,6 +7,8 @@ byte.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -308,9 +310,10 @@ def schema() -> dict[str, Any]:
 
 
 def read(path: Path) -> Result:
-    """Read a `result.json`; raises UserError if it is damaged or has another schema."""
+    """Read a `result.json`; raises UserError if it is damaged, contradicts itself, or has another schema."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        text = json.dumps(data, allow_nan=False)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -324,10 +327,44 @@ def read(path: Path) -> Result:
     if type(version) is not int or version != SCHEMA:
         raise UserError(f"{path}: not a result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
     try:
-        return Result.model_validate_json(json.dumps(data))
+        found = Result.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if wrong := next(_contradictions(found), None):
+        raise UserError(f"{path}: damaged, it contradicts itself: {wrong}")
+    return found
+
+
+def _contradictions(of: Result) -> Iterator[str]:
+    """Say where the parts of a result disagree about what there is."""
+    names = {"instance": [one.name for one in of.variants], "level": of.factor.levels}
+    yield from _twice("variants", names["instance"])
+    yield from _twice("factor.levels", names["level"])
+    yield from _twice("scores", [f"{one.attributor.name} ({one.target}, {one.split})" for one in of.scores])
+    yield from _unknown("level of variants", [one.level for one in of.variants], names["level"])
+    for score in of.scores:
+        who = score.attributor.name
+        yield from _twice(f"classes of {who}", score.classes)
+        yield from _unknown(f"classes of {who}", score.classes, names[score.target])
+        yield from _unknown(f"by_variant of {who}", score.by_variant, names["instance"])
+        yield from _uneven(f"confusion of {who}", score.confusion, len(score.classes))
+    if of.mean_kl:
+        yield from _unknown("mean_kl", of.mean_kl.variants, names["instance"])
+        yield from _uneven("mean_kl", of.mean_kl.divergence, len(of.mean_kl.variants))
+
+
+def _twice(what: str, names: Sequence[str]) -> Iterator[str]:
+    yield from (f"{what}: {name!r} is there twice" for name, n in Counter(names).items() if n > 1)
+
+
+def _unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    yield from (f"{what}: {name!r} is unknown to the rest" for name in sorted({*names} - {*known}))
+
+
+def _uneven(what: str, rows: Sequence[Sequence[object]] | None, size: int) -> Iterator[str]:
+    if rows is not None and [len(row) for row in rows] != [size] * size:
+        yield f"{what}: not {size} rows of {size}"
 
 
 def find(paths: list[Path]) -> list[Path]:

@@ -77,7 +77,8 @@ def test_only_run_is_volatile(seed_run: Any) -> None:
         (lambda data: data | {"seed": "zero"}, "damaged at seed"),
         (lambda data: data | {"surprise": 1}, "damaged at surprise"),
         (lambda data: data | {"scores": [{}]}, "damaged at scores.0.attributor"),
-        (lambda data: data | {"variants": [data["variants"][0] | {"epochs": float("nan")}]}, "damaged"),
+        (lambda data: data | {"variants": [data["variants"][0] | {"epochs": float("nan")}]}, "damaged, not JSON"),
+        (lambda data: data | {"variants": [data["variants"][0] | {"epochs": float("inf")}]}, "damaged, not JSON"),
     ],
 )
 def test_a_damaged_result_is_named_with_its_place(file: Path, change: Any, said: str) -> None:
@@ -86,6 +87,46 @@ def test_a_damaged_result_is_named_with_its_place(file: Path, change: Any, said:
         results.read(file)
     assert said in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def fewer(data: Any, *at: Any) -> Any:
+    """Remove the last entry of a list in a result."""
+    return changed(data, *at, to=lambda found: found[:-1])
+
+
+def changed(data: Any, *at: Any, to: Any) -> Any:
+    if not at:
+        return to(data)
+    first, *rest = at
+    copied = dict(data) if isinstance(data, dict) else list(data)
+    copied[first] = changed(copied[first], *rest, to=to)
+    return copied
+
+
+CONTRADICTIONS = {
+    "fewer variants": lambda data: fewer(data, "variants"),
+    "fewer levels": lambda data: fewer(data, "factor", "levels"),
+    "fewer classes": lambda data: fewer(data, "scores", 0, "classes"),
+    "fewer rows of a confusion": lambda data: fewer(data, "scores", 0, "confusion"),
+    "a shorter row of a confusion": lambda data: fewer(data, "scores", 0, "confusion", 1),
+    "fewer names of a matrix": lambda data: fewer(data, "mean_kl", "variants"),
+    "fewer rows of a matrix": lambda data: fewer(data, "mean_kl", "divergence"),
+    "a shorter row of a matrix": lambda data: fewer(data, "mean_kl", "divergence", 0),
+    "a variant twice": lambda data: changed(data, "variants", to=lambda found: [*found, found[0]]),
+    "a score twice": lambda data: changed(data, "scores", to=lambda found: [*found, found[0]]),
+    "a level twice": lambda data: changed(data, "factor", "levels", to=lambda found: [*found, found[0]]),
+    "another class": lambda data: changed(data, "scores", 0, "classes", 0, to=lambda _: "other"),
+    "another variant": lambda data: changed(data, "variants", 0, "name", to=lambda _: "other"),
+    "another level": lambda data: changed(data, "variants", 0, "level", to=lambda _: "other"),
+}
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_result_that_contradicts_itself_is_damaged(file: Path, change: Any) -> None:
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    with pytest.raises(UserError, match=r"damaged, it contradicts itself: .") as caught:
+        results.read(file)
+    assert str(caught.value).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])

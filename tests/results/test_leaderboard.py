@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from made_results import PROMPT, SEEN, UNSEEN, plain, scored, studied, variant
+from made_results import PROMPT, SEEN, UNSEEN, VARIANTS, plain, scored, studied, variant
 
 from natfp_bench.pipeline import result as results
 from natfp_bench.report import leaderboard_tables
@@ -281,7 +281,7 @@ def test_results_of_one_protocol_are_one_row(made: Any) -> None:
 
 def test_a_later_result_of_the_level_alone_changes_nothing_of_the_factor(made: Any) -> None:
     """What is detectable is told of the instance's classes, whoever answered last."""
-    of = {"target": "instance", "classes": tuple("abcdefgh"), "chance": 0.125}
+    of = {"target": "instance", "classes": VARIANTS, "chance": 0.125}
     instance = scored("bayes", PROMPT, 0.6).model_copy(update=of)
     whole = made("order_id", {PROMPT: {"bayes": 0.5}}, scores=[instance])
     later = made("order_id", {PROMPT: {"late": 0.2}})

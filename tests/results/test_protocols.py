@@ -137,7 +137,8 @@ def test_a_result_without_scores_makes_no_board_and_is_named(seed_run: Any, tmp_
 def test_boards_are_sorted_and_both_targets_shown(seed_run: Any, tmp_path: Path) -> None:
     own = seed_run[1] / "result.json"
     data = json.loads(own.read_text())
-    both = data["scores"] + [score | {"target": "instance"} for score in data["scores"]]
+    instance = {"target": "instance", "classes": [variant["name"] for variant in data["variants"]]}
+    both = data["scores"] + [score | instance for score in data["scores"]]
     task = data["task"] | {"name": "a_task"}
     other = edited(own, tmp_path / "other", scores=both, task=task, protocol_digest="1" * 64)
     found, _ = boards([own, other])
