@@ -6,7 +6,8 @@
     <root>/temp/, locks/, damaged/, runs/    folders being made; one lock per key; damaged entries; what each run needs
     <root>/logs/                             what jobs wrote to standard output and error
 
-An entry appears by one atomic rename. A damaged one is set aside and made anew. Nothing here is pickled.
+An entry appears by one atomic rename, and lasts from then on, also if the power is cut: this takes about five syncs, 20
+to 30 ms on a virtual disk. A damaged entry is set aside and made anew. Nothing here is pickled.
 """
 
 from __future__ import annotations
