@@ -112,6 +112,8 @@ def dots(
     import altair as alt
 
     headings = [line for line in order if all(row[y] != line for row in rows)]
+    # The room for labels is measured as if none was bold.
+    extent = min(7 * max(map(len, headings), default=0), 220)
     bold = {"test": f"indexof({json.dumps(headings)}, datum.value) >= 0", "value": "bold"}
     tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip(f"{series}:N")]
     tooltip += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
@@ -122,7 +124,7 @@ def dots(
             f"{y}:N",
             scale=alt.Scale(domain=list(order)),
             title=None,
-            axis=alt.Axis(grid=False, labelFontWeight={"condition": bold, "value": "normal"}),
+            axis=alt.Axis(grid=False, minExtent=extent, labelFontWeight={"condition": bold, "value": "normal"}),
         ),
         color=_colour(series, names, legend=several),
         tooltip=tooltip,
