@@ -98,6 +98,10 @@ def usable_folder(folder: Path, what: str) -> Path:
     Raises StoreError that says why this is impossible, before anything was done for it.
     """
     folder = folder.absolute()
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise _refused(folder, what, "its name is not UTF-8, or the locale is not") from None
     with disk_faults(folder, what):
         try:
             make_folder(folder)

@@ -2,13 +2,16 @@
 
 JSON Lines, CSV, TSV and Parquet files have a column of texts and a column of labels. A JSON file is a list of such
 objects, or an object that maps each label to its texts. A plain text file has one label, and blank lines separate its
-texts. A folder has such files, or one folder per label with one file per text. `LABEL=PATH` gives all texts of a path
-one label. Empty texts, and texts that are missing, are left out and counted; a text without a label is an error.
+texts. A folder has such files, or one folder per label with one file per text; a README in it is no text. `LABEL=PATH`
+gives all texts of a path one label. Empty texts, and texts that are missing, are left out and counted; a text without a
+label is an error.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,7 +56,8 @@ class LabelledText(NamedTuple):
 class TextCollection(NamedTuple):
     """Texts by row: label, prompt (a number that texts of one group share), and text.
 
-    copies: number of removed copies. empty: number of empty texts that were left out, by label.
+    copies: number of removed copies. empty: number of empty texts that were left out, by label. readmes: number of
+    README files that were left out.
     """
 
     labels: list[str]
@@ -61,6 +65,7 @@ class TextCollection(NamedTuple):
     texts: list[str]
     copies: int
     empty: Counter[str]
+    readmes: int = 0
 
     def sides(self, test_every: int) -> dict[str, tuple[int, int]]:
         """Number of texts for training and for testing: label -> (train, test), labels sorted."""
@@ -73,6 +78,8 @@ class TextCollection(NamedTuple):
     def removals(self, test_every: int) -> tuple[str, ...]:
         """Say which texts were removed, and how many."""
         said = []
+        if self.readmes:
+            said.append(f"README files in folders are no texts; {self.readmes} left out")
         if empty := self.empty.total():
             said.append(f"{empty} of {empty + self.copies + len(self.texts)} texts are empty; they were left out")
         if self.copies:
@@ -115,11 +122,13 @@ def read(spec: TextsSpec, test_every: int) -> TextCollection:
             alone[row.label] += 1
         else:
             prompts.append(groups.setdefault(row.group, len(groups)))
+    _refuse_alike(set(labels))
     if len(set(labels)) < 2:
         found = ", ".join(sorted(set(labels))) or "none"
         raise UserError(
             f"{', '.join(spec.paths)}: at least two labels are needed, found: {found}"
-            f"{f' (and {empty.total()} empty texts)' if empty else ''}\n  --label-column names their column"
+            f"{f' (and {empty.total()} empty texts)' if empty else ''}\n"
+            "  --label-column names their column, LABEL=PATH the label of a file"
         )
     plain = [" ".join(text.split()) for text in texts]
     tested = [is_test(prompt, test_every) for prompt in prompts]
@@ -127,8 +136,25 @@ def read(spec: TextsSpec, test_every: int) -> TextCollection:
     kept = [i for i, test in enumerate(tested) if not (test and plain[i] in known)]
     copies = len(texts) - len(kept)
     return TextCollection(
-        [labels[i] for i in kept], [prompts[i] for i in kept], [texts[i] for i in kept], copies, empty
+        [labels[i] for i in kept],
+        [prompts[i] for i in kept],
+        [texts[i] for i in kept],
+        copies,
+        empty,
+        sum(_is_readme(file) for named in spec.paths for file in _inside(_label(named)[1])),
     )
+
+
+def _refuse_alike(labels: set[str]) -> None:
+    """Raise UserError if two labels look the same: they would be two classes by accident."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        other = seen.setdefault(unicodedata.normalize("NFC", " ".join(label.split())), label)
+        if other != label:
+            raise UserError(
+                f"the labels {other!a} and {label!a} look the same\n"
+                "  they differ in white space, or in how an accent is written: make them equal"
+            )
 
 
 def prepare(spec: TextsSpec, test_every: int, folder: Path) -> TextsMeta:
@@ -168,18 +194,35 @@ def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
     for named in spec.paths:
         label, path = _label(named)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
+            inside = [file for file in _inside(path) if not _is_readme(file)]
             if not inside:
                 raise UserError(f"{path}: the folder is empty\n  --texts takes files, and folders of files")
             yield from ((label, file.relative_to(path), file) for file in inside)
         elif path.is_file():
             yield label, Path(path.name), path
+        elif path.exists():
+            raise UserError(f"{path}: neither a file nor a folder, but a pipe or a device\n  save the texts to a file")
         else:
             raise UserError(f"no file {str(path)!r}\n  --texts takes files and folders, or LABEL=PATH")
 
 
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
+def _inside(folder: Path) -> list[Path]:
+    """Files below a folder, links followed, without hidden ones; raises UserError for links that lead nowhere."""
+    found: list[Path] = []
+    known = {folder.resolve()}
+    for at, folders, files in os.walk(folder, followlinks=True):
+        place = Path(at)
+        # A link to a folder above it would never end.
+        folders[:] = [name for name in folders if name[0] != "." and (place / name).resolve() not in known]
+        known |= {(place / name).resolve() for name in folders}
+        found += [place / name for name in files if name[0] != "."]
+    if broken := [file for file in found if not file.exists()]:
+        raise UserError(f"{broken[0]}: a link that leads nowhere\n  remove it, or bring back what it named")
+    return sorted(found)
+
+
+def _is_readme(file: Path) -> bool:
+    return file.stem.lower() == "readme" and text_files.ending(file) in ("", *text_files.PLAIN)
 
 
 def _label(named: str) -> tuple[str | None, Path]:
@@ -192,9 +235,9 @@ def _label(named: str) -> tuple[str | None, Path]:
 def _rows(spec: TextsSpec) -> Iterator[LabelledText]:
     for given, relative, path in _files(spec):
         try:
-            f"{given}={relative}".encode()
+            f"{given}={path}".encode()
         except UnicodeEncodeError:
-            raise UserError(f"{path}: the file's name is not UTF-8\n  rename it") from None
+            raise UserError(f"{path}: its name is not UTF-8\n  rename the file, or the folder that it is in") from None
         kind = text_files.ending(path)
         if kind in text_files.TABLES:
             yield from _table(path, given, spec)

@@ -9,6 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +39,18 @@ MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 """Byte order marks of other encodings than UTF-8. A mark of UTF-32 begins with one of UTF-16, so it comes first."""
+
+FORMATS = {
+    b"\x1f\x8b": "a gzip file\n  give it a name that ends in .gz, as in texts.csv.gz",
+    b"PK\x03\x04": "a zip archive\n  unpack it, or use gzip",
+    b"PAR1": "a Parquet file\n  give it a name that ends in .parquet",
+}
+"""How files of other formats begin, whatever their names say, and what to do about it."""
+
+SEPARATORS = {";": "semicolons", "\t": "tabs (a .tsv file)", "|": "vertical bars"}
+
+LONG_NUMBER = 4000
+"""Digits beyond which an integer of JSON becomes a decimal number: Python refuses to make an int of about as many."""
 
 UNREADABLE = (OSError, EOFError, zlib.error)
 """Errors of reading a file when the disk, or a gzip archive, is at fault."""
@@ -82,19 +95,27 @@ def require_size(size: int, shown: str) -> None:
 
 def decoded(found: bytes, shown: str) -> str:
     r"""Text of a file, with `\n` for every line end, and without a byte order mark and the last line end."""
+    return exact(found, shown).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+
+
+def exact(found: bytes, shown: str) -> str:
+    """Text of a file as it is, without a byte order mark; raises UserError if it is no UTF-8 text."""
     refuse_marked(found, shown)
     try:
         text = found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise not_utf8(shown, f"byte {found[error.start]:#04x} at {error.start}") from None
     if "\0" in text:
+        where = f"{shown}:{text.count(chr(10), 0, text.index(chr(0))) + 1}"
         known = f"known formats are UTF-8 text (UTF-16 must be converted) and {', '.join(TABLES)}"
-        raise UserError(f"{shown}: a binary file, not text\n  {known}")
-    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+        raise UserError(f"{where}: a NUL character, so this is a binary file, not text\n  {known}")
+    return text
 
 
 def refuse_marked(start: bytes, shown: str) -> None:
-    """Raise UserError if a file starts with the byte order mark of another encoding than UTF-8."""
+    """Raise UserError if a file starts as one of another format does, or of another encoding than UTF-8."""
+    if what := next((what for mark, what in FORMATS.items() if start.startswith(mark)), None):
+        raise UserError(f"{shown}: {what}")
     if encoding := next((name for mark, name in MARKS.items() if start.startswith(mark)), None):
         what = f"not UTF-8 text: by its byte order mark it is {encoding}"
         raise UserError(f"{shown}: {what}\n  iconv -f {encoding} -t UTF-8   converts it")
@@ -115,11 +136,12 @@ def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]
     if kind == ".parquet":
         yield from _parquet(content(path), shown, wanted, hint)
         return
-    text = decoded(content(path), shown)
     if kind in (".csv", ".tsv"):
-        yield from _separated(text, shown, "\t" if kind == ".tsv" else ",", wanted, hint)
+        # Line ends in a cell are part of its text.
+        yield from _separated(exact(content(path), shown), shown, "\t" if kind == ".tsv" else ",", wanted, hint)
         return
-    found = json_lines(text.split("\n"), shown) if kind == ".jsonl" else _json(text, path)
+    text = decoded(content(path), shown)
+    found = json_lines(text.split("\n"), shown) if kind == ".jsonl" else _json(text, path, wanted[0])
     for place, record in found:
         require(record, wanted, place, hint)
         yield place, record
@@ -166,6 +188,8 @@ def word_of(record: Mapping[str, Any], column: str, place: str) -> str:
     """
     value = record[column]
     word = value if missing(value) or isinstance(value, str | bytes | list | dict) else str(value)
+    if isinstance(value, bool):
+        word = json.dumps(value)  # as other files spell it
     if not text_of({column: word}, column, place).strip():
         raise UserError(f"{place}: {column!r} is empty")
     return str(word)
@@ -178,7 +202,7 @@ def json_lines(lines: Iterable[str], shown: str) -> Iterator[PlacedRecord]:
             continue
         why = ""
         try:
-            record = json.loads(line, object_pairs_hook=_object)
+            record = json.loads(line, object_pairs_hook=_object, parse_int=_integer)
         except (ValueError, RecursionError) as error:
             record, why = None, f" ({getattr(error, 'msg', error)})"
         if not isinstance(record, dict):
@@ -195,12 +219,22 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _json(text: str, path: Path) -> Iterator[PlacedRecord]:
-    """A list of objects, or an object that maps each label to a list of texts or of objects."""
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < LONG_NUMBER else Decimal(digits)
+
+
+def _json(text: str, path: Path, column: str) -> Iterator[PlacedRecord]:
+    """A list of objects, or an object that maps each label to a list of texts or of objects; column: of the texts."""
     try:
-        found = json.loads(text, object_pairs_hook=_object)
+        found = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from None
+        lines = "\n  one object per line? then its name must end in .jsonl" if "Extra data" in str(error) else ""
+        raise UserError(f"{path}: not valid JSON ({error}){lines}") from None
+    if isinstance(found, dict) and column in found:
+        raise UserError(
+            f"{path}: it has a list for each column, as {column!r}, where a list for each label is expected\n"
+            '  write a list of objects, as in [{"text": "...", "label": "..."}]'
+        )
     lists = found.items() if isinstance(found, dict) else [(path.name.split(".")[0], found)]
     for label, listed in lists:
         if not isinstance(listed, list):
@@ -217,6 +251,8 @@ def _separated(text: str, shown: str, delimiter: str, wanted: Sequence[str], hin
     """Records of a table of cells. A short row lacks its last values; a long one may have only empty cells more."""
     rows = _cells(text, shown, delimiter)
     place, header = next(rows, (shown, []))
+    if len(header) == 1 and (other := next((name for sign, name in SEPARATORS.items() if sign in header[0]), None)):
+        hint = f"are its cells separated by {other}? write it with commas"
     require(header, wanted, place, hint)
     for place, row in rows:
         if any(cell.strip() for cell in row[len(header) :]):

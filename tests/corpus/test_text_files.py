@@ -141,7 +141,8 @@ def test_what_stands_for_no_value_is_missing(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["nan", "None", "null", 0, False, 0.0, datetime.date(2020, 1, 1), math.inf])
 def test_values_that_only_look_missing_are_words(value: Any) -> None:
-    assert text_files.word_of({"label": value}, "label", "here") == str(value)
+    word = "false" if value is False else str(value)
+    assert text_files.word_of({"label": value}, "label", "here") == word
 
 
 TEXT = "text,label\ngrün und blau,a\n"
@@ -188,3 +189,61 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(text_files, "MOST_BYTES", 9_000)
     with pytest.raises(UserError, match=r"more than 9,000 bytes \(unpacked\), which is the most that is read"):
         read(path)
+
+
+# What files of people hold.
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("inside", ["\n", "\r\n", "\r"])
+def test_line_ends_inside_a_cell_are_part_of_its_text(tmp_path: Path, inside: str, end: str) -> None:
+    path = tmp_path / "a.csv"
+    file = io.StringIO(newline="")
+    table = [["text", "label"], [f"one{inside}two", "x"], [f"{inside}three", "y"]]
+    csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator=end).writerows(table)
+    path.write_bytes(file.getvalue().encode())
+    assert [row["text"] for row in rows(path)] == [f"one{inside}two", f"{inside}three"]
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [(gzip.compress(b"text"), "a gzip file"), (b"PK\x03\x04rest", "a zip archive"), (b"PAR1rest", "a Parquet file")],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.tsv"])
+def test_another_format_is_named_whatever_the_file_is_called(
+    tmp_path: Path, name: str, start: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(start)
+    assert said in fault(tmp_path / name)
+
+
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")])
+def test_other_separators_are_named(tmp_path: Path, sign: str, name: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"text{sign}label\nx{sign}y\n")
+    assert f"are its cells separated by {name}" in fault(path)
+
+
+def test_a_json_file_of_columns_has_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for other in ({"label": ["a", "b"]}, {"id": ["1", "2"]}, {}):
+        path.write_text(json.dumps({"text": ["x", "y"], **other}))
+        assert "a list for each column, as 'text'" in fault(path)
+
+
+def test_json_lines_under_the_name_of_json(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n')
+    assert "its name must end in .jsonl" in fault(tmp_path / "a.json")
+
+
+def test_a_nul_character_is_found_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"text,label\nx,a\ny\0,b\n")
+    assert f"{tmp_path / 'a.csv'}:3: a NUL character" in fault(tmp_path / "a.csv")
+
+
+def test_truth_values_and_long_numbers_are_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "label": true, "n": %s}\n' % ("9" * 6000))
+    [(place, record)] = text_files.rows(path, COLUMNS, "")
+    assert text_files.word_of(record, "label", place) == "true"
+    assert record["n"] == Decimal("9" * 6000)

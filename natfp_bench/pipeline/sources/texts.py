@@ -23,7 +23,7 @@ class GivenCorpus(CorpusStage):
     texts: Located[TextsSpec]
     test_every: int
 
-    meta_type = TextsMeta
+    name, meta_type = "given", TextsMeta
 
     def run(self, at: Workplace) -> TextsMeta:
         """Read the files."""
