@@ -338,20 +338,35 @@ def read(path: Path) -> Result:
 
 def _contradictions(of: Result) -> Iterator[str]:
     """Say where the parts of a result disagree about what there is."""
-    names = {"instance": [one.name for one in of.variants], "level": of.factor.levels}
-    yield from _twice("variants", names["instance"])
-    yield from _twice("factor.levels", names["level"])
+    variants, levels = [one.name for one in of.variants], of.factor.levels
+    yield from _twice("variants", variants)
+    yield from _twice("factor.levels", levels)
     yield from _twice("scores", [f"{one.attributor.name} ({one.target}, {one.split})" for one in of.scores])
-    yield from _unknown("level of variants", [one.level for one in of.variants], names["level"])
+    yield from _unknown("level of variants", [one.level for one in of.variants], levels)
+    asked: dict[tuple[str, str], set[str]] = {}
     for score in of.scores:
-        who = score.attributor.name
-        yield from _twice(f"classes of {who}", score.classes)
-        yield from _unknown(f"classes of {who}", score.classes, names[score.target])
-        yield from _unknown(f"by_variant of {who}", score.by_variant, names["instance"])
-        yield from _uneven(f"confusion of {who}", score.confusion, len(score.classes))
+        yield from _score_contradictions(score, levels if score.target == "level" else variants, variants, asked)
     if of.mean_kl:
-        yield from _unknown("mean_kl", of.mean_kl.variants, names["instance"])
+        yield from _unknown("mean_kl", of.mean_kl.variants, variants)
         yield from _uneven("mean_kl", of.mean_kl.divergence, len(of.mean_kl.variants))
+    if of.study and of.study.length and not of.study.length.points:
+        yield "study.length: it has no points"
+
+
+def _score_contradictions(
+    of: Score, classes: Sequence[str], variants: Sequence[str], asked: dict[tuple[str, str], set[str]]
+) -> Iterator[str]:
+    """Say where a score disagrees with the rest.
+
+    asked: the variants that the scores before were on, by target and split; this score's are added.
+    """
+    who, own = of.attributor.name, {*of.by_variant}
+    yield from _twice(f"classes of {who}", of.classes)
+    yield from _unknown(f"classes of {who}", of.classes, classes)
+    yield from _unknown(f"by_variant of {who}", own, variants)
+    yield from _uneven(f"confusion of {who}", of.confusion, len(of.classes))
+    if of.status == "ok" and own != asked.setdefault((of.target, of.split), own or {*variants}):
+        yield f"by_variant of {who}: not the variants of the rest"
 
 
 def _twice(what: str, names: Sequence[str]) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _origins(origins: Sequence[Origin]) -> list[str]:
         run = origin.run
         stages = [f"{stage} {spent:,.1f}" for stage, spent in run.work.items()]
         made_on = str(machines.index(tuple(run.environment.items())) + 1)
-        cells = [origin.task, origin.preset, origin.corpus, run.started, f"{run.seconds['total']:,.1f}"]
+        cells = [origin.task, origin.preset, origin.corpus, run.started, f"{run.seconds.get('total', 0.0):,.1f}"]
         rows.append([*map(escape, [*cells, ", ".join(stages), made_on]), code(shlex.join(run.command))])
     columns = ("task", "preset", "corpus", "started", "seconds", "work", "machine", "command")
     about = (

@@ -115,6 +115,10 @@ CONTRADICTIONS = {
     "a variant twice": lambda data: changed(data, "variants", to=lambda found: [*found, found[0]]),
     "a score twice": lambda data: changed(data, "scores", to=lambda found: [*found, found[0]]),
     "a level twice": lambda data: changed(data, "factor", "levels", to=lambda found: [*found, found[0]]),
+    "a score on fewer variants": lambda data: changed(
+        data, "scores", 0, "by_variant", to=lambda found: dict(list(found.items())[1:])
+    ),
+    "a curve without points": lambda data: changed(data, "study", "length", "points", to=lambda _: []),
     "another class": lambda data: changed(data, "scores", 0, "classes", 0, to=lambda _: "other"),
     "another variant": lambda data: changed(data, "variants", 0, "name", to=lambda _: "other"),
     "another level": lambda data: changed(data, "variants", 0, "level", to=lambda _: "other"),
