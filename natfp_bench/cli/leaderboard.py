@@ -32,8 +32,7 @@ def leaderboard(
     if output and format_ == "text" and not as_json:
         raise UserError(f"-o {output}: only Markdown and JSON are written to a file\n  add --format md or --json")
     found = leaderboards.leaderboards(find(results or [RESULTS]))
-    for fault in found.faults:
-        terminal.error(terminal.stderr(), f"skipped: {fault}")
+    terminal.skipped(terminal.stderr(), found.faults)
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
     boards = boards or len({board.task for board in found.boards}) == 1

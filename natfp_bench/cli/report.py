@@ -47,8 +47,7 @@ def report(
         raise UserError("--only chooses figures, so it needs --figures FOLDER")
     found = site.read(find(results or [RESULTS]), store or default_root())
     errors, out = terminal.stderr(), terminal.stdout()
-    for fault in found.found.faults:
-        terminal.error(errors, f"skipped: {fault}")
+    terminal.skipped(errors, found.found.faults)
     made = list(site.pages(found)) if figures or format_ == "html" else []
     drawn = site.chosen_figures(made, names([only or ""]))
     if format_ == "md":

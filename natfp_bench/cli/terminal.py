@@ -113,6 +113,14 @@ def error(console: Console, message: str) -> None:
     show(console, Text.assemble(("error:", "bold red"), " ", printable(message)), soft_wrap=True)
 
 
+def skipped(console: Console, faults: Sequence[str]) -> None:
+    """Name each result that cannot be read, and count them."""
+    for fault in faults:
+        error(console, f"skipped: {fault}")
+    if len(faults) > 1:
+        error(console, f"{len(faults)} results were skipped in all")
+
+
 def write(text: str, output: Path | None, *, marks: Sequence[str] = ()) -> None:
     """Write a text to standard output, or to a file.
 

@@ -74,6 +74,11 @@ def test_the_command_goes_on_past_a_damaged_result(board: Any, two: list[Path]) 
     assert code == 1
     assert f"skipped: {two[0]}" in err
     assert "b_id" in out
+    assert "in all" not in err
+    (two[0].parent / "third").mkdir()
+    (third := two[0].parent / "third" / "result.json").write_text("[]")
+    code, out, err = board(*two, third)
+    assert (code, "2 results were skipped in all" in err) == (1, True)
 
 
 def test_many_tasks_are_ranked_without_a_slow_import(board: Any, made: Any, tmp_path: Path) -> None:
