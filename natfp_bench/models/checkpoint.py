@@ -51,8 +51,30 @@ def load_weights(spec: SourceSpec) -> torch.nn.Module:
     options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     made, report = _loaded(AutoModelForCausalLM, spec, **options)
     check_tensors(made, report, source.title(spec))
+    check_read(made, spec)
     model: torch.nn.Module = made
     return model
+
+
+def check_read(model: Any, spec: SourceSpec) -> None:
+    """Raise UserError if something in a checkpoint was passed over: quantisation, an adapter, or whole numbers."""
+    name = source.title(spec)
+    if getattr(model.config, "quantization_config", None) and getattr(model, "hf_quantizer", None) is None:
+        raise UserError(
+            f"{name}: the quantisation that its config.json names is unknown, so its weights would be misread\n"
+            "  save the weights as floats, without quantization_config"
+        )
+    if not source.is_folder(spec):
+        return
+    folder = source.folder(spec)
+    if (folder / "adapter_config.json").is_file() and not getattr(model, "_hf_peft_config_loaded", False):
+        raise UserError(f"{name}: its adapter was not applied\n  pip install peft, or merge and save the model")
+    floats = {key for key, weight in model.named_parameters() if weight.is_floating_point()}
+    if whole := sorted(floats & source.whole_numbers(folder)):
+        raise UserError(
+            f"{name}: {len(whole)} of its tensors hold whole numbers instead of weights: {probes.listed(whole)}\n"
+            "  quantised weights need the scales and the config that belong to them; save the weights as floats"
+        )
 
 
 def check_tensors(model: torch.nn.Module, report: Mapping[str, Any], name: str) -> None:

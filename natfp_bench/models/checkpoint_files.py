@@ -23,6 +23,9 @@ HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 PATIENCE = 10.0
 """Seconds that the Hub has for its first answer."""
 
+WHOLE = re.compile(r"BOOL|[IU]\d+")
+"""Types of whole numbers in safetensors files."""
+
 LFS = b"version https://git-lfs"
 """How a pointer of git-lfs begins."""
 
@@ -56,6 +59,11 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
     if not (place / "config.json").is_file():
         what = "holds no config.json" if place.is_dir() else "is no folder"
         raise UserError(f"checkpoint {place} {what}\n  save_pretrained of model and tokenizer writes such a folder")
+    if all((place / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        raise UserError(
+            f"checkpoint {place}: it has two sets of weights, model.safetensors and what its index names\n"
+            "  remove the set that is not meant"
+        )
     files = sorted(path for path in place.iterdir() if path.suffix in KNOWN_BY)
     for path in files:
         _check_whole(path)
@@ -76,6 +84,17 @@ def _check_whole(path: Path) -> None:
                 pass
         except SafetensorError as error:
             raise UserError(f"{path}: damaged, or not whole ({error})\n  copy or download it again") from None
+
+
+def whole_numbers(folder: Path) -> set[str]:
+    """Names of the tensors in a folder's safetensors files that hold whole numbers."""
+    from safetensors import safe_open
+
+    found: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "numpy") as file:
+            found.update(key for key in file.keys() if WHOLE.fullmatch(file.get_slice(key).get_dtype()))  # noqa: SIM118
+    return found
 
 
 def require(specs: Iterable[SourceSpec]) -> None:

@@ -175,6 +175,42 @@ def test_a_model_that_names_no_context_fails_with_a_hint(
         )
 
 
+def test_whole_numbers_are_no_weights(checkpoints: Path, tmp_path: Path) -> None:
+    for kind in (torch.int32, torch.int8, torch.uint8):
+        folder = changed(
+            checkpoints / "llama-seed1",
+            tmp_path / str(kind),
+            lambda given, kind=kind: {name: (one * 100).to(kind) for name, one in given.items()},  # type: ignore[misc]
+        )
+        with pytest.raises(UserError, match="of its tensors hold whole numbers instead of weights"):
+            checkpoint.load(spec_of(folder), ServeSpec(), torch.device("cpu"))
+
+
+def test_a_quantisation_that_nobody_knows(checkpoints: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "quantised"
+    shutil.copytree(checkpoints / "llama-seed1", folder)
+    edited(folder, "config.json", quantization_config={"quant_method": "mxfp3", "bits": 3})
+    with pytest.raises(UserError, match=r"the quantisation that .* names is unknown"):
+        checkpoint.load(spec_of(folder), ServeSpec(), torch.device("cpu"))
+
+
+def test_an_adapter_that_is_not_applied(checkpoints: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "adapted"
+    shutil.copytree(checkpoints / "llama-seed1", folder)
+    (folder / "adapter_config.json").write_text("{}")
+    made = checkpoint.load(spec_of(checkpoints / "llama-seed1"), ServeSpec(), torch.device("cpu"))
+    with pytest.raises(UserError, match="its adapter was not applied"):
+        checkpoint.check_read(made, spec_of(folder))
+
+
+def test_two_sets_of_weights(checkpoints: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    shutil.copytree(checkpoints / "llama-seed1", folder)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    with pytest.raises(UserError, match="two sets of weights"):
+        checkpoint_files.identity(spec_of(folder))
+
+
 # What the last user left in the file of a tokenizer.
 
 
