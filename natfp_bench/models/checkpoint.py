@@ -36,7 +36,9 @@ POSITIONS = (
 DERIVED = re.compile(r"(^|\.)((attn|attention)\.(masked_)?bias|inv_freq|position_ids)$")
 """Tensors of old checkpoints that nothing was learnt in: masks and positions, which a model computes by itself."""
 
-SAVED = "AutoModelForCausalLM.from_pretrained(...).save_pretrained(FOLDER) writes a whole one"
+WHOLE = "save the model again where it was trained: to load and save this folder would draw what is missing at random"
+
+LOADS = "is each file of the folder whole, and is every package installed that the message names?"
 
 
 def load(spec: SourceSpec, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
@@ -90,7 +92,7 @@ def check_tensors(model: torch.nn.Module, report: Mapping[str, Any], name: str) 
     faults += [f"  {said}" for said in report.get("error_msgs") or ()]
     if faults:
         raise UserError(
-            "\n".join([f"{name}: its tensors are not those of {probes.kind(model)}", *faults, f"  {SAVED}"])
+            "\n".join([f"{name}: its tensors are not those of {probes.kind(model)}", *faults, f"  {WHOLE}"])
         )
 
 
@@ -136,7 +138,7 @@ def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:
         where = {"pretrained_model_name_or_path": spec.filled(spec.model), "subfolder": spec.filled(spec.subfolder)}
         where |= {"revision": spec.filled(spec.revision) or "main", "local_files_only": not source.online()}
     part = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
-    with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", SAVED):
+    with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", LOADS):
         return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
 
 

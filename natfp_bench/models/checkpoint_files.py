@@ -66,6 +66,9 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
         )
     files = sorted(path for path in place.iterdir() if path.suffix in KNOWN_BY)
     for path in files:
+        if not path.is_file():
+            what = "a link that leads nowhere" if path.is_symlink() else "not a file"
+            raise UserError(f"{path}: {what}\n  copy or download the checkpoint again")
         _check_whole(path)
     return {"folder": [[path.name, file_digest(path)] for path in files], **code}
 

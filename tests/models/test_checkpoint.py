@@ -105,6 +105,20 @@ def test_a_pointer_of_git_lfs(checkpoints: Path, tmp_path: Path, name: str) -> N
         checkpoint_files.identity(spec_of(folder))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_links_that_lead_nowhere_and_folders_are_no_files(checkpoints: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "linked"
+    shutil.copytree(checkpoints / "gpt2-seed1", folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to("../blobs/gone")
+    with pytest.raises(UserError, match=f"{name}: a link that leads nowhere"):
+        checkpoint_files.identity(spec_of(folder))
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(UserError, match=f"{name}: not a file"):
+        checkpoint_files.identity(spec_of(folder))
+
+
 @pytest.mark.parametrize("kept", [0.0, 1e-4, 0.02, 0.5, 0.999])
 def test_weights_that_were_cut_off(checkpoints: Path, tmp_path: Path, kept: float) -> None:
     folder = tmp_path / "cut"
