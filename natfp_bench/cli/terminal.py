@@ -44,7 +44,7 @@ def say(console: Console, *lines: str, wrap: bool = True, style: str = "") -> No
 
 
 def show(console: Console, made: RenderableType, *, soft_wrap: bool = False) -> None:
-    """Print a table, or what else this module made. If nobody can be told news, the work goes on."""
+    """Print a table or a line that this module made. Work goes on if standard error cannot be written."""
     try:
         console.print(made, soft_wrap=soft_wrap)
     except OSError:

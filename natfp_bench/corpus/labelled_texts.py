@@ -9,7 +9,6 @@ label is an error.
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -65,7 +64,7 @@ class TextCollection(NamedTuple):
     texts: list[str]
     copies: int
     empty: Counter[str]
-    readmes: int = 0
+    readmes: int
 
     def sides(self, test_every: int) -> dict[str, tuple[int, int]]:
         """Number of texts for training and for testing: label -> (train, test), labels sorted."""
@@ -141,7 +140,7 @@ def read(spec: TextsSpec, test_every: int) -> TextCollection:
         [texts[i] for i in kept],
         copies,
         empty,
-        sum(_is_readme(file) for named in spec.paths for file in _inside(_label(named)[1])),
+        _readmes(spec),
     )
 
 
@@ -206,19 +205,29 @@ def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
             raise UserError(f"no file {str(path)!r}\n  --texts takes files and folders, or LABEL=PATH")
 
 
-def _inside(folder: Path) -> list[Path]:
-    """Files below a folder, links followed, without hidden ones; raises UserError for links that lead nowhere."""
-    found: list[Path] = []
-    known = {folder.resolve()}
-    for at, folders, files in os.walk(folder, followlinks=True):
-        place = Path(at)
-        # A link to a folder above it would never end.
-        folders[:] = [name for name in folders if name[0] != "." and (place / name).resolve() not in known]
-        known |= {(place / name).resolve() for name in folders}
-        found += [place / name for name in files if name[0] != "."]
-    if broken := [file for file in found if not file.exists()]:
-        raise UserError(f"{broken[0]}: a link that leads nowhere\n  remove it, or bring back what it named")
-    return sorted(found)
+def _readmes(spec: TextsSpec) -> int:
+    """Number of README files in the named folders."""
+    folders = [path for _, path in map(_label, spec.paths) if path.is_dir()]
+    return sum(_is_readme(file) for folder in folders for file in _inside(folder))
+
+
+def _inside(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Files below a folder, sorted, links followed, without hidden ones.
+
+    above: real places of the folders that it is in; a link to one of them would never end. Raises UserError for a link
+    that leads nowhere.
+    """
+    above = (*above, folder.resolve())
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if path.resolve() not in above:
+                yield from _inside(path, above)
+        elif path.exists():
+            yield path
+        else:
+            raise UserError(f"{path}: a link that leads nowhere\n  remove it, or bring back what it named")
 
 
 def _is_readme(file: Path) -> bool:

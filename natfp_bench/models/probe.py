@@ -23,8 +23,8 @@ from .metas import Prefix
 from .sample import SampleSet, token_log_likelihood
 from .sampler import generate
 
-ROWS, TOKENS = 4, 12
-"""Rows that are drawn for a test, and tokens of each."""
+ROWS, PROMPT, TOKENS = 4, 4, 16
+"""Rows of a test, and tokens of the longest prompt and of each row, prompt included."""
 
 CHECKED = 8
 """Texts of a sample set whose probabilities are computed again."""
@@ -55,9 +55,7 @@ def probe(model: torch.nn.Module, reader: TextReader, context: int | None, name:
     """
     check_weights(model, name)
     check_vocabulary(model, reader, name)
-    with blamed_on(
-        name, f"the model fails on {TOKENS + ROWS} tokens", "is it a causal language model of whole weights?"
-    ):
+    with blamed_on(name, f"the model fails on {TOKENS} tokens", "is it a causal language model of whole weights?"):
         check_causal(model, reader, context, name)
     return choose_prefix(model, reader, context, name)
 
@@ -143,7 +141,7 @@ def check_texts(
 
 def _disagreement(model: torch.nn.Module, tokens: Tensor, prefix: Prefix) -> float:
     """Largest difference of a token's log-probability between sampler and plain forward pass, padded or not."""
-    width = min(4, tokens.shape[1] - 1)
+    width = min(PROMPT, tokens.shape[1] - 1)
     spec = SamplerSpec(max_tokens=tokens.shape[1] - width)
     lengths = torch.arange(len(tokens)) % width + 1
     mask = (torch.arange(width) >= width - lengths[:, None]).long()
@@ -162,7 +160,7 @@ def _some_tokens(model: torch.nn.Module, reader: TextReader, context: int | None
     """Tokens (ROWS, positions) that the model has embeddings for, as different as can be."""
     rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
     most = min(rows, reader.tokenizer.get_vocab_size())
-    positions = min(TOKENS + ROWS, context or TOKENS + ROWS)
+    positions = min(TOKENS, context or TOKENS)
     return torch.from_numpy((streams.uniforms(range(ROWS), positions, "probe", "tokens") * most).astype(np.int64))
 
 

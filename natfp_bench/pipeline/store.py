@@ -327,7 +327,7 @@ class Store:
         """Whether another process writes at a path in temp/ just now: then it holds the lock of the name."""
         lock = self._lock(half.name.rpartition("-")[0])
         try:
-            # Who made the path made the lock before it, so a lock that is not there is held by nobody.
+            # The process that made this path made its lock first. So if there is no lock, no process is at work here.
             if Path(lock.lock_file).exists():
                 lock.acquire(blocking=False)
                 lock.release()
