@@ -18,6 +18,7 @@ from natfp_bench.plan.settings import ServeSpec, SourceSpec
 from . import checkpoint_files as source
 from . import model as models
 from . import probe as probes
+from . import vocabulary
 from .heldout import write_heldout
 from .metas import CheckpointMeta
 
@@ -51,7 +52,7 @@ def load_weights(spec: SourceSpec) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
     options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    made, report = _loaded(AutoModelForCausalLM, spec, **options)
+    made, report = _loaded(AutoModelForCausalLM, "model", spec, **options)
     check_tensors(made, report, source.title(spec))
     check_read(made, spec)
     model: torch.nn.Module = made
@@ -126,20 +127,29 @@ def read_tokenizer(spec: SourceSpec) -> TextReader:
 
 def loaded_tokenizer(spec: SourceSpec) -> Any:
     """A checkpoint's tokenizer, as an object of transformers."""
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
-    return _loaded(AutoTokenizer, spec)
+    # The tokenizer reads the configuration too, and would be blamed for its faults.
+    _loaded(AutoConfig, "config.json", spec)
+    return _loaded(AutoTokenizer, "tokenizer", spec)
 
 
-def _loaded(kind: Any, spec: SourceSpec, **options: Any) -> Any:
+def _loaded(kind: Any, part: str, spec: SourceSpec, **options: Any) -> Any:
     if source.is_folder(spec):
         where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.folder(spec)), "local_files_only": True}
     else:
         where = {"pretrained_model_name_or_path": spec.filled(spec.model), "subfolder": spec.filled(spec.subfolder)}
         where |= {"revision": spec.filled(spec.revision) or "main", "local_files_only": not source.online()}
-    part = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
     with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", LOADS):
-        return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
+        try:
+            return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
+        except ValueError as error:
+            if "trust_remote_code" not in str(error):
+                raise
+            raise UserError(
+                f"{source.title(spec)}: its {part} needs code that comes with the checkpoint\n"
+                "  --set source.trust_remote_code=true   runs that code, if you trust whoever wrote it"
+            ) from None
 
 
 def adopt(
@@ -159,10 +169,14 @@ def adopt(
     reader, model = read_tokenizer(spec), load_weights(spec)
     config: Any = model.config
     context, parameters = context_of(config), sum(parameter.numel() for parameter in model.parameters())
-    prefix = probes.probe(model, reader, context, source.title(spec))
-    model, window = models.served(model, serve, device), min(context or LONGEST, LONGEST)
-    with probes.blamed_on(source.title(spec), f"the model fails on a text of up to {window} tokens", WINDOW):
-        write_heldout(model, reader, tokens.read_heldout(corpus), folder, window, device, progress)
+    name, documents = source.title(spec), tokens.read_heldout(corpus)
+    lossless = probes.check_reading(reader, [document.text for document in documents], name)
+    prefix = probes.probe(model, reader, context, name)
+    _, ordinary = vocabulary.other_ends(model, reader)
+    model = models.served(vocabulary.fit(model, reader), serve, device)
+    window = min(context or LONGEST, LONGEST)
+    with probes.blamed_on(name, f"the model fails on a text of up to {window} tokens", WINDOW):
+        write_heldout(model, reader, documents, folder, window, device, progress)
     reader.tokenizer.save(str(folder / "tokenizer.json"))
     return CheckpointMeta(
         parameters=parameters,
@@ -172,4 +186,6 @@ def adopt(
         end=reader.end,
         context=context,
         prefix=prefix,
+        lossless=lossless,
+        other_ends=tuple(str(reader.tokenizer.id_to_token(token)) for token in ordinary),
     )

@@ -32,7 +32,8 @@ LFS = b"version https://git-lfs"
 
 def title(spec: SourceSpec) -> str:
     """What messages call a checkpoint."""
-    return f"checkpoint {spec.filled(spec.model)}"
+    inside = f", folder {spec.filled(spec.subfolder)}" if spec.subfolder else ""
+    return f"checkpoint {folder(spec)}" if is_folder(spec) else f"checkpoint {spec.filled(spec.model)}{inside}"
 
 
 def is_folder(spec: SourceSpec) -> bool:
@@ -56,7 +57,17 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
         names = {"hub": spec.filled(spec.model), "revision": spec.filled(spec.revision) or "main"}
         return {**names, "subfolder": spec.filled(spec.subfolder), **code}
     place = folder(spec)
+    if revision := spec.filled(spec.revision):
+        raise UserError(
+            f"checkpoint {place}: source.revision is {revision}, and a folder has no revisions\n"
+            "  name a folder for each, in source.model or source.subfolder"
+        )
     if not (place / "config.json").is_file():
+        if (place / "adapter_config.json").is_file():
+            raise UserError(
+                f"checkpoint {place} holds an adapter without the model that it changes\n"
+                "  merge_and_unload of peft, then save_pretrained, writes the model as a whole"
+            )
         what = "holds no config.json" if place.is_dir() else "is no folder"
         raise UserError(f"checkpoint {place} {what}\n  save_pretrained of model and tokenizer writes such a folder")
     if all((place / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):

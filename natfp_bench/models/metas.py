@@ -40,7 +40,8 @@ class TrainMeta(ModelMeta):
 class CheckpointMeta(ModelMeta):
     """Facts about a checkpoint. tokenizer: digest of how it reads text. commit: the one that the Hub served.
 
-    prefix: how it is sampled.
+    prefix: how it is sampled. lossless: whether the tokenizer gives held-out documents back as they were. other_ends:
+    ordinary tokens that its settings name as ends of a text.
     """
 
     parameters: int
@@ -50,3 +51,5 @@ class CheckpointMeta(ModelMeta):
     end: int
     context: int | None
     prefix: Prefix = "kept"
+    lossless: bool = True
+    other_ends: tuple[str, ...] = ()

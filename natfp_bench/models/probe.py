@@ -7,6 +7,7 @@ are drawn with the probabilities that it gives them.
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.plan.settings import SamplerSpec
 
 from . import model as models
+from . import vocabulary
 from .metas import Prefix
 from .sample import SampleSet, token_log_likelihood
 from .sampler import generate
@@ -32,6 +34,9 @@ CHECKED = 8
 SAME = 1e-4
 """Most that a float32 model's logits for one row may differ between two passes, in their standard deviations."""
 
+QUOTED_LINES, QUOTED_CHARACTERS = 4, 400
+"""Most that is quoted of another library's message."""
+
 AGREE = {torch.float32: 1e-2, torch.bfloat16: 0.2}
 """Most that log-probabilities may differ between sampler and plain forward pass, in nats per token."""
 
@@ -44,8 +49,9 @@ def blamed_on(name: str, what: str, remedy: str) -> Iterator[None]:
     except (NatfpError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        said = next(iter(str(error).strip().splitlines()), "")
-        raise UserError(f"{name}: {what}\n  {type(error).__name__}: {said}\n  {remedy}") from None
+        said = [line.strip() for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
+        quoted = "".join(f"\n  {line[:QUOTED_CHARACTERS]}" for line in said[:QUOTED_LINES])
+        raise UserError(f"{name}: {what}{quoted}\n  {remedy}") from None
 
 
 def probe(model: torch.nn.Module, reader: TextReader, context: int | None, name: str) -> Prefix:
@@ -72,7 +78,7 @@ def check_weights(model: torch.nn.Module, name: str) -> None:
 
 def check_vocabulary(model: torch.nn.Module, reader: TextReader, name: str) -> None:
     """Raise UserError if a text can have a token that the model has no embedding for."""
-    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    rows = vocabulary.rows(model)
     # Special tokens come from no text: what spells one is read as ordinary text.
     ordinary = [id_ for id_, token in reader.tokenizer.get_added_tokens_decoder().items() if not token.special]
     highest = max([*reader.tokenizer.get_vocab(with_added_tokens=False).values(), *ordinary, -1])
@@ -82,6 +88,33 @@ def check_vocabulary(model: torch.nn.Module, reader: TextReader, name: str) -> N
                 f"{name}: the {what} of its tokenizer has the number {token}, and the model has embeddings for "
                 f"{rows} tokens\n  the tokenizer belongs to another model: save both with save_pretrained"
             )
+
+
+def check_reading(reader: TextReader, texts: Sequence[str], name: str) -> bool:
+    """Whether a tokenizer gives texts back as they were; spaces before them do not count.
+
+    Raises UserError if it gives back characters that no text has, as one without its decoder does.
+    """
+    read = reader.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    back = reader.tokenizer.decode_batch([one.ids for one in read], skip_special_tokens=True)
+    unknown = getattr(reader.tokenizer.model, "unk_token", None) or "\N{REPLACEMENT CHARACTER}"
+    strange = set(_letters([one.replace(unknown, "") for one in back])) - set(_letters(texts)) - {" "}
+    if strange:
+        example = next(one for one in back if strange & set(_letters([one])))
+        raise UserError(
+            f"{name}: its tokenizer does not give back what it reads: texts come out as {example[:40]!r}\n"
+            "  its tokenizer.json lacks the decoder that belongs to it: save the tokenizer again with save_pretrained"
+        )
+    return all(_composed(one) == _composed(text) for one, text in zip(back, texts, strict=True))
+
+
+def _letters(texts: Iterable[str]) -> str:
+    """The characters of texts, without case, accents and other forms of one letter."""
+    return unicodedata.normalize("NFKD", "".join(texts)).casefold()
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text).lstrip(" ")
 
 
 @torch.inference_mode()
@@ -158,8 +191,7 @@ def _disagreement(model: torch.nn.Module, tokens: Tensor, prefix: Prefix) -> flo
 
 def _some_tokens(model: torch.nn.Module, reader: TextReader, context: int | None) -> Tensor:
     """Tokens (ROWS, positions) that the model has embeddings for, as different as can be."""
-    rows = int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
-    most = min(rows, reader.tokenizer.get_vocab_size())
+    most = min(vocabulary.rows(model), reader.tokenizer.get_vocab_size())
     positions = min(TOKENS, context or TOKENS)
     return torch.from_numpy((streams.uniforms(range(ROWS), positions, "probe", "tokens") * most).astype(np.int64))
 

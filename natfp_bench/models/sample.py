@@ -25,6 +25,7 @@ from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.base.text import first_bytes
 from natfp_bench.plan.settings import DrawSpec, SamplerSpec
 
+from . import vocabulary
 from .metas import Prefix
 from .sampler import generate, sampler_log_probabilities
 
@@ -115,6 +116,16 @@ def retokenised(samples: SampleSet, tokenizer: Tokenizer, end: int) -> SampleSet
     return replace(samples, ids=ids)
 
 
+def check_room(samples: SampleSet, prompts: Sequence[Sequence[int]], context: int | None, name: str) -> None:
+    """Raise UserError if a text of another tokenizer is too long for a model; name: of the model in messages."""
+    longest = max(map(len, prompts)) + int(samples.lengths.max(initial=0)) - 1
+    if context is not None and longest > context:
+        raise UserError(
+            f"{name}: a text takes {longest} tokens of its tokenizer, prompt included, and its context has {context}\n"
+            "  --set sampling.max_tokens=N, or a smaller sampling.prompt_characters"
+        )
+
+
 def encode_prompts(
     tokenizer: Tokenizer, prompts: Sequence[str], begin: int, spec: SamplerSpec, context: int | None
 ) -> list[list[int]]:
@@ -194,10 +205,12 @@ def token_log_likelihood(
     """Score completions token by token under a model's actual sampler, in nats.
 
     rows: number of rows that go through the model at once; always padded to this number, texts of similar length
-    together. Returns (texts, max_tokens) float32: 0 beyond a text's length, -inf if the sampler cannot draw the token.
+    together. Returns (texts, tokens) float32, `max_tokens` wide or as the longest text: 0 beyond a text's length, -inf
+    if the sampler cannot draw the token.
     """
     device = next(model.parameters()).device
-    scores = np.zeros((len(samples.ids), spec.max_tokens), dtype=np.float32)
+    widest = max([spec.max_tokens, *samples.lengths.tolist()])
+    scores = np.zeros((len(samples.ids), widest), dtype=np.float32)
     begun = [prompts[prompt % len(prompts)] for prompt in samples.prompts]
     widths = np.array([len(prompt) + len(ids) for prompt, ids in zip(begun, samples.ids, strict=True)])
     order = np.argsort(widths, kind="stable")
@@ -220,7 +233,11 @@ def token_log_likelihood(
 @torch.inference_mode()
 def _score(model: torch.nn.Module, spec: SamplerSpec, read: Tensor, then: Tensor) -> NDArray[np.float32]:
     # Log-probabilities of prompts are wasted. That costs less than copying those of the texts.
-    logits = model(input_ids=read, use_cache=False).logits
+    # Another model of the same tokenizer may have more tokens: this one never draws them.
+    known = vocabulary.rows(model) - 1
+    logits = model(input_ids=read.clamp_max(known), use_cache=False).logits
     log_probabilities = sampler_log_probabilities(logits, spec, boundary=BOUNDARY)
-    scored = log_probabilities.gather(-1, then[..., None]).squeeze(-1)
+    known = min(known, log_probabilities.shape[-1] - 1)
+    scored = log_probabilities.gather(-1, then.clamp_max(known)[..., None]).squeeze(-1)
+    scored = scored.masked_fill(then > known, -torch.inf)
     return np.asarray(scored.cpu().numpy(), dtype=np.float32)

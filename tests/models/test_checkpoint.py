@@ -13,7 +13,7 @@ import pytest
 import torch
 from checkpoints import ARCHITECTURES
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.models import checkpoint, checkpoint_files
@@ -215,6 +215,74 @@ def test_an_adapter_that_is_not_applied(checkpoints: Path, tmp_path: Path) -> No
     made = checkpoint.load(spec_of(checkpoints / "llama-seed1"), ServeSpec(), torch.device("cpu"))
     with pytest.raises(UserError, match="its adapter was not applied"):
         checkpoint.check_read(made, spec_of(folder))
+
+
+def test_an_adapter_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"holds an adapter without the model .*\n  merge_and_unload"):
+        checkpoint_files.identity(spec_of(folder))
+
+
+@pytest.mark.parametrize("revision", ["main", "step1000", "{replicate}"])
+def test_a_folder_has_no_revisions(checkpoints: Path, revision: str) -> None:
+    spec = spec_of(checkpoints / "gpt2-seed1").model_copy(update={"revision": revision, "replicate": "early"})
+    with pytest.raises(UserError, match=r"source.revision is \w+, and a folder has no revisions"):
+        checkpoint_files.identity(spec)
+
+
+CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
+    "heads": ({"num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": None}, "not a multiple"),
+    "a number as text": ({"hidden_size": "32"}, "'hidden_size' expected int, got str"),
+    "no number": ({"max_position_embeddings": None}, "'max_position_embeddings'"),
+    "a type that torch lacks": ({"dtype": "fp32"}, "has no attribute 'fp32'"),
+    "a family that nobody knows": ({"model_type": "nobody"}, "`nobody`"),
+}
+
+
+@pytest.mark.parametrize("fault", CONFIGS)
+def test_faults_of_a_configuration_are_its_own(checkpoints: Path, tmp_path: Path, fault: str) -> None:
+    """The libraries' whole message is quoted: its first line often says nothing."""
+    changes, said = CONFIGS[fault]
+    shutil.copytree(checkpoints / "llama-seed1", tmp_path / "one" / "inner")
+    edited(tmp_path / "one" / "inner", "config.json", **changes)
+    spec = spec_of(tmp_path / "one").model_copy(update={"subfolder": "inner"})
+    with pytest.raises(UserError, match=said) as caught:
+        checkpoint.read_tokenizer(spec)
+    assert str(caught.value).startswith(f"checkpoint {tmp_path / 'one' / 'inner'}: its config.json cannot be loaded\n")
+
+
+@pytest.mark.parametrize(("file", "part"), [("config.json", "config.json"), ("tokenizer_config.json", "tokenizer")])
+def test_code_that_comes_with_a_checkpoint(checkpoints: Path, tmp_path: Path, file: str, part: str) -> None:
+    folder = tmp_path / "coded"
+    shutil.copytree(checkpoints / "llama-seed1", folder)
+    (folder / "mine.py").write_text("raise SystemExit('run')")
+    if part == "tokenizer":
+        edited(folder, file, tokenizer_class="Mine", auto_map={"AutoTokenizer": [None, "mine.Mine"]})
+    else:
+        edited(folder, file, model_type="mine", auto_map={"AutoConfig": "mine.Mine", "AutoModelForCausalLM": "mine.M"})
+    with pytest.raises(UserError, match=rf"its {part} needs code .*\n  --set source.trust_remote_code=true"):
+        checkpoint.read_tokenizer(spec_of(folder))
+
+
+def test_what_a_tokenizer_loses_and_other_ends_are_noted(checkpoints: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lossy"
+    shutil.copytree(checkpoints / "gpt2-seed1", folder)
+    place, cpu = tmp_path / "made", torch.device("cpu")
+    place.mkdir()
+    plain = checkpoint.adopt(spec_of(folder), ServeSpec(), tiny_corpus, place, device=cpu)
+    assert (plain.lossless, plain.other_ends) == (True, ())
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    made.normalizer = normalizers.Lowercase()
+    made.save(str(folder / "tokenizer.json"))
+    edited(folder, "generation_config.json", eos_token_id=[plain.end, 40])
+    meta = checkpoint.adopt(spec_of(folder), ServeSpec(), tiny_corpus, place, device=cpu)
+    assert (meta.lossless, meta.other_ends) == (False, (made.id_to_token(40),))
+    made.decoder = None
+    made.save(str(folder / "tokenizer.json"))
+    with pytest.raises(UserError, match="does not give back what it reads"):
+        checkpoint.adopt(spec_of(folder), ServeSpec(), tiny_corpus, place, device=cpu)
 
 
 def test_two_sets_of_weights(checkpoints: Path, tmp_path: Path) -> None:

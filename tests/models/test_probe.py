@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_models import BIDIRECTIONAL, KEEPING_KEYS, OTHER_STATE, foreign
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.tokens import TextReader
@@ -88,6 +89,71 @@ def test_only_special_tokens_may_lack_an_embedding(reader: TextReader, special: 
             probe.probe(model, reader._replace(tokenizer=larger), 64, "x")
 
 
+# What a tokenizer gives back.
+
+TEXTS = ["The miller sold a boat.", "  Two  spaces,\n\nand lines: caf\u00e9 \U0001f600!", "An end."]
+
+
+def _without_decoder(made: Tokenizer) -> None:
+    made.decoder = None
+
+
+def _with_another_decoder(made: Tokenizer) -> None:
+    made.decoder = decoders.WordPiece()
+
+
+@pytest.mark.parametrize("damage", [_without_decoder, _with_another_decoder])
+def test_a_tokenizer_that_gives_back_its_own_alphabet(reader: TextReader, damage: Callable[[Tokenizer], None]) -> None:
+    assert probe.check_reading(reader, TEXTS, "folder x")
+    damaged = Tokenizer.from_str(reader.tokenizer.to_str())
+    damage(damaged)
+    with pytest.raises(UserError, match=r"^folder x: its tokenizer does not give back what it reads: texts come out"):
+        probe.check_reading(reader._replace(tokenizer=damaged), TEXTS, "folder x")
+
+
+LOSSES: dict[str, tuple[Any, bool]] = {
+    "nothing": (None, True),
+    "the form of letters that look the same": (normalizers.NFC(), True),
+    "spaces before the text": (normalizers.Strip(left=True, right=False), True),
+    "capitals": (normalizers.Lowercase(), False),
+    "accents": (normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]), False),
+    "spaces": (normalizers.Replace(Regex(" +"), " "), False),
+    "letters": (normalizers.Replace("s", ""), False),
+}
+
+
+@pytest.mark.parametrize("lost", LOSSES)
+def test_a_tokenizer_that_loses_something(reader: TextReader, lost: str) -> None:
+    made = Tokenizer.from_str(reader.tokenizer.to_str())
+    made.normalizer, lossless = LOSSES[lost]
+    assert probe.check_reading(reader._replace(tokenizer=made), TEXTS, "folder x") == lossless
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_unknown_words_are_a_loss_and_no_strange_letters(special: bool) -> None:
+    made = Tokenizer(models.WordLevel({"<unk>": 0, "The": 1, "boat": 2}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    if special:
+        made.add_special_tokens(["<unk>"])
+    assert not probe.check_reading(TextReader(made, 0, 0), TEXTS, "folder x")
+
+
+def llama_like(known: str) -> Tokenizer:
+    """A tokenizer as Llama has it: spaces are letters, one is put before each text, and unknown letters are bytes."""
+    letters = ["<unk>", "\u2581", *known, *(f"<0x{byte:02X}>" for byte in range(256))]
+    made = Tokenizer(
+        models.BPE({letter: i for i, letter in enumerate(letters)}, [], unk_token="<unk>", byte_fallback=True)
+    )
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    parts = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    made.decoder = decoders.Sequence(parts)
+    return made
+
+
+def test_letters_by_their_bytes_are_no_loss() -> None:
+    assert probe.check_reading(TextReader(llama_like("abcdefgh"), 0, 0), TEXTS, "folder x")
+
+
 def test_texts_drawn_with_other_probabilities_stop_the_run(reader: TextReader) -> None:
     model, spec = built("llama", reader), DrawSpec(max_tokens=12, block=8)
     drawn = sample.sample_rows(model, spec, range(8), [[reader.begin]], reader.tokenizer, reader.end, "tests")
@@ -102,12 +168,12 @@ def test_texts_drawn_with_other_probabilities_stop_the_run(reader: TextReader) -
 
 
 def test_errors_of_libraries_become_one_message_and_a_lack_of_memory_does_not() -> None:
-    said, how = (
-        r"^folder x: it cannot be loaded\n  IndexError: 13 is out\n  try again$",
-        ("it cannot be loaded", "try again"),
-    )
+    said = r"^folder x: it cannot be loaded\n  IndexError: 13 is out\n  and more\n  2\n  3\n  try again$"
+    how = ("it cannot be loaded", "try again")
     with pytest.raises(UserError, match=said), probe.blamed_on("folder x", *how):
-        raise IndexError("13 is out\nand more")
+        raise IndexError("13 is out\n\n    and more\n2\n3\n4")
+    with pytest.raises(UserError, match=r"x\n  ValueError: a{388}\n  try"), probe.blamed_on("x", "x", "try"):
+        raise ValueError("a" * 10_000)
     for error in (MemoryError(), torch.OutOfMemoryError(), UserError("one"), KeyboardInterrupt()):
         with pytest.raises(type(error)), probe.blamed_on("folder x", *how):
             raise error

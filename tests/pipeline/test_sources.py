@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from checkpoints import ARCHITECTURES, SMALL, save, write
+from safetensors.torch import load_file, save_file
 from scipy.special import log_softmax
+from tokenizers import Tokenizer, decoders, models, normalizers
 
 from natfp_bench import api
 from natfp_bench.attributors import registry
@@ -108,6 +110,50 @@ def test_models_that_read_other_tokens_are_compared_by_bytes(
     assert result.mean_kl.unit == "byte"
 
 
+def test_a_tokenizer_that_takes_more_tokens_than_were_drawn(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
+    """One that puts a space before each text reads 16 bytes as 17 tokens."""
+    other = tmp_path / "other"
+    shutil.copytree(checkpoints / "gpt2-seed1", other)
+    made = Tokenizer.from_file(str(other / "tokenizer.json"))
+    made.normalizer = normalizers.Prepend("~")
+    made.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip("~", 1, 0)])
+    made.model = models.BPE(made.get_vocab(with_added_tokens=False), [])
+    made.save(str(other / "tokenizer.json"))
+    tasks = write(tmp_path / "tasks", "spaced", {"one": str(checkpoints / "gpt2-seed2"), "other": str(other)})
+    asked = {"include": [tasks], "overrides": {**SMALL, "source.shared_tokenizer": "false"}, "baselines": "majority"}
+    result, _ = bench.run("spaced", **asked)
+    assert {score.attributor.name for score in result.scores} == {"majority", "likelihood_reference"}
+    config = json.loads((other / "config.json").read_text())
+    table = {"transformer.wpe.weight": 16}
+    given = load_file(other / "model.safetensors")
+    cut = {name: one[: table.get(name, len(one))].clone() for name, one in given.items()}
+    save_file(cut, other / "model.safetensors", metadata={"format": "pt"})
+    (other / "config.json").write_text(json.dumps({**config, "n_positions": 16}))
+    with pytest.raises(UserError, match=r"a text takes 1[78] tokens of its tokenizer.* context has 16\n  --set"):
+        bench.run("spaced", **asked)
+
+
+def test_tokenizers_that_lose_text(bench: Any, checkpoints: Path, tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("one", "other")}
+    for number, folder in enumerate(folders.values(), 1):
+        shutil.copytree(checkpoints / f"gpt2-seed{number}", folder)
+        made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        made.normalizer = normalizers.Lowercase()
+        made.save(str(folder / "tokenizer.json"))
+    tasks = write(tmp_path / "tasks", "small", {name: str(folder) for name, folder in folders.items()})
+    bench.run("small", include=[tasks], overrides=SMALL, baselines="majority")
+    said = "\n".join(event.text for event in bench.events if event.kind == "warning")
+    assert all(f"{folder}: its tokenizer loses part" in said for folder in folders.values())
+    tasks = write(tmp_path / "tasks", "mixed", {"one": str(checkpoints / "gpt2-seed1"), "other": str(folders["other"])})
+    with pytest.raises(UserError, match=r"other: its tokenizer loses part .*\n  compare models of one tokenizer"):
+        bench.run(
+            "mixed",
+            include=[tasks],
+            overrides={**SMALL, "source.shared_tokenizer": "false"},
+            baselines="majority",
+        )
+
+
 # What a task of other sources may say.
 
 
@@ -152,7 +198,7 @@ def test_missing_checkpoints_are_all_named_with_the_commands_that_fetch_them(ben
         (lambda folder: shutil.rmtree(folder), "is no folder"),
         (lambda folder: [p.unlink() for p in folder.glob("tokenizer*")], "there is no tokenizer.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "its model cannot be loaded"),
-        (lambda folder: (folder / "config.json").write_text("{"), "its tokenizer cannot be loaded"),
+        (lambda folder: (folder / "config.json").write_text("{"), "its config.json cannot be loaded"),
     ],
 )
 def test_broken_checkpoints(bench: Any, checkpoints: Path, tmp_path: Path, damage: Any, said: str) -> None:

@@ -60,7 +60,7 @@ class CheckpointModel(ModelStage):
     threads: int
     corpus: HeldoutCorpus
 
-    doing = "measure"
+    name, doing = "checkpoint", "measure"
     meta_type = CheckpointMeta
 
     @property
@@ -96,13 +96,14 @@ class CheckpointModel(ModelStage):
     def load(self, at: Workplace, serve: ServeSpec, threads: int) -> Loaded:
         """Load the checkpoint from where it lies."""
         from natfp_bench.corpus import tokens
-        from natfp_bench.models import checkpoint
+        from natfp_bench.models import checkpoint, vocabulary
         from natfp_bench.models.model import pick_device, set_numerics
 
         device, entry = pick_device(at.device), self.entry(at.store)
         set_numerics(NumericsSpec(threads=threads), device)
         reader = tokens.reader(entry.folder, entry.meta)
-        model, meta = checkpoint.load(self.checkpoint.where, serve, device), CheckpointMeta.model_validate(entry.meta)
+        meta = CheckpointMeta.model_validate(entry.meta, strict=False)
+        model = vocabulary.fit(checkpoint.load(self.checkpoint.where, serve, device), reader)
         return Loaded(model, reader, meta.context, meta.prefix)
 
     def tokenizer(self, store: Store) -> Any:  # noqa: ARG002
@@ -126,14 +127,33 @@ class Checkpoints(SourceKind):
         checkpoint_files.require([own.source for own in settings])
 
     def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Any]) -> list[str]:
-        """Check that models which are said to share a tokenizer do."""
+        """Check that models which are said to share a tokenizer do, and that no tokenizer spoils a comparison."""
         readers = {metas[of.model].tokenizer for of in found}
         if plan.shared_tokenizer and len(readers) > 1:
             raise UserError(
                 f"the models have {len(readers)} different tokenizers, so their likelihoods are no ceiling\n"
                 "  --set source.shared_tokenizer=false compares the same bytes, as likelihood_reference"
             )
-        return []
+        warnings = []
+        for of in found:
+            name, meta = of.model.title, metas[of.model]
+            if not meta.lossless and len(readers) > 1:
+                raise UserError(
+                    f"{name}: its tokenizer loses part of what it reads (words, case or spaces), so its likelihoods "
+                    "are not those of the same bytes\n  compare models of one tokenizer; source.kind: lm_eval compares "
+                    "texts alone"
+                )
+            if not meta.lossless:
+                warnings.append(
+                    f"{name}: its tokenizer loses part of what it reads (words, case or spaces), so its bits per byte "
+                    "are lower than those of the text"
+                )
+            for token in meta.other_ends:
+                warnings.append(
+                    f"{name}: its settings name {token!r} as an end token, which is ordinary text to its tokenizer; "
+                    "texts go on after it"
+                )
+        return list(dict.fromkeys(warnings))
 
 
 SOURCE = Checkpoints()

@@ -74,6 +74,7 @@ class TextScores(Stage):
         asked = sample.SampleSet.join([part.take(split.test_rows(part.prompts, self.split)) for part in drawn])
         if self.cut is not None:
             asked = sample.retokenised(asked, reader.tokenizer, reader.end)
+            sample.check_room(asked, prompts, loaded.positions, self.model.title)
         scores = sample.token_log_likelihood(
             loaded.model, self.sampler, asked, prompts, rows=rows, progress=at.context.progress
         )
