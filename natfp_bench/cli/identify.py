@@ -24,7 +24,10 @@ SHOWN = 20
 
 def identify(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help=".txt, .jsonl, .csv or .parquet files, or - for stdin")
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="plain text, .jsonl, .csv, .tsv, .json or .parquet files, or - for stdin"
+        ),
     ],
     result: Annotated[Path, typer.Option(help="a result.json, or its folder")],
     baseline: Annotated[

@@ -115,7 +115,7 @@ def run(
             terminal.say(errors, what)
         if fixed:
             others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
-            others |= {"--seed": seed, "--limit": limit, "--replicates": replicates}
+            others |= {"--seed": seed, "--limit": limit is not None, "--replicates": replicates}
             _cannot_be_combined("--fixed-texts", others)
             plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
         else:

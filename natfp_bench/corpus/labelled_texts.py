@@ -166,6 +166,7 @@ def prepare(spec: TextsSpec, test_every: int, folder: Path) -> TextsMeta:
         bytes=sum(len(text.encode()) for text in found.texts),
         labels=dict(sorted(Counter(found.labels).items())),
         copies=found.copies,
+        empty=found.empty.total(),
         digest=digest([found.labels, found.prompts, found.texts]),
     )
 

@@ -18,11 +18,12 @@ class CorpusMeta(Record):
 
 
 class TextsMeta(Record):
-    """Size of labelled texts; labels: number of texts per label; copies: number of removed copies."""
+    """Size of labelled texts; labels: number of texts per label; copies, empty: of removed ones."""
 
     documents: int
     bytes: int
     tokens: int = 0
     labels: dict[str, int]
     copies: int
+    empty: int = 0
     digest: str

@@ -113,6 +113,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
             bytes=corpus.bytes,
             tokens=corpus.tokens,
             copies=corpus.copies if isinstance(corpus, TextsMeta) else 0,
+            empty=corpus.empty if isinstance(corpus, TextsMeta) else 0,
         ),
         variants=variants,
         samples=_samples(evidence) if evidence.attributed else None,

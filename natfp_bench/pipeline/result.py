@@ -55,6 +55,7 @@ class CorpusResult(Record):
     copies: int = Field(
         0, description="given texts only: test texts that were removed because they were in training, too"
     )
+    empty: int = Field(0, description="given texts only: empty texts that were left out")
 
 
 class VariantResult(Record):

@@ -12,9 +12,7 @@ from natfp_bench.corpus import text_files
 
 STDIN = "-"
 
-FORMATS = ".txt, .jsonl, .csv or .parquet; - is standard input, as one text"
-
-TABLES = (".jsonl", ".csv", ".parquet")
+FORMATS = f"{', '.join((*text_files.PLAIN, *text_files.TABLES))}, also gzipped; - is standard input, as one text"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class GivenText:
 
 
 def read_all(files: Sequence[str], column: str = "text") -> list[GivenText]:
-    """Read the texts of files: .txt is one text; .jsonl, .csv and .parquet have one per row; `-` is standard input.
+    """Read the texts of files: a plain file is one text; a table has one per row; `-` is standard input.
 
     A final line break is not part of a text. Raises UserError for a file that is missing, unreadable, in another
     format or encoding, without the column, or without texts, and for an empty text.
@@ -53,12 +51,12 @@ def _read(file: str, column: str) -> list[GivenText]:
         read = text_files.bounded(sys.stdin.buffer, "standard input")
         return [GivenText("standard input", None, text_files.decoded(read, "standard input"))]
     path = Path(file)
-    kind = text_files.ending(path) if path.suffix.lower() != ".gz" else ".gz"
+    kind = text_files.ending(path)
     if not path.is_file():
         raise UserError(f"{file} is a folder; give its files" if path.is_dir() else f"no file {file!r}")
-    if kind == ".txt":
+    if kind in text_files.PLAIN:
         return [GivenText(file, None, text_files.decoded(text_files.content(path), file))]
-    if kind not in TABLES:
+    if kind not in text_files.TABLES:
         raise UserError(f"{file}: the format is unknown\n  known formats: {FORMATS}")
     table = text_files.rows(path, [column], "--text-column names the column with the texts")
     found = [text_files.text_of(record, column, place) for place, record in table]

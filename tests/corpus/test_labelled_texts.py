@@ -324,7 +324,7 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
         for w, v in words.items()
         for i in range(160)
     ]
-    rows += [dict(rows[0], of="3"), dict(rows[1], of="7")]
+    rows += [dict(rows[0], of="3"), dict(rows[1], of="7"), *[dict(rows[2], body=" ")] * 3]
     jsonl(tmp_path / "data.jsonl", rows)
     columns = ("--text-column", "body", "--label-column", "who", "--group-column", "of")
     options = ("--preset", "smoke", "--workers", "1", "--store", "store", "-o", "out", "--baseline", "naive_bayes")
@@ -333,7 +333,7 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
     assert "warning: 2 test texts are also among the training texts" in " ".join(err.split())
     assert "[red]ann" in out
     (path,) = results.find([tmp_path / "out"])
-    assert results.read(path).corpus.copies == 2
+    assert (results.read(path).corpus.copies, results.read(path).corpus.empty) == (2, 3)
     (score,) = [one for one in results.read(path).scores if one.attributor.name == "naive_bayes"]
     assert score.metrics["accuracy"].value > 0.9
     (tmp_path / "ask.txt").write_text(" ".join(draw.choice(words["[red]ann"], 12)))

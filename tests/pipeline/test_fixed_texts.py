@@ -154,7 +154,7 @@ def test_missing_texts_are_named(shipped: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--preset=smoke", "--set=optimizer.lr=1", "--corpus=chronicle", "--seed=1", "--limit=100"]
+    "option", ["--preset=smoke", "--set=optimizer.lr=1", "--corpus=chronicle", "--seed=1", "--limit=100", "--limit=0"]
 )
 def test_what_would_change_the_texts_is_refused(natfp: Any, option: str) -> None:
     code, _, err = natfp("run", "--fixed-texts", "--task", "seed_id", option)

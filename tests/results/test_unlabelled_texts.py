@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -23,7 +24,9 @@ def test_reads_every_format_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     table = "\r\n".join(["id,text", *(f'{index},"{text}"' for index, text in enumerate(quoted))])
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + table.encode())
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    for ending in ("jsonl", "csv", "parquet"):
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    for ending in ("jsonl", "csv", "parquet", "json", "csv.gz"):
         file = str(tmp_path / f"a.{ending}")
         found = read_all([file])
         assert [one.text for one in found] == texts
@@ -45,7 +48,11 @@ def test_reads_another_column(tmp_path: Path) -> None:
     [
         ("none.txt", None, "no file"),
         ("folder", "folder", "is a folder"),
-        ("a.docx", b"x", "format is unknown\n  known formats: .txt, .jsonl, .csv or .parquet"),
+        (
+            "a.docx",
+            b"x",
+            "format is unknown\n  known formats: .txt, .md, .text, .jsonl, .csv, .tsv, .parquet, .json, also",
+        ),
         ("a.txt", b"", "the file is empty"),
         ("a.txt", b" \n\n", "the text is empty"),
         ("a.txt", "Grüße".encode("latin1"), "not UTF-8 text (byte 0xfc at 2)\n  iconv"),
