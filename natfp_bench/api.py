@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .attributors import registry
+from .attributors import sandbox as sandboxes
 from .base.errors import UserError, unknown
 from .base.records import canonical_json
 from .corpus.documents import open_corpus
@@ -162,9 +163,11 @@ def dry_run(
     workers: int | None = None,
     engine: str = "local",
     ray_address: str | None = None,
+    sandbox: str = "auto",
 ) -> list[Overview]:
     """Check the arguments as `run_plans` does before it starts, and describe each plan. Nothing is written."""
     _check_device(device, ray_address)
+    sandboxes.check_mode(sandbox)
     registry.find(baselines)
     open_engine(engine, workers, ray_address).close()
     return [overview(plan, store=store) for plan in plans]
@@ -180,6 +183,7 @@ def run_plans(
     workers: int | None = None,
     engine: str = "local",
     ray_address: str | None = None,
+    sandbox: str = "auto",
     parity: Sequence[str] | None = None,
     command: Sequence[str] = (),
     watch: Watch = lambda _: None,
@@ -195,6 +199,7 @@ def run_plans(
     from .pipeline.run import run_plan
 
     _check_device(device, ray_address)
+    sandboxes.check_mode(sandbox)
     chosen = registry.find(baselines)
     # Neither engine starts a process before its first job.
     opened_engine = open_engine(engine, workers, ray_address)
@@ -212,6 +217,7 @@ def run_plans(
                     device=device,
                     command=command,
                     parity=parity,
+                    sandbox=sandbox,
                     watch=watch,
                 )
         finally:
@@ -237,16 +243,18 @@ def run(
     workers: int | None = None,
     engine: str = "local",
     ray_address: str | None = None,
+    sandbox: str = "auto",
     parity: Sequence[str] | None = None,
     watch: Watch = lambda _: None,
 ) -> Result:
     """Run one task and return its result, which is also written to a folder below `output`.
 
     settings: dotted path -> value (`{"corpus.name": "text:notes.txt"}`). replicates: of each level, instead of the
-    preset's number. fixed_texts: train nothing, and score on the
-    bundled texts. store: folder of the store; the default is $NATFP_STORE, else the user cache folder. engine: `local`,
-    or `ray` (`pip install 'natfp-bench[ray]'`), which starts Ray on this machine until the run is done, or joins the
-    cluster at `ray_address` (`auto`: the cluster of this machine). parity, watch: as of `run_plans`. A damaged store
+    preset's number. fixed_texts: train nothing, and score on the bundled texts. store: folder of the store; the
+    default is $NATFP_STORE, else the user cache folder. engine: `local`, or `ray` (`pip install
+    'natfp-bench[ray]'`), which starts Ray on this machine until the run is done, or joins the cluster at
+    `ray_address` (`auto`: the cluster of this machine). sandbox: `on`, `off`, or `auto`, which puts classifiers
+    that are not bundled into a sandbox where the system has one. parity, watch: as of `run_plans`. A damaged store
     entry is reported as a Python warning. Raises UserError for wrong input, JobError for a job that failed.
     """
     if fixed_texts:
@@ -268,6 +276,7 @@ def run(
         workers=workers,
         engine=engine,
         ray_address=ray_address,
+        sandbox=sandbox,
         parity=parity,
         watch=watch,
     )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# A sandbox takes two seconds a fit: tests of it ask for it.
+os.environ["NATFP_SANDBOX"] = "off"
 
 import pytest
 from bench import BRIEF, Bench, gathered

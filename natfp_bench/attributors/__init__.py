@@ -13,6 +13,9 @@ text_classifier   helpers for baselines: logistic regression, weights of scores,
 neural_text       helpers for baselines: neural models
 planted           texts for the checks: planted ones and odd ones
 contract          the rules for every attributor, as checks
+box_messages      what goes between a run and a classifier's process: JSON and numbers, never code
+sandbox           bubblewrap around a classifier's process
+boxed, box        the inside of a classifier's process, and the side that asks it
 study             studies that refit the reference attributor
 template/         the files of a new baseline
 """

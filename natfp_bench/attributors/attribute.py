@@ -53,7 +53,7 @@ class Attributor(Protocol):
 class Attribution:
     """The answers of one attributor: proba is (test texts, classes) float64, rows sum to 1, classes are sorted.
 
-    peak_mb: highest resident memory of the process meanwhile, including everything loaded before.
+    peak_mb: highest resident memory of its process meanwhile, including everything loaded before.
     """
 
     classes: tuple[str, ...]
@@ -85,26 +85,27 @@ def attribute(
     # Test texts come sorted by variant: an attributor that saw their order could guess whole blocks of texts.
     shuffled = streams.permutation(len(test_texts), "attribute", "test", seed)
 
-    attributor = _guarded("build", lambda: build(seed))
+    attributor = guarded("build", lambda: build(seed))
     # The limit is set after build, which imports the libraries: a library loaded later would escape it.
     with threadpool_limits(threads):
-        grouped = _guarded("fit", lambda: takes_groups(attributor))
+        grouped = guarded("fit", lambda: takes_groups(attributor))
         extra = {"groups": _opaque(train_prompts, seed)[order]} if grouped else {}
         forget_peak()
         start = time.perf_counter()
-        _guarded("fit", lambda: attributor.fit(texts, labels, **extra))
+        guarded("fit", lambda: attributor.fit(texts, labels, **extra))
         fitted = time.perf_counter()
-        answer = _guarded("predict_proba", lambda: attributor.predict_proba([test_texts[i] for i in shuffled]))
-        predicted, peak = time.perf_counter(), peak_mb()
-        seen = _guarded("classes_", lambda: np.asarray(attributor.classes_).tolist())
-    if seen != list(classes):
-        raise AttributorError(
-            f"classes_ is {_short(seen)}, not {_short(list(classes))}: fit must set it to the labels, sorted"
-        )
+        seen = guarded("classes_", lambda: np.asarray(attributor.classes_).tolist())
+        if seen != list(classes):
+            raise AttributorError(
+                f"classes_ is {_short(seen)}, not {_short(list(classes))}: fit must set it to the labels, sorted"
+            )
+        asked = time.perf_counter()
+        answer = guarded("predict_proba", lambda: attributor.predict_proba([test_texts[i] for i in shuffled]))
+        predicted, peak = time.perf_counter(), getattr(attributor, "peak_mb", None)
     checked = check_proba(answer, len(test_texts), len(classes))
     proba = np.empty_like(checked)
     proba[shuffled] = checked
-    return Attribution(classes, proba, fitted - start, predicted - fitted, peak)
+    return Attribution(classes, proba, fitted - start, predicted - asked, peak_mb() if peak is None else peak)
 
 
 def forget_peak() -> None:
@@ -162,11 +163,13 @@ def _opaque(prompts: Sequence[str | int], seed: int) -> NDArray[np.int64]:
 
 
 def takes_groups(attributor: Attributor) -> bool:
-    """Whether `fit` has a parameter for the numbers of prompts."""
-    return "groups" in inspect.signature(attributor.fit).parameters
+    """Whether `fit` has a parameter for the numbers of prompts; one in another process says so itself."""
+    said: bool | None = getattr(attributor, "takes_groups", None)
+    return "groups" in inspect.signature(attributor.fit).parameters if said is None else said
 
 
-def _guarded(doing: str, call: Callable[[], Any]) -> Any:
+def guarded(doing: str, call: Callable[[], Any]) -> Any:
+    """Call a classifier's code; raises AttributorError, which names what was done, for whatever that raises."""
     try:
         return call()
     except NatfpError:

@@ -1,9 +1,9 @@
 """The digest of a baseline: what its answers depend on, as far as its code says so.
 
-It covers the files of the folder and, if they import names from natfp_bench, the source files that define these names
-and all that those import in turn. Imports are found in the source; no code is run. A name imported from `kit` counts
-as imported from the module that defines it, so a new name in `kit` changes no digest. Imports for type checkers alone
-are left out.
+It covers all files of the folder, the installed versions of the packages that the card requires and, if the code
+imports names from natfp_bench, the source files that define these names and all that those import in turn. Imports are
+found in the source; no code is run. A name imported from `kit` counts as imported from the module that defines it, so a
+new name in `kit` changes no digest. Imports for type checkers alone are left out.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Iterator
+import importlib.metadata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from natfp_bench.base.records import digest, folder_digest
+from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import digest, file_digest
 
 from .kit import HOMES
 
@@ -27,11 +29,23 @@ RESULTS = "results.json"
 """A folder's scores on the fixed texts. They state its digest, so they cannot be part of it."""
 
 
-def code_digest(folder: Path) -> str:
-    """Digest of a baseline's folder, and of the code of natfp_bench that it uses, if any."""
-    own = folder_digest(folder, without={RESULTS})
+CACHE = "__pycache__"
+"""Name of folders of compiled files. They are never read where a baseline runs, and no part of its digest."""
+
+
+def code_digest(folder: Path, requires: Sequence[str] = ()) -> str:
+    """Digest of a baseline's folder, of the versions of packages, and of the code of natfp_bench that it uses.
+
+    requires: names of packages. Raises UserError if the folder holds anything but files and folders.
+    """
+    files = files_of(folder)
+    own = digest([[name, file_digest(path)] for name, path in files.items() if name != RESULTS])
+    if requires:
+        own = digest([own, {name: _version(name) for name in sorted(requires)}])
     used: dict[Path, bytes] = {}
-    waiting = [path for source in _sources(folder) for path in _imported(source.read_bytes(), ())]
+    waiting = [
+        path for name, source in files.items() if name.endswith(".py") for path in _imported(source.read_bytes(), ())
+    ]
     while waiting:
         path = waiting.pop()
         if path not in used:
@@ -39,14 +53,35 @@ def code_digest(folder: Path) -> str:
             waiting += _imported(used[path], ("natfp_bench", *path.relative_to(PACKAGE).parts[:-1]))
     if not used:
         return own
-    files = {path.relative_to(PACKAGE).as_posix(): hashlib.sha256(used[path]).hexdigest() for path in used}
-    return digest([own, sorted(files.items())])
+    ours = {path.relative_to(PACKAGE).as_posix(): hashlib.sha256(used[path]).hexdigest() for path in used}
+    return digest([own, sorted(ours.items())])
 
 
-def _sources(folder: Path) -> list[Path]:
-    """Python files of a folder, hidden ones left out as in the digest of the folder."""
-    found = [path for path in folder.rglob("*.py") if path.is_file()]
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+def files_of(folder: Path, *, caches: bool = True) -> dict[str, Path]:
+    """All files of a baseline's folder by their names in it, hidden ones too; compiled files are left out.
+
+    Raises UserError for links and whatever else is no file, and for compiled files unless `caches` are tolerated: what
+    a digest does not cover must not be read.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if CACHE in name.parts:
+            if not caches:
+                raise UserError(f"{folder} holds {CACHE}, which is no part of its code\n  rm -r {folder / CACHE}")
+        elif path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path}: not a file; a baseline holds files and folders, and no links")
+        elif path.is_file():
+            found[name.as_posix()] = path
+    return found
+
+
+def _version(package: str) -> str | None:
+    """Installed version of a package, None if it is missing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _imported(source: bytes, package: tuple[str, ...]) -> list[Path]:

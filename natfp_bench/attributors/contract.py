@@ -232,6 +232,14 @@ CHECKS = (
 """All checks in their order; each one relies on the earlier ones that are marked as needed."""
 
 
+def check(subject: Subject, one: ContractCheck) -> Verdict:
+    """Make one check in this process; if the attributor raises, the check has failed."""
+    try:
+        return one.call(subject)
+    except (Exception, SystemExit) as error:
+        return False, said(error)
+
+
 def fit(attributor: Attributor, texts: Sequence[str], labels: Sequence[str]) -> Any:
     """Fit as a run does, with prompts if `fit` has a parameter for them; returns what fit returns."""
     # Each prompt has one text of each class.

@@ -19,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from pydantic import Field
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import Field, field_validator
 
 from natfp_bench.base import resources, yaml_records, yaml_source
 from natfp_bench.base.errors import AttributorError, UserError, unknown
@@ -30,6 +31,9 @@ from .code_digest import code_digest
 
 GROUP = "natfp_bench.baselines"
 """Entry-point group under which a package names the module whose folder is a baseline."""
+
+MOST = Limits(seconds=43_200.0, memory_mb=16_384)
+"""Most that a card may allow one fit."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -51,8 +55,38 @@ class Card(Record):
     tags: tuple[str, ...] = ()
     cost: Literal["fast", "slow"] = Field(description="fast baselines run by default")
     floor: bool = Field(False, description="it looks at no text; every other baseline must score higher")
-    requires: tuple[str, ...] = Field((), description="packages that it needs beyond those of natfp_bench, as for pip")
+    requires: tuple[str, ...] = Field(
+        (), description="packages that it needs beyond those of natfp_bench, with versions"
+    )
     limits: Limits = Limits()
+    batch: int = Field(256, gt=0, le=100_000, description="texts that it is asked about at a time")
+
+    @field_validator("requires")
+    @classmethod
+    def _names_and_versions(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what pip would take for an option, a path or an address."""
+        for one in given:
+            try:
+                found = Requirement(one)
+            except InvalidRequirement as error:
+                said = str(error).splitlines()[0]
+                raise ValueError(f"{one!r} is no package with a version, such as xgboost>=2 ({said})") from None
+            if found.url or found.marker:
+                raise ValueError(f"{one!r}: a package has a name and a version, and no address or condition")
+        return given
+
+    @field_validator("limits")
+    @classmethod
+    def _capped(cls, given: Limits) -> Limits:
+        """Refuse limits that are none."""
+        if given.seconds > MOST.seconds or given.memory_mb > MOST.memory_mb:
+            raise ValueError(f"at most {MOST.seconds:g} seconds and {MOST.memory_mb} MB")
+        return given
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Names of the packages that it requires."""
+        return tuple(sorted({Requirement(one).name for one in self.requires}))
 
 
 class Baseline(Record):
@@ -141,7 +175,7 @@ def read(folder: Path) -> Baseline:
     check_name(card.name, f"{shown}: ")
     if card.name != folder.name:
         raise UserError(f"{shown}: name {card.name!r} is not the folder's name {folder.name!r}; make them agree")
-    return Baseline(name=card.name, folder=folder, digest=code_digest(folder), card=card)
+    return Baseline(name=card.name, folder=folder, digest=code_digest(folder, card.packages), card=card)
 
 
 def check_name(name: str, where: str = "") -> None:
@@ -226,11 +260,14 @@ def _module(baseline: Baseline) -> ModuleType:
         raise AttributorError(f"{baseline.name}: baseline.py cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(baseline, "import", error) from error
+    finally:
+        sys.dont_write_bytecode = writes
     return module
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 
@@ -31,3 +32,11 @@ def json_text(value: Any) -> str:
 
 def _json_character(c: str) -> str:
     return c if c.isprintable() else json.dumps(c)[1:-1].replace("\x7f", "\\u007f")
+
+
+def how_it_ended(code: int | None) -> str:
+    """Say how a process ended, from its exit code, which is negative for a signal."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed ({name}{', out of memory?' if name == 'SIGKILL' else ''})"
+    return f"died (exit code {code})"

@@ -15,6 +15,7 @@ from .options import RESULTS, Json, Output, StoreRoot, Workers, names, one_of
 if TYPE_CHECKING:
     from natfp_bench.attributors.registry import Baseline
     from natfp_bench.pipeline.contract_suite import ContractReport
+    from natfp_bench.report.table import ReportTable
     from natfp_bench.results.leaderboard import AttributorMean
     from natfp_bench.results.submission import Ranking, Submission
 
@@ -73,27 +74,32 @@ def submit(
     output: Output = RESULTS,
     workers: Workers = None,
     format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
+    summary: Annotated[Path | None, typer.Option(help="also write what is printed to this file, as Markdown")] = None,
+    sandbox: Annotated[str, typer.Option(help="on, as for all submissions, or off or auto, to practise")] = "on",
     as_json: Json = False,
 ) -> None:
     """Score a baseline on the fixed texts.
 
-    It is checked first. Its scores are written to its results.json, and the rank that it would take is printed.
+    It is checked first. Its scores are written to its results.json, and the rank that it would take is printed. Scores
+    that no honest classifier reaches are refused.
     """
     from natfp_bench import api
-    from natfp_bench.attributors import registry
+    from natfp_bench.attributors import code_digest, registry
+    from natfp_bench.attributors import sandbox as sandboxes
     from natfp_bench.base import disk
     from natfp_bench.pipeline.contract_suite import check_all
     from natfp_bench.pipeline.store import Store, default_root
-    from natfp_bench.results import submission
+    from natfp_bench.results import submission, suspicion
 
     from . import terminal
     from .progress import Watcher
 
     one_of("format", format_, ("text", "md"))
     baseline = _baseline(folder)
+    code_digest.files_of(baseline.folder, caches=False)
+    sandboxes.check_mode(sandbox)
     claimed = submission.read(compare) if compare else None
-    chosen = list(claimed.scores) if claimed and not task else names(task)
-    tasks = submission.tasks_with_texts(chosen)
+    tasks = submission.tasks_with_texts(names(task))
     kept = {} if claimed else submission.kept_scores(baseline, tasks)
     if not claimed:
         disk.usable_folder(baseline.folder, "folder")
@@ -101,18 +107,26 @@ def submit(
     errors = terminal.stderr()
     opened = Store(store or default_root(), terminal.warner(errors))
     with closing(api.local_engine(workers)) as engine, Watcher(errors) as watch:
-        report = check_all(baseline, engine, watch)
+        report = check_all(baseline, engine, watch, sandbox)
         if not report.failed:
-            found = submission.score_on_fixed_texts(baseline, tasks, opened, engine, output, watch)
+            found = submission.score_on_fixed_texts(baseline, tasks, opened, engine, output, watch, sandbox)
     if report.failed:
         _print_report(report)
         raise typer.Exit(1)
-    made = submission.submission(baseline, found)
+    made = submission.submission(baseline, [result for result, _ in found])
     ranking = submission.ranking(made, registry.bundled())
     if as_json:
         terminal.print_json({"submission": made.model_dump(mode="json"), "ranking": ranking.model_dump(mode="json")})
     else:
         _print_submission(made, ranking, markdown=format_ == "md")
+    if summary is not None:
+        with disk.disk_faults(summary.absolute().parent, "folder"):
+            summary.write_text(_markdown(made, ranking), encoding="utf-8")
+    if found_suspicious := suspicion.suspicions(baseline.name, found):
+        for one in found_suspicious:
+            terminal.error(errors, f"{baseline.name} is suspicious: {one}")
+        terminal.error(errors, "no honest classifier reaches such a score: it has labels from elsewhere")
+        raise typer.Exit(1)
     if claimed is None:
         whole = made.model_copy(update={"scores": dict(sorted({**kept, **made.scores}.items()))})
         terminal.say(errors, f"wrote {submission.write(whole, baseline.folder)}", wrap=False)
@@ -155,10 +169,23 @@ def _print_report(report: ContractReport) -> None:
 
 
 def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> None:
-    from natfp_bench.report.markdown import section
-    from natfp_bench.report.table import ReportTable, interval
-
     from . import terminal
+
+    if markdown:
+        terminal.write(_markdown(made, ranking), None)
+    else:
+        for shown in _tables(made, ranking):
+            terminal.print_table(terminal.stdout(), shown)
+
+
+def _markdown(made: Submission, ranking: Ranking) -> str:
+    from natfp_bench.report.markdown import section
+
+    return "".join(section(shown) + "\n\n" for shown in _tables(made, ranking))
+
+
+def _tables(made: Submission, ranking: Ranking) -> tuple[ReportTable, ...]:
+    from natfp_bench.report.table import ReportTable, interval
 
     scores = [
         (task, side, *(interval(one) for one in (found.accuracy, found.identifiability, found.bits)))
@@ -167,9 +194,9 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
         if found
     ]
     left_out = "; ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
-    tables = (
+    return (
         ReportTable(
-            f"{made.name}, version {made.version}, on the fixed texts",
+            f"{made.name}, version {made.version}, on the fixed texts (self-reported, labels public)",
             ("task", "test texts of", "accuracy", "identifiability", "bits"),
             scores,
             right=("accuracy", "identifiability", "bits"),
@@ -189,11 +216,6 @@ def _print_submission(made: Submission, ranking: Ranking, *, markdown: bool) -> 
             ),
         ),
     )
-    for shown in tables:
-        if markdown:
-            terminal.write(section(shown) + "\n\n", None)
-        else:
-            terminal.print_table(terminal.stdout(), shown)
 
 
 def _would_rank(name: str, ranking: Ranking) -> str:

@@ -24,6 +24,9 @@ Replicates = Annotated[
 ]
 Include = Annotated[list[Path] | None, typer.Option("--include-path", help="folder with more task and preset files")]
 Workers = Annotated[int | None, typer.Option(help="number of worker processes (default: one per core)")]
+Sandbox = Annotated[
+    str, typer.Option(help="classifiers without network and files: auto (unless bundled), on or off; needs bubblewrap")
+]
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="folder of the store (default: $NATFP_STORE, else the user cache folder)")
 ]

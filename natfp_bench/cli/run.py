@@ -20,6 +20,7 @@ from .options import (
     Output,
     PresetOption,
     Replicates,
+    Sandbox,
     Seed,
     Set,
     StoreRoot,
@@ -57,6 +58,7 @@ def run(
         str | None,
         typer.Option(help="address of a running Ray cluster, or auto (default: Ray is started on this machine)"),
     ] = None,
+    sandbox: Sandbox = "auto",
     store: StoreRoot = None,
     output: Output = RESULTS,
     fixed: Annotated[bool, typer.Option("--fixed-texts", help="train nothing: use the texts of the package")] = False,
@@ -132,7 +134,7 @@ def run(
                 for name in chosen
             ]
     how: dict[str, Any] = {"baselines": baseline, "store": store, "device": device}
-    how |= {"workers": workers, "engine": engine, "ray_address": ray_address}
+    how |= {"workers": workers, "engine": engine, "ray_address": ray_address, "sandbox": sandbox}
     if dry_run:
         found = api.dry_run(plans, **how)
         if as_json:

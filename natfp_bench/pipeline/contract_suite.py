@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 
-from natfp_bench.attributors import registry
-from natfp_bench.attributors.contract import CHECKS, ContractCheck, Subject, said
+from natfp_bench.attributors import sandbox
+from natfp_bench.attributors.box import Box
+from natfp_bench.attributors.contract import CHECKS
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import AttributorError, JobError
 from natfp_bench.base.records import Record
@@ -49,34 +50,26 @@ class CheckJob(Record):
 
     baseline: Baseline
     check: str
+    sandboxed: bool
 
 
-def check(subject: Subject, one: ContractCheck) -> CheckOutcome:
-    """Make one check in this process; if the attributor raises, the check has failed."""
-    start = time.perf_counter()
-    try:
-        ok, seen = one.call(subject)
-    except (Exception, SystemExit) as error:
-        ok, seen = False, said(error)
-    seconds = round(time.perf_counter() - start, 3)
-    return CheckOutcome(check=one.name, ok=ok, seen=seen, mend=None if ok else one.mend, seconds=seconds)
+def work(job: CheckJob, context: Context) -> CheckOutcome:
+    """Make one check, in a worker that leaves the classifier's code to a process of its own."""
+    one = next(one for one in CHECKS if one.name == job.check)
+    with Box(job.baseline, job.sandboxed, started=context.started) as box:
+        found = box.check(one.name)
+    mend = None if found.ok else one.mend
+    return CheckOutcome(check=one.name, ok=found.ok, seen=found.seen, mend=mend, seconds=found.seconds)
 
 
-def work(job: CheckJob, _: Context) -> CheckOutcome:
-    """Make one check in a worker."""
-    card = job.baseline.card
-    subject = Subject(lambda seed: registry.build(job.baseline, seed), card.floor, card.limits)
-    return check(subject, next(one for one in CHECKS if one.name == job.check))
-
-
-def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None) -> ContractReport:
+def check_all(baseline: Baseline, engine: Engine, watch: Watch = lambda _: None, mode: str = "auto") -> ContractReport:
     """Make all checks in a worker, each within the limits of the card.
 
     The last one is the first that stops or kills the worker, or that fails and is needed by the later ones.
     """
     findings: list[CheckOutcome] = []
     for one in CHECKS:
-        payload = CheckJob(baseline=baseline, check=one.name)
+        payload = CheckJob(baseline=baseline, check=one.name, sandboxed=sandbox.applies(mode, baseline))
         name = f"check {baseline.name}: {one.name}"
         start = time.perf_counter()
         end = run_one(engine, Job(name, "check", f"{__name__}:work", payload, baseline.card.limits), watch)

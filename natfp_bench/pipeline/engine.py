@@ -2,9 +2,9 @@
 
 A job is described by data, never by a live object, so that any process can do it.
 
-A job may have limits of time and memory, which another process watches. They stop code that hangs or grows by mistake,
-and they are no sandbox: a job runs with all rights of the user who started it, and hostile code can escape its limits
-(by starting processes that leave its family, for example).
+A job may have limits of time and memory, which another process watches. They stop code that hangs or grows by mistake.
+A classifier's code runs in a process below the job's (`attributors.box`), in a sandbox of the system if that is asked
+for; without one it has all rights of the user who started it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Job:
     """Work for a worker: `call` is `module:function`, called as f(payload, context); the name is unique in its run.
 
     limits: time and memory after which it is stopped; that is an AttributorError, and the job is not tried again.
-    Seconds count from the call of the function. Memory is the resident size of the whole worker, its imported libraries
-    included, and of the processes that it started. needs: what is reserved for it while it runs. logs: folder for what
-    it writes to standard output and error; an empty string is the folder of temporary files.
+    Seconds count from the call of the function, or from `Context.started`. Memory is that of the whole worker, its
+    imported libraries included, and of the processes that it started. needs: what is reserved for it while it runs.
+    logs: folder for what it writes to standard output and error; an empty string is the folder of temporary files.
     """
 
     name: str
@@ -89,6 +89,9 @@ class Context(Protocol):
 
     def warn(self, text: str) -> None:
         """Tell the user something that does not stop the job."""
+
+    def started(self) -> None:
+        """Say that what had to be prepared is there: the time that the job may take counts from here."""
 
 
 class Engine(Protocol):

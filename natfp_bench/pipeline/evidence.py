@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -59,7 +59,8 @@ class Evidence:
     """All that a result is made from; predictions, text_scores and studies are finished stages.
 
     metas: what is noted of each finished stage, of its `meta_type`. predictions: by (baseline, target, fold); failed:
-    why there is none. text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
+    why there is none. sandboxed: names of the baselines that were in a
+    sandbox. text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan
@@ -69,6 +70,7 @@ class Evidence:
     kept: Sequence[VariantStages]
     baselines: Sequence[Baseline]
     protocol: str
+    sandboxed: Collection[str] = ()
     predictions: Mapping[tuple[str, Target, int], Prediction] = field(default_factory=dict)
     failed: Mapping[tuple[str, Target], str] = field(default_factory=dict)
     text_scores: Mapping[str, TextScores] = field(default_factory=dict)

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from natfp_bench.base.errors import AttributorError, JobError
+from natfp_bench.base.text import how_it_ended
 
 from .engine import Event, Follow, Job, Outcome, Watch, after_death
 from .job_output import JobOutput
@@ -174,7 +174,7 @@ class LocalEngine:
             self._bury(worker)
             if attempt is None:
                 return None
-            outcome = after_death(attempt.job, _death(worker.process.exitcode), attempt.started, watch, log)
+            outcome = after_death(attempt.job, how_it_ended(worker.process.exitcode), attempt.started, watch, log)
             if outcome is None:
                 queue.appendleft(attempt)
             return outcome
@@ -290,14 +290,19 @@ def _excess(attempt: _Attempt, process: BaseProcess) -> str | None:
     seconds = time.monotonic() - attempt.called
     if seconds > limits.seconds:
         return f"stopped after {seconds:.1f} s: its card allows {limits.seconds:g} s"
-    # Pages that the family shares count for each of its processes.
-    memory = 0
-    for one in _family(process):
-        with contextlib.suppress(psutil.Error):
-            memory += one.memory_info().rss
+    memory = sum(map(_memory, _family(process)))
     if memory > limits.memory_mb * 2**20:
         return f"stopped at {memory / 2**20:.0f} MB: its card allows {limits.memory_mb} MB"
     return None
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes of a process, its part of what it shares with others where the system knows it."""
+    with contextlib.suppress(psutil.Error, AttributeError):
+        return int(process.memory_full_info().pss)
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
 
 
 def _family(process: BaseProcess) -> list[psutil.Process]:
@@ -307,10 +312,3 @@ def _family(process: BaseProcess) -> list[psutil.Process]:
         return [own, *own.children(recursive=True)]
     except psutil.Error:
         return []
-
-
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"was killed ({name}{', out of memory?' if name == 'SIGKILL' else ''})"
-    return f"died (exit code {code})"

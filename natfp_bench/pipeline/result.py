@@ -254,6 +254,7 @@ class RunInfo(Record):
     attributors: dict[str, dict[str, float]] = Field(description="seconds of fit and prediction, by target/name")
     memory_mb: dict[str, int] = Field({}, description="peak memory of the fitting process, by target/name")
     environment: dict[str, str | int]
+    sandboxed: tuple[str, ...] = Field((), description="attributors that ran in a sandbox")
     mixed_versions: dict[str, tuple[str, ...]] = Field(
         {},
         description="packages whose major or minor version differs among the jobs of the result, with these versions",

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from natfp_bench.attributors import registry
+from natfp_bench.attributors import registry, sandbox
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base import disk
 from natfp_bench.base.environment import environment
@@ -44,6 +44,7 @@ class Run:
     """One run of one plan.
 
     parity: tasks of lm-eval that models are scored by beside the held-out documents; None if they are not scored.
+    sandbox: which baselines are in a sandbox (`attributors.sandbox`).
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class Run:
     schedule: Schedule
     command: Sequence[str] = ()
     parity: Sequence[str] | None = None
+    sandbox: str = "auto"
 
     def execute(self) -> tuple[Result, pa.Table]:
         """Make all stages, and build the result and the table of predictions."""
@@ -105,6 +107,8 @@ class Run:
 
     def _attribute(self, evidence: Evidence, reference: Baseline) -> Evidence:
         """Make the stages that read finished sample sets: studies, predictions, scores."""
+        boxed = [one.name for one in (*self.baselines, reference) if sandbox.applies(self.sandbox, one)]
+        evidence = replace(evidence, sandboxed=boxed)
         scores, predictions = wanted.text_scores(evidence), wanted.predictions(evidence)
         studies = wanted.studies(evidence, reference)
         self.schedule.drive(
@@ -150,6 +154,7 @@ class Run:
             attributors=seconds,
             memory_mb=memory,
             environment=environment(),
+            sandboxed=tuple(sorted(set(evidence.sandboxed))),
             mixed_versions=mixed,
         )
 
@@ -197,17 +202,18 @@ def run_plan(
     device: str = "auto",
     command: Sequence[str] = (),
     parity: Sequence[str] | None = None,
+    sandbox: str = "auto",
     watch: Watch = lambda _: None,
 ) -> tuple[Result, Path]:
     """Run a plan and write its result; returns the result and its folder.
 
-    parity: score the models by lm-eval, on the held-out documents and these of its tasks; None does not. Work that the
-    store holds is not done again, so an interrupted run goes on where it stopped. Raises UserError for
-    input that turns out wrong on the way, StoreError for a disk that is full or read-only, JobError for a job that
-    failed of a bug.
+    parity: score the models by lm-eval, on the held-out documents and these of its tasks; None does not. sandbox: see
+    `attributors.sandbox`. Work that the store holds is not done again, so an interrupted run goes on where it stopped.
+    Raises UserError for input that turns out wrong on the way, StoreError for a disk that is full or read-only,
+    JobError for a job that failed of a bug.
     """
     output = disk.usable_folder(output, "output folder")
-    run = Run(plan, baselines, Schedule(store, engine, device, watch), command, parity)
+    run = Run(plan, baselines, Schedule(store, engine, device, watch), command, parity, sandbox)
     result, predictions = run.execute()
     # First, so that no result stands in a folder while the cleaning of the store may remove what it rests on.
     keys = sorted({stage.key for stage in run.schedule.metas})

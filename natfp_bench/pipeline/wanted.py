@@ -110,4 +110,5 @@ def _labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) -
         "texts": plan.texts,
         "split": plan.split,
         "cut": plan.cut,
+        "sandboxed": baseline.name in evidence.sandboxed,
     }

@@ -10,6 +10,7 @@ from typing import Any
 import transformers
 from tqdm import tqdm
 
+import natfp_bench.attributors.text_classifier  # loaded before classifiers are forked
 import natfp_bench.models.sample
 import natfp_bench.models.train  # noqa: F401  loaded before workers are forked
 

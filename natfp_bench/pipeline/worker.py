@@ -12,6 +12,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
+from natfp_bench.attributors import box
 from natfp_bench.base.errors import AttributorError, JobError, NatfpError
 
 from . import job_output
@@ -24,7 +25,7 @@ class _Context:
     """Speaks to the parent, no more often than a person can read."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection, self.last = connection, 0.0
+        self.connection, self.last, self.limited = connection, 0.0, False
 
     def progress(self, done: int, total: int, unit: str) -> None:
         now = time.monotonic()
@@ -35,18 +36,23 @@ class _Context:
     def warn(self, text: str) -> None:
         self.connection.send(("warning", 0, 0, text))
 
+    def started(self) -> None:
+        if self.limited:
+            self.connection.send(("called",))
+
 
 def serve(
     connection: Connection, lifeline: Connection, output: Connection, path: list[str], variables: dict[str, str]
 ) -> None:
     """Work on jobs until the parent is gone; what they print goes to a file of the parent's."""
     job_output.redirect(output)
+    sys.path[:] = path
+    os.environ.update(variables)
+    box.prepare()
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
-    sys.path[:] = path
-    os.environ.update(variables)
     context = _Context(connection)
     while True:
         try:
@@ -58,8 +64,8 @@ def serve(
         try:
             module, _, function = job.call.partition(":")
             call = getattr(importlib.import_module(module), function)
-            if job.limits is not None:
-                connection.send(("called",))
+            context.limited = job.limits is not None
+            context.started()
             value = call(job.payload, context)
         except NatfpError as error:
             # A kind of error that a baseline defines cannot be read outside this process.

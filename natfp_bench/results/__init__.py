@@ -8,6 +8,7 @@ regression_reference, regression   write a reference file, and compare results w
 origin                  finds the sample sets of a result again
 unlabelled_texts, identification, identify   which variant of a result wrote given texts
 submission              scores of a new baseline on the fixed texts, and its rank
+suspicion               scores that no honest classifier reaches
 validate_files          checks tasks, presets, baselines and results
 export, lm_eval_export, lm_eval_import, evaluate_metrics   exchange with other tools
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from natfp_bench.attributors import registry
+from natfp_bench.attributors import registry, sandbox
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import canonical_json
@@ -65,8 +65,16 @@ class KnownSources:
     def labelled(self, baseline: Baseline) -> dict[str, Any]:
         """The fields of every stage that shows the sample sets to a baseline."""
         plan = self.plan
-        known = {"baseline": baseline, "seed": plan.seed, "labels": self.labels, "samples": self.samples}
-        return {**known, "texts": plan.texts, "split": plan.split, "cut": plan.cut}
+        sandboxed = sandbox.applies("auto", baseline)
+        known = {"baseline": baseline, "sandboxed": sandboxed, "seed": plan.seed}
+        return {
+            **known,
+            "labels": self.labels,
+            "samples": self.samples,
+            "texts": plan.texts,
+            "split": plan.split,
+            "cut": plan.cut,
+        }
 
 
 def open_source(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -63,13 +63,18 @@ class TaskScore(Record):
 
 
 class Submission(Record):
-    """The whole of a baseline's `results.json`; digest: of its code (`code_digest`); scores: by task."""
+    """The whole of a baseline's `results.json`; digest: of its code (`code_digest`); scores: by task.
+
+    sandboxed: whether its code ran in a sandbox, on all tasks. Texts and labels are public, so this is what its authors
+    say of themselves.
+    """
 
     schema_: Literal[1] = Field(1, alias="schema")
     name: str
     version: str
     digest: str
     packages: dict[str, str]
+    sandboxed: bool = False
     scores: dict[str, TaskScore]
 
 
@@ -103,14 +108,18 @@ def tasks_with_texts(names: Sequence[str] = ()) -> list[str]:
 
 
 def score_on_fixed_texts(
-    baseline: Baseline, tasks: Sequence[str], store: Store, engine: Engine, output: Path, watch: Watch
-) -> list[Result]:
-    """Score a baseline on the fixed texts of some tasks, in a worker within the limits of its card."""
+    baseline: Baseline,
+    tasks: Sequence[str],
+    store: Store,
+    engine: Engine,
+    output: Path,
+    watch: Watch,
+    sandbox: str = "on",
+) -> list[tuple[Result, Path]]:
+    """Score a baseline on the fixed texts of some tasks; returns each result with its folder."""
+    shared: dict[str, Any] = {"store": store, "engine": engine, "output": output, "device": "cpu", "watch": watch}
     plans = [fixed_texts.make_fixed_plan(task) for task in tasks]
-    return [
-        run_plan(plan, [baseline], store=store, engine=engine, output=output, device="cpu", watch=watch)[0]
-        for plan in plans
-    ]
+    return [run_plan(plan, [baseline], **shared, sandbox=sandbox) for plan in plans]
 
 
 def submission(baseline: Baseline, found: Sequence[Result]) -> Submission:
@@ -132,6 +141,7 @@ def submission(baseline: Baseline, found: Sequence[Result]) -> Submission:
         name=baseline.name,
         version=baseline.card.version,
         digest=baseline.digest,
+        sandboxed=all(baseline.name in result.run.sandboxed for result in found),
         packages={"python": str(versions["python"]), **{name: str(versions[name]) for name in PACKAGES}},
         scores=dict(sorted(scores.items())),
     )

@@ -1,6 +1,11 @@
 """Finding baselines: bundled, by path, by entry point; and building them."""
 
+import importlib.util
+import os
 import pickle
+import py_compile
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +13,8 @@ from pathlib import Path
 import pytest
 import written_baselines
 
-from natfp_bench.attributors import registry
+from natfp_bench.attributors import code_digest, registry
+from natfp_bench.attributors.box import Box
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base import resources
 from natfp_bench.base.errors import AttributorError, SpecError, UserError
@@ -182,3 +188,87 @@ def test_an_installed_baseline_cannot_take_a_bundled_name(tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError, match="two baselines are named 'unigram'"):
         registry.find("unigram")
+
+
+def test_the_digest_covers_every_file_that_can_be_read(tmp_path):
+    folder = write(tmp_path)
+    before = registry.read(folder).digest
+    (folder / ".labels").write_text("x")
+    hidden = registry.read(folder).digest
+    (folder / ".data").mkdir()
+    (folder / ".data" / "labels").write_text("x")
+    assert len({before, hidden, registry.read(folder).digest}) == 3
+    (folder / "results.json").write_text("{}")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "baseline.cpython-311.pyc").write_bytes(b"x")
+    shutil.rmtree(folder / ".data")
+    assert registry.read(folder).digest == hidden
+    with pytest.raises(UserError, match=r"holds __pycache__, which is no part of its code\n  rm -r "):
+        code_digest.files_of(folder, caches=False)
+
+
+@pytest.mark.parametrize("make", ["link", "folder link", "dangling link", "pipe"])
+def test_what_is_no_file_is_refused(tmp_path, make):
+    folder = write(tmp_path)
+    place = folder / "extra"
+    if make == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to({"link": "/etc/hostname", "folder link": "/etc", "dangling link": "/nowhere"}[make])
+    with pytest.raises(UserError, match="extra: not a file; a baseline holds files and folders, and no links"):
+        registry.read(folder)
+
+
+PART = """
+class Answer:
+    def fit(self, texts, labels):
+        raise ValueError("fit returned {}")
+    predict_proba = fit
+"""
+
+
+def test_compiled_files_are_neither_written_nor_read(tmp_path):
+    """A compiled file with the time and size of its source would run in its place."""
+    folder = write(tmp_path, code="def build(seed):\n    from .part import Answer\n    return Answer()\n")
+    (folder / "part.py").write_text(PART.format("aaaa"))
+    cached = tmp_path / "other.pyc"
+    (tmp_path / "other.py").write_text(PART.format("bbbb"))
+    for source in (tmp_path / "other.py", folder / "part.py"):
+        os.utime(source, ns=(10**18, 10**18))
+    py_compile.compile(str(tmp_path / "other.py"), str(cached))
+    place = Path(importlib.util.cache_from_source(str(folder / "part.py")))
+    place.parent.mkdir()
+    shutil.copy(cached, place)
+    with Box(registry.read(folder)) as box, pytest.raises(AttributorError, match="fit returned aaaa"):
+        box.build(0).fit(["a", "b"], ["x", "y"])
+    assert sorted(path.name for path in folder.rglob("*.pyc")) == [place.name]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("requires: ['numpy @ https://example.org/numpy.whl']", "no address or condition"),
+        ("requires: ['--index-url=https://example.org']", "is no package with a version"),
+        ("requires: ['-r other.txt']", "is no package with a version"),
+        ("requires: ['./mine']", "is no package with a version"),
+        ("requires: ['/tmp/mine.whl']", "is no package with a version"),
+        ("requires: ['git+https://example.org/x']", "is no package with a version"),
+        ("requires: ['numpy; python_version > \"3\"']", "no address or condition"),
+        ("requires: ['numpy\\n--pre']", "is no package with a version"),
+        ("requires: ['']", "is no package with a version"),
+        ("limits: {seconds: 1e9}", "at most 43200 seconds and 16384 MB"),
+        ("limits: {memory_mb: 1000000}", "at most 43200 seconds and 16384 MB"),
+        ("batch: 0", "greater than 0"),
+    ],
+)
+def test_a_card_asks_for_packages_and_limits_and_nothing_else(tmp_path, card, said):
+    with pytest.raises(SpecError, match=re.escape(said)):
+        registry.read(write(tmp_path, card=card + "\n"))
+
+
+def test_versions_of_packages_are_part_of_the_digest(tmp_path, monkeypatch):
+    folder = write(tmp_path, card="requires: ['numpy>=2', 'no_such-package', scipy]\n")
+    found = registry.read(folder)
+    assert found.card.packages == ("no_such-package", "numpy", "scipy")
+    monkeypatch.setattr(code_digest.importlib.metadata, "version", lambda name: "9.9")
+    assert registry.read(folder).digest != found.digest

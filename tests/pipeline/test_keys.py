@@ -133,8 +133,8 @@ GOLDEN = {
     "sample": "0d74613f7a457216",
     "transfer": "8140f8f83273fb1f",
     "score": "6fc4eacdea8f60b0",
-    "prediction": "f7a9e1743aab2360",
-    "study": "c86619b45828905d",
+    "prediction": "28708a7d7cdad793",
+    "study": "9233659c5f5847ba",
     "stream": "f448c86ed0a3b196",
 }
 

@@ -17,7 +17,7 @@ import pytest
 from small_fixed_texts import write as write_texts
 from written_baselines import FATAL, write
 
-from natfp_bench.attributors import registry
+from natfp_bench.attributors import registry, sandbox
 from natfp_bench.attributors.new_baseline import new_baseline
 from natfp_bench.base import resources
 from natfp_bench.base.errors import AttributorError, UserError
@@ -27,6 +27,9 @@ from natfp_bench.results import submission
 from natfp_bench.results.submission import Submission
 
 Natfp = Callable[..., tuple[int, str, str]]
+
+OFF = ("--sandbox", "off")
+"""Submissions are scored in a sandbox, which not every machine has, and which takes its time."""
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +54,15 @@ def scored(bench: Any, shipped: None) -> Any:
 
     def score(baseline: registry.Baseline) -> Submission:
         found = submission.score_on_fixed_texts(
-            baseline, submission.tasks_with_texts(), Store(bench.store), bench.engine, bench.output, lambda _: None
+            baseline,
+            submission.tasks_with_texts(),
+            Store(bench.store),
+            bench.engine,
+            bench.output,
+            lambda _: None,
+            "off",
         )
-        return submission.submission(baseline, found)
+        return submission.submission(baseline, [result for result, _ in found])
 
     return score
 
@@ -79,8 +88,8 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     assert "natfp-bench baseline check my_words" in out
     digest = registry.read(Path("my_words")).digest
 
-    submit = ("baseline", "submit", "my_words", "--store", bench.store, "-o", "results", "--workers", "1")
-    code, out, _ = natfp(*submit)
+    submit = ("baseline", "submit", "my_words", "--store", bench.store, "-o", "results", "--workers", "1", *OFF)
+    code, out, _ = natfp(*submit, "--summary", "summary.md")
     assert code == 0
     # Six unseen runs are too few for ranks.
     found = re.search(r"my_words would take rank \d on seen runs, of 3", out)
@@ -93,6 +102,8 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     known = fixed_texts.read_manifest(resources.fixed_texts()).tasks
     assert {task: score.texts for task, score in made.scores.items()} == {task: of.digest for task, of in known.items()}
     assert made.packages["numpy"][0].isdigit()
+    assert not made.sandboxed
+    assert f"### {found[0]}" in Path("summary.md").read_text()
     code, out, _ = natfp("leaderboard", "results")
     assert code == 0
     assert "my_words" in out
@@ -114,6 +125,13 @@ def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     assert "lr_id, unseen models: accuracy is" in err
     assert json.loads(out)["submission"]["digest"] == digest
     assert Path("my_words/results.json").read_bytes() == before
+
+    # Whatever tasks a claim names, all are scored.
+    few = made.model_dump() | {"scores": {"lr_id": made.model_dump()["scores"]["lr_id"]}}
+    Path("few.json").write_text(json.dumps(few))
+    code, _, err = natfp(*submit, "--compare", "few.json")
+    assert code == 1
+    assert "tasks: lr_id, seed_id, but submitted: lr_id" in err
 
     assert natfp(*submit, "--task", "seed_id")[0] == 0
     assert Path("my_words/results.json").read_bytes() == before, "the scores on the other task stay"
@@ -140,7 +158,7 @@ def test_scores_on_other_tasks_stay_if_the_code_is_the_same(shipped: None, score
 
 def test_who_fails_a_check_is_not_scored(tmp_path: Path, natfp: Natfp, shipped: None) -> None:
     folder = write(tmp_path, FATAL.format(act="raise ValueError('no')"))
-    code, _, err = natfp("baseline", "submit", folder, "-o", "results")
+    code, _, err = natfp("baseline", "submit", folder, "-o", "results", *OFF)
     assert code == 1
     assert "mine fails the check run: raised ValueError: no" in err
     assert not (folder / "results.json").exists()
@@ -248,11 +266,11 @@ def test_names_and_folders_that_are_taken(tmp_path: Path, natfp: Natfp) -> None:
 def test_a_task_without_fixed_texts(
     shipped: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, natfp: Natfp
 ) -> None:
-    code, _, err = natfp("baseline", "submit", "majority", "--task", "lr_idd")
+    code, _, err = natfp("baseline", "submit", "majority", "--task", "lr_idd", *OFF)
     assert code == 2
     assert "did you mean: lr_id" in err
     monkeypatch.setattr(resources, "fixed_texts", lambda: tmp_path / "none")
-    code, _, err = natfp("baseline", "submit", "majority")
+    code, _, err = natfp("baseline", "submit", "majority", *OFF)
     assert code == 2
     assert "no fixed texts" in err
 
@@ -274,6 +292,7 @@ def test_contributing_shows_the_code_that_new_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sandbox.missing() is not None, reason="submissions need a sandbox")
 def test_contributing_walked_literally_ends_on_the_leaderboard(tmp_path: Path) -> None:
     # The commands stand beside the interpreter, as in an activated environment.
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -288,4 +307,5 @@ def test_contributing_walked_literally_ends_on_the_leaderboard(tmp_path: Path) -
     assert next(iter(said)) == "natfp-bench baseline new my_words"
     assert "my_words" in said["natfp-bench leaderboard"]
     assert "my_words would take rank" in said["natfp-bench baseline submit my_words"]
-    assert submission.read(tmp_path / "my_words" / "results.json").name == "my_words"
+    made = submission.read(tmp_path / "my_words" / "results.json")
+    assert (made.name, made.sandboxed) == ("my_words", True)

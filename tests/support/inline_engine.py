@@ -30,7 +30,7 @@ class Inline:
             def progress(done: int, total: int, unit: str, job: Job = job) -> None:
                 self.steps[job.name] += 1
 
-            context = SimpleNamespace(progress=progress, warn=pytest.fail)
+            context = SimpleNamespace(progress=progress, warn=pytest.fail, started=lambda: None)
             try:
                 outcome = Outcome(job, value=workbench.make(job.payload, context))
             except NatfpError as error:

@@ -59,7 +59,7 @@ class HeldOut:
 class LeftOut(Labelled):
     """A fit to all classes but one (None: to all), and what it says of all test texts."""
 
-    kind, version, doing, name = "study", 3, "study", "identify"
+    kind, version, doing, name = "study", 4, "study", "identify"
     meta_type = StudyMeta
     survived = ()
 
@@ -67,7 +67,7 @@ class LeftOut(Labelled):
 
     def run(self, at: Workplace) -> StudyMeta:
         """Fit, and answer for all test texts."""
-        seen = self.seen(at.store)
+        seen = self.seen(at.store, at.context)
         found = {"proba": seen.proba, "familiarity": seen.familiarity}
         safetensors.numpy.save_file(found, at.folder / "seen.safetensors")
         return StudyMeta()
@@ -76,7 +76,7 @@ class LeftOut(Labelled):
         """Read what was said."""
         return Seen(**safetensors.numpy.load_file(self.folder(store) / "seen.safetensors"))
 
-    def seen(self, store: Store, given: Sequence[str] = ()) -> Seen:
+    def seen(self, store: Store, context: Context, given: Sequence[str] = ()) -> Seen:
         """Fit, and answer for the test texts of all variants, one after another, and then for given ones."""
         from natfp_bench.attributors.familiarity import ByteNgrams
 
@@ -84,14 +84,16 @@ class LeftOut(Labelled):
         shown = [part for part in parts if part.label != self.left_out]
         train = [text for part in shown for text in part.side(test=False)]
         asked = [*(text for part in parts for text in part.side(test=True)), *given]
-        return Seen(self.answers(shown, asked).proba, ByteNgrams(train).familiarity(asked))
+        with self.box(store, context) as box:
+            proba = self.answers(box, shown, asked).proba
+        return Seen(proba, ByteNgrams(train).familiarity(asked))
 
 
 @dataclass(frozen=True, eq=False)
 class StrangerPower(Labelled):
     """What is noticed of the class that a fit has not seen, from bundles of some sizes."""
 
-    kind, version, doing, name = "study", 3, "study", "power"
+    kind, version, doing, name = "study", 4, "study", "power"
     meta_type = StudyMeta
     survived = ()
 
@@ -137,5 +139,5 @@ def answer(question: WhoWrote, context: Context) -> tuple[Floats, Floats]:
     """Fit in a worker; returns probabilities and familiarity of all test texts, and then of the given ones."""
     from pathlib import Path
 
-    seen = question.fit.seen(Store(Path(question.store), context.warn), question.given)
+    seen = question.fit.seen(Store(Path(question.store), context.warn), context, question.given)
     return seen.proba, seen.familiarity

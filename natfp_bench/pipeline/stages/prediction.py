@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from natfp_bench.attributors import registry
+from natfp_bench.attributors.box import Box
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import AttributorError, JobError, NatfpError
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record
 from natfp_bench.base.text import first_bytes
+from natfp_bench.pipeline.engine import Context
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan import split
 from natfp_bench.plan.task_files import SplitSpec
@@ -46,7 +46,8 @@ class LabelledTexts(NamedTuple):
 class Labelled(Stage):
     """A stage that shows labelled sample sets to an attributor.
 
-    texts: of each sample set. cut: bytes that texts are cut to, None if they are whole.
+    texts: of each sample set. cut: bytes that texts are cut to, None if they are whole. sandboxed: whether the
+    attributor is in a sandbox; what was answered outside of one is never taken for what was answered inside.
     """
 
     survived: ClassVar[tuple[type[NatfpError], ...]] = (AttributorError, JobError)
@@ -58,6 +59,11 @@ class Labelled(Stage):
     texts: int
     split: SplitSpec
     cut: int | None
+    sandboxed: bool = field(default=False, kw_only=True)
+
+    def box(self, store: Store, context: Context) -> Box:
+        """Where the attributor's code runs."""
+        return Box(self.baseline, self.sandboxed, (store.root,), started=context.started)
 
     @property
     def limits(self) -> Limits | None:
@@ -73,13 +79,13 @@ class Labelled(Stage):
             prompts = table["prompt"].to_numpy().astype(np.int64)
             yield LabelledTexts(label, texts, prompts, split.test_rows(prompts, self.split))
 
-    def answers(self, shown: Sequence[LabelledTexts], asked: Sequence[str]) -> Attribution:
+    def answers(self, box: Box, shown: Sequence[LabelledTexts], asked: Sequence[str]) -> Attribution:
         """Fit a fresh attributor to the training texts of some sample sets, and ask it about texts."""
         from natfp_bench.attributors.attribute import attribute
 
         train = [(part.label, text) for part in shown for text in part.side(test=False)]
         return attribute(
-            partial(registry.build, self.baseline),
+            box.build,
             self.seed,
             [text for _, text in train],
             [label for label, _ in train],
@@ -103,7 +109,7 @@ class PredictionMeta(Record):
 class Prediction(Labelled):
     """One fit; known: which sample sets it learns from."""
 
-    kind, version, doing = "prediction", 2, "attribute"
+    kind, version, doing = "prediction", 3, "attribute"
     meta_type = PredictionMeta
 
     known: tuple[bool, ...]
@@ -113,7 +119,8 @@ class Prediction(Labelled):
         parts = [*self.read_texts(at.store)]
         shown = [part for part, known in zip(parts, self.known, strict=True) if known]
         asked = [text for part in parts for text in part.side(test=True)]
-        found = self.answers(shown, asked)
+        with self.box(at.store, at.context) as box:
+            found = self.answers(box, shown, asked)
         proba = pa.array(found.proba.tolist(), pa.list_(pa.float64()))
         pq.write_table(pa.table({"proba": proba}), at.folder / "proba.parquet")
         return PredictionMeta(

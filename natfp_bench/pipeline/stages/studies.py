@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from natfp_bench.attributors import registry
+from natfp_bench.attributors.box import Box
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.base.text import first_bytes
@@ -70,7 +69,7 @@ class Study(Labelled):
     study, the finding goes there.
     """
 
-    kind, version, doing = "study", 3, "study"
+    kind, version, doing = "study", 4, "study"
     meta_type = StudyMeta
     record: ClassVar[type[Record]] = Curve
     several: ClassVar[bool] = False
@@ -99,7 +98,8 @@ class Study(Labelled):
 
     def run(self, at: Workplace) -> StudyMeta:
         """Do the study, and write what it found."""
-        found = self.do(self.experiment(at.store), at)
+        with self.box(at.store, at.context) as box:
+            found = self.do(self.experiment(at.store, box), at)
         (at.folder / "study.json").write_text(canonical_json(found), encoding="utf-8")
         return StudyMeta()
 
@@ -113,7 +113,7 @@ class Study(Labelled):
         rows = tuple(self.read(store, self.record))
         return rows if self.several else rows[0]
 
-    def experiment(self, store: Store) -> Experiment:
+    def experiment(self, store: Store, box: Box) -> Experiment:
         """Read the texts, and say how a fit is made and tested."""
         from natfp_bench.attributors.study import Experiment
 
@@ -123,7 +123,7 @@ class Study(Labelled):
             for test in (False, True)
         )
         return Experiment(
-            build=partial(registry.build, self.baseline),
+            build=box.build,
             seed=self.seed,
             labels=self.labels,
             replicates=np.array(self.replicates, dtype=np.int64),
