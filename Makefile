@@ -3,6 +3,10 @@
 # make format   mend formatting and lint                 make times     how long test and check take
 # make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
 # make figures  the figures of the README, from the results in results/ (or RESULTS=folder)
+# make hashes   write the files of hashes anew, after a change of constraints.txt
+#
+# Every package is installed at the version and with a hash of constraints.hashed.txt. Where other files must be
+# installed (another index, another system), make HASHES=0 installs the versions of constraints.txt without hashes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,8 +17,18 @@ FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$fol
 # Two processes, each with whole files: the fixtures of a file are made once.
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
+HASHES ?= 1
+PIP = $(BIN)/python -m pip install --disable-pip-version-check -q
+# The files of hashes are complete, so pip looks for no dependencies, and nothing is installed that they do not list.
+# A few packages come as source alone. setuptools builds them; isolated builds would fetch it without a hash.
+HASHED = $(PIP) --require-hashes --no-deps --no-build-isolation
+ifeq ($(HASHES),1)
+CONSTRAINTS = constraints.txt constraints.hashed.txt constraints.cpu.txt constraints.cuda.txt
+else
+CONSTRAINTS = constraints.txt
+endif
 
-.PHONY: run test check times regress reference figures lint format .venv clean
+.PHONY: run test check times regress reference figures hashes lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -51,6 +65,10 @@ lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy .github benchmarks/hashed_constraints.py
+	$(BIN)/zizmor --offline --no-progress .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 format: .venv
 	$(BIN)/ruff format .
@@ -59,11 +77,28 @@ format: .venv
 .venv: .venv/installed
 
 # Made again if it is missing, or older than these files.
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+ifeq ($(HASHES),1)
+	sed -n '/^setuptools==/,/[^\\]$$/p' constraints.hashed.txt > .venv/setuptools.txt
+	$(HASHED) -r .venv/setuptools.txt
+	$(HASHED) -r constraints.cpu.txt 2>/dev/null || echo 'pip finds no CPU build of torch, so it takes the one of PyPI'
+	$(HASHED) -r constraints.hashed.txt
+	if $(BIN)/python -c 'import sys, importlib.metadata as of; sys.exit("cuda" not in str(of.requires("torch")))'; then \
+		$(HASHED) -r constraints.cuda.txt; \
+	fi
+	$(PIP) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check --disable-pip-version-check
+else
+	$(PIP) -c constraints.txt -e '.[dev]'
+endif
 	touch $@
+
+hashes:
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --disable-pip-version-check -q uv==0.13.8 && \
+	$(PYTHON) benchmarks/hashed_constraints.py "$$folder/bin/uv"
 
 clean:
 	rm -rf .venv results
