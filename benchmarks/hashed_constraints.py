@@ -19,15 +19,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SBOM = "cyclonedx-bom==7.5.0"
 
+CPU_VERSION = "2.13.0+cpu"
+
 CPU_WHEELS = {
-    "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64": "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
-    "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_aarch64": "84453b69508ec79902f899c5ed9495acb9e2bbe9fda5f1d5d6f19e3c3842e1a7",
-    "torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64": "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",
-    "torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_aarch64": "6f307c2c32d764ffc6ff6893b801fad6d4752f3e67966cb8abf1843427c02604",
-    "torch-2.13.0+cpu-cp313-cp313-manylinux_2_28_x86_64": "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6",
-    "torch-2.13.0+cpu-cp313-cp313-manylinux_2_28_aarch64": "0b8f7d0423027ae8b90c7977c627f3379f325363a08224dffad9b4b2d684a83d",
+    "cp311 x86_64": "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
+    "cp311 aarch64": "84453b69508ec79902f899c5ed9495acb9e2bbe9fda5f1d5d6f19e3c3842e1a7",
+    "cp312 x86_64": "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",
+    "cp312 aarch64": "6f307c2c32d764ffc6ff6893b801fad6d4752f3e67966cb8abf1843427c02604",
+    "cp313 x86_64": "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6",
+    "cp313 aarch64": "0b8f7d0423027ae8b90c7977c627f3379f325363a08224dffad9b4b2d684a83d",
 }
-"""SHA-256 of PyTorch's own CPU builds for Linux. PyPI does not list them: a new version of torch needs new lines here."""
+"""SHA-256 of PyTorch's own CPU builds of that version for Linux (manylinux_2_28). PyPI does not list them, so a new
+version of torch needs new lines here."""
 
 CUDA = re.compile(r"(cuda|nvidia)-[a-z0-9-]+|triton")
 """Packages that only the build of torch for CUDA needs."""
@@ -47,7 +50,7 @@ ABOUT_CUDA = """\
 What torch needs in addition on Linux if it is PyPI's build, which is for CUDA. make installs these packages if
 # the torch that it installed asks for them."""
 
-ABOUT_SBOM = "The program that lists the packages of a release. Its needs conflict with constraints.txt: install it apart."
+ABOUT_SBOM = "What lists the packages of a release. Its needs conflict with constraints.txt, so install it apart."
 
 
 def compiled(uv: str, *arguments: str, given: str = "") -> dict[str, str]:
@@ -76,9 +79,9 @@ def split(blocks: dict[str, str], wanted: set[str]) -> tuple[dict[str, str], dic
 
 def cpu_wheels(version: str) -> str:
     """The lines of the CPU builds of torch; raises SystemExit if their hashes are those of another version."""
-    if not all(name.startswith(f"torch-{version}+cpu-") for name in CPU_WHEELS):
+    if f"{version}+cpu" != CPU_VERSION:
         raise SystemExit(f"CPU_WHEELS has no hashes for torch {version}")
-    return " \\\n    --hash=sha256:".join([f"torch=={version}+cpu", *CPU_WHEELS.values()]) + "\n"
+    return " \\\n    --hash=sha256:".join([f"torch=={CPU_VERSION}", *CPU_WHEELS.values()]) + "\n"
 
 
 def write(name: str, head: str, blocks: dict[str, str]) -> None:
