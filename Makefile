@@ -3,6 +3,7 @@
 # make format   mend formatting and lint                 make times     how long test and check take
 # make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
 # make figures  the figures of the README, from the results in results/ (or RESULTS=folder)
+# make dist     the wheel and the source in dist/       make sbom     the packages that the wheel runs with
 # make hashes   write the files of hashes anew, after a change of constraints.txt
 #
 # Every package is installed at the version and with a hash of constraints.hashed.txt. Where other files must be
@@ -28,7 +29,7 @@ else
 CONSTRAINTS = constraints.txt
 endif
 
-.PHONY: run test check times regress reference figures hashes lint format .venv clean
+.PHONY: run test check times regress reference figures hashes dist sbom lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -94,6 +95,18 @@ else
 	$(PIP) -c constraints.txt -e '.[dev]'
 endif
 	touch $@
+
+# Times in the files are those of the commit: who builds the same commit gets the same bytes. It is built twice to see.
+dist: .venv
+	rm -rf dist build && export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && \
+	$(BIN)/python -m hatchling build -d dist && $(BIN)/python -m hatchling build -d build/again && diff -r dist build/again
+
+sbom: dist
+	rm -rf build/fresh build/tool && $(PYTHON) -m venv build/fresh && $(PYTHON) -m venv build/tool
+	build/fresh/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt dist/*.whl
+	build/tool/bin/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r constraints.sbom.txt
+	build/tool/bin/cyclonedx-py environment build/fresh/bin/python --pyproject pyproject.toml --output-reproducible \
+		-o build/sbom.cdx.json
 
 hashes:
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
