@@ -73,7 +73,7 @@ def test_workflows_of_pull_requests_have_no_secrets() -> None:
     for name in ("ci", "submission"):
         words = str(WORKFLOWS[name])
         assert not [word for word in ("secrets", "github.token", "GITHUB_TOKEN", "environment") if word in words]
-    assert WORKFLOWS["submission"]["on"] == {"pull_request": {"paths": ["baselines/**"]}}
+    assert WORKFLOWS["submission"]["on"] == {"pull_request": {"branches": ["main"], "paths": ["baselines/**"]}}
     assert not [name for name, of in WORKFLOWS.items() if {"pull_request_target", "workflow_run"} & set(of["on"])]
 
 
@@ -141,6 +141,24 @@ def test_hidden_scores_of_several_baselines(tmp_path: Path) -> None:
     (script,) = [step["run"] for step in steps("hidden") if "BASELINES" in step.get("env", {})]
     assert bash(script, ROOT, BASELINES=" unigram  char_ngram", RUNNER_TEMP=tmp_path).returncode == 0
     assert (tmp_path / "folders").read_text().split() == ["./baselines/unigram", "./baselines/char_ngram"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_log_of_hidden_scores_quotes_nothing(code: int, tmp_path: Path) -> None:
+    (script,) = [step["run"] for step in steps("hidden") if "hidden score" in step.get("run", "")]
+    (tmp_path / "folders").write_text("./baselines/unigram\n./baselines/char_ngram\n")
+    program = tmp_path / ".venv/bin/natfp-bench"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\necho "$@" "$NATFP_STORE"; echo a hidden text >&2; [ "$2" = make ] || exit {code}\n')
+    program.chmod(0o755)
+    done = bash(script, tmp_path, RUNNER_TEMP=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.startswith("It failed. ")) == (code, "", bool(code))
+    assert "hidden text" not in done.stderr
+    assert (tmp_path / "log").read_text().splitlines()[::2] == [
+        f"hidden make --secret {tmp_path}/secret --store {tmp_path}/store {tmp_path}/store",
+        f"hidden score ./baselines/unigram ./baselines/char_ngram --secret {tmp_path}/secret -o {tmp_path}/hidden "
+        f"{tmp_path}/store",
+    ]
 
 
 def git(folder: Path, *arguments: str) -> str:
