@@ -3,6 +3,11 @@
 # make format   mend formatting and lint                 make times     how long test and check take
 # make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
 # make figures  the figures of the README, from the results in results/ (or RESULTS=folder)
+# make dist     the wheel and the source in dist/       make sbom     the packages that the wheel runs with
+# make hashes   write the files of hashes anew, after a change of constraints.txt
+#
+# Every package is installed at the version and with a hash of constraints.hashed.txt. Where other files must be
+# installed (another index, another system), make HASHES=0 installs the versions of constraints.txt without hashes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,8 +18,18 @@ FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$fol
 # Two processes, each with whole files: the fixtures of a file are made once.
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
+HASHES ?= 1
+PIP = $(BIN)/python -m pip install --disable-pip-version-check -q
+# The files of hashes are complete, so pip looks for no dependencies, and nothing is installed that they do not list.
+# A few packages come as source alone. setuptools builds them; isolated builds would fetch it without a hash.
+HASHED = $(PIP) --require-hashes --no-deps --no-build-isolation
+ifeq ($(HASHES),1)
+CONSTRAINTS = constraints.txt constraints.hashed.txt constraints.cpu.txt constraints.cuda.txt
+else
+CONSTRAINTS = constraints.txt
+endif
 
-.PHONY: run test check times regress reference figures lint format .venv clean
+.PHONY: run test check times regress reference figures hashes dist sbom lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -51,6 +66,10 @@ lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy .github benchmarks/hashed_constraints.py
+	$(BIN)/zizmor --offline --no-progress .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 format: .venv
 	$(BIN)/ruff format .
@@ -59,11 +78,40 @@ format: .venv
 .venv: .venv/installed
 
 # Made again if it is missing, or older than these files.
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+ifeq ($(HASHES),1)
+	sed -n '/^setuptools==/,/[^\\]$$/p' constraints.hashed.txt > .venv/setuptools.txt
+	$(HASHED) -r .venv/setuptools.txt
+	$(HASHED) -r constraints.cpu.txt 2>/dev/null || echo 'pip finds no CPU build of torch, so it takes the one of PyPI'
+	$(HASHED) -r constraints.hashed.txt
+	if $(BIN)/python -c 'import sys, importlib.metadata as of; sys.exit("cuda" not in str(of.requires("torch")))'; then \
+		$(HASHED) -r constraints.cuda.txt; \
+	fi
+	$(PIP) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check --disable-pip-version-check
+else
+	$(PIP) -c constraints.txt -e '.[dev]'
+endif
 	touch $@
+
+# Times in the files are those of the commit: who builds the same commit gets the same bytes. It is built twice to see.
+dist: .venv
+	rm -rf dist build && export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && \
+	$(BIN)/python -m hatchling build -d dist && $(BIN)/python -m hatchling build -d build/again && diff -r dist build/again
+
+sbom: dist
+	rm -rf build/fresh build/tool && $(PYTHON) -m venv build/fresh && $(PYTHON) -m venv build/tool
+	build/fresh/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt dist/*.whl
+	build/tool/bin/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r constraints.sbom.txt
+	build/tool/bin/cyclonedx-py environment build/fresh/bin/python --pyproject pyproject.toml --output-reproducible \
+		-o build/sbom.cdx.json
+
+hashes:
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --disable-pip-version-check -q uv==0.13.8 && \
+	$(PYTHON) benchmarks/hashed_constraints.py "$$folder/bin/uv"
 
 clean:
 	rm -rf .venv results
