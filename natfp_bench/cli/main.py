@@ -18,7 +18,7 @@ from natfp_bench import __version__
 from natfp_bench.base import disk
 from natfp_bench.base.errors import JobError, NatfpError
 
-from . import baseline, store
+from . import baseline, hidden, store
 from .export import export, import_lm_eval
 from .identify import identify
 from .leaderboard import leaderboard
@@ -47,6 +47,7 @@ app.command("import-lm-eval")(import_lm_eval)
 app.command()(validate)
 app.command()(schema)
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(hidden.app, name="hidden")
 app.add_typer(store.app, name="store")
 
 

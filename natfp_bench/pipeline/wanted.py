@@ -80,7 +80,7 @@ def predictions(evidence: Evidence) -> dict[tuple[str, Target, int], Prediction]
         labels = tuple(of.variant.label(target) for of in evidence.kept)
         for baseline in evidence.baselines:
             for fold in split.folds(evidence.splits(target)[0], evidence.replicates):
-                shared = _labelled(evidence, baseline, labels)
+                shared = labelled(evidence, baseline, labels)
                 found[baseline.name, target, fold.number] = Prediction(**shared, known=tuple(fold.known.tolist()))
     return found
 
@@ -94,13 +94,14 @@ def studies(evidence: Evidence, reference: Baseline) -> dict[str, Study]:
     ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in conditions}
     drawn = {how: stages for how, stages in ways.items() if evidence.metas.keys() >= set(stages)}
     ground = Ground(evidence.plan, evidence.kept, fold, drawn)
-    shared = _labelled(evidence, reference, tuple(evidence.levels))
+    shared = labelled(evidence, reference, tuple(evidence.levels))
     shared |= {"fold": fold, "replicates": tuple(evidence.replicates.tolist())}
     made = [kind.of(ground, **shared) for kind in STUDIES]
     return {study.name: study for study in made if study}
 
 
-def _labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) -> dict[str, Any]:
+def labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of every stage that shows the sample sets to a baseline."""
     plan = evidence.plan
     return {
         "baseline": baseline,

@@ -131,7 +131,7 @@ def submission(baseline: Baseline, found: Sequence[Result]) -> Submission:
             raise AttributorError(f"{baseline.name} failed on {result.task.name}: {error}")
         by_split = {split: _split_score(of[baseline.name]) for split in SPLITS if (of := protocol.level(split))}
         scores[result.task.name] = TaskScore(
-            texts=result.fixed_texts or "",
+            texts=result.fixed_texts or (result.samples.digest if result.samples else ""),
             control=result.task.control is not None,
             unseen=by_split.get(UNSEEN_REPLICATE),
             seen=by_split.get(SEEN_REPLICATE) or by_split[UNSEEN_PROMPT],

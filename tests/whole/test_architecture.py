@@ -26,18 +26,18 @@ ROOMS = {
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
         planted contract box_messages sandbox boxed box study factor_test""",
     "pipeline": """result prediction_columns engine job_output allocator warm worker local_engine ray_engine store
-        lineage stages.stage stages.sample stages.variant stages.score stages.prediction stages.studies stages.left_out
-        stages.parity sources.kind sources.train sources.checkpoint sources.lm_eval sources.texts workbench variants
-        evidence schedule wanted bundled_texts scoring score_checks factor_study assemble run overview
-        contract_suite""",
+        lineage stages.stage stages.sample stages.variant stages.score stages.prediction stages.canaries
+        stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
+        sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts scoring score_checks
+        factor_study assemble run overview contract_suite""",
     "results": """predictions protocols over_models leaderboard regression_reference regression origin unlabelled_texts
-        identification identify submission suspicion validate_files export lm_eval_export
+        identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table result_tables leaderboard_tables markdown regression_formats charts study_figures figures
-        page_texts pages site""",
+        hidden_table page_texts pages site""",
     "cli": """terminal overview console progress options look run leaderboard regress identify report export baseline
-        store main""",
+        hidden store main""",
     "__main__": "",
 }
 """Reading order: a room imports only rooms before it, and a module only modules of its room before it."""
