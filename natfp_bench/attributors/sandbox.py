@@ -98,7 +98,7 @@ def command(folder: Path, hidden: Sequence[Path], memory_mb: int) -> list[str]:
     # Root needs no namespace of users, and in one it would stay root to the limits of the kernel.
     alone = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    private = [*alone, *rights] if os.getuid() == 0 else ["--unshare-all", "--disable-userns"]
+    private = [*alone, *rights] if os.getuid() == 0 else ["--unshare-all", "--unshare-user", "--disable-userns"]
     made = [PROGRAM, *private, "--die-with-parent", "--new-session", "--clearenv"]
     made += [part for name, value in _variables() for part in ("--setenv", name, value)]
     made += ["--proc", "/proc", "--dev", "/dev", *room, SHARED_MEMORY, "--remount-ro", "/dev", *room, TEMPORARY]
@@ -114,7 +114,7 @@ def command(folder: Path, hidden: Sequence[Path], memory_mb: int) -> list[str]:
     for secret in (resources.fixed_texts(), *hidden):
         if any(secret.is_relative_to(place) for place in shown) and secret.is_dir():
             made += ["--tmpfs", str(secret), "--remount-ro", str(secret)]
-    return [*made, "--chdir", TEMPORARY, "--"]
+    return [*made, "--remount-ro", "/", "--chdir", TEMPORARY, "--"]
 
 
 def _shown(folder: Path) -> Iterator[Path]:
@@ -128,8 +128,10 @@ def _shown(folder: Path) -> Iterator[Path]:
     for place in filter(None, sys.path):
         if Path(place).name in ("site-packages", "dist-packages"):
             yield Path(place)
-        elif folder.is_relative_to(place) and folder != Path(place):  # the package that the classifier is part of
-            yield Path(place) / folder.relative_to(place).parts[0]
+        elif folder.is_relative_to(place) and folder != Path(place):
+            above = Path(place) / folder.relative_to(place).parts[0]
+            if (above / "__init__.py").is_file():  # the package that the classifier is part of
+                yield above
     yield from (PACKAGE, resources.baselines(), folder)
 
 
