@@ -151,7 +151,7 @@ def test_a_job_beyond_its_time_is_stopped_and_not_tried_again(engine: LocalEngin
 def test_a_job_beyond_its_memory_is_stopped_with_all_that_it_started(one: LocalEngine, *, elsewhere: bool) -> None:
     base = run(one, [job(resident, 0)])[0]["resident 0"].value
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    outcomes, _ = run(one, [limited(eat, (300, elsewhere), memory_mb=base + 200)])
+    outcomes, _ = run(one, [limited(eat, (700, elsewhere), memory_mb=base + 200)])
     assert type(outcomes["greedy"].error) is AttributorError
     said = re.fullmatch(r"greedy: stopped at (\d+) MB: its card allows (\d+) MB", str(outcomes["greedy"].error))
     assert said
