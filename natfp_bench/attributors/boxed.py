@@ -37,6 +37,9 @@ DATA_MB, MAPPED_MB = 512, 4096
 """Memory beyond that of its card that a sandboxed process may allocate, and may map: libraries map much more than they
 use."""
 
+MOST_OPEN = 2**20
+"""Numbers of files that a server may have inherited, at most."""
+
 DYING_SECONDS = 2.0
 """Time that a process has to die once its connection is closed."""
 
@@ -232,7 +235,8 @@ def _die_with_parent() -> None:
 def _close_all_but(number: int) -> None:
     """Close every file but standard output and error, and one: a classifier must not reach what its parent has open."""
     os.closerange(3, number)
-    os.closerange(number + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 65_536)
+    # Some systems allow a thousand million files, and may close them one by one.
+    os.closerange(number + 1, MOST_OPEN)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
