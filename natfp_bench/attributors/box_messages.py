@@ -22,6 +22,9 @@ from natfp_bench.base.records import Record
 SIZES = struct.Struct("<IQ")
 """Bytes of the head and of the numbers, which stand before both."""
 
+MOST_SAID = 500
+"""Most characters of what a classifier says when it fails."""
+
 MOST_HEAD = 2**20
 """Most bytes of a head that a classifier's process may send."""
 
@@ -97,7 +100,8 @@ def reply(source: socket.socket, kind: type[Record], most_numbers: int = 0) -> t
     except ValidationError:
         pass
     else:
-        raise AttributorError(failed.error)
+        # Some programs that read logs take a line with two colons for a command.
+        raise AttributorError(failed.error[:MOST_SAID].replace("::", ": :"))
     try:
         return kind.model_validate_json(head), np.frombuffer(numbers, NUMBERS).astype(np.float64)
     except (ValidationError, RecursionError, ValueError):

@@ -43,7 +43,7 @@ MOST_OPEN = 2**20
 DYING_SECONDS = 2.0
 """Time that a process has to die once its connection is closed."""
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PR_SET_PDEATHSIG, KEYCTL_JOIN_SESSION_KEYRING = 1, 1
 
 
 def forked(connection: socket.socket) -> None:
@@ -64,6 +64,7 @@ def main(number: int, user: int | None, memory_mb: int | None) -> None:
     """
     connection = socket.socket(fileno=number)
     if memory_mb is not None:
+        _leave_keyring()
         limit(memory_mb)
     if user is not None:
         os.setgroups([])
@@ -224,6 +225,13 @@ class Work:
         ok, seen = contract.check(subject, next(rule for rule in contract.CHECKS if rule.name == check))
         seconds = round(time.perf_counter() - start, 3)
         return {"done": "check", "ok": bool(ok), "seen": str(seen)[:10_000], "seconds": seconds}, None
+
+
+def _leave_keyring() -> None:
+    """Leave the keyring of the session, which processes could leave each other notes in, for a new one."""
+    call = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
+    if call is not None:
+        ctypes.CDLL(None).syscall(call, KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def _die_with_parent() -> None:

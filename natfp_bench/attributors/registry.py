@@ -27,7 +27,7 @@ from natfp_bench.base.errors import AttributorError, UserError, unknown
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record
 
-from .code_digest import code_digest
+from .code_digest import code_digest, files_of
 
 GROUP = "natfp_bench.baselines"
 """Entry-point group under which a package names the module whose folder is a baseline."""
@@ -59,7 +59,7 @@ class Card(Record):
         (), description="packages that it needs beyond those of natfp_bench, with versions"
     )
     limits: Limits = Limits()
-    batch: int = Field(256, gt=0, le=100_000, description="texts that it is asked about at a time")
+    batch: int = Field(256, gt=0, le=512, description="texts that it is asked about at a time")
 
     @field_validator("requires")
     @classmethod
@@ -170,6 +170,7 @@ def read(folder: Path) -> Baseline:
         raise UserError(f"no folder {folder}\n  a baseline is a folder with baseline.py and card.yaml")
     if missing := [name for name in ("baseline.py", "card.yaml") if not (folder / name).is_file()]:
         raise UserError(f"{folder} holds no {' and no '.join(missing)}\n  a baseline is a folder with both files")
+    files_of(folder)  # a link could lead to any file, whose content messages would quote
     card = yaml_records.read(folder / "card.yaml", Card)
     shown = yaml_source.show_path(folder / "card.yaml")
     check_name(card.name, f"{shown}: ")

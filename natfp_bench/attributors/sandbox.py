@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -143,8 +144,11 @@ def _variables() -> Iterator[tuple[str, str]]:
 
 
 def user() -> int | None:
-    """The user that a sandboxed process of root's becomes: one of its own, so that limits count it alone."""
-    return FIRST_USER + os.getpid() if os.getuid() == 0 else None
+    """The user that a sandboxed process of root's becomes: one that no other has been.
+
+    So limits count it alone, and nothing that the kernel keeps for a user (its keyrings) outlives it.
+    """
+    return FIRST_USER + secrets.randbelow(2**24) if os.getuid() == 0 else None
 
 
 def interpreter(number: int, memory_mb: int | None) -> list[str]:

@@ -58,6 +58,8 @@ TASKS = (
 CANARIES = 8
 """Public texts of a task that a fit on hidden texts learns with a wrong label, and is asked about."""
 
+STREAM = "sampling.stream"
+
 FORM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -111,8 +113,15 @@ def read_secret(path: Path) -> Secret:
 
 
 def make_hidden_plan(task: str, secret: Secret) -> Plan:
-    """Plan the training of a task with seeds of the secret; raises UserError for an unknown task."""
-    plan = make_plan(task, bundled_texts.PRESET, limit=bundled_texts.TEXTS, seed=secret.seed)
+    """Plan the training of a task with seeds of the secret; raises UserError for an unknown task.
+
+    Tasks share models. Each has texts of its own from them: to have met a text in another task must tell nothing.
+    """
+    asked: dict[str, Any] = {"limit": bundled_texts.TEXTS, "seed": secret.seed}
+    plan = make_plan(task, bundled_texts.PRESET, **asked)
+    if STREAM not in plan.task.factor.fields:
+        own = int.from_bytes(hmac.digest(secret.text.encode(), task.encode(), "sha256")[:3], "big")
+        plan = make_plan(task, bundled_texts.PRESET, **asked, overrides={STREAM: str(1 + own)})
     # Studies are about factors, and hidden texts are there to rank classifiers.
     return plan.model_copy(update={"analysis": plan.analysis.model_copy(update={"transfer": False, "permutations": 0})})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import textwrap
 import threading
@@ -120,6 +121,36 @@ def test_each_fit_has_a_process_that_nobody_used(sandboxed: bool, tmp_path: Path
             assert found.proba.shape == (12, 3)
     # The next classifier finds what it should.
     assert answered(registry.find("unigram")[0], sandboxed).proba.shape == (12, 3)
+
+
+KEYS = """
+        import ctypes, os
+        call = ctypes.CDLL(None, use_errno=True).syscall
+        add, search, session, user = 248, 250, -3, -4
+        found = [call(search, 10, keyring, b"user", b"natfp-test", 0) for keyring in (session, user)]
+        for keyring in (session, user):
+            call(add, b"user", b"natfp-test", b"seen", 4, keyring)
+        raise RuntimeError(f"keys {[key > 0 for key in found]}")
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
+@pytest.mark.parametrize("sandboxed", [SANDBOX])
+def test_a_fit_leaves_no_note_to_the_next_one(sandboxed: bool, tmp_path: Path) -> None:
+    """The kernel keeps keys for a user and for a session, which outlive processes and sandboxes."""
+    one = baseline(tmp_path, fit=KEYS)
+    assert [outcome(one, sandboxed).split("(")[0] for _ in range(2)] == [
+        "fit raised RuntimeError: keys [False, False] "
+    ] * 2
+
+
+@BOTH
+def test_what_it_says_is_short_and_no_command(sandboxed: bool, tmp_path: Path) -> None:
+    said = outcome(
+        baseline(tmp_path, fit="raise ValueError('x' * 199 + ' ::error title=1::forged ' + 'y' * 5000)"), sandboxed
+    )
+    assert "::" not in said
+    assert len(said) < 600
 
 
 # What it must not get.

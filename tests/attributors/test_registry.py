@@ -259,6 +259,7 @@ def test_compiled_files_are_neither_written_nor_read(tmp_path):
         ("limits: {seconds: 1e9}", "at most 43200 seconds and 16384 MB"),
         ("limits: {memory_mb: 1000000}", "at most 43200 seconds and 16384 MB"),
         ("batch: 0", "greater than 0"),
+        ("batch: 5000", "less than or equal to 512"),
     ],
 )
 def test_a_card_asks_for_packages_and_limits_and_nothing_else(tmp_path, card, said):
@@ -272,3 +273,13 @@ def test_versions_of_packages_are_part_of_the_digest(tmp_path, monkeypatch):
     assert found.card.packages == ("no_such-package", "numpy", "scipy")
     monkeypatch.setattr(code_digest.importlib.metadata, "version", lambda name: "9.9")
     assert registry.read(folder).digest != found.digest
+
+
+def test_a_card_that_is_a_link_is_not_read(tmp_path):
+    folder = write(tmp_path)
+    (tmp_path / "private.yaml").write_text("password: secret\n")
+    (folder / "card.yaml").unlink()
+    (folder / "card.yaml").symlink_to(tmp_path / "private.yaml")
+    with pytest.raises(UserError, match=r"card.yaml: not a file") as caught:
+        registry.read(folder)
+    assert "password" not in str(caught.value)

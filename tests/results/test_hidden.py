@@ -123,6 +123,20 @@ def test_who_knows_public_labels_is_found_out(at: Workshop, small: Path, tmp_pat
     assert found.seen.value < 0.2, "it knows nothing of hidden texts"
 
 
+def test_tasks_share_models_and_no_text() -> None:
+    """The default recipe is a level of most tasks."""
+    streams = {
+        task: hidden.make_hidden_plan(task, SECRET).variants[0].settings.sampling.stream for task in hidden.TASKS
+    }
+    assert len(set(streams.values())) == len(streams)
+    lr, batch = (hidden.make_hidden_plan(task, SECRET) for task in ("lr_id", "batch_size_id"))
+    recipes = [{variant.settings.recipe.model_dump_json() for variant in plan.variants} for plan in (lr, batch)]
+    assert recipes[0] & recipes[1]
+    assert {variant.settings.sampling.draw.model_dump_json() for variant in lr.variants} != {
+        variant.settings.sampling.draw.model_dump_json() for variant in batch.variants
+    }
+
+
 def test_canaries_have_wrong_labels_and_are_drawn_by_the_secret() -> None:
     plan = hidden.make_hidden_plan("lr_id", SECRET)
     chosen = hidden.canaries_of(plan, SECRET)
