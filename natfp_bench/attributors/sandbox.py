@@ -64,6 +64,8 @@ def applies(mode: str, baseline: Baseline) -> bool:
     The variable NATFP_SANDBOX may say what `auto` means.
     """
     mode = os.environ.get(VARIABLE, mode) if mode == "auto" else mode
+    if mode not in MODES:
+        raise unknown(f"sandbox mode in {VARIABLE}", mode, MODES)
     if mode != "auto":
         return mode == "on"
     return baseline.folder.parent != resources.baselines() and missing() is None

@@ -105,20 +105,14 @@ class PredictionMeta(Record):
     peak_mb: int
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction(Labelled):
-    """One fit; known: which sample sets it learns from."""
+class Answered(Labelled):
+    """A stage that leaves an attributor's answers."""
 
     kind, version, doing = "prediction", 3, "attribute"
     meta_type = PredictionMeta
 
-    known: tuple[bool, ...]
-
-    def run(self, at: Workplace) -> PredictionMeta:
-        """Fit, and answer for the test texts of all sample sets, one set after another."""
-        parts = [*self.read_texts(at.store)]
-        shown = [part for part, known in zip(parts, self.known, strict=True) if known]
-        asked = [text for part in parts for text in part.side(test=True)]
+    def keep(self, at: Workplace, shown: Sequence[LabelledTexts], asked: Sequence[str]) -> PredictionMeta:
+        """Fit to the training texts of some sample sets, and write the answers for texts."""
         with self.box(at.store, at.context) as box:
             found = self.answers(box, shown, asked)
         proba = pa.array(found.proba.tolist(), pa.list_(pa.float64()))
@@ -133,7 +127,20 @@ class Prediction(Labelled):
         )
 
     def read(self, store: Store) -> NDArray[np.float64]:
-        """Read the answers: (test texts, classes) float64."""
+        """Read the answers: (texts, classes) float64."""
         table = pq.read_table(self.folder(store) / "proba.parquet")
         flat = table["proba"].combine_chunks().flatten().to_numpy()
         return np.asarray(flat.reshape(-1, len(set(self.labels))), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Answered):
+    """One fit; known: which sample sets it learns from."""
+
+    known: tuple[bool, ...]
+
+    def run(self, at: Workplace) -> PredictionMeta:
+        """Fit, and answer for the test texts of all sample sets, one set after another."""
+        parts = [*self.read_texts(at.store)]
+        shown = [part for part, known in zip(parts, self.known, strict=True) if known]
+        return self.keep(at, shown, [text for part in parts for text in part.side(test=True)])
