@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from engine_jobs import alive, below
+from bench import Bench
+from engine_jobs import alive, below, double, job, run
 
 from natfp_bench.pipeline.local_engine import LocalEngine
 
@@ -37,11 +38,12 @@ def ray_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def ray_engine(ray_folder: Path) -> Iterator[RayEngine]:
+def ray_engine(ray_folder: Path, bench: Bench) -> Iterator[RayEngine]:
     """Ray of two CPUs, which leaves no process."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'natfp-bench[ray]'")
     from natfp_bench.pipeline.ray_engine import RayEngine
 
+    run(bench.engine, [job(double, 1)])  # the shared pool is there before Ray, and stays when Ray ends
     before, made = below(psutil.Process()), RayEngine(2)
     yield made
     family = below(psutil.Process()) - before
