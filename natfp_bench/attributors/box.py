@@ -37,12 +37,22 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def started(cls, before: Sequence[str] = (), memory_mb: int | None = None) -> Self:
-        """Start a server in an interpreter of its own, behind a command."""
+    def started(cls) -> Self:
+        """Start a server in an interpreter of its own."""
         ours, theirs = socket.socketpair()
         with theirs:
-            arguments = [*before, *sandbox.interpreter(theirs.fileno(), memory_mb)]
+            arguments = sandbox.interpreter(theirs.fileno(), None)
             process = subprocess.Popen(arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        return cls(ours, process)
+
+    @classmethod
+    def sandboxed(cls, baseline: Baseline, hidden: Sequence[Path]) -> Self:
+        """Start a server in a sandbox for a baseline."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            number, memory = theirs.fileno(), baseline.card.limits.memory_mb
+            arguments = sandbox.interpreter(number, memory)
+            process = sandbox.start(arguments, baseline.folder, hidden, memory, [number], stdin=subprocess.DEVNULL)
         return cls(ours, process)
 
     def fork(self) -> tuple[socket.socket, int]:
@@ -150,8 +160,7 @@ class Box:
         if self._open is not None:
             self._open.close()
         if self.sandboxed and self._own is None:
-            memory = self.baseline.card.limits.memory_mb
-            self._own = Server.started(sandbox.command(self.baseline.folder, self.hidden, memory), memory)
+            self._own = Server.sandboxed(self.baseline, self.hidden)
         server, first = self._own or _server(), self._open is None
         self._open = Process(server, *server.fork())
         if first:
@@ -217,7 +226,7 @@ class BoxedAttributor:
             part = list(texts[start : start + self.batch])
             said, numbers = self.process.ask(messages.Answered, {"do": "ask", "texts": part}, len(part) * columns)
             if (said.rows, said.columns, numbers.size) != (len(part), columns, len(part) * columns):
-                raise AttributorError("its process sent what nobody asked for")
+                raise AttributorError("its process sent something other than the answer")
             found.append(numbers.reshape(len(part), columns))
         return np.concatenate(found)
 

@@ -72,7 +72,7 @@ class Failed(Record):
 
 
 def send(to: socket.socket, head: Mapping[str, Any], numbers: NDArray[np.float64] | None = None) -> None:
-    """Send a message; raises OSError if nobody reads it."""
+    """Send a message; raises OSError if the other side is gone."""
     text = json.dumps(head).encode("ascii")  # characters without UTF-8 are spelt out
     body = b"" if numbers is None else np.ascontiguousarray(numbers, NUMBERS).tobytes()
     to.sendall(SIZES.pack(len(text), len(body)) + text + body)
@@ -105,7 +105,7 @@ def reply(source: socket.socket, kind: type[Record], most_numbers: int = 0) -> t
     try:
         return kind.model_validate_json(head), np.frombuffer(numbers, NUMBERS).astype(np.float64)
     except (ValidationError, RecursionError, ValueError):
-        raise AttributorError("its process sent what nobody asked for") from None
+        raise AttributorError("its process sent something other than the answer") from None
 
 
 def exactly(source: socket.socket, size: int) -> bytes:

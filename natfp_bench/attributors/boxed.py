@@ -43,7 +43,7 @@ MOST_OPEN = 2**20
 DYING_SECONDS = 2.0
 """Time that a process has to die once its connection is closed."""
 
-PR_SET_PDEATHSIG, KEYCTL_JOIN_SESSION_KEYRING = 1, 1
+PR_SET_PDEATHSIG = 1
 
 
 def forked(connection: socket.socket) -> None:
@@ -64,7 +64,6 @@ def main(number: int, user: int | None, memory_mb: int | None) -> None:
     """
     connection = socket.socket(fileno=number)
     if memory_mb is not None:
-        _leave_keyring()
         limit(memory_mb)
     if user is not None:
         os.setgroups([])
@@ -91,7 +90,7 @@ def limit(memory_mb: int) -> None:
 
 
 def serve(control: socket.socket) -> None:
-    """Fork a process for each connection that comes, until nobody is there to ask."""
+    """Fork a process for each connection that comes, until the run closes its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
@@ -225,13 +224,6 @@ class Work:
         ok, seen = contract.check(subject, next(rule for rule in contract.CHECKS if rule.name == check))
         seconds = round(time.perf_counter() - start, 3)
         return {"done": "check", "ok": bool(ok), "seen": str(seen)[:10_000], "seconds": seconds}, None
-
-
-def _leave_keyring() -> None:
-    """Leave the keyring of the session, which processes could leave each other notes in, for a new one."""
-    call = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
-    if call is not None:
-        ctypes.CDLL(None).syscall(call, KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def _die_with_parent() -> None:

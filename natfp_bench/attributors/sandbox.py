@@ -14,10 +14,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from natfp_bench.base import resources
 from natfp_bench.base.errors import UserError, unknown
 
+from . import system_calls
 from .code_digest import PACKAGE
 from .registry import Baseline
 
@@ -43,10 +45,14 @@ NUMERIC = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 FIRST_USER = 0x70000000
-"""Numbers of users that nobody has begin here: a run of root's gives each sandbox one of them."""
+"""User ids from here on belong to no account. A run by root gives each sandbox one of them."""
 
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from natfp_bench.attributors import boxed; "
-SERVE = START + "boxed.main(*json.loads(sys.argv[2]))"
+SERVE = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from natfp_bench.attributors import boxed
+boxed.main(*json.loads(sys.argv[2]))
+"""
 """What an interpreter of its own runs; its arguments are the search path, and those of `boxed.main`."""
 
 
@@ -76,23 +82,44 @@ def missing() -> str | None:
     """Why no sandbox can be had, None if it can; it is tried once per process."""
     if sys.platform != "linux" or shutil.which(PROGRAM) is None:
         return "bubblewrap is not installed\n  apt-get install bubblewrap, or the like"
+    if not system_calls.known():
+        return f"the system calls of {os.uname().machine} are not known"
+    # As root with another user's rights, and otherwise in a namespace: the ways in which it will be used.
+    run = "import os; os.setuid(1) if os.getuid() == 0 else 0"
     try:
-        # As root with another user's rights, and otherwise in a namespace: the ways in which it will be used.
-        run = "import os; os.setuid(1) if os.getuid() == 0 else 0"
-        tried = subprocess.run(
-            [*command(PACKAGE, (), 64), sys.executable, "-I", "-c", run],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        tried = start([sys.executable, "-I", "-c", run], PACKAGE, (), 64, stderr=subprocess.PIPE)
+    except OSError as error:
         return f"{PROGRAM} fails ({error})"
-    said = tried.stderr.decode(errors="replace").strip().splitlines()
+    with tried:
+        try:
+            said = tried.communicate(timeout=60)[1].decode(errors="replace").strip().splitlines()
+        except subprocess.TimeoutExpired as error:
+            tried.kill()
+            return f"{PROGRAM} fails ({error})"
     return f"{PROGRAM} fails ({said[-1] if said else tried.returncode})" if tried.returncode else None
 
 
+def start(
+    arguments: Sequence[str],
+    folder: Path,
+    hidden: Sequence[Path],
+    memory_mb: int,
+    keep: Sequence[int] = (),
+    **options: Any,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a sandbox; folder, hidden, memory_mb: as of `command`; keep: file descriptors it inherits."""
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(system_calls.program())  # fits into the pipe
+        before = [*command(folder, hidden, memory_mb), "--seccomp", str(reading), "--"]
+        return subprocess.Popen([*before, *arguments], pass_fds=[reading, *keep], **options)
+    finally:
+        os.close(reading)
+
+
 def command(folder: Path, hidden: Sequence[Path], memory_mb: int) -> list[str]:
-    """The command before that of a sandboxed program.
+    """The command that starts a sandbox, but for the filter of system calls.
 
     folder: of the classifier. hidden: folders that it must not see, wherever they are. memory_mb: most that it may keep
     in temporary files.
@@ -117,7 +144,7 @@ def command(folder: Path, hidden: Sequence[Path], memory_mb: int) -> list[str]:
     for secret in (resources.fixed_texts(), *hidden):
         if any(secret.is_relative_to(place) for place in shown) and secret.is_dir():
             made += ["--tmpfs", str(secret), "--remount-ro", str(secret)]
-    return [*made, "--remount-ro", "/", "--chdir", TEMPORARY, "--"]
+    return [*made, "--remount-ro", "/", "--chdir", TEMPORARY]
 
 
 def _shown(folder: Path) -> Iterator[Path]:
@@ -146,10 +173,7 @@ def _variables() -> Iterator[tuple[str, str]]:
 
 
 def user() -> int | None:
-    """The user that a sandboxed process of root's becomes: one that no other has been.
-
-    So limits count it alone, and nothing that the kernel keeps for a user (its keyrings) outlives it.
-    """
+    """The user that a sandboxed process of root's becomes: one of its own, so that limits count it alone."""
     return FIRST_USER + secrets.randbelow(2**24) if os.getuid() == 0 else None
 
 

@@ -13,7 +13,7 @@ from .options import Json, StoreRoot, Workers, names
 
 app = typer.Typer(help="Score classifiers on texts that exist nowhere in public.", no_args_is_help=True)
 
-SecretFile = Annotated[Path, typer.Option("--secret", help="file with the secret that all seeds follow from")]
+SecretFile = Annotated[Path, typer.Option("--secret", help="file with the secret, from which all seeds are computed")]
 Tasks = Annotated[list[str] | None, typer.Option("--task", "--tasks", help="task names (a,b); default: a fixed list")]
 Device = Annotated[str, typer.Option(help="what models run on: auto, cpu or cuda")]
 

@@ -25,10 +25,11 @@ import safetensors.numpy
 from pydantic import Field, ValidationError
 
 from natfp_bench.base import resources
-from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, digest, file_digest
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
+from natfp_bench.plan.task_files import find, task_files
 
 from . import wanted
 from .stages.sample import KnownSample
@@ -87,14 +88,24 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def check_offered(task: str, include: Sequence[Path] = ()) -> None:
+    """Raise UserError for an unknown task, and for one that has no fixed texts."""
+    known = read_manifest(resources.fixed_texts()).tasks
+    if task not in known:
+        find("task", task, task_files(include))
+        raise UserError(
+            f"task {task!r} has no fixed texts\n  with fixed texts: {', '.join(known)}\n"
+            f"  natfp-bench run --task {task}   trains its models"
+        )
+
+
 def make_fixed_plan(task: str, *, include: Sequence[Path] = ()) -> Plan:
     """Plan a run of one task on its fixed texts.
 
     Raises UserError if there are none for the task, or if the task or the preset has changed since they were made.
     """
+    check_offered(task, include)
     known = read_manifest(resources.fixed_texts()).tasks
-    if task not in known:
-        raise unknown("task with fixed texts", task, known)
     plan = make_plan(task, PRESET, limit=TEXTS, include=include)
     if asked_digest(plan) != known[task].asked:
         raise UserError(

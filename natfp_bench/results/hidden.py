@@ -65,7 +65,7 @@ FORM = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Secret:
-    """What all seeds follow from: 64 hexadecimal digits."""
+    """64 hexadecimal digits, from which all seeds are computed."""
 
     text: str
 
@@ -80,7 +80,7 @@ class Secret:
         return int.from_bytes(hmac.digest(self.text.encode(), b"seed", "sha256")[:6], "big")
 
     def seal(self, content: str) -> str:
-        """Sign a content: nobody without the secret can make the same."""
+        """Sign a content; only the secret can make the same seal."""
         return hmac.digest(self.text.encode(), content.encode(), "sha256").hex()
 
 

@@ -16,7 +16,7 @@ from natfp_bench.attributors.code_digest import RESULTS
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base import disk, resources
 from natfp_bench.base.environment import environment
-from natfp_bench.base.errors import AttributorError, UserError, unknown
+from natfp_bench.base.errors import AttributorError, UserError
 from natfp_bench.base.records import Record
 from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline.engine import Engine, Watch
@@ -100,11 +100,9 @@ class Ranking(Record):
 
 def tasks_with_texts(names: Sequence[str] = ()) -> list[str]:
     """Tasks that have fixed texts, or the named ones; raises UserError if a named task has none."""
-    known = fixed_texts.read_manifest(resources.fixed_texts()).tasks
     for name in names:
-        if name not in known:
-            raise unknown("task with fixed texts", name, known)
-    return list(dict.fromkeys(names)) or sorted(known)
+        fixed_texts.check_offered(name)
+    return list(dict.fromkeys(names)) or sorted(fixed_texts.read_manifest(resources.fixed_texts()).tasks)
 
 
 def score_on_fixed_texts(

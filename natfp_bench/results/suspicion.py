@@ -1,7 +1,7 @@
 """Scores that no honest classifier reaches: above the ceiling, or above chance on a control where nothing can be known.
 
-The ceiling is the best answer to each text by the models' own likelihoods, so on texts where both guess differently and
-one is right, nobody is right more often than it. Whoever is has labels from elsewhere.
+The ceiling is the best answer to each text by the models' own likelihoods. On texts where a classifier and the ceiling
+disagree and one of them is right, no honest classifier is right more often. One that is has labels from elsewhere.
 """
 
 from __future__ import annotations

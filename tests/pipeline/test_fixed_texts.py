@@ -127,8 +127,10 @@ def test_writing_again_gives_the_same_bytes(bench: Any, trained: tuple[Path, dic
 
 
 def test_another_task_has_no_fixed_texts(shipped: Path) -> None:
-    with pytest.raises(UserError, match="unknown task with fixed texts 'init_seed_id'"):
+    with pytest.raises(UserError, match=r"task 'init_seed_id' has no fixed texts\n  with fixed texts: .*seed_id"):
         fixed_texts.make_fixed_plan("init_seed_id")
+    with pytest.raises(UserError, match=r"unknown task 'sed_id'\n  did you mean: seed_id"):
+        fixed_texts.make_fixed_plan("sed_id")
 
 
 def test_a_recipe_that_has_changed_since_is_refused(shipped: Path) -> None:

@@ -24,7 +24,7 @@ ROOMS = {
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
-        planted contract box_messages sandbox boxed box study factor_test""",
+        planted contract box_messages system_calls sandbox boxed box study factor_test""",
     "pipeline": """result prediction_columns engine job_output allocator warm worker local_engine ray_engine store
         lineage stages.stage stages.sample stages.variant stages.score stages.prediction stages.canaries
         stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
