@@ -1,4 +1,4 @@
-"""The commands `hidden make`, `hidden score`, `hidden check` and `hidden rotate`."""
+"""The commands `hidden make`, `hidden score`, `hidden board`, `hidden check` and `hidden rotate`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, StoreRoot, Workers, names
+from natfp_bench.base.errors import UserError
+
+from .options import Json, StoreRoot, Workers, names, one_of
 
 app = typer.Typer(help="Score classifiers on texts that exist nowhere in public.", no_args_is_help=True)
 
@@ -92,6 +94,29 @@ def score(
         terminal.error(errors, one)
     if suspected:
         raise typer.Exit(1)
+
+
+@app.command("board")
+def board(
+    scores: Annotated[Path, typer.Argument(metavar="FILE", help="a hidden.json")],
+    format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="write Markdown to this file")] = None,
+) -> None:
+    """Show hidden scores beside the public scores of bundled baselines."""
+    from natfp_bench.attributors import registry
+    from natfp_bench.report import hidden_table
+    from natfp_bench.results import hidden
+
+    from . import terminal
+
+    one_of("format", format_, ("text", "md"))
+    if output and format_ == "text":
+        raise UserError(f"-o {output}: only Markdown is written to a file\n  add --format md")
+    made, known = hidden.read(scores), registry.bundled()
+    if format_ == "md":
+        terminal.write(hidden_table.page(made, known), output, marks=(hidden_table.WRITTEN,))
+    else:
+        terminal.print_table(terminal.stdout(), hidden_table.board(made, known))
 
 
 @app.command("check")

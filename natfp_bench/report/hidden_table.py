@@ -8,15 +8,27 @@ from collections.abc import Sequence
 from natfp_bench.attributors.code_digest import RESULTS
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import UserError
+from natfp_bench.base.markdown import escape
 from natfp_bench.results import submission
 from natfp_bench.results.hidden import HiddenScores
 from natfp_bench.results.submission import Submission
 from natfp_bench.statistics.intervals import Interval
 
+from . import markdown
 from .table import ReportTable, spread
 
 HIGHER = 2.58
 """Standard errors by which a public score must be above the hidden one to be marked (one in 200 by chance)."""
+
+
+WRITTEN = "Written by `natfp-bench hidden board FILE --format md`."
+
+
+def page(made: HiddenScores, baselines: Sequence[Baseline]) -> str:
+    """Write the board as a Markdown document, with the suspicions. Ends with a newline."""
+    parts = ["# Hidden scores", WRITTEN, markdown.section(board(made, baselines))]
+    found = [f"{name} is suspicious: {why}" for name, of in made.scores.items() for why in of.suspicions]
+    return "\n\n".join([*parts, *(f"- {escape(one)}" for one in found)]) + "\n"
 
 
 def board(made: HiddenScores, baselines: Sequence[Baseline]) -> ReportTable:

@@ -166,6 +166,14 @@ def test_the_commands(natfp: Natfp, bench: Any, tmp_path: Path) -> None:
     assert secret.digest[:12] in out
     assert [path.name for path in Path("scores").iterdir()] == ["hidden.json"]
     assert natfp("hidden", "check", "scores/hidden.json", "--secret", "mine")[0] == 0
+    board = natfp("hidden", "board", "scores/hidden.json")[1]
+    assert board in out
+    assert natfp("hidden", "board", "scores/hidden.json", "--format", "md", "-o", "board.md")[0] == 0
+    page = Path("board.md").read_text()
+    assert "| attributor | hidden, unseen runs | hidden, seen runs | public, unseen runs | public, seen runs |" in page
+    assert all(f"| {name} |" in page for name in ("unigram", "majority"))
+    code, _, err = natfp("hidden", "board", "scores/hidden.json", "-o", "board.md")
+    assert (code, "add --format md" in err) == (2, True)
 
     code, out, _ = natfp("hidden", "rotate", "--secret", "mine", *where)
     assert code == 0
