@@ -6,7 +6,9 @@ byte.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,12 @@ from natfp_bench.statistics.replication import Equivalence, Permanova
 from natfp_bench.statistics.token_evidence import PositionRatio, TypeRatio
 
 SCHEMA = 1
+
+NAMES = ("result.json", "result.json.gz")
+"""Names of a result's file; the compressed one is for results that are kept without their predictions."""
+
+MOST_BYTES = 2**28
+"""Size of the largest file that is read as a result, unpacked."""
 
 
 class TaskId(Record):
@@ -314,8 +322,14 @@ def schema() -> dict[str, Any]:
 def read(path: Path) -> Result:
     """Read a `result.json`; raises UserError if it is damaged, contradicts itself, or has another schema."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{path}: no result: it has more than {MOST_BYTES:,} bytes")
+        data = json.loads(content.decode("utf-8"))
         text = json.dumps(data, allow_nan=False)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: damaged, it cannot be unpacked ({error})") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -385,13 +399,17 @@ def _uneven(what: str, rows: Sequence[Sequence[object]] | None, size: int) -> It
 
 
 def find(paths: list[Path]) -> list[Path]:
-    """Find every `result.json` among files and below folders, sorted; raises UserError if a path does not exist."""
+    """Find every result among files and below folders, sorted; raises UserError if a path does not exist.
+
+    A result is a `result.json` or a `result.json.gz`; of a folder that has both, the first.
+    """
     found: set[Path] = set()
     for path in paths:
         if path.is_file():
             found.add(path)
         elif path.is_dir():
-            found.update(path.rglob("result.json"))
+            there = [one for name in NAMES for one in path.rglob(name)]
+            found.update({one.parent: one for one in reversed(there)}.values())
         else:
             raise UserError(f"no results at {str(path)!r}\n  natfp-bench run --task seed_id   makes some")
     return sorted(found)

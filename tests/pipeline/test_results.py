@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,24 @@ def test_a_result_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         results.read(tmp_path / "gone.json")
     with pytest.raises(UserError, match="cannot be read"):
         results.read(tmp_path)
+
+
+def test_a_compressed_result_is_the_same_one(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "kept" / "result.json.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert results.read(packed) == results.read(file)
+    assert results.find([packed.parent]) == [packed]
+    (packed.parent / "result.json").write_bytes(file.read_bytes())
+    assert results.find([packed.parent]) == [packed.parent / "result.json"], "the same result counts once"
+
+    for cut in (b"", b"no gzip", packed.read_bytes()[:-9], packed.read_bytes()[:50] + b"x" * 50):
+        packed.write_bytes(cut)
+        with pytest.raises(UserError, match=r"result\.json\.gz: damaged"):
+            results.read(packed)
+    monkeypatch.setattr(results, "MOST_BYTES", 10)
+    with pytest.raises(UserError, match="no result: it has more than 10 bytes"):
+        results.read(file)
 
 
 def test_find_takes_files_and_folders_once(tmp_path: Path) -> None:
