@@ -17,8 +17,8 @@ from natfp_bench.plan.settings import ServeSpec, SourceSpec
 
 from . import checkpoint_files as source
 from . import model as models
+from . import olmo_layout, vocabulary
 from . import probe as probes
-from . import vocabulary
 from .heldout import write_heldout
 from .metas import CheckpointMeta
 
@@ -51,8 +51,12 @@ def load_weights(spec: SourceSpec) -> torch.nn.Module:
     """Load a checkpoint's model in float32 on the CPU; raises UserError if that fails, or tensors do not fit."""
     from transformers import AutoModelForCausalLM
 
-    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    made, report = _loaded(AutoModelForCausalLM, "model", spec, **options)
+    if source.model_type(spec) == olmo_layout.MODEL_TYPE:
+        with probes.blamed_on(source.title(spec), "its model cannot be loaded", LOADS):
+            made, report = olmo_layout.load(source.find_weights(spec), source.title(spec))
+    else:
+        options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        made, report = _loaded(AutoModelForCausalLM, "model", spec, **options)
     check_tensors(made, report, source.title(spec))
     check_read(made, spec)
     model: torch.nn.Module = made
@@ -127,8 +131,10 @@ def read_tokenizer(spec: SourceSpec) -> TextReader:
 
 def loaded_tokenizer(spec: SourceSpec) -> Any:
     """A checkpoint's tokenizer, as an object of transformers."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
+    if source.model_type(spec) == olmo_layout.MODEL_TYPE:
+        return _loaded(PreTrainedTokenizerFast, "tokenizer", spec)
     # The tokenizer reads the configuration too, and would be blamed for its faults.
     _loaded(AutoConfig, "config.json", spec)
     return _loaded(AutoTokenizer, "tokenizer", spec)

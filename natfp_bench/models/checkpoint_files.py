@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import shlex
 from collections.abc import Iterable
@@ -12,6 +13,11 @@ from typing import Any
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import file_digest
 from natfp_bench.plan.settings import SourceSpec
+
+CONFIG = "config.json"
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+"""Files that hold a model's weights, or name those that do; the first that exists counts."""
 
 KNOWN_BY = (".safetensors", ".bin", ".json", ".txt", ".model", ".py")
 """Suffixes of the files that identify a checkpoint's folder; notes and logs beside them do not count."""
@@ -62,7 +68,7 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
             f"checkpoint {place}: source.revision is {revision}, and a folder has no revisions\n"
             "  name a folder for each, in source.model or source.subfolder"
         )
-    if not (place / "config.json").is_file():
+    if not (place / CONFIG).is_file():
         if (place / "adapter_config.json").is_file():
             raise UserError(
                 f"checkpoint {place} holds an adapter without the model that it changes\n"
@@ -98,6 +104,48 @@ def _check_whole(path: Path) -> None:
                 pass
         except SafetensorError as error:
             raise UserError(f"{path}: damaged, or not whole ({error})\n  copy or download it again") from None
+
+
+def find_file(spec: SourceSpec, name: str) -> Path | None:
+    """Find a file of a checkpoint, which the Hub sends if it is in no folder; None if there is no such file."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    if is_folder(spec):
+        return path if (path := folder(spec) / name).is_file() else None
+    place = {"subfolder": spec.filled(spec.subfolder), "revision": spec.filled(spec.revision) or None}
+    try:
+        return Path(
+            huggingface_hub.hf_hub_download(spec.filled(spec.model), name, **place, local_files_only=not online())
+        )
+    except errors.EntryNotFoundError:
+        return None
+
+
+def model_type(spec: SourceSpec) -> str | None:
+    """What a checkpoint's configuration calls its layout, None if it says nothing."""
+    try:
+        path = find_file(spec, CONFIG)
+        found = json.loads(path.read_text(encoding="utf-8")) if path else None
+    except (OSError, ValueError):
+        return None  # whoever loads the checkpoint says what is wrong
+    return found.get("model_type") if isinstance(found, dict) else None
+
+
+def find_weights(spec: SourceSpec) -> dict[str, Path]:
+    """Find the files of a checkpoint's configuration and weights, by name; raises UserError if there are none."""
+    found = {name: path for name in (CONFIG, *WEIGHTS) if (path := find_file(spec, name))}
+    first = next((name for name in WEIGHTS if name in found), None)
+    if first is None:
+        raise UserError(f"{title(spec)}: it holds no weights under one of the names {', '.join(WEIGHTS)}")
+    found = {name: path for name, path in found.items() if name in (CONFIG, first)}
+    if first.endswith(".index.json"):
+        parts = sorted(set(json.loads(found[first].read_text(encoding="utf-8"))["weight_map"].values()))
+        for name in parts:
+            if (path := find_file(spec, name)) is None:
+                raise UserError(f"{title(spec)}: {name} is missing, which {first} names")
+            found[name] = path
+    return found
 
 
 def whole_numbers(folder: Path) -> set[str]:
@@ -160,7 +208,7 @@ def _unavailable(spec: SourceSpec) -> str | None:
     name, revision = spec.filled(spec.model), spec.filled(spec.revision) or None
     place = {"subfolder": spec.filled(spec.subfolder), "revision": revision}
     try:
-        huggingface_hub.hf_hub_download(name, "config.json", **place, local_files_only=not online())
+        huggingface_hub.hf_hub_download(name, CONFIG, **place, local_files_only=not online())
     except errors.GatedRepoError:
         return f"gated: accept its terms at https://huggingface.co/{name}, then hf auth login"
     except errors.RepositoryNotFoundError:

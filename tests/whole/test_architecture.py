@@ -20,7 +20,7 @@ ROOMS = {
     "plan": "settings defaults task_files sources plan make_plan split",
     "corpus": "chronicle metas text_files labelled_texts plan_from_texts documents tokens words",
     "models": """metas model optimizers compiled loss heldout training_state train vocabulary sampler sample
-        checkpoint_files probe checkpoint lm_eval_backend lm_eval_scores""",
+        checkpoint_files probe olmo_layout checkpoint lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
