@@ -19,6 +19,7 @@ from natfp_bench.base import disk
 from natfp_bench.base.errors import JobError, NatfpError
 
 from . import baseline, hidden, store
+from .check_models import check_models
 from .export import export, import_lm_eval
 from .identify import identify
 from .leaderboard import leaderboard
@@ -44,6 +45,7 @@ app.command()(identify)
 app.command()(regress)
 app.command()(export)
 app.command("import-lm-eval")(import_lm_eval)
+app.command("check-models")(check_models)
 app.command()(validate)
 app.command()(schema)
 app.add_typer(baseline.app, name="baseline")

@@ -26,13 +26,17 @@ def print_overview(out: Console, found: Overview, factors: int = 1) -> None:
     say(out, f"{found.task} at preset {found.preset}: {found.summary}")
     say(out, f"factor: {found.factor} ({', '.join(found.fields)}), {replicates}")
     say(out, f"corpus: {found.corpus}; {found.texts:,} texts per variant")
-    paths = sorted({path for variant in found.variants for path in variant.differs})
+    fetched = any(variant.hub for variant in found.variants)
+    differing = {path for variant in found.variants for path in variant.differs}
+    # What is fetched says all that its settings say.
+    paths = sorted(path for path in differing if not (fetched and path.startswith("source.")))
     rows = []
     for variant in found.variants:
         state = "sampled" if variant.sampled else "trained" if variant.trained else "to do"
         values = [str(variant.differs[path]) for path in paths]
-        rows.append((variant.name, *values, _count(variant.parameters), _count(variant.tokens), state))
-    columns = ("variant", *paths, "parameters", "tokens", "state")
+        values += [variant.hub or ""] if fetched else [_count(variant.parameters), _count(variant.tokens)]
+        rows.append((variant.name, *values, state))
+    columns = ("variant", *paths, *(("model of the Hub",) if fetched else ("parameters", "tokens")), "state")
     show(out, table("", columns, rows, right=(*paths, "parameters", "tokens")))
     if found.models_to_train:
         seconds = found.training_seconds

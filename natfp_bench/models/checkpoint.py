@@ -179,6 +179,7 @@ def adopt(
     lossless = probes.check_reading(reader, [document.text for document in documents], name)
     prefix = probes.probe(model, reader, context, name)
     _, ordinary = vocabulary.other_ends(model, reader)
+    weights = models.weights_digest(model)
     model = models.served(vocabulary.fit(model, reader), serve, device)
     window = min(context or LONGEST, LONGEST)
     with probes.blamed_on(name, f"the model fails on a text of up to {window} tokens", WINDOW):
@@ -193,5 +194,6 @@ def adopt(
         context=context,
         prefix=prefix,
         lossless=lossless,
+        weights=weights,
         other_ends=tuple(str(reader.tokenizer.id_to_token(token)) for token in ordinary),
     )

@@ -42,6 +42,14 @@ def title(spec: SourceSpec) -> str:
     return f"checkpoint {folder(spec)}" if is_folder(spec) else f"checkpoint {spec.filled(spec.model)}{inside}"
 
 
+def hub_place(spec: SourceSpec) -> str | None:
+    """What of the Hub a checkpoint is: its id, revision and subfolder in words; None if it is in a folder."""
+    if is_folder(spec):
+        return None
+    inside = f", folder {spec.filled(spec.subfolder)}" if spec.subfolder else ""
+    return f"{spec.filled(spec.model)} at {spec.filled(spec.revision) or 'main'}{inside}"
+
+
 def is_folder(spec: SourceSpec) -> bool:
     """Whether a checkpoint is in a folder; a path counts as one even if it is missing, so that the Hub is not asked."""
     name = spec.filled(spec.model)

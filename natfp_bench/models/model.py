@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,12 @@ def token_log_probabilities(model: torch.nn.Module, tokens: Tensor) -> Tensor:
         logits = model(input_ids=tokens[:, :-1], use_cache=False).logits.float()
     scored: Tensor = logits.log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)
     return scored
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """SHA-256 over the names and bytes of a model's parameters."""
+    total = sha256()
+    for name, tensor in sorted(model.named_parameters()):
+        total.update(name.encode())
+        total.update(tensor.detach().float().cpu().numpy().tobytes())
+    return total.hexdigest()

@@ -59,15 +59,6 @@ def multiset_digest(blocks: NDArray[Any], order: NDArray[np.int64]) -> str:
     return sha256(b"".join(block + count.to_bytes(8, "little") for block, count in each)).hexdigest()
 
 
-def weights_digest(model: torch.nn.Module) -> str:
-    """SHA-256 over the names and bytes of a model's parameters."""
-    total = sha256()
-    for name, tensor in sorted(model.named_parameters()):
-        total.update(name.encode())
-        total.update(tensor.detach().float().cpu().numpy().tobytes())
-    return total.hexdigest()
-
-
 @dataclass(frozen=True)
 class TrainingJob:
     """One model to train, and its folders.
@@ -215,7 +206,7 @@ class _Training:
             tokens_trained=recipe.tokens_trained if reason is None else state.step * self.step_tokens,
             epochs=len(self.base_order) / self.unique,
             training_multiset=multiset_digest(self.blocks, read),
-            weights=weights_digest(state.model),
+            weights=models.weights_digest(state.model),
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from natfp_bench.base.records import Record, flatten
+from natfp_bench.models import checkpoint_files
 from natfp_bench.models.metas import TrainMeta
 from natfp_bench.plan.plan import Plan, differing, parameters
 from natfp_bench.plan.settings import Recipe
@@ -19,7 +20,10 @@ from .variants import resolve
 
 
 class VariantOverview(Record):
-    """One variant: its values of what differs, its size, and whether model and texts are there already."""
+    """One variant: its values of what differs, its size, and whether model and texts are there already.
+
+    hub: what would be fetched from the Hub, or found in its cache; None for other sources.
+    """
 
     name: str
     differs: dict[str, str | int | float | bool]
@@ -27,6 +31,7 @@ class VariantOverview(Record):
     tokens: int | None
     trained: bool
     sampled: bool
+    hub: str | None = None
 
 
 class Overview(Record):
@@ -85,6 +90,7 @@ def overview(plan: Plan, root: Path) -> Overview:
             tokens=settings.tokens_trained if here else None,
             trained=here and _there(root, of.model),
             sampled=all(_there(root, stage) for stage in of.samples),
+            hub=checkpoint_files.hub_place(settings.source) if settings.source.kind == "checkpoint" else None,
         )
         rows.append(row)
     first = plan.variants[0].settings

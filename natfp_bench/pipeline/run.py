@@ -80,6 +80,9 @@ class Run:
         else:
             variants = resolve(self.plan)
             source.require([of.variant.settings for of in variants])
+        if source.reviewed_early:
+            self.schedule.drive(wanted.models(self.plan, variants))
+            source.review(self.plan, variants, self.schedule.metas)
         self.schedule.drive(wanted.texts(self.plan, variants))
         metas = self.schedule.metas
         for warning in source.review(self.plan, variants, metas):

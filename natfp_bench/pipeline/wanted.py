@@ -22,15 +22,19 @@ from .stages.variant import VariantStages
 
 def texts(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
     """Corpora, models and sample sets."""
-    corpora, models = list[CorpusStage](), list[Wanted]()
+    return [*models(plan, variants), *(wanted for of in variants for wanted in _samples(of))]
+
+
+def models(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
+    """Corpora and models."""
+    corpora, made = list[CorpusStage](), list[Wanted]()
     for of in variants:
         corpora.append(of.corpus)
-        models.append(Wanted(of.model, f"{of.model.doing} {of.name}", of.start))
+        made.append(Wanted(of.model, f"{of.model.doing} {of.name}", of.start))
         if isinstance(of.model, TrainedModel) and (base := of.model.base):
             corpora.append(base.corpus)
-            models.append(Wanted(base, f"train base of {of.name}"))
-    samples = [wanted for of in variants for wanted in _samples(of)]
-    return [*_corpora(plan, list(dict.fromkeys(corpora))), *models, *samples]
+            made.append(Wanted(base, f"train base of {of.name}"))
+    return [*_corpora(plan, list(dict.fromkeys(corpora))), *made]
 
 
 def _corpora(plan: Plan, distinct: Sequence[CorpusStage]) -> Iterator[Wanted]:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from natfp_bench.base import streams
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.models import model as models
 from natfp_bench.models import train
 from natfp_bench.pipeline.sources.train import packing
 from natfp_bench.plan.settings import Settings
@@ -150,7 +151,7 @@ def test_fine_tuning_begins_with_the_weights_of_its_base(tuned: Settings, base: 
 
 
 def weights(folder: Path) -> str:
-    return train.weights_digest(AutoModelForCausalLM.from_pretrained(folder / "model"))
+    return models.weights_digest(AutoModelForCausalLM.from_pretrained(folder / "model"))
 
 
 def test_fine_tuning_reads_what_its_base_has_not_read(

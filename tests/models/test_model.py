@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import tokens
 from natfp_bench.models import model as models
-from natfp_bench.models import train
 from natfp_bench.plan.settings import NumericsSpec, ServeSpec
 
 CPU = torch.device("cpu")
@@ -25,11 +24,11 @@ def test_initial_weights_are_a_function_of_their_stream(architecture: str) -> No
     before = torch.get_rng_state()
     built = models.build(of, 300, 0, 5, "init", 0)
     assert {parameter.dtype for parameter in built.parameters()} == {torch.float32}
-    first = train.weights_digest(built)
+    first = models.weights_digest(built)
     assert torch.equal(torch.get_rng_state(), before), "nobody else's random numbers are used up"
     torch.manual_seed(2)
-    assert train.weights_digest(models.build(of, 300, 0, 5, "init", 0)) == first
-    assert train.weights_digest(models.build(of, 300, 0, 5, "init", 1)) != first
+    assert models.weights_digest(models.build(of, 300, 0, 5, "init", 0)) == first
+    assert models.weights_digest(models.build(of, 300, 0, 5, "init", 1)) != first
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -58,7 +57,7 @@ def test_a_checkpoint_folder_is_an_ordinary_one(
         expected = built(input_ids=row).logits
         assert torch.equal(ours(input_ids=row).logits, expected)
         assert torch.equal(theirs(input_ids=row).logits, expected)
-    assert train.weights_digest(theirs) == train.weights_digest(built)
+    assert models.weights_digest(theirs) == models.weights_digest(built)
     assert theirs.config.eos_token_id == theirs.config.bos_token_id == end
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert loaded.eos_token == loaded.bos_token == tokens.END

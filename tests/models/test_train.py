@@ -298,7 +298,7 @@ def test_training_learns(tiny: Settings, tiny_corpus: Path, tmp_path: Path, arch
     assert sum(held["bits"]) < math.log2(300) * sum(held["bytes"]) * 0.6
     assert held["true_bits"] == [None] * 30
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-    assert train.weights_digest(loaded) == meta.weights
+    assert models.weights_digest(loaded) == meta.weights
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
 

@@ -150,4 +150,5 @@ def test_a_stage_that_changes_raises_its_version(made, stage):
     exact = stage in ("corpus", "sample")
     same = made[stage] == (golden if exact else pytest.approx(golden, rel=2e-3))
     assert same, f"stage {stage} now makes {made[stage]!r}: raise its version, and pin that here"
-    assert {kind.version for kind in all_stages() if kind.kind == stage} == {version}
+    # What is noted about a checkpoint has a version of its own: nothing is made there.
+    assert {kind.version for kind in all_stages() if kind.kind == stage and kind.name != "checkpoint"} == {version}

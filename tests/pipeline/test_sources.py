@@ -238,7 +238,8 @@ HUB = sorted(set(spec.task_files()) - set(spec.trained_tasks()))
 def test_tasks_of_the_hub_are_there() -> None:
     assert {*HUB} == {
         *("pythia_seed_id", "pythia_size_id", "pythia_stage_id", "pythia_data_order_id", "pythia_dedup_id"),
-        *("gpt2_seed_id", "datadecide_data_id", "datadecide_seed_id"),
+        *("gpt2_seed_id", "datadecide_data_id", "datadecide_seed_id", "seedprints_init_id"),
+        *("olmo2_order_id", "olmo2_7b_order_id", "olmo2_13b_order_id"),
     }
 
 
@@ -246,7 +247,7 @@ def test_tasks_of_the_hub_are_there() -> None:
 def test_a_task_of_the_hub_plans_shows_and_validates_offline(task: str, natfp: Any) -> None:
     found = spec.load_task(spec.task_files()[task])[0]
     assert "hub" in found.tags
-    assert "could not be looked up" in " ".join(found.notes.split())
+    assert "docs/hub.md" in " ".join(found.notes.split())
     for preset in spec.preset_files():
         plan = make_plan(task, preset)
         assert plan.source.kind == "checkpoint"
@@ -254,6 +255,9 @@ def test_a_task_of_the_hub_plans_shows_and_validates_offline(task: str, natfp: A
     code, out, err = natfp("show", task)
     assert code == 0, err
     assert "to do" in out
+    for of in make_plan(task, "quick").variants:
+        own = of.settings.source
+        assert f"{own.filled(own.model)} at {own.filled(own.revision) or 'main'}" in out
     assert natfp("validate", spec.task_files()[task])[0] == 0
 
 

@@ -29,15 +29,15 @@ ROOMS = {
         lineage stages.stage stages.sample stages.variant stages.score stages.prediction stages.canaries
         stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
         sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts scoring score_checks
-        factor_study assemble run overview contract_suite""",
+        factor_study assemble run overview check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard regression_reference regression origin unlabelled_texts
         identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table result_tables leaderboard_tables markdown regression_formats charts study_figures figures
         hidden_table page_texts pages site""",
-    "cli": """terminal overview console progress options look run leaderboard regress identify report export baseline
-        hidden store main""",
+    "cli": """terminal overview console progress options look run leaderboard regress identify report export
+        check_models baseline hidden store main""",
     "__main__": "",
 }
 """Reading order: a room imports only rooms before it, and a module only modules of its room before it."""

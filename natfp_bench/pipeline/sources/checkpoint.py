@@ -60,7 +60,7 @@ class CheckpointModel(ModelStage):
     threads: int
     corpus: HeldoutCorpus
 
-    name, doing = "checkpoint", "measure"
+    name, version, doing = "checkpoint", 3, "measure"
     meta_type = CheckpointMeta
 
     @property
@@ -116,6 +116,8 @@ class CheckpointModel(ModelStage):
 class Checkpoints(SourceKind):
     """Variants that are checkpoints."""
 
+    reviewed_early = True
+
     def model(self, settings: Settings, plan: Plan, identities: Identities) -> CheckpointModel:  # noqa: ARG002
         """Return the stage that measures a variant's checkpoint."""
         spec = settings.source
@@ -127,7 +129,9 @@ class Checkpoints(SourceKind):
         checkpoint_files.require([own.source for own in settings])
 
     def review(self, plan: Plan, found: Sequence[VariantStages], metas: Mapping[Stage, Any]) -> list[str]:
-        """Check that models which are said to share a tokenizer do, and that no tokenizer spoils a comparison."""
+        """Check that levels are different models, and that no tokenizer spoils a comparison."""
+        if plan.task.control != "negative" and any(path.startswith("source.") for path in plan.task.factor.fields):
+            _check_different({of.name: metas[of.model].weights for of in found})
         readers = {metas[of.model].tokenizer for of in found}
         if plan.shared_tokenizer and len(readers) > 1:
             raise UserError(
@@ -154,6 +158,18 @@ class Checkpoints(SourceKind):
                     "texts go on after it"
                 )
         return list(dict.fromkeys(warnings))
+
+
+def _check_different(weights: Mapping[str, str]) -> None:
+    """Raise UserError if variants, given with the digests of their weights, are one model."""
+    names: dict[str, list[str]] = {}
+    for name, of in weights.items():
+        names.setdefault(of, []).append(name)
+    if same := [f"  {', '.join(them)}: digest {of[:12]}" for of, them in names.items() if len(them) > 1]:
+        raise UserError(
+            "\n".join(["these checkpoints have the same weights, so nothing can tell them apart:", *same])
+            + "\n  look at revisions and folders: some releases serve one model under several names"
+        )
 
 
 SOURCE = Checkpoints()

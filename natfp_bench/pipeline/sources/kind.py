@@ -6,7 +6,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from natfp_bench.base.records import digest
 from natfp_bench.corpus.documents import open_corpus
@@ -36,7 +36,13 @@ class Identities:
 
 
 class SourceKind(ABC):
-    """One kind of source."""
+    """One kind of source.
+
+    reviewed_early: whether `review` is to come before texts are drawn, because it may find models that cannot be
+    compared.
+    """
+
+    reviewed_early: ClassVar[bool] = False
 
     @abstractmethod
     def model(self, settings: Settings, plan: Plan, identities: Identities) -> ModelStage:
