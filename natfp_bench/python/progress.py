@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import ParamSpec, TypeVar
 
-from rich.console import Console
-
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.text import printable
 from natfp_bench.cli import terminal
@@ -25,23 +23,19 @@ Made = TypeVar("Made")
 def watching(*, shown: bool) -> Iterator[tuple[Callable[[str], None], Watch]]:
     """Show what happens: yields a function that prints a line, and one that shows the events of a run.
 
-    If nothing is to be shown, warnings are still Python warnings.
+    Notebooks get live bars if ipywidgets is installed, else lines. If nothing is to be shown, warnings are still Python
+    warnings.
     """
     if not shown:
         yield (lambda _: None), _warn
         return
-    out = console()
-    with Watcher(out) as watch:
+    out = terminal.stderr()
+    watcher = Watcher(out)
+    if out.is_jupyter and find_spec("ipywidgets"):
+        # The bars of rich are off where the console is no terminal, but a notebook draws them as a widget.
+        watcher.progress.disable = False
+    with watcher as watch:
         yield (lambda line: terminal.say(out, line)), watch
-
-
-def console() -> Console:
-    """Console for progress: standard error, or the notebook, with live bars if ipywidgets is installed, else lines."""
-    found = terminal.stderr()
-    if found.is_jupyter and find_spec("ipywidgets"):
-        # Bars are live where the console is a terminal, which rich says of no notebook unless it is told.
-        return Console(stderr=True, highlight=False, emoji=False, force_terminal=True)
-    return found
 
 
 def _warn(event: Event) -> None:

@@ -217,23 +217,39 @@ def test_defaults_are_those_of_the_command_line() -> None:
     assert set(own) - set(cli) == {"progress"}
 
 
-def test_progress_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bars are live if ipywidgets is there, else lines; rich knows a notebook by its shell."""
+@pytest.mark.parametrize("widgets", [True, False])
+def test_progress_in_notebooks(widgets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars are a widget if ipywidgets is there, else there are lines; rich knows a notebook by its shell."""
     shell = type("ZMQInteractiveShell", (), {})
     monkeypatch.setattr(builtins, "get_ipython", lambda: shell(), raising=False)
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.setattr(progress, "find_spec", lambda _: None)
-    assert (progress.console().is_jupyter, progress.console().is_terminal) == (True, False)
-    monkeypatch.setattr(progress, "find_spec", lambda _: SimpleNamespace())
-    shown: list[Any] = []
-    for name, members in {
-        "IPython.display": {"display": shown.append},
-        "ipywidgets": {"Output": lambda: SimpleNamespace(clear_output=lambda **_: None)},
-    }.items():
+    monkeypatch.setattr(progress, "find_spec", lambda _: SimpleNamespace() if widgets else None)
+    drawn: list[Any] = []
+    shown: list[str] = []
+
+    class Output:
+        """A widget, and where what is printed goes meanwhile."""
+
+        def clear_output(self, **_: Any) -> None:
+            drawn.append(self)
+
+        def close(self) -> None: ...
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    def display(made: Any) -> None:
+        shown.append("bar" if isinstance(made, Output) else made._repr_mimebundle_([], [])["text/plain"])
+
+    for name, members in {"IPython.display": {"display": display}, "ipywidgets": {"Output": Output}}.items():
         module = ModuleType(name)
         module.__dict__.update(members)
         monkeypatch.setitem(sys.modules, name, module)
-    assert (progress.console().is_jupyter, progress.console().is_terminal) == (True, True)
+    with progress.watching(shown=True) as (say, _):
+        say("seed_id (smoke)")
+    assert bool(drawn) is widgets
+    assert "seed_id (smoke)\n" in shown
+    assert ("bar" in shown) is widgets
 
 
 def test_warnings_are_kept_where_progress_is_not_shown() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,6 @@ def test_the_values_of_cells_are_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs(path: Path, tmp_path: Path) -> None:
     (tmp_path / "notebook.py").write_text(program(path), encoding="utf-8")
-    begin = time.monotonic()
     out = python("notebook.py", folder=tmp_path, NATFP_STORE=str(tmp_path / "store"))
     shown = [line.split()[1] for line in out.splitlines() if line.startswith(">>>")]
     assert shown == VALUES[path.stem]
-    assert time.monotonic() - begin < 120, "a minute, on a machine that does nothing else"
