@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
@@ -17,12 +16,11 @@ from natfp_bench.pipeline.store import Store, default_root, entry_folder
 from natfp_bench.report import figures, page_texts, study_figures
 from natfp_bench.report.charts import Figure
 from natfp_bench.report.finding import finding, scope
-from natfp_bench.report.leaderboard_tables import board_table, setting_title
+from natfp_bench.report.leaderboard_tables import board_table
 from natfp_bench.report.table import ReportTable, interval, number
-from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.origin import remake, settings_of
 from natfp_bench.results.predictions import main_split, read_predictions
-from natfp_bench.results.protocols import Protocol, make_boards, read_protocols
+from natfp_bench.results.protocols import Protocol, make_boards
 
 from . import frames, html
 from .progress import plain_errors
@@ -235,12 +233,15 @@ class Results(Sequence[Result]):
         return _chart(figure)
 
     def _figure(self) -> Figure | None:
-        protocols, _ = read_protocols([result.path for result in self])
-        standings = sorted(leaderboards_of(protocols).standings, key=lambda one: -len(one.factors))
-        if not standings:
+        """The first figure of a report's first page."""
+        from natfp_bench.report import site
+        from natfp_bench.report.pages.home import home
+
+        try:
+            found = site.read([result.path for result in self], default_root())
+        except UserError:  # no result has scores, or their files were removed since
             return None
-        title = f"Identifiability of each factor ({setting_title(standings[0].setting)})"
-        return figures.factors(standings[0].factors, "factors", title)
+        return next(iter(home(found).figures), None)
 
     def __repr__(self) -> str:
         names = [one_line(result.task.name) for result in self]
@@ -251,10 +252,8 @@ class Results(Sequence[Result]):
     def _repr_html_(self) -> str:
         """What each run found in a sentence, and the figure of all factors."""
         rows = [(result.task.name, result.preset, finding(result)) for result in self]
-        drawn = []
-        with suppress(UserError):  # a file was removed since: sentences need none
-            if figure := self._figure():
-                drawn = [html.image(figure.spec, figure.title), html.paragraph(figure.caption, small=True)]
+        figure = self._figure()
+        drawn = [html.image(figure.spec, figure.title), html.paragraph(figure.caption, small=True)] if figure else []
         return html.block(html.table(ReportTable(repr(self)[1:-1], ("task", "preset", "finding"), rows)), *drawn)
 
 

@@ -209,7 +209,7 @@ def test_a_collection(seeds: Result, rates: Result, bench: Any) -> None:
     page = Page(found._repr_html_())
     assert {finding(seeds), finding(rates)} <= set(page.said)
     assert len(page.images) == 1
-    assert found.figure().to_dict()["layer"]
+    assert "vega-lite" in found.figure().to_dict()["$schema"]
 
 
 def test_a_long_collection_stays_short(seeds: Result) -> None:
