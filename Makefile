@@ -3,6 +3,7 @@
 # make format   mend formatting and lint                 make times     how long test and check take
 # make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
 # make figures  the figures of the README, from the results in results/ (or RESULTS=folder)
+# make docs     the documentation site, in build/docs, with the report of docs/results (or REPORT=folder)
 # make dist     the wheel and the source in dist/       make sbom     the packages that the wheel runs with
 # make hashes   write the files of hashes anew, after a change of constraints.txt
 #
@@ -29,7 +30,7 @@ else
 CONSTRAINTS = constraints.txt
 endif
 
-.PHONY: run test check times regress reference figures hashes dist sbom lint format .venv clean
+.PHONY: run test check times regress reference figures docs hashes dist sbom lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -61,6 +62,13 @@ figures: .venv
 	$(BIN)/natfp-bench report $(RESULTS) --figures "$$folder" --only 'index-factors*,tasks-seed_id-quick-*-length' && \
 	cp "$$(ls "$$folder"/index-factors*.svg | head -n 1)" docs/figures/factors.svg && \
 	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
+
+# Needs the extra docs. A link to nothing, or a name without a docstring to show, is an error.
+REPORT ?= docs/results
+docs: .venv
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	if [ -d $(REPORT) ]; then $(BIN)/natfp-bench report $(REPORT) -o "$$folder/report" && export NATFP_REPORT="$$folder/report"; fi && \
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q -f docs/site/mkdocs.yml
 
 lint: .venv
 	$(BIN)/ruff format --check .

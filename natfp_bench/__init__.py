@@ -10,27 +10,54 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import load_results, load_task, run
+    from .api import load_task
     from .attributors.attribute import Attributor
+    from .base.errors import UserError
     from .base.resources import evaluate_module
+    from .python.ask import identify, leaderboard, load_results, report
+    from .python.finished import Result, Results
+    from .python.run import run, run_texts
     from .statistics import ceiling, metrics
 
 _HOME = {
-    "run": ".api",
+    "run": ".python.run",
+    "run_texts": ".python.run",
+    "identify": ".python.ask",
+    "leaderboard": ".python.ask",
+    "load_results": ".python.ask",
     "load_task": ".api",
-    "load_results": ".api",
+    "Result": ".python.finished",
+    "Results": ".python.finished",
     "Attributor": ".attributors.attribute",
+    "UserError": ".base.errors",
     "evaluate_module": ".base.resources",
 }
-_MODULES = ("ceiling", "metrics")
-__all__ = ["Attributor", "__version__", "ceiling", "evaluate_module", "load_results", "load_task", "metrics", "run"]
+# `report` is a room, too: its module can be called.
+_MODULES = {"ceiling": ".statistics.ceiling", "metrics": ".statistics.metrics", "report": ".report"}
+__all__ = [
+    "Attributor",
+    "Result",
+    "Results",
+    "UserError",
+    "__version__",
+    "ceiling",
+    "evaluate_module",
+    "identify",
+    "leaderboard",
+    "load_results",
+    "load_task",
+    "metrics",
+    "report",
+    "run",
+    "run_texts",
+]
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name in _MODULES:
-        return import_module(f".statistics.{name}", __name__)
+        return import_module(_MODULES[name], __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name], __name__), name)

@@ -1,12 +1,13 @@
-"""The public Python API: what the command line does, as functions with plain arguments.
+"""What the command line and the Python face do, as functions with plain arguments that show nothing.
 
 find_tasks                                   names of tasks, from names and tags
 plan_task, plan_fixed_texts, plan_texts      a plan: which variants, texts and settings a run would have
 overview, dry_run                            what a plan amounts to, without running it
 run_plans                                    run plans one after another; each result is written to a folder
-run                                          plan and run one task
-load_task, load_results                      read a task file, and result files
+load_task                                    read a task file
 open_engine, local_engine                    where jobs run
+
+What `import natfp_bench` offers, with progress and for notebooks, is in the room `python`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .attributors import registry
 from .attributors import sandbox as sandboxes
 from .base.errors import UserError, unknown
-from .base.records import canonical_json
 from .corpus.documents import open_corpus
-from .pipeline import result as results
 from .pipeline.engine import Engine, Watch
 from .pipeline.result import Result
 from .pipeline.store import Store, default_root
@@ -45,11 +44,6 @@ DEVICES = ("auto", "cpu", "cuda")
 def load_task(name: str, *, include: Sequence[Path] = ()) -> Task:
     """Load a task by name; raises UserError for an unknown name and SpecError for a faulty file."""
     return load_task_file(find("task", name, task_files(include)))[0]
-
-
-def load_results(*paths: Path | str) -> list[Result]:
-    """Load results from files and folders; raises UserError if one is missing, damaged or of another schema."""
-    return [results.read(path) for path in results.find([Path(path) for path in paths])]
 
 
 def find_tasks(
@@ -193,7 +187,8 @@ def run_plans(
 
     baselines: names and folders separated by commas, `fast` or `all`. parity: also score the models by lm-eval, on
     held-out documents and on these tasks of lm-eval. command: recorded in the results. watch: called with each
-    `engine.Event`. warn: called if a store entry turns out to be damaged. The other arguments are those of `run`.
+    `engine.Event`. warn: called if a store entry turns out to be damaged. The other arguments are those of
+    `natfp_bench.run`.
     Raises UserError for wrong input (before the first plan runs, if it can be known then), JobError for a failed job.
     """
     from .pipeline.run import run_plan
@@ -224,63 +219,6 @@ def run_plans(
             opened_engine.close()
 
     return each()
-
-
-def run(
-    task: str,
-    *,
-    preset: str = "quick",
-    baselines: str = "fast",
-    settings: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    limit: int | None = None,
-    replicates: int | None = None,
-    fixed_texts: bool = False,
-    include: Sequence[Path] = (),
-    store: Path | str | None = None,
-    output: Path | str = "results",
-    device: str = "auto",
-    workers: int | None = None,
-    engine: str = "local",
-    ray_address: str | None = None,
-    sandbox: str = "auto",
-    parity: Sequence[str] | None = None,
-    watch: Watch = lambda _: None,
-) -> Result:
-    """Run one task and return its result, which is also written to a folder below `output`.
-
-    settings: dotted path -> value (`{"corpus.name": "text:notes.txt"}`). replicates: of each level, instead of the
-    preset's number. fixed_texts: train nothing, and score on the bundled texts. store: folder of the store; the
-    default is $NATFP_STORE, else the user cache folder. engine: `local`, or `ray` (`pip install
-    'natfp-bench[ray]'`), which starts Ray on this machine until the run is done, or joins the cluster at
-    `ray_address` (`auto`: the cluster of this machine). sandbox: `on`, `off`, or `auto`, which puts classifiers
-    that are not bundled into a sandbox where the system has one. parity, watch: as of `run_plans`. A damaged store
-    entry is reported as a Python warning. Raises UserError for wrong input, JobError for a job that failed.
-    """
-    if fixed_texts:
-        if preset != "quick" or settings or seed or limit or replicates:
-            what = "preset, settings, seed, limit and replicates cannot be combined with fixed_texts"
-            raise UserError(f"{what}\n  leave them out")
-        plan = plan_fixed_texts(task, include=include)
-    else:
-        overrides = {path: canonical_json(value) for path, value in (settings or {}).items()}
-        plan = plan_task(
-            task, preset, overrides=overrides, seed=seed, limit=limit, replicates=replicates, include=include
-        )
-    [(result, _)] = run_plans(
-        [plan],
-        baselines=baselines,
-        store=store,
-        output=output,
-        device=device,
-        workers=workers,
-        engine=engine,
-        ray_address=ray_address,
-        sandbox=sandbox,
-        parity=parity,
-        watch=watch,
-    )
-    return result
 
 
 def local_engine(workers: int | None) -> Engine:

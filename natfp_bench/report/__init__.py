@@ -9,3 +9,33 @@ charts                  kinds of charts; study_figures and figures make the figu
 page_texts              training curves, sample texts and answers that pages show
 pages, site             the pages as records, and the site with its templates
 """
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Callable(ModuleType):
+    """The public function `natfp_bench.report` has the name of this room: so the room can be called, and makes a site.
+
+    Importing the room sets the name in the package, whatever it was before. What a call does is in `python.ask`.
+    """
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Make a static site of results: `natfp_bench.report(results, "site")`; see `natfp_bench.python.ask.report`."""
+        from natfp_bench.python.ask import report
+
+        return report(*arguments, **options)
+
+    @property
+    def __signature__(self) -> Any:
+        from inspect import signature
+
+        from natfp_bench.python.ask import report
+
+        return signature(report)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,17 +1,14 @@
-"""The Python API that the command line calls."""
+"""What the command line and the Python face both call."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import FEW, files
 
 from natfp_bench import api
 from natfp_bench.base.errors import UserError
-from natfp_bench.pipeline.result import Result
 
 
 def test_names_and_a_tag_choose_tasks_once_each() -> None:
@@ -41,12 +38,6 @@ def test_wrong_arguments_are_refused_before_any_plan_runs(call: Any, wrong: dict
     assert not (tmp_path / "store").exists()
 
 
-def test_fixed_texts_allow_no_other_protocol() -> None:
-    for options in ({"preset": "smoke"}, {"seed": 1}, {"limit": 100}, {"settings": {"optimizer.lr": 0.1}}):
-        with pytest.raises(UserError, match="cannot be combined with fixed_texts"):
-            api.run("seed_id", fixed_texts=True, **options)  # type: ignore[arg-type]
-
-
 def test_a_dry_run_describes_each_plan_and_writes_nothing(tmp_path: Path) -> None:
     plans = [api.plan_task(name, "smoke") for name in ("seed_id", "null_id")]
     found = api.dry_run(plans, store=tmp_path / "store")
@@ -61,30 +52,3 @@ def test_texts_that_exist_make_a_plan(tmp_path: Path) -> None:
     plan = api.plan_texts(paths, "smoke", limit=40)
     assert sorted(variant.level for variant in plan.variants) == ["a", "b"]
     assert plan.texts == 40
-
-
-def test_the_api_runs_and_warns(bench: Any, seed_run: Any, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    shutil.copytree(bench.store, store)
-    settings = {"corpus.name": f"text:{bench.corpus}"}
-
-    def run() -> Result:
-        output = tmp_path / "results"
-        return api.run(
-            "seed_id",
-            baselines=FEW,
-            preset="smoke",
-            settings=settings,
-            store=store,
-            output=output,
-            workers=1,
-            device="cpu",
-        )
-
-    assert run().stable_json() == seed_run[0].stable_json()
-    (files(store, "corpus", seed_run[0])[0].parent / "foreign").touch()
-    with pytest.warns(UserWarning, match="foreign file foreign"):
-        assert run().stable_json() == seed_run[0].stable_json()
-    assert [result.task.name for result in api.load_results(tmp_path / "results")] == ["seed_id", "seed_id"]
-    with pytest.raises(UserError, match="workers 0"):
-        api.run("seed_id", workers=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from architectures import ARCHITECTURES, small
 
-from natfp_bench import api
+import natfp_bench
 from natfp_bench.models import model, sampler
 from natfp_bench.plan.settings import SamplingSpec
 
@@ -21,7 +21,7 @@ def _needs_cuda() -> None:
 
 def test_a_smoke_run_on_cuda_is_sound_and_repeats(tmp_path):
     runs = [
-        api.run(
+        natfp_bench.run(
             "null_run_id", preset="smoke", baselines="unigram", device="cuda", store=tmp_path / name, output=tmp_path
         )
         for name in ("one", "two")
@@ -34,7 +34,7 @@ def test_a_smoke_run_on_cuda_is_sound_and_repeats(tmp_path):
 
 def test_devices_train_to_the_same_quality(tmp_path):
     bits = [
-        api.run(
+        natfp_bench.run(
             "null_id", preset="smoke", baselines="majority", device=device, store=tmp_path / device, output=tmp_path
         )
         .variants[0]

@@ -34,6 +34,7 @@ from mutations import (
     treewise,
 )
 
+import natfp_bench
 from natfp_bench import api
 from natfp_bench.attributors import registry
 from natfp_bench.base import resources, yaml_source
@@ -192,7 +193,7 @@ def test_results(fuzz: Fuzz, reading: Callable[[tuple[str, ...]], None], number:
         path.write_bytes(content)
         reading(command)
         with reported(str(path)):
-            api.load_results(path)
+            natfp_bench.load_results(path)
 
 
 @sizes(40, 250)

@@ -38,7 +38,7 @@ def steps(*names: str) -> Iterator[Any]:
 
 
 def test_permissions_are_the_least() -> None:
-    assert set(WORKFLOWS) == {"ci", "submission", "hidden", "release"}
+    assert set(WORKFLOWS) == {"ci", "submission", "hidden", "release", "docs"}
     assert {key: permissions(*key) for key in JOBS} == {
         ("ci", "ci"): READ,
         ("submission", "look"): READ,
@@ -47,6 +47,8 @@ def test_permissions_are_the_least() -> None:
         ("release", "build"): READ,
         ("release", "test"): {},
         ("release", "publish"): {"id-token": "write", "attestations": "write"},
+        ("docs", "build"): READ,
+        ("docs", "publish"): {"id-token": "write", "pages": "write"},
     }
     assert all(workflow["permissions"] in ({}, READ) for workflow in WORKFLOWS.values())
 
@@ -66,7 +68,7 @@ def test_every_action_is_pinned_by_commit_with_its_version() -> None:
 def test_checkouts_keep_no_credentials_and_scripts_interpolate_nothing() -> None:
     assert all(of["with"]["persist-credentials"] is False for of in steps() if "actions/checkout" in of.get("uses", ""))
     assert not [of["run"] for of in steps() if "${{" in of.get("run", "")]
-    assert not [of for of in steps("submission", "hidden", "release") if "cache" in str(of.get("with", ""))]
+    assert not [of for of in steps("submission", "hidden", "release", "docs") if "cache" in str(of.get("with", ""))]
 
 
 def test_workflows_of_pull_requests_have_no_secrets() -> None:
@@ -107,6 +109,13 @@ def test_hidden_scores_are_made_on_the_protected_branch_alone() -> None:
     assert not re.search(r"echo|set -x|cat ", secret["run"])
     (upload,) = [step["with"] for step in job["steps"] if "upload-artifact" in step.get("uses", "")]
     assert upload["path"] == "${{ runner.temp }}/hidden/hidden.json"
+
+
+def test_pages_are_published_from_the_protected_branch_by_what_runs_nothing_else() -> None:
+    job = JOBS["docs", "publish"]
+    assert job["if"] == JOBS["hidden", "score"]["if"]
+    assert (job["needs"], job["environment"]) == ("build", "github-pages")
+    assert not [step for step in job["steps"] if "run" in step or "checkout" in step["uses"]]
 
 
 def bash(script: str, folder: Path, **variables: object) -> subprocess.CompletedProcess[str]:
