@@ -51,7 +51,7 @@ def check(folder: Folder, as_json: Json = False) -> None:
     from . import terminal
     from .progress import Watcher
 
-    with closing(api.local_engine(1)) as engine, Watcher(terminal.stderr()) as watch:
+    with closing(api.local_engine(1)) as engine, Watcher(terminal.stderr(), "checking the contract") as watch:
         report = check_all(_baseline(folder), engine, watch)
     if as_json:
         terminal.print_json(report.model_dump(mode="json"))
@@ -106,10 +106,13 @@ def submit(
     disk.usable_folder(output, "output folder")
     errors = terminal.stderr()
     opened = Store(store or default_root(), terminal.warner(errors))
-    with closing(api.local_engine(workers)) as engine, Watcher(errors) as watch:
+    with closing(api.local_engine(workers)) as engine, Watcher(errors, f"checking {baseline.name}") as watch:
         report = check_all(baseline, engine, watch, sandbox)
         if not report.failed:
-            found = submission.score_on_fixed_texts(baseline, tasks, opened, engine, output, watch, sandbox)
+            found = []
+            for number, one in enumerate(tasks, start=1):
+                watch.begin(one, f"fixed texts, task {number} of {len(tasks)}")
+                found += submission.score_on_fixed_texts(baseline, [one], opened, engine, output, watch, sandbox)
     if report.failed:
         _print_report(report)
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from statistics import median
 from rich.console import Console, RenderableType
 
 from natfp_bench.pipeline.result import FactorStudy, Result
+from natfp_bench.report.finding import finding, given_texts, scope
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
-from natfp_bench.report.result_tables import findings, variants_table
+from natfp_bench.report.result_tables import board_notes, findings, main_board, variants_table
 from natfp_bench.report.table import ReportTable, interval, number, spread, value
+from natfp_bench.results import protocols
 from natfp_bench.results.leaderboard import Leaderboards, Standing
 from natfp_bench.results.protocols import Board
 from natfp_bench.statistics.wording import TellingWord
@@ -45,9 +48,29 @@ def _print_standing(out: Console, standing: Standing, tables: Sequence[ReportTab
         print_table(out, made)
 
 
-def print_result(out: Console, result: Result, boards: Sequence[Board], folder: Path) -> None:
-    """Print a result: the quality of the models, the leaderboards, the information in a text, and the factor."""
+def print_result(out: Console, result: Result, folder: Path, *, details: bool = False) -> None:
+    """Print a result: its finding in a sentence, its scope, the board that the task asks for, and what columns mean.
+
+    folder: where it is. details: everything else, too.
+    """
     say(out, "")
+    say(out, finding(result), style="bold")
+    say(out, scope(result), "")
+    if (board := main_board(result)).rows:
+        print_table(out, board)
+        show(out, table("", ("", ""), board_notes(result), loose=("",), header=False))
+        say(out, "")
+    if details:
+        print_details(out, result, protocols.boards([folder / "result.json"])[0])
+    stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
+    say(out, f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
+    say(out, f"written to {folder}", wrap=False)
+    if not details:
+        say(out, f"everything else: natfp-bench show {shlex.quote(str(folder))} --details", wrap=False)
+
+
+def print_details(out: Console, result: Result, boards: Sequence[Board]) -> None:
+    """Print the rest of a result: quality of the models, every board, the information in a text, and the factor."""
     if any(variant.heldout_bits_per_byte for variant in result.variants):
         print_table(out, variants_table(result))
     for board in boards:
@@ -66,14 +89,13 @@ def print_result(out: Console, result: Result, boards: Sequence[Board], folder: 
         for part in _factor_parts(result, result.study):
             show(out, part)
             say(out, "")
-    stages = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in result.run.seconds.items() if stage != "total")
-    say(out, f"took {result.run.seconds['total']:.1f} s" + (f" (summed over workers: {stages})" if stages else ""))
-    say(out, f"written to {folder}", wrap=False)
 
 
 def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType]:
     """Tables of everything that a result says about its factor."""
-    yield table(f"the factor: {result.factor.name}", ("", ""), [*findings(study)], header=False)
+    given = given_texts(result)
+    title = f"the {'labels' if given else 'factor'}: {result.factor.name}"
+    yield table(title, ("", ""), [*findings(study, given=given)], header=False)
     yield from _length_table(study)
     yield from _type_table(study)
     yield from _robustness_table(study)

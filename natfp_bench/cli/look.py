@@ -9,7 +9,19 @@ import typer
 
 from natfp_bench.base.errors import UserError, unknown
 
-from .options import CorpusOption, Include, Json, Limit, PresetOption, Replicates, Seed, Set, StoreRoot, settings
+from .options import (
+    CorpusOption,
+    Details,
+    Include,
+    Json,
+    Limit,
+    PresetOption,
+    Replicates,
+    Seed,
+    Set,
+    StoreRoot,
+    settings,
+)
 
 LISTS = ("tasks", "baselines", "presets", "corpora")
 
@@ -59,7 +71,9 @@ def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
 
 
 def show(
-    task: Annotated[str, typer.Argument(help="name of a task")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK|RESULT", help="name of a task, or a finished run's folder or file")
+    ],
     preset: PresetOption = "quick",
     set_: Set = None,
     corpus: CorpusOption = None,
@@ -68,15 +82,23 @@ def show(
     replicates: Replicates = None,
     include: Include = None,
     store: StoreRoot = None,
+    details: Details = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a run of a task would do.
+    """Show what a run of a task would do, or what a finished run found.
 
-    Prints the variants, their sizes, and what the store already has.
+    For a task: its variants, their sizes, and what the store already has. For a result (a result.json, or the folder of
+    a run): what `run` printed; --details prints everything else.
     """
-    from natfp_bench import api
+    from natfp_bench.plan.task_files import task_files
 
     from . import overview, terminal
+
+    if task not in task_files(include or []) and (Path(task).exists() or "/" in task or task.endswith(".json")):
+        _show_result(Path(task), details=details, as_json=as_json)
+        return
+
+    from natfp_bench import api
 
     overrides = settings(set_, corpus)
     plan = api.plan_task(
@@ -87,6 +109,21 @@ def show(
         terminal.print_json(found.model_dump(mode="json"))
     else:
         overview.print_overview(terminal.stdout(), found)
+
+
+def _show_result(given: Path, *, details: bool, as_json: bool) -> None:
+    """Print a finished run again."""
+    from natfp_bench.pipeline import result as results
+    from natfp_bench.results.origin import find_result
+
+    from . import console, terminal
+
+    path = find_result(given)
+    found = results.read(path)
+    if as_json:
+        terminal.print_json(found.model_dump(mode="json"))
+    else:
+        console.print_result(terminal.stdout(), found, path.parent, details=details)
 
 
 def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, card and result files")]) -> None:

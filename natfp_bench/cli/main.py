@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated, TextIO
 
 import typer
@@ -20,6 +21,8 @@ from natfp_bench.base.errors import JobError, NatfpError
 
 from . import baseline, hidden, store
 from .check_models import check_models
+from .compare import compare
+from .examples import epilog
 from .export import export, import_lm_eval
 from .identify import identify
 from .leaderboard import leaderboard
@@ -27,6 +30,7 @@ from .look import list_, schema, show, validate
 from .regress import regress
 from .report import report
 from .run import run
+from .texts import texts
 
 app = typer.Typer(
     name="natfp-bench",
@@ -35,22 +39,34 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=epilog(""),
 )
-app.command("list")(list_)
-app.command()(show)
-app.command(context_settings={"allow_extra_args": True})(run)
-app.command()(leaderboard)
-app.command()(report)
-app.command()(identify)
-app.command()(regress)
-app.command()(export)
-app.command("import-lm-eval")(import_lm_eval)
-app.command("check-models")(check_models)
-app.command()(validate)
-app.command()(schema)
-app.add_typer(baseline.app, name="baseline")
-app.add_typer(hidden.app, name="hidden")
-app.add_typer(store.app, name="store")
+COMMANDS: dict[str, Callable[..., None]] = {
+    "list": list_,
+    "show": show,
+    "run": run,
+    "texts": texts,
+    "compare": compare,
+    "leaderboard": leaderboard,
+    "report": report,
+    "identify": identify,
+    "regress": regress,
+    "export": export,
+    "import-lm-eval": import_lm_eval,
+    "check-models": check_models,
+    "validate": validate,
+    "schema": schema,
+}
+"""By name, in the order of the help."""
+
+for _name, _command in COMMANDS.items():
+    _settings = {"allow_extra_args": True} if _name == "run" else None
+    app.command(_name, epilog=epilog(_name), context_settings=_settings)(_command)
+for _name, _group in (("baseline", baseline.app), ("hidden", hidden.app), ("store", store.app)):
+    for _one in _group.registered_commands:
+        _one.epilog = epilog(f"{_name} {_one.name}")
+    app.add_typer(_group, name=_name, epilog=epilog(_name))
 
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)

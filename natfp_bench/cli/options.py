@@ -36,6 +36,7 @@ Results = Annotated[
 ]
 ResultPath = Annotated[Path, typer.Argument(metavar="RESULT", help="a result.json, or its folder")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+Details = Annotated[bool, typer.Option("--details", help="also print everything else that the result holds")]
 
 RESULTS = Path("results")
 """Where results are written and looked for, unless an option says otherwise."""

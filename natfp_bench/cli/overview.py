@@ -17,11 +17,19 @@ def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def print_overview(out: Console, found: Overview, factors: int = 1) -> None:
+def print_overview(out: Console, found: Overview, factors: int = 1, *, given: bool = False) -> None:
     """Print what a plan amounts to: its variants, its sizes, what is still to do, and what it can show.
 
-    factors: how many factors are run together, so that their p-values are corrected for this number.
+    factors: how many factors are run together, so that their p-values are corrected for this number. given: the texts
+    were given with their labels, so that there is nothing to train.
     """
+    if given:
+        labels = ", ".join(variant.name.rpartition("/r")[0] for variant in found.variants)
+        say(out, f"{found.corpus}: which {found.factor} does a text have?")
+        say(out, f"{len(found.variants)} labels, {found.texts:,} texts of each: {labels}")
+        for note in found.notes:
+            say(out, f"note: {note}")
+        return
     replicates = f"{found.replicates} replicate{'s' if found.replicates > 1 else ''}"
     say(out, f"{found.task} at preset {found.preset}: {found.summary}")
     say(out, f"factor: {found.factor} ({', '.join(found.fields)}), {replicates}")

@@ -32,11 +32,8 @@ def report(
 
     It has leaderboards, and a page for each task and each attributor.
     """
-    from natfp_bench.pipeline.result import find
-    from natfp_bench.pipeline.store import default_root
-    from natfp_bench.report import leaderboard_tables, markdown, site
-
-    from . import console, terminal
+    from . import terminal
+    from .progress import Watcher
 
     one_of("format", format_, ("html", "md", "text"))
     if format_ == "html" and output is None and figures is None:
@@ -45,22 +42,35 @@ def report(
         raise UserError(f"-o {output} cannot be combined with --format text, which prints in the terminal")
     if only and figures is None:
         raise UserError("--only chooses figures, so it needs --figures FOLDER")
-    found = site.read(find(results or [RESULTS]), store or default_root())
     errors, out = terminal.stderr(), terminal.stdout()
-    terminal.skipped(errors, found.found.faults)
-    made = list(site.pages(found)) if figures or format_ == "html" else []
-    drawn = site.chosen_figures(made, names([only or ""]))
+    # A line at once: importing the libraries takes seconds on a busy machine.
+    with Watcher(errors, "reading results") as watch:
+        from natfp_bench.pipeline.result import find
+        from natfp_bench.pipeline.store import default_root
+        from natfp_bench.report import leaderboard_tables, markdown, site
+
+        from . import console
+
+        found = site.read(find(results or [RESULTS]), store or default_root())
+        terminal.skipped(errors, found.found.faults)
+        made = []
+        if figures or format_ == "html":
+            watch.now("drawing figures and pages")
+            made = list(site.pages(found))
+        drawn = site.chosen_figures(made, names([only or ""]))
     if format_ == "md":
         terminal.write(markdown.summary(found.found), output, marks=(leaderboard_tables.FACTORS,))
     else:
         console.print_summary(out, found.found)
     if format_ == "html" and output is not None:
-        rendered = site.render(made, site.written_by(shlex.join(command())))
-        site.write(rendered, output, overwrite=overwrite)
+        with Watcher(errors, f"writing {len(made)} pages"):
+            rendered = site.render(made, site.written_by(shlex.join(command())))
+            site.write(rendered, output, overwrite=overwrite)
         index = output / "index.html"
         terminal.say(out, f"{len(made)} pages, {rendered.bytes / 1e6:,.1f} MB: {index}", wrap=False)
     if figures is not None:
-        site.write_figures(drawn, figures, overwrite=overwrite)
+        with Watcher(errors, f"writing {len(drawn)} figures"):
+            site.write_figures(drawn, figures, overwrite=overwrite)
         # Standard output has the Markdown alone, if it has any.
         said = errors if format_ == "md" else out
         terminal.say(said, f"{len(drawn)} figures, as SVG and PDF: {figures}", wrap=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from . import options
 from .options import (
     RESULTS,
     CorpusOption,
+    Details,
     Include,
     Json,
     Limit,
@@ -28,7 +28,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from natfp_bench.pipeline.result import Result
+    from natfp_bench.plan.plan import Plan
 
 
 def run(
@@ -68,59 +68,52 @@ def run(
     parity_tasks: Annotated[
         str | None, typer.Option(help="also score the models on these tasks of lm-eval (a,b)")
     ] = None,
-    texts: Annotated[
-        list[str] | None,
-        typer.Option("--texts", help="train nothing: use your own texts (file, folder or LABEL=PATH; repeatable)"),
-    ] = None,
-    text_column: Annotated[str, typer.Option(help="with --texts: column of the text")] = "text",
-    label_column: Annotated[str, typer.Option(help="with --texts: column of the label that is guessed")] = "label",
-    group_column: Annotated[
-        str | None, typer.Option(help="with --texts: column whose groups are never split between train and test")
-    ] = None,
+    details: Details = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done, and do nothing")] = False,
     as_json: Json = False,
+    # What `natfp-bench texts` does now, for scripts that were written before it.
+    texts: Annotated[list[str] | None, typer.Option("--texts", hidden=True)] = None,
+    text_column: Annotated[str, typer.Option(hidden=True)] = "text",
+    label_column: Annotated[str, typer.Option(hidden=True)] = "label",
+    group_column: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run tasks: train, sample, attribute and rank.
 
-    Models are trained, texts are sampled from them, attributors guess which model wrote a text, and are ranked.
+    Models are trained, texts are sampled from them, attributors guess which model wrote a text, and are ranked. The
+    result begins with its finding in one sentence; --details prints everything else.
     """
-    from natfp_bench import api
-
-    from . import overview, terminal
+    from . import running, terminal
+    from .progress import Watcher
 
     _takes_no_arguments(context.args)
-    out, errors = terminal.stdout(), terminal.stderr()
     overrides, include = options.settings(set_, corpus), include or []
-    others: dict[str, Any]
-    if texts:
-        others = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed, "--include-path": include}
-        others["--replicates"] = replicates
-        _cannot_be_combined("--texts", others)
-        plan = api.plan_texts(
-            texts,
-            preset,
-            text_column=text_column,
-            label_column=label_column,
-            group_column=group_column,
-            overrides=overrides,
-            seed=seed,
-            limit=limit,
-        )
-        plans = [plan]
-    else:
-        chosen, left_out = api.find_tasks(
-            options.names(task), tags=options.names(tag), include=include, fixed_texts=fixed
-        )
-        if left_out:
-            listed = ", ".join(left_out)
-            what = f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)"
-            terminal.say(errors, what)
-        if fixed:
+    # A line at once: importing the libraries takes seconds on a busy machine.
+    watch = Watcher(terminal.stderr(), "" if dry_run else "reading tasks")
+    with watch:
+        if texts:
+            others: dict[str, Any] = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed}
+            _cannot_be_combined("--texts", {**others, "--include-path": include, "--replicates": replicates})
+            from natfp_bench import api
+
+            plans = [
+                api.plan_texts(
+                    texts,
+                    preset,
+                    text_column=text_column,
+                    label_column=label_column,
+                    group_column=group_column,
+                    overrides=overrides,
+                    seed=seed,
+                    limit=limit,
+                )
+            ]
+        elif fixed:
             others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             others |= {"--seed": seed, "--limit": limit is not None, "--replicates": replicates}
-            _cannot_be_combined("--fixed-texts", others)
-            plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
+            plans = _fixed_plans(_chosen(task, tag, include, fixed=True), include, others)
         else:
+            from natfp_bench import api
+
             plans = [
                 api.plan_task(
                     name,
@@ -131,61 +124,37 @@ def run(
                     replicates=replicates,
                     include=include,
                 )
-                for name in chosen
+                for name in _chosen(task, tag, include)
             ]
     how: dict[str, Any] = {"baselines": baseline, "store": store, "device": device}
     how |= {"workers": workers, "engine": engine, "ray_address": ray_address, "sandbox": sandbox}
     if dry_run:
-        found = api.dry_run(plans, **how)
-        if as_json:
-            terminal.print_json([one.model_dump(mode="json") for one in found])
-        else:
-            for one in found:
-                overview.print_overview(out, one, factors=sum(other.least_p is not None for other in found))
+        running.dry_run(plans, how, as_json=as_json)
         return
+    tasks = options.names([parity_tasks or ""]) if parity or parity_tasks else None
+    running.run_plans(plans, how, watch, output=output, parity=tasks, as_json=as_json, details=details)
 
-    from natfp_bench.results import leaderboard, protocols
 
-    from . import console
-    from .progress import Watcher
+def _chosen(task: list[str] | None, tag: list[str] | None, include: list[Path], *, fixed: bool = False) -> list[str]:
+    """Names of the tasks that are asked for; says which tasks of a tag are left out."""
+    from natfp_bench import api
 
-    finished: list[tuple[Result, Path]] = []
-    watch = Watcher(errors)
-    runs = api.run_plans(
-        plans,
-        **how,
-        output=output,
-        parity=options.names([parity_tasks or ""]) if parity or parity_tasks else None,
-        command=options.command(),
-        watch=watch,
-        warn=terminal.warner(errors),
-    )
-    try:
-        with watch:
-            for plan in plans:
-                what = f"{len(plan.variants)} variants, {plan.texts} texts each"
-                terminal.say(errors, f"{plan.task.name} ({plan.preset}): {what}")
-                result, folder = next(runs)
-                finished.append((result, folder))
-                if not as_json:
-                    ranked, _ = protocols.boards([folder / "result.json"])
-                    console.print_result(out, result, ranked, folder)
-    except KeyboardInterrupt:
-        again = shlex.join(options.command())
-        terminal.say(errors, f"interrupted; finished work is kept. To go on, run: {again}", wrap=False)
-        raise typer.Exit(130) from None
-    finally:
-        runs.close()
-    if as_json:
-        terminal.print_json([result.model_dump(mode="json") for result, _ in finished])
-    elif len(finished) > 1:
-        written = [folder / "result.json" for _, folder in finished]
-        console.print_leaderboards(out, leaderboard.leaderboards(written))
-    failures = [f"{result.task.name}: {failure}" for result, _ in finished for failure in result.failures]
-    for failure in failures:
-        terminal.error(errors, failure)
-    if failures:
-        raise typer.Exit(1)
+    from . import terminal
+
+    names, tags = options.names(task), options.names(tag)
+    chosen, left_out = api.find_tasks(names, tags=tags, include=include, fixed_texts=fixed)
+    if left_out:
+        listed = ", ".join(left_out)
+        what = f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)"
+        terminal.say(terminal.stderr(), what)
+    return chosen
+
+
+def _fixed_plans(tasks: list[str], include: list[Path], others: dict[str, Any]) -> list[Plan]:
+    from natfp_bench import api
+
+    _cannot_be_combined("--fixed-texts", others)
+    return [api.plan_fixed_texts(name, include=include) for name in tasks]
 
 
 def _takes_no_arguments(given: list[str]) -> None:

@@ -79,6 +79,8 @@ def print_table(out: Console, made: ReportTable) -> None:
     """Print a table, with its caption below."""
     shown = made.plain(narrow=out.width < ROOMY)
     show(out, table(shown.title, shown.columns, shown.texts, right=shown.right, loose=shown.loose))
+    if hidden := [" ".join(name.split()) for name in made.wide if name in made.columns and name not in shown.columns]:
+        say(out, f"shown from {ROOMY} columns on: {', '.join(hidden)}", style="dim")
     if shown.caption:
         say(out, shown.caption, style="dim")
     say(out, "")

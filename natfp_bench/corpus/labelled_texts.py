@@ -196,14 +196,14 @@ def _files(spec: TextsSpec) -> Iterator[tuple[str | None, Path, Path]]:
         if path.is_dir():
             inside = [file for file in _inside(path) if not _is_readme(file)]
             if not inside:
-                raise UserError(f"{path}: the folder is empty\n  --texts takes files, and folders of files")
+                raise UserError(f"{path}: the folder is empty\n  natfp-bench texts takes files, and folders of files")
             yield from ((label, file.relative_to(path), file) for file in inside)
         elif path.is_file():
             yield label, Path(path.name), path
         elif path.exists():
             raise UserError(f"{path}: neither a file nor a folder, but a pipe or a device\n  save the texts to a file")
         else:
-            raise UserError(f"no file {str(path)!r}\n  --texts takes files and folders, or LABEL=PATH")
+            raise UserError(f"no file {str(path)!r}\n  natfp-bench texts takes files and folders, or LABEL=PATH")
 
 
 def _readmes(spec: TextsSpec) -> int:

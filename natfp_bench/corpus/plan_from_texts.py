@@ -35,7 +35,9 @@ def plan_from_texts(
     two labels or too many, or if a label has too few texts for training and testing.
     """
     if wrong := [path for path in overrides or {} if path.split(".")[0] not in SECTIONS]:
-        raise UserError(f"--set {wrong[0]} changes nothing: no model is trained for --texts\n  leave it out")
+        raise UserError(
+            f"--set {wrong[0]} changes nothing: your texts come from no model that is made here\n  leave it out"
+        )
     chosen = overlaid(preset, overrides or {})
     every = chosen.split.test_every
     read = labelled_texts.read(spec, every)

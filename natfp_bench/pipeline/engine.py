@@ -68,9 +68,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """News of a job, for the caller's `watch`."""
+    """News of a job, for the caller's `watch`; `planned`: `total` jobs of this stage are still to be done."""
 
-    kind: Literal["start", "progress", "warning", "end"]
+    kind: Literal["planned", "start", "progress", "warning", "end"]
     job: Job
     done: int = 0
     total: int = 0

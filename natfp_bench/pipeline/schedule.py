@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,7 +91,11 @@ class Schedule:
             talkative.extend([outcome] if outcome.log and outcome.error is None else [])
             return ready()
 
-        if first := ready():
+        first = ready()
+        still = Counter([job.stage for job in first] + [stage.doing for stage in waiting])
+        for doing, number in still.items():
+            self.watch(Event("planned", Job("", doing, "", None), total=number))
+        if first:
             self.engine.run(first, self.watch, follow)
         if talkative:
             several = f" and {len(talkative) - 1} other jobs" if len(talkative) > 1 else ""

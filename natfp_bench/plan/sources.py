@@ -35,7 +35,7 @@ def faults(
             yield chosen.fault(place, what) if place[:2] in chosen.where else file.fault(("factor", "fields"), what)
         return
     if not spec.facts.task:
-        yield chosen.fault(place, "given texts need no task: natfp-bench run --texts FILE")
+        yield chosen.fault(place, "given texts need no task: natfp-bench texts FILE")
         return
     for i, path in enumerate(task.factor.fields):
         if path.split(".")[0] in TRAINING:

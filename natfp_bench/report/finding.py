@@ -21,13 +21,16 @@ CEILING = "ceiling"
 CORPORA = {"chronicle": "chronicle (synthetic stories)"}
 """Corpora whose names do not say what they are."""
 
+NAMED = 4
+"""At most this many attributors that share the first rank are named."""
+
 PRESETS_TO_TRY = ("smoke",)
 """Presets that only show that everything works."""
 
 
 def finding(result: Result) -> str:
     """Say in one sentence what a result found; names of factors and of attributors are as written, not escaped."""
-    scores = _main_scores(result)
+    scores = main_scores(result)
     if not scores:
         why = result.failures[0] if result.failures else "no attributor answered"
         return f"{_title(result)}: nothing was measured: {why}."
@@ -69,8 +72,8 @@ def given_texts(result: Result) -> bool:
     return {one.source for one in result.variants} == {"texts"}
 
 
-def _main_scores(result: Result) -> dict[str, Score]:
-    """Scores of the level on the split that the task is about, by attributor; only if one of texts is among them."""
+def main_scores(result: Result) -> dict[str, Score]:
+    """Scores of the level on the split that the task is about, by attributor; none unless one answered from texts."""
     found: dict[str, dict[str, Score]] = {}
     for score in result.scores:
         if score.target == "level" and score.status == "ok" and "accuracy" in score.metrics:
@@ -151,6 +154,8 @@ def _who(scores: Mapping[str, Score]) -> str:
     if len(names) == 1:
         alone = sum(score.attributor.access == "text" for score in scores.values()) == 1
         return "" if alone else f"; {names[0]} does best"
+    if len(names) > NAMED:
+        names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} others"]
     return f"; {', '.join(names[:-1])} and {names[-1]} do best, without a significant difference"
 
 

@@ -226,8 +226,11 @@ def board_table(board: Board, *, named: bool = True) -> ReportTable:
     """Make the table of one protocol's attributors; `named`: say which protocol it is."""
     protocol = f"{board.task} ({board.preset}, {board.corpus}): " if named else ""
     reference = any(row.attributor == "likelihood_reference" for row in board.rows)
+    title = f"{protocol}which {board.target} of {board.classes}? ({SPLITS.get(board.split, board.split)})"
+    if _given(board):
+        title = f"{protocol}which label of {board.classes}?"
     return ReportTable(
-        f"{protocol}which {board.target} of {board.classes}? ({SPLITS.get(board.split, board.split)})",
+        title,
         # Narrow enough for 80 columns; --json has every interval.
         ("rank", "attributor", "accuracy", "accuracy, 95%", "ident.", "bits, 95%", "F1", "p"),
         [_board_cells(row, board.chance) for row in board.rows],
@@ -247,7 +250,13 @@ def _about(board: Board) -> str:
         return "There are too few units for intervals."
     if found.units == "replicates":
         return f"Intervals are over {found.n_units} replicates: other runs of these levels."
-    return f"Intervals are over {found.n_units:,} {found.units}: other texts of these models, given these fits."
+    of = "with these labels" if _given(board) else "of these models"
+    return f"Intervals are over {found.n_units:,} {found.units}: other texts {of}, given these fits."
+
+
+def _given(board: Board) -> bool:
+    """Whether the texts were given with labels: nothing is known of models."""
+    return board.corpus.startswith("texts:")
 
 
 def _board_cells(row: Row, chance: float) -> list[Cell]:

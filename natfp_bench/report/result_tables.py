@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from natfp_bench.pipeline.result import FactorStudy, Length, Result
+from natfp_bench.pipeline.result import FactorStudy, Length, Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.replication import PermutationTest
 
-from .table import ReportTable, interval, plain_p, spread
+from .finding import given_texts, main_scores
+from .table import ReportTable, interval, log_p, plain_p, spread, value
 
 SPLITS = {
     UNSEEN_REPLICATE: "unseen replicates",
@@ -39,8 +40,89 @@ def variants_table(result: Result) -> ReportTable:
     return ReportTable("held-out text", [*columns, *scored], rows, right)
 
 
-def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
-    """Say in one sentence each what a study found about the factor."""
+def main_board(result: Result) -> ReportTable:
+    """Make the board that the task asks for: held-out replicates with what the same fits reach on seen ones, else p."""
+    scores = main_scores(result)
+    held_out = any(score.split == UNSEEN_REPLICATE for score in scores.values())
+    main = _level(result, UNSEEN_REPLICATE if held_out else UNSEEN_PROMPT)
+    seen = _level(result, SEEN_REPLICATE) if held_out else {}
+    either = {**seen, **main}
+    gaps = {gap.attributor: gap.gap for gap in result.study.gaps} if result.study else {}
+    rows = []
+    for name in sorted(either, key=lambda name: _place(either[name])) if scores else []:
+        score, known = main.get(name), seen.get(name)
+        if either[name].status == "failed":
+            rows.append(["", name, "failed", "", "", ""])
+            continue
+        of = score.metrics if score else {}
+        cells = [str(score.rank or "") if score else "", name, interval(of.get("accuracy"))]
+        cells.append(value(of.get("identifiability"), 2))
+        if held_out:
+            cells += [value(known.metrics.get("accuracy")) if known else "", spread(gaps.get(name), 3)]
+        else:
+            cells += [value(of.get("bits"), 2), log_p(score.log10_p) if score else ""]
+        rows.append(cells)
+    n = len(next(iter(scores.values())).classes) if scores else 0
+    what = f"which {result.factor.name if given_texts(result) else 'level'} of {n}?"
+    where = " (texts of models that no attributor saw)" if held_out else ""
+    columns = ("rank", "attributor", "accuracy, 95%", "ident.", *(("seen", "gap") if held_out else ("bits", "p")))
+    return ReportTable(what + where, columns, rows, right=("rank", *columns[3:]), loose=("attributor",))
+
+
+def board_notes(result: Result) -> list[tuple[str, str]]:
+    """Explain each column of the main board: its name, and a sentence."""
+    if not (scores := main_scores(result)):
+        return []
+    one = next(iter(scores.values()))
+    held_out, given = one.split == UNSEEN_REPLICATE, given_texts(result)
+    about = "other models with these levels" if held_out else f"other texts {'with these labels' * given}"
+    notes = [
+        ("rank", "1 + the number of attributors that are significantly better"),
+        ("accuracy", f"share of {one.n_test or 0:,} test texts that are named right; the 95% interval is for {about}"),
+        ("ident.", "identifiability: accuracy on a scale on which 0 is chance and 1 is certainty"),
+    ]
+    if not held_out and not given:
+        notes[1] = (notes[1][0], f"{notes[1][1]}of these models")
+    if held_out:
+        notes += [
+            ("seen", "accuracy of the same fits on new texts of the models that they learnt from"),
+            ("gap", "seen minus unseen, ± the 95% interval: what belongs to single models, not to the factor"),
+            ("p", _p_note(result.study)),
+        ]
+    else:
+        alone = "about these labels" if given else "about these models alone, not about other runs"
+        notes.append(("bits", "information that a text gives the attributor about its source"))
+        notes.append(("p", f"probability of guessing at least this well by chance ({one.p_test}); {alone}"))
+    if "ceiling" in {*scores, *_level(result, SEEN_REPLICATE)}:
+        notes.append(("ceiling", "the best possible attributor, by the models' own likelihoods"))
+    if "likelihood_reference" in scores:
+        notes.append(("likelihood_reference", "uses the likelihoods of the other models; attributors may exceed it"))
+    return notes
+
+
+def _p_note(study: FactorStudy | None) -> str:
+    if not study or not study.permutation:
+        why = study.failed.get("permutation", "there was none") if study else "there was none"
+        return f"no p-value of the factor: permutation test: {why}"
+    test = study.permutation.test
+    how = "permutation test of the factor, with naive Bayes on words"
+    rest = f"; the smallest possible p is {plain_p(test.smallest)}; not corrected for other tasks" * test.testable
+    return f"{_p_of(test)}: {how}{rest}"
+
+
+def _level(result: Result, split: str) -> dict[str, Score]:
+    return {one.attributor.name: one for one in result.scores if (one.target, one.split) == ("level", split)}
+
+
+def _place(score: Score) -> tuple[bool, bool, float, str]:
+    """The most accurate attributor of texts first, likelihoods last."""
+    found = score.metrics.get("accuracy")
+    name, likelihood = score.attributor.name, score.attributor.access == "likelihood"
+    return likelihood, found is None, -found.value if found else 0.0, name
+
+
+def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, str]]:
+    """Say in one sentence each what a study found about the factor; given: the texts were given, without models."""
     if study.gaps:
         gaps = ", ".join(f"{gap.attributor} {spread(gap.gap, 3)}" for gap in study.gaps)
         yield "replicate gap", f"accuracy on seen minus unseen replicates: {gaps}"
@@ -61,7 +143,7 @@ def findings(study: FactorStudy) -> Iterator[tuple[str, str]]:
         yield "equally good", f"{what}: {found.answer}; {ratio}, margin {found.margin:.0%}, p = {p:.2g} over {spread_}"
     smallest = []
     if study.detectable.instance:
-        smallest.append(f"accuracy {study.detectable.instance:.3f} on single models")
+        smallest.append(f"accuracy {study.detectable.instance:.3f} on {'labels' if given else 'single models'}")
     if study.detectable.factor:
         smallest.append(f"identifiability {study.detectable.factor:.3f} on unseen replicates, if this is the only test")
     if smallest:

@@ -41,7 +41,7 @@ def remake(result: Result) -> str:
     if result.run.command:
         return shlex.join(result.run.command)
     if {of.source for of in result.variants} == {"texts"}:
-        return "natfp-bench run --texts FILES"
+        return "natfp-bench texts FILES"
     command = ["natfp-bench", "run", "--task", result.task.name]
     if result.fixed_texts:
         return shlex.join([*command, "--fixed-texts"])

@@ -17,6 +17,7 @@ import pytest
 from patience import PATIENCE
 
 from natfp_bench.cli import main as cli
+from natfp_bench.cli.examples import EXAMPLES
 
 
 def test_lists_and_shows(natfp):
@@ -44,6 +45,8 @@ def test_every_command_has_help(natfp):
         ["list"],
         ["show"],
         ["run"],
+        ["texts"],
+        ["compare"],
         ["leaderboard"],
         ["validate"],
         ["schema"],
@@ -57,9 +60,22 @@ def test_every_command_has_help(natfp):
         ["baseline"],
         ["baseline", "submit"],
     ):
-        code, out, _ = natfp(*command, "--help")
+        code, out, _ = natfp(*command, "-h")
+        assert (code, out) == natfp(*command, "--help")[:2]
         assert code == 0
         assert "Usage" in out
+        assert "Examples:\n    natfp-bench " in out
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_each_example_is_a_command_with_options_that_exist(natfp, command):
+    for example in EXAMPLES[command]:
+        words = example.split()
+        called = words[: 2 if words[0] in ("baseline", "hidden", "store") else 1]
+        assert not command or called == command.split()[: len(called)] or command.split() == called[:1]
+        help_ = natfp(*called, "--help")[1]
+        for option in (word for word in words if word.startswith("-")):
+            assert f"{option} " in help_ or f"{option}," in help_, example
 
 
 @pytest.mark.parametrize(

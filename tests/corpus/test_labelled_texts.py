@@ -328,8 +328,10 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
     jsonl(tmp_path / "data.jsonl", rows)
     columns = ("--text-column", "body", "--label-column", "who", "--group-column", "of")
     options = ("--preset", "smoke", "--workers", "1", "--store", "store", "-o", "out", "--baseline", "naive_bayes")
-    code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options)
+    code, out, err = natfp("texts", "data.jsonl", *columns, *options)
     assert code == 0, err
+    assert "which who of " in out
+    assert not re.search("train|model", (out + err).replace("training texts", "").replace("no model was trained", ""))
     assert "warning: 2 test texts are also among the training texts" in " ".join(err.split())
     assert "[red]ann" in out
     (path,) = results.find([tmp_path / "out"])
@@ -344,6 +346,9 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
     code, out, err = natfp("run", "--texts", "data.jsonl", *columns, *options, "--dry-run")
     assert code == 0, err
     assert "texts:data.jsonl" in out
+    dry = natfp("texts", "data.jsonl", *columns, *options, "--dry-run")
+    assert dry[1] == out
+    assert "train" not in out
 
 
 @pytest.mark.parametrize(

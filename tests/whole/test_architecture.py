@@ -30,14 +30,14 @@ ROOMS = {
         stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
         sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts scoring score_checks
         factor_study assemble run overview check_models contract_suite""",
-    "results": """predictions protocols over_models leaderboard regression_reference regression origin unlabelled_texts
-        identification identify submission suspicion hidden validate_files export lm_eval_export
+    "results": """predictions protocols over_models leaderboard regression_reference regression origin comparison
+        unlabelled_texts identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table finding result_tables leaderboard_tables markdown regression_formats charts study_figures figures
         hidden_table page_texts pages site""",
-    "cli": """terminal overview console progress options look run leaderboard regress identify report export
-        check_models baseline hidden store main""",
+    "cli": """terminal overview console progress options examples look running run texts compare leaderboard regress
+        identify report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask",
     "__main__": "",
 }

@@ -1,0 +1,58 @@
+"""Examples at the end of each command's help: what people type most."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "": ("run --task seed_id", "show results/seed_id/quick/RUN --details", "report results/ -o site"),
+    "list": ("list", "list baselines"),
+    "show": ("show lr_id --preset standard", "show results/lr_id/quick/RUN", "show results/lr_id/quick/RUN --details"),
+    "run": (
+        "run --task seed_id",
+        "run --task lr_id,size_id --replicates 5",
+        "run --tag seeds,optimisation",
+        "run --task seed_id --corpus text:notes.txt --baseline fast,./my_words",
+        "run --fixed-texts --task all",
+    ),
+    "texts": (
+        "texts data.jsonl",
+        "texts data.csv --text-column body --label-column author --group-column book",
+        "texts shakespeare.txt presidents.txt",
+    ),
+    "compare": ("compare results/seed_id/quick/RUN1 results/seed_id/quick/RUN2",),
+    "leaderboard": ("leaderboard", "leaderboard results/ --format md -o table.md"),
+    "report": ("report results/ -o site", "report results/ --figures figures --only factors"),
+    "identify": (
+        "identify --result results/seed_id/quick/RUN letter.txt",
+        "identify --result results/seed_id/quick/RUN --target level texts.jsonl",
+    ),
+    "regress": ("regress --reference reference.parquet", "regress --reference reference.parquet --update"),
+    "export": (
+        "export results/seed_id/quick/RUN --format csv -o texts",
+        "export results/seed_id/quick/RUN --format datasets -o dataset",
+    ),
+    "import-lm-eval": ("import-lm-eval out --result results/seed_id/quick/RUN",),
+    "check-models": ("check-models pythia_seed_id",),
+    "validate": ("validate my_tasks/my_task.yaml",),
+    "schema": ("schema", "schema task"),
+    "baseline": ("baseline new my_words", "baseline check my_words"),
+    "baseline new": ("baseline new my_words",),
+    "baseline check": ("baseline check my_words", "baseline check ngram_lm"),
+    "baseline submit": ("baseline submit my_words", "baseline submit my_words --task seed_id --sandbox off"),
+    "hidden": ("hidden score my_words --secret FILE",),
+    "hidden make": ("hidden make --secret FILE",),
+    "hidden score": ("hidden score my_words --secret FILE",),
+    "hidden rotate": ("hidden rotate --secret FILE",),
+    "hidden board": ("hidden board hidden.json", "hidden board hidden.json --format md -o hidden.md"),
+    "hidden check": ("hidden check hidden.json --secret FILE",),
+    "store": ("store ls", "store gc --dry-run"),
+    "store ls": ("store ls",),
+    "store verify": ("store verify",),
+    "store gc": ("store gc --older-than 30 --dry-run",),
+}
+"""By command, without the program's name."""
+
+
+def epilog(command: str) -> str:
+    """The examples of a command, as the end of its help."""
+    lines = "\n".join(f"  natfp-bench {example}" for example in EXAMPLES[command])
+    return f"\b\nExamples:\n{lines}"  # \b: these lines are not wrapped together
