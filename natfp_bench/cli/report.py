@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from natfp_bench.base.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 from .options import RESULTS, Results, StoreRoot, command, names, one_of
 
@@ -48,14 +53,18 @@ def report(
     found = site.read(find(results or [RESULTS]), store or default_root())
     errors, out = terminal.stderr(), terminal.stdout()
     terminal.skipped(errors, found.found.faults)
-    made = list(site.pages(found)) if figures or format_ == "html" else []
-    drawn = site.chosen_figures(made, names([only or ""]))
+    chosen = names([only or ""])
+    told, cores = _progress(errors), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    # Without a site, only the pages of the figures that somebody asked for are made.
+    asked = chosen if output is None else []
+    made = list(site.pages(found, asked, told, cores)) if figures or format_ == "html" else []
+    drawn = site.chosen_figures(made, chosen)
     if format_ == "md":
         terminal.write(markdown.summary(found.found), output, marks=(leaderboard_tables.FACTORS,))
     else:
         console.print_summary(out, found.found)
     if format_ == "html" and output is not None:
-        rendered = site.render(made, site.written_by(shlex.join(command())))
+        rendered = site.render(made, site.written_by(shlex.join(command())), told)
         site.write(rendered, output, overwrite=overwrite)
         index = output / "index.html"
         terminal.say(out, f"{len(made)} pages, {rendered.bytes / 1e6:,.1f} MB: {index}", wrap=False)
@@ -66,3 +75,16 @@ def report(
         terminal.say(said, f"{len(drawn)} figures, as SVG and PDF: {figures}", wrap=False)
     if found.found.faults:
         raise typer.Exit(1)
+
+
+def _progress(errors: Console) -> Callable[[str, int, int], None] | None:
+    """Show on a terminal which page is made; None elsewhere."""
+    if not errors.is_terminal:
+        return None
+
+    def told(path: str, done: int, of: int) -> None:
+        # One line that is written again and again; the last page clears it.
+        errors.file.write(f"\r\x1b[K{done + 1} of {of} pages: {path}" if done + 1 < of else "\r\x1b[K")
+        errors.file.flush()
+
+    return told

@@ -35,7 +35,7 @@ ROOMS = {
         lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table result_tables leaderboard_tables markdown regression_formats charts study_figures figures
-        hidden_table page_texts pages site""",
+        main_figure hidden_table glossary page_texts pages site""",
     "cli": """terminal overview console progress options look run leaderboard regress identify report export baseline
         hidden store main""",
     "__main__": "",
