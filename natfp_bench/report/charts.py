@@ -28,10 +28,14 @@ Chart = Any
 
 @dataclass(frozen=True)
 class Plot:
-    """A chart whose data are named ROWS, and these data: Altair would copy and check each row several times."""
+    """A chart whose data are named ROWS, these data, and properties of the whole.
+
+    Altair would copy and check each row, and the whole chart for each property, several times.
+    """
 
     chart: Chart
     rows: Rows
+    top: Mapping[str, Any] = field(default_factory=dict)
 
 
 ROWS = "rows"
@@ -117,20 +121,20 @@ def specification(plot: Plot, description: str) -> dict[str, Any]:
         "titleFontWeight": 500,
         **inks,
     }
-    styled = plot.chart.properties(description=description).configure(
-        font=FONT,
-        background="white",
-        padding=8,
-        axis={**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
-        legend={"orient": "top", "labelFontSize": 12, "labelLimit": 420, "titleFontSize": 12, **inks},
-        title={"color": CEILING},
-        text={"color": CEILING},
-        view={"stroke": None},
+    config = {
+        "font": FONT,
+        "background": "white",
+        "padding": 8,
+        "axis": {**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
+        "legend": {"orient": "top", "labelFontSize": 12, "labelLimit": 420, "titleFontSize": 12, **inks},
+        "title": {"color": CEILING},
+        "text": {"color": CEILING},
+        "view": {"stroke": None},
         # A screen reader gets the description instead of the marks, which may be a thousand.
-        mark={"aria": False},
-    )
+        "mark": {"aria": False},
+    }
     # The tests validate against the schema; doing so here would take longer than all the rest.
-    made = styled.to_dict(validate=False)
+    made = {**plot.chart.to_dict(validate=False), **plot.top, "description": description, "config": config}
     made["datasets"] = {**made.get("datasets", {}), ROWS: [*map(dict, plot.rows)]}
     found: dict[str, Any] = made if _PRINTABLE.fullmatch(json.dumps(made)) else _printable(made)
     return found
@@ -200,7 +204,7 @@ def dots(
     if lines:
         layers.insert(0, _rules(lines, "x"))
     height = _height(len(order), 13 * len(names) + 5 if shared else 22)
-    return Plot(alt.layer(*layers).properties(width=WIDTH, height=height), rows)
+    return Plot(alt.layer(*layers), rows, {"width": WIDTH, "height": height})
 
 
 @unchecked
@@ -256,9 +260,9 @@ def curve(
         layers.insert(0, band.encode(y=alt.Y("low:Q", title=y_title), y2=alt.Y2("high:Q")))
     if lines:
         layers.insert(0, _rules(lines, "y"))
-    made = alt.layer(*layers).properties(width=WIDTH, height=260)
     # Otherwise the dashes of the curves and those of the lines to compare with would share one scale.
-    return Plot(made.resolve_scale(strokeDash="independent"), rows)
+    apart = {"resolve": {"scale": {"strokeDash": "independent"}}}
+    return Plot(alt.layer(*layers), rows, {"width": WIDTH, "height": 260, **apart})
 
 
 @unchecked
@@ -304,8 +308,8 @@ def heat(
         inks = alt.condition(ink, alt.value("white"), alt.value("#222222"))
         layers.append(base.mark_text(fontSize=12).encode(text=alt.Text("label:N"), color=inks))
     height = _height(len(order), 40 if few else 14)
-    made = alt.layer(*layers).properties(width=WIDTH, height=height, usermeta={"columns": len(order)})
-    return Plot(made, rows)
+    top = {"width": WIDTH, "height": height, "usermeta": {"columns": len(order)}}
+    return Plot(alt.layer(*layers), rows, top)
 
 
 @unchecked
@@ -327,7 +331,7 @@ def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip:
     if len(rows) <= FEW_CELLS:
         layers.append(base.mark_text(dx=9, align="left", fontSize=11).encode(text=alt.Text(f"{label}:N")))
     # The width is fixed: stretching would distort distances.
-    return Plot(alt.layer(*layers).properties(width=340, height=340, usermeta={"fixed": True}), rows)
+    return Plot(alt.layer(*layers), rows, {"width": 340, "height": 340, "usermeta": {"fixed": True}})
 
 
 @unchecked
@@ -341,7 +345,7 @@ def strip(rows: Rows, *, y: str, order: Sequence[str], x_title: str, tooltip: Se
         y=alt.Y(f"{y}:N", sort=list(order), title=None, axis=alt.Axis(grid=False)),
         tooltip=[*(alt.Tooltip(f"{name}:N") for name in tooltip), alt.Tooltip("value:Q", format=".3f")],
     )
-    return Plot(alt.layer(drawn).properties(width=WIDTH, height=_height(len(order), 30)), rows)
+    return Plot(alt.layer(drawn), rows, {"width": WIDTH, "height": _height(len(order), 30)})
 
 
 @unchecked
@@ -381,7 +385,7 @@ def bars(
         spread = base.transform_filter("isValid(datum.low)").mark_rule(color="#555555", strokeWidth=1.5)
         layers.append(spread.encode(x=alt.X("low:Q", title=x_title), x2=alt.X2("high:Q")))
     shown = max(Counter(str(row[pick]) if pick else "" for row in rows).values(), default=1)
-    return Plot(alt.layer(*layers).properties(width=WIDTH, height=_height(shown, 20)), rows)
+    return Plot(alt.layer(*layers), rows, {"width": WIDTH, "height": _height(shown, 20)})
 
 
 def _height(lines: int, each: int) -> int:

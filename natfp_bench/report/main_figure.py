@@ -214,8 +214,8 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
 
     lines = len({row["factor"] for row in rows})
     usermeta = {"height": LINE * lines + 24 * len(families) + 46, "beside": SAID}
-    made = alt.vconcat(*map(panel, families), spacing=4, data=alt.NamedData(ROWS)).properties(usermeta=usermeta)
-    return Plot(made, rows)
+    made = alt.vconcat(*map(panel, families), spacing=4, data=alt.NamedData(ROWS))
+    return Plot(made, rows, {"usermeta": usermeta})
 
 
 def _layers(base: Any, x: Any, low: Any) -> list[Any]:

@@ -22,12 +22,13 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import file_digest
 from natfp_bench.base.text import first_bytes
 from natfp_bench.corpus.words import word_types
+from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import Result, Score, VariantResult
 from natfp_bench.pipeline.stages.sample import SampleStage
 from natfp_bench.pipeline.store import Store, entry_folder
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.results.origin import remake, sample_stages, settings_of
-from natfp_bench.results.predictions import PredictionFiles, ScoredAnswers
+from natfp_bench.results.predictions import PredictionFiles, Predictions, ScoredAnswers, read_predictions
 from natfp_bench.results.protocols import Protocol
 
 GROUPS = 3
@@ -36,7 +37,7 @@ GROUPS = 3
 GAME, EXAMPLES = 10, 2
 """Texts to guess (more if there are more levels), and example texts per level to learn from."""
 
-ROWS_READ = 400
+ROWS_READ = 200
 """Rows of a sample set that are looked at."""
 
 BINS = 10
@@ -124,9 +125,12 @@ class LevelAnswers:
     def of(cls, protocol: Protocol) -> LevelAnswers:
         """Read the answers of the newest score of each attributor."""
         files, found, note = PredictionFiles(), {}, ""
-        for name, (path, score) in protocol.scores.get(("level", protocol.main_split), {}).items():
+        about = ("level", protocol.main_split)
+        for name, (path, score) in protocol.scores.get(about, {}).items():
             if score.status == "ok":
                 try:
+                    if path not in files.read:
+                        files.read[path] = _predictions(path, *about)
                     found[name] = files.of(path, score)
                 except UserError as error:
                     note = str(error).splitlines()[0]
@@ -137,6 +141,21 @@ class LevelAnswers:
         if (found := self.by_attributor.get(attributor)) is None:
             return np.empty((2, 0))
         return np.array([found.proba.max(axis=1), found.credit])
+
+
+def _predictions(result: Path, target: str, split: str) -> Predictions:
+    """The predictions about one target on one split: other rows, most of a file, are not kept.
+
+    Raises UserError if they are missing or damaged.
+    """
+    path = result.parent / "predictions.parquet"
+    try:
+        wanted = [("target", "==", target), ("split", "==", split)]
+        table = pq.read_table(path, filters=wanted, partitioning=None).cast(PREDICTIONS)
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException):
+        return read_predictions(result)  # says what is wrong
+    return read_predictions(result) if any(column.null_count for column in table.columns) else Predictions(path, table)
 
 
 def calibration(found: Sequence[NDArray[np.float64]]) -> list[dict[str, float]]:
