@@ -34,7 +34,7 @@ ROOMS = {
         identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",
     "api": "",
-    "report": """table result_tables leaderboard_tables markdown regression_formats charts study_figures figures
+    "report": """table finding result_tables leaderboard_tables markdown regression_formats charts study_figures figures
         main_figure hidden_table glossary page_texts pages site""",
     "cli": """terminal overview console progress options look run leaderboard regress identify report export baseline
         hidden store main""",
