@@ -213,7 +213,7 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
         return drawn.transform_filter(f"datum.family === {json.dumps(of)}")
 
     lines = len({row["factor"] for row in rows})
-    usermeta = {"height": LINE * lines + 24 * len(families) + 46, "beside": SAID}
+    usermeta = {"height": LINE * (lines + len(families)) + 72, "beside": SAID}
     made = alt.vconcat(*map(panel, families), spacing=4, data=alt.NamedData(ROWS))
     return Plot(made, rows, {"usermeta": usermeta})
 

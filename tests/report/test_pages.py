@@ -212,7 +212,8 @@ def test_all_data_and_citations_name_the_protocol(site: Any, seed_run: Any) -> N
     own = [row for row in rows if row["protocol_digest"] == result.protocol_digest]
     assert len(own) == sum(len(score.metrics) for score in result.scores)
     assert json.loads((folder / "data" / "leaderboards.json").read_text())["standings"]
-    cited = page(made, "task.html", "seed_id").shown["bibtex"]
+    pages = [one.shown for one in made if one.template == "task.html"]
+    cited = next(one["bibtex"] for one in pages if one["result"].protocol_digest == result.protocol_digest)
     assert result.protocol_digest in cited
     assert cited.count("{") == cited.count("}")
     assert all(one in bibtex(result, "1.0") for one in ("@misc{", "version 1.0", result.run.id))

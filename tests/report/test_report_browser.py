@@ -245,8 +245,9 @@ def test_the_first_screen_has_the_finding_the_figure_and_the_scope(site: Any, br
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= 800, place
     assert re.search(r"[\d,]+ parameters", page.locator("p.scope").first.inner_text())
-    words = " ".join(page.locator(".first .chart svg text").all_text_contents())
-    for said in ("chance", "certain", "held-out", "peak learning rate", "no interval"):
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    words = " ".join(page.locator("[id^=fig-factors] .chart svg text").all_text_contents())
+    for said in ("chance", "certain", "identifiability", "random seeds", "2 runs: no interval"):
         assert said in words, words
     tab.context.close()
     assert tab.errors == []
@@ -276,8 +277,8 @@ def test_the_game_is_played_by_keyboard(site: Any, tab: Watched) -> None:
     assert rows["you"][0] == pytest.approx(rows["chance"][0], abs=1.0)
     page.keyboard.press("Enter")
     assert page.locator("#text-of").inner_text().startswith("Text 1 of")
-    page.get_by_label("Task").select_option(index=1)
-    assert page.url.split("#")[1] == page.get_by_label("Task").input_value()
+    page.locator("select[name=task]").select_option(index=1)
+    assert page.url.split("#")[1] == page.locator("select[name=task]").input_value()
     assert tab.errors == []
     assert tab.foreign == []
 

@@ -65,7 +65,9 @@
   tip.role = "tooltip";
   tip.hidden = true;
   document.body.append(tip);
+  let explained = null;
   function explain(at, shown) {
+    explained = shown ? at : null;
     tip.hidden = !shown;
     if (!shown) return;
     tip.textContent = at.dataset.tip;
@@ -80,8 +82,8 @@
     at.addEventListener("focusin", () => explain(at, true));
     at.addEventListener("focusout", () => explain(at, false));
   }
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
-  document.addEventListener("scroll", () => { tip.hidden = true; }, { capture: true, passive: true });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && explained) explain(explained, false); });
+  document.addEventListener("scroll", () => { if (explained) explain(explained, true); }, { capture: true, passive: true });
 
   // Wide tables: the columns that matter, until a reader asks for the rest.
   for (const button of document.querySelectorAll("[data-more]")) {
