@@ -91,12 +91,12 @@ class Watcher:
         self._close_stages()
         self.task = task
         terminal.say(self.console, self._named(what))
-        self._quietly("workers start")
+        self.passing("workers start")
 
     def end(self) -> None:
         """A task is done: its stages are closed, and its result follows."""
         self._close_stages()
-        self._quietly("")
+        self.passing("")
 
     def __call__(self, event: Event) -> None:
         """Show one event of a run."""
@@ -108,7 +108,7 @@ class Watcher:
                 self.started[job.name] = time.monotonic()
                 self._stage(job.stage).parts[job.name] = 0.0
                 self._show(job.stage)  # above its jobs
-                self._quietly("")
+                self.passing("")
                 # A job whose worker died starts a second time.
                 if job.name not in self.bars:
                     named = escape(one_line(self._named(job.name)))
@@ -141,7 +141,7 @@ class Watcher:
         if stage.total and stage.done >= stage.total:
             self._close(name)
             if not self.stages:
-                self._quietly("the result is put together")
+                self.passing("the result is put together")
             return
         time_left = "" if stage.left is None else f", {duration(stage.left)} left"
         if self.progress.disable and stage.done + len(stage.parts) and (now := time.monotonic()) - stage.said > PULSE:
@@ -173,7 +173,7 @@ class Watcher:
             jobs = f"{stage.done} {'job' if stage.done == 1 else 'jobs'}"
             terminal.say(self.console, self._named(f"{name}, {jobs} in {took}"))
 
-    def _quietly(self, what: str) -> None:
+    def passing(self, what: str) -> None:
         """Say what happens now where there is a line for it that goes again."""
         self.progress.update(self.first, description=escape(one_line(self._named(what))), visible=bool(what))
 

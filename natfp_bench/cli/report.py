@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from natfp_bench.base.errors import UserError
+
+if TYPE_CHECKING:
+    from .progress import Watcher
 
 from .options import RESULTS, Results, StoreRoot, command, names, one_of
 
@@ -43,6 +48,8 @@ def report(
     if only and figures is None:
         raise UserError("--only chooses figures, so it needs --figures FOLDER")
     errors, out = terminal.stderr(), terminal.stdout()
+    chosen = names([only or ""])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     # A line at once: importing the libraries takes seconds on a busy machine.
     with Watcher(errors, "reading results") as watch:
         from natfp_bench.pipeline.result import find
@@ -56,15 +63,16 @@ def report(
         made = []
         if figures or format_ == "html":
             watch.now("drawing figures and pages")
-            made = list(site.pages(found))
-        drawn = site.chosen_figures(made, names([only or ""]))
+            # Without a site, only the pages of the figures that somebody asked for are made.
+            made = list(site.pages(found, chosen if output is None else [], _told(watch), cores))
+        drawn = site.chosen_figures(made, chosen)
     if format_ == "md":
         terminal.write(markdown.summary(found.found), output, marks=(leaderboard_tables.FACTORS,))
     else:
         console.print_summary(out, found.found)
     if format_ == "html" and output is not None:
-        with Watcher(errors, f"writing {len(made)} pages"):
-            rendered = site.render(made, site.written_by(shlex.join(command())))
+        with Watcher(errors, f"writing {len(made)} pages") as watch:
+            rendered = site.render(made, site.written_by(shlex.join(command())), _told(watch))
             site.write(rendered, output, overwrite=overwrite)
         index = output / "index.html"
         terminal.say(out, f"{len(made)} pages, {rendered.bytes / 1e6:,.1f} MB: {index}", wrap=False)
@@ -76,3 +84,8 @@ def report(
         terminal.say(said, f"{len(drawn)} figures, as SVG and PDF: {figures}", wrap=False)
     if found.found.faults:
         raise typer.Exit(1)
+
+
+def _told(watch: Watcher) -> Callable[[str, int, int], None]:
+    """Show which page is made, where there is a line for what passes."""
+    return lambda path, done, of: watch.passing(f"{done + 1} of {of} pages: {path}")

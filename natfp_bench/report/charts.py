@@ -7,11 +7,13 @@ is imported only when a chart is made, because the import is slow.
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from natfp_bench.base.text import printable
 
@@ -23,8 +25,54 @@ Rows = Sequence[Mapping[str, Any]]
 Chart = Any
 """An Altair chart of layers; its types say less than they cost."""
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6a00")
-"""The colours of Okabe and Ito, safe for the colour-blind, yellow darkened for white paper; for more names: viridis."""
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart whose data are named ROWS, these data, and properties of the whole.
+
+    Altair would copy and check each row, and the whole chart for each property, several times.
+    """
+
+    chart: Chart
+    rows: Rows
+    top: Mapping[str, Any] = field(default_factory=dict)
+
+
+ROWS = "rows"
+"""Name of the data in every chart."""
+
+Make = TypeVar("Make", bound=Callable[..., Any])
+
+
+def unchecked(make: Make) -> Make:
+    """Let Altair build without checking each part against its schema: the tests check whole charts."""
+
+    @functools.wraps(make)
+    def made(*given: Any, **named: Any) -> Any:
+        from altair.utils import schemapi
+
+        with schemapi.debug_mode(False):
+            return make(*given, **named)
+
+    return cast("Make", made)
+
+
+REFERENCE, BEST, CEILING, CHANCE, SEEN = "#0072b2", "#d55e00", "#1d2024", "#767676", "#8a8f94"
+"""One colour per role, the same in every figure; levels and everything else have other colours."""
+
+COLOURS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#7f6a00", "#44497a")
+"""Colours of levels, safe for the colour-blind (most by Okabe and Ito), apart from those of roles; then: viridis."""
+
+ROLES = {
+    "unseen replicates": REFERENCE,
+    "seen replicates": SEEN,
+    "seen replicates, unseen prompts": SEEN,
+    "best attributor": BEST,
+    "ceiling": CEILING,
+    "chance": CHANCE,
+    "perfect": CHANCE,
+}
+"""Names that are roles wherever they stand in a legend."""
 
 WIDTH = 520
 """Width of a saved figure in pixels; on a page a chart is as wide as its container."""
@@ -55,34 +103,45 @@ class Figure:
     spec: Mapping[str, Any] = field(repr=False)
 
 
-def figure(name: str, title: str, caption: str, columns: Mapping[str, str], rows: Rows, chart: Chart) -> Figure:
+def figure(name: str, title: str, caption: str, columns: Mapping[str, str], rows: Rows, plot: Plot) -> Figure:
     """Make a figure; its description is its title and the number of its rows."""
     description = f"{title}. {len(rows)} rows of data, which the table below the figure holds."
-    return Figure(name, title, caption, description, columns, rows, specification(chart, description))
+    return Figure(name, title, caption, description, columns, rows, specification(plot, description))
 
 
-def specification(chart: Chart, description: str) -> dict[str, Any]:
-    """Turn a chart into a Vega-Lite specification in the common look."""
+@unchecked
+def specification(plot: Plot, description: str) -> dict[str, Any]:
+    """Turn a plot into a Vega-Lite specification in the common look."""
+    inks = {"labelColor": CEILING, "titleColor": CEILING}
     quiet = {
         "grid": True,
         "gridColor": "#e4e4e4",
         "domainColor": "#888888",
         "tickColor": "#888888",
         "titleFontWeight": 500,
+        **inks,
     }
-    styled = chart.properties(description=description).configure(
-        font=FONT,
-        background="white",
-        padding=8,
-        axis={**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
-        legend={"orient": "top", "labelFontSize": 12, "labelLimit": 420, "titleFontSize": 12},
-        view={"stroke": None},
+    config = {
+        "font": FONT,
+        "background": "white",
+        "padding": 8,
+        "axis": {**quiet, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 220},
+        "legend": {"orient": "top", "labelFontSize": 12, "labelLimit": 420, "titleFontSize": 12, **inks},
+        "title": {"color": CEILING},
+        "text": {"color": CEILING},
+        "view": {"stroke": None},
         # A screen reader gets the description instead of the marks, which may be a thousand.
-        mark={"aria": False},
-    )
+        "mark": {"aria": False},
+    }
     # The tests validate against the schema; doing so here would take longer than all the rest.
-    found: dict[str, Any] = _printable(styled.to_dict(validate=False))
+    made = {**plot.chart.to_dict(validate=False), **plot.top, "description": description, "config": config}
+    made["datasets"] = {**made.get("datasets", {}), ROWS: [*map(dict, plot.rows)]}
+    found: dict[str, Any] = made if _PRINTABLE.fullmatch(json.dumps(made)) else _printable(made)
     return found
+
+
+_PRINTABLE = re.compile(r"(?:[^\\\x7f]|\\[\"\\n])*")
+"""JSON without an escaped character other than a quote, a backslash, a line's end: nothing has to be spelled out."""
 
 
 def _printable(value: Any) -> Any:
@@ -94,6 +153,7 @@ def _printable(value: Any) -> Any:
     return [_printable(one) for one in value] if isinstance(value, list) else value
 
 
+@unchecked
 def dots(
     rows: Rows,
     *,
@@ -103,11 +163,11 @@ def dots(
     names: Sequence[str],
     x_title: str,
     lines: Mapping[str, float] | None = None,
-) -> Chart:
+) -> Plot:
     """Estimates as dots and intervals as bars: one line per `y`, a colour and a shape for each name of the series.
 
-    Rows have `value`, `low` and `high` (None without an interval). order: the lines; a line that no row has is a
-    heading. lines: values to compare with, by name.
+    Rows have `value`, `low` and `high` (None without an interval); those with a `replicate` are drawn small. order: the
+    lines; a line that no row has is a heading. lines: values to compare with, by name.
     """
     import altair as alt
 
@@ -118,8 +178,9 @@ def dots(
     tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip(f"{series}:N")]
     tooltip += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
     several = len(names) > 1
-    shared = len({row[y] for row in rows}) < len(rows)
-    base = alt.Chart(_data(rows)).encode(
+    whole = [row for row in rows if row.get("replicate") is None]
+    shared = len({row[y] for row in whole}) < len(whole)
+    base = alt.Chart(alt.NamedData(ROWS)).encode(
         y=alt.Y(
             f"{y}:N",
             scale=alt.Scale(domain=list(order)),
@@ -133,17 +194,20 @@ def dots(
         base = base.encode(yOffset=alt.YOffset(f"{series}:N", sort=list(names)))
     x = alt.X("value:Q", title=x_title, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6))
     bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.4)
-    points = base.mark_point(filled=True, opacity=1, size=55)
+    points = base.transform_filter("!isValid(datum.replicate)").mark_point(filled=True, opacity=1, size=55)
     shapes = points.encode(x=x, shape=_shape(series, names, legend=several))
     layers = [shapes]
+    if len(whole) < len(rows):
+        layers.append(base.transform_filter("isValid(datum.replicate)").mark_circle(size=10, opacity=0.8).encode(x=x))
     if any(row.get("low") is not None for row in rows):
-        layers.insert(0, bars.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
+        layers.insert(0, bars.encode(x=alt.X("low:Q", title=x_title), x2=alt.X2("high:Q")))
     if lines:
         layers.insert(0, _rules(lines, "x"))
     height = _height(len(order), 13 * len(names) + 5 if shared else 22)
-    return alt.layer(*layers).properties(width=WIDTH, height=height)
+    return Plot(alt.layer(*layers), rows, {"width": WIDTH, "height": height})
 
 
+@unchecked
 def curve(
     rows: Rows,
     *,
@@ -156,23 +220,25 @@ def curve(
     detail: str | None = None,
     points: bool = True,
     lines: Mapping[str, float] | None = None,
-) -> Chart:
+    reference: str | None = None,
+) -> Plot:
     """Lines of `value` against `x`, with the band from `low` to `high` if there is one.
 
-    detail: field that separates lines of one colour. Rows with a true `dashed` are references, drawn as dashed lines.
+    reference: name of the reference attributor's line. detail: field that separates lines of one colour. Rows with a
+    true `dashed` are references, drawn as dashed lines.
     """
     import altair as alt
 
     dashed = sorted({str(row[series]) for row in rows if row.get("dashed")})
     several = len(names) > 1
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(alt.NamedData(ROWS)).encode(
         x=alt.X(
             f"{x}:Q",
             title=x_title,
             scale=alt.Scale(type="log", base=2, nice=False) if logarithmic else alt.Scale(nice=False, zero=False),
             axis=alt.Axis(tickCount=6, format="," if logarithmic else "~s"),
         ),
-        color=_colour(series, names, legend=several),
+        color=_colour(series, names, legend=several, reference=reference),
     )
     if detail:
         base = base.encode(detail=alt.Detail(f"{detail}:N"))
@@ -182,20 +248,24 @@ def curve(
         legend=None,
     )
     known = [name for name in (series, detail, x, "value", "low", "high") if name and any(name in row for row in rows)]
-    tooltip = [f"{name}:N" if name in (series, detail) else alt.Tooltip(f"{name}:Q", format=".4~g") for name in known]
+    tooltip = [
+        alt.Tooltip(f"{name}:N") if name in (series, detail) else alt.Tooltip(f"{name}:Q", format=".4~g")
+        for name in known
+    ]
     y = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False))
     line = base.mark_line(point={"size": 40} if points else False, strokeWidth=2 if points else 1.3)
     layers = [line.encode(y=y, strokeDash=dash, tooltip=tooltip)]
     if any(row.get("low") is not None for row in rows):
         band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.18)
-        layers.insert(0, band.encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
+        layers.insert(0, band.encode(y=alt.Y("low:Q", title=y_title), y2=alt.Y2("high:Q")))
     if lines:
         layers.insert(0, _rules(lines, "y"))
-    made = alt.layer(*layers).properties(width=WIDTH, height=260)
     # Otherwise the dashes of the curves and those of the lines to compare with would share one scale.
-    return made.resolve_scale(strokeDash="independent")
+    apart = {"resolve": {"scale": {"strokeDash": "independent"}}}
+    return Plot(alt.layer(*layers), rows, {"width": WIDTH, "height": 260, **apart})
 
 
+@unchecked
 def heat(
     rows: Rows,
     *,
@@ -205,13 +275,17 @@ def heat(
     x_title: str,
     y_title: str,
     scale_title: str,
+    middle: float | None = None,
     pick: str | None = None,
     picked: Sequence[str] = (),
-) -> Chart:
-    """Cells of `value`, labelled by `label` if there are few. pick: field by which a menu chooses the rows to show."""
+) -> Plot:
+    """Cells of `value`, labelled by `label` if there are few.
+
+    middle: value from which colours diverge, such as chance. pick: field by which a menu chooses the rows to show.
+    """
     import altair as alt
 
-    base = alt.Chart(_data(rows))
+    base = alt.Chart(alt.NamedData(ROWS))
     if pick:
         base = _picked(base, pick, picked)
     found = [row["value"] for row in rows if row["value"] is not None]
@@ -221,37 +295,60 @@ def heat(
         x=alt.X(f"{x}:N", sort=list(order), title=x_title, axis=alt.Axis(labelAngle=-40, grid=False)),
         y=alt.Y(f"{y}:N", sort=list(order), title=y_title, axis=alt.Axis(grid=False)),
     )
-    colour = alt.Color("value:Q", title=scale_title, scale=alt.Scale(scheme="blues", domain=[min([*found, 0.0]), top]))
-    cells = base.mark_rect().encode(color=colour, tooltip=[f"{y}:N", f"{x}:N", "label:N"])
+    if middle is None:
+        shade = alt.Scale(scheme="blues", domain=[min([*found, 0.0]), top])
+        ink = f"datum.value > {0.6 * top}"
+    else:
+        shade = alt.Scale(domain=[0.0, middle, 1.0], range=["#8c510a", "#f5f5f5", "#01665e"], interpolate="lab")
+        ink = f"datum.value > {middle + 0.55 * (1 - middle)} || datum.value < {0.3 * middle}"
+    colour = alt.Color("value:Q", title=scale_title, scale=shade)
+    cells = base.mark_rect().encode(color=colour, tooltip=[alt.Tooltip(f"{name}:N") for name in (y, x, "label")])
     layers = [cells]
     if few:
-        ink = alt.condition(f"datum.value > {0.6 * top}", alt.value("white"), alt.value("#222222"))
-        layers.append(base.mark_text(fontSize=12).encode(text="label:N", color=ink))
+        inks = alt.condition(ink, alt.value("white"), alt.value("#222222"))
+        layers.append(base.mark_text(fontSize=12).encode(text=alt.Text("label:N"), color=inks))
     height = _height(len(order), 40 if few else 14)
-    return alt.layer(*layers).properties(width=WIDTH, height=height, usermeta={"columns": len(order)})
+    top = {"width": WIDTH, "height": height, "usermeta": {"columns": len(order)}}
+    return Plot(alt.layer(*layers), rows, top)
 
 
-def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip: Sequence[str]) -> Chart:
+@unchecked
+def plane(rows: Rows, *, series: str, names: Sequence[str], label: str, tooltip: Sequence[str]) -> Plot:
     """Points at `x` and `y`, with the same scale on both axes, so that distances are shown as they are."""
     import altair as alt
 
     reach = 1.15 * (max(abs(row[axis]) for row in rows for axis in ("x", "y")) or 1.0)
     scale = alt.Scale(domain=[-reach, reach], nice=False)
     axis = alt.Axis(tickCount=5, format=".2~g")
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(alt.NamedData(ROWS)).encode(
         x=alt.X("x:Q", title=None, scale=scale, axis=axis),
         y=alt.Y("y:Q", title=None, scale=scale, axis=axis),
         color=_colour(series, names, legend=True),
-        tooltip=[f"{name}:N" for name in tooltip],
+        tooltip=[alt.Tooltip(f"{name}:N") for name in tooltip],
     )
     dots_ = base.mark_point(filled=True, opacity=1, size=90).encode(shape=_shape(series, names, legend=True))
     layers = [dots_]
     if len(rows) <= FEW_CELLS:
-        layers.append(base.mark_text(dx=9, align="left", fontSize=11).encode(text=f"{label}:N"))
+        layers.append(base.mark_text(dx=9, align="left", fontSize=11).encode(text=alt.Text(f"{label}:N")))
     # The width is fixed: stretching would distort distances.
-    return alt.layer(*layers).properties(width=340, height=340, usermeta={"fixed": True})
+    return Plot(alt.layer(*layers), rows, {"width": 340, "height": 340, "usermeta": {"fixed": True}})
 
 
+@unchecked
+def strip(rows: Rows, *, y: str, order: Sequence[str], x_title: str, tooltip: Sequence[str]) -> Plot:
+    """One thin mark per row at its `value`, one line per `y`: shows how groups of values overlap."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData(ROWS)).mark_tick(color=REFERENCE, thickness=1.5, opacity=0.6)
+    drawn = base.encode(
+        x=alt.X("value:Q", title=x_title, axis=alt.Axis(tickCount=6)),
+        y=alt.Y(f"{y}:N", sort=list(order), title=None, axis=alt.Axis(grid=False)),
+        tooltip=[*(alt.Tooltip(f"{name}:N") for name in tooltip), alt.Tooltip("value:Q", format=".3f")],
+    )
+    return Plot(alt.layer(drawn), rows, {"width": WIDTH, "height": _height(len(order), 30)})
+
+
+@unchecked
 def bars(
     rows: Rows,
     *,
@@ -262,14 +359,14 @@ def bars(
     picked: Sequence[str] = (),
     sure: str | None = None,
     names: Sequence[str] = (),
-) -> Chart:
+) -> Plot:
     """Bars of `value`, with a thin line from `low` to `high` if there is one.
 
     sure: field that says whether a bar is in colour (the first of `names`) or grey (the second).
     """
     import altair as alt
 
-    base = alt.Chart(_data(rows))
+    base = alt.Chart(alt.NamedData(ROWS))
     if pick:
         base = _picked(base, pick, picked)
     # Sorted by value if a menu changes the rows, else in the given order.
@@ -279,16 +376,16 @@ def bars(
     axis = alt.Axis(grid=False, minExtent=min(extent, 220))
     base = base.encode(y=alt.Y(f"{y}:N", sort=sort, title=None, axis=axis))
     x = alt.X("value:Q", title=x_title, axis=alt.Axis(tickCount=6))
-    scale = alt.Scale(domain=list(names), range=[COLOURS[0], "#a8a8a8"])
-    shade: Any = alt.Color(f"{sure}:N", scale=scale, title=None) if sure else alt.value(COLOURS[0])
-    tooltip = [f"{y}:N", alt.Tooltip("value:Q", format=".3f")]
+    scale = alt.Scale(domain=list(names), range=[REFERENCE, "#a8a8a8"])
+    shade: Any = alt.Color(f"{sure}:N", scale=scale, title=None) if sure else alt.value(REFERENCE)
+    tooltip = [alt.Tooltip(f"{y}:N"), alt.Tooltip("value:Q", format=".3f")]
     drawn = base.mark_bar(height={"band": 0.7}).encode(x=x, color=shade, tooltip=tooltip)
     layers = [drawn]
     if any(row.get("low") is not None for row in rows):
         spread = base.transform_filter("isValid(datum.low)").mark_rule(color="#555555", strokeWidth=1.5)
-        layers.append(spread.encode(x=alt.X("low:Q", title=x_title), x2="high:Q"))
+        layers.append(spread.encode(x=alt.X("low:Q", title=x_title), x2=alt.X2("high:Q")))
     shown = max(Counter(str(row[pick]) if pick else "" for row in rows).values(), default=1)
-    return alt.layer(*layers).properties(width=WIDTH, height=_height(shown, 20))
+    return Plot(alt.layer(*layers), rows, {"width": WIDTH, "height": _height(shown, 20)})
 
 
 def _height(lines: int, each: int) -> int:
@@ -298,6 +395,8 @@ def _height(lines: int, each: int) -> int:
 
 def room(spec: Mapping[str, Any]) -> int:
     """Height in pixels of a drawn chart with its axis, legends and menu: a page reserves it."""
+    if "vconcat" in spec:
+        return int(spec["usermeta"]["height"])
     encodings = [layer["encoding"] for layer in spec.get("layer", [spec])]
     legends: dict[str, int] = {}
     for encoding in encodings:
@@ -311,20 +410,19 @@ def room(spec: Mapping[str, Any]) -> int:
     return int(spec["height"]) + 68 + sum(legends.values()) + (36 if "params" in spec else 0)
 
 
-def _data(rows: Rows) -> alt.InlineData:
-    import altair as alt
-
-    return alt.InlineData(values=[dict(row) for row in rows])
-
-
-def _colour(series: str, names: Sequence[str], *, legend: bool) -> alt.Color:
-    """One colour per name, in the given order."""
+def _colour(series: str, names: Sequence[str], *, legend: bool, reference: str | None = None) -> alt.Color:
+    """One colour per name, in the given order; `reference`, or a single name, has the colour of that role."""
     import altair as alt
 
     domain = list(names)
-    scale = alt.Scale(domain=domain, range=list(COLOURS[: len(domain)]))
-    if len(domain) > len(COLOURS):
+    alone = domain[0] if len(domain) == 1 else reference
+    roles = {**ROLES, **({} if alone is None or alone in ROLES else {alone: REFERENCE})}
+    others = [name for name in domain if name not in roles]
+    if len(others) > len(COLOURS):
         scale = alt.Scale(domain=domain, scheme="viridis")
+    else:
+        free = iter(COLOURS)
+        scale = alt.Scale(domain=domain, range=[roles.get(name) or next(free) for name in domain])
     return alt.Color(f"{series}:N", sort=domain, scale=scale, title=None, legend=_legend(domain, shown=legend))
 
 
@@ -364,9 +462,9 @@ def _rules(lines: Mapping[str, float], axis: Literal["x", "y"]) -> Chart:
         legend=alt.Legend(orient="bottom", columns=_columns(names)),
         scale=alt.Scale(domain=names, range=[dashes[i % 4] for i in range(len(names))]),
     )
-    rules = alt.Chart(data).mark_rule(color="#767676", strokeWidth=1.5)
-    rules = rules.encode(strokeDash=dash, tooltip=["line:N", alt.Tooltip("at:Q", format=".3f")])
-    return rules.encode(x="at:Q") if axis == "x" else rules.encode(y="at:Q")
+    rules = alt.Chart(data).mark_rule(color=CHANCE, strokeWidth=1.5)
+    rules = rules.encode(strokeDash=dash, tooltip=[alt.Tooltip("line:N"), alt.Tooltip("at:Q", format=".3f")])
+    return rules.encode(x=alt.X("at:Q")) if axis == "x" else rules.encode(y=alt.Y("at:Q"))
 
 
 def _picked(base: alt.Chart, pick: str, picked: Sequence[str]) -> Chart:

@@ -1,12 +1,13 @@
-"""Figures of scores: attributors on one task, the identifiability of all factors, one attributor on all tasks."""
+"""Figures of scores: attributors on one task, one attributor on all tasks, controls, simulated experiments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from natfp_bench.pipeline.result import Score
-from natfp_bench.results.leaderboard import FactorRow
+from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.protocols import Protocol
 
 from . import charts
@@ -35,24 +36,36 @@ def accuracy(protocol: Protocol) -> Figure | None:
                 shown = "ceiling (seen replicates)" if name == "ceiling" else f"{name} ({SPLITS[split]})"
                 lines[shown] = score.metrics["accuracy"].value
             else:
-                rows.append({"attributor": name, "split": SPLITS[split], **estimate(score.metrics["accuracy"])})
+                of = {"attributor": name, "split": SPLITS[split]}
+                rows.append({**of, **estimate(score.metrics["accuracy"]), "replicate": None})
+                if split == UNSEEN_REPLICATE:
+                    single = enumerate(score.parts)
+                    rows += [{**of, "value": at, "low": None, "high": None, "replicate": r} for r, at in single]
     if not rows:
         return None
-    main = [row for row in rows if row["split"] == rows[0]["split"]]
+    main = [row for row in rows if row["split"] == rows[0]["split"] and row["replicate"] is None]
     main.sort(key=lambda row: -row["value"])
     order = list(dict.fromkeys([row["attributor"] for row in [*main, *rows]]))
     rows.sort(key=lambda row: order.index(row["attributor"]))
     names = [SPLITS[split] for split, _ in views]
     caption = (
-        "Share of test texts whose level is identified, with its 95% interval if there are enough units. On unseen "
-        "replicates, an attributor has seen none of the models that wrote the test texts; on seen ones, it may "
-        "recognise individual models."
+        f"Share of test texts whose level is identified{_bounds(main)}. On unseen replicates, an attributor has "
+        "seen none "
+        "of the models that wrote the test texts; on seen ones, it may recognise individual models."
         if len(views) > 1
-        else "Share of test texts whose level is identified, with its 95% interval."
+        else f"Share of test texts whose level is identified{_bounds(main)}."
     )
     chart = charts.dots(rows, y="attributor", order=order, series="split", names=names, x_title="accuracy", lines=lines)
-    columns = {"attributor": "attributor", "split": "test texts", **ESTIMATE}
+    columns = {"attributor": "attributor", "split": "test texts", "replicate": "held-out replicate", **ESTIMATE}
     return charts.figure("accuracy", "Accuracy of every attributor", caption, columns, rows, chart)
+
+
+def _bounds(rows: Rows) -> str:
+    """What is drawn of the uncertainty, in words."""
+    score_bounds = [row for row in rows if row["low"] is not None]
+    if score_bounds:
+        return ", with its 95% interval; small dots are single held-out replicates, if any"
+    return ". There are too few units for an interval; small dots are single held-out replicates, if any"
 
 
 def confusion(protocol: Protocol) -> Figure | None:
@@ -82,39 +95,16 @@ def confusion(protocol: Protocol) -> Figure | None:
         x_title="guess",
         y_title="truth",
         scale_title="share of a level's texts",
+        middle=1 / max(2, len(levels)),
         pick="attributor",
         picked=names,
     )
     columns = {"attributor": "attributor", "truth": "truth", "guess": "guess", "value": "share"}
-    caption = f"Share of each level's texts ({SPLITS[views[0][0]]}) by guessed level. The menu chooses the attributor."
-    return charts.figure("confusion", "Which level is taken for which", caption, columns, rows, chart)
-
-
-def factors(rows: Sequence[FactorRow], name: str, title: str) -> Figure | None:
-    """Identifiability of the factors of one setting: the reference and the best attributor, and the ceiling."""
-    series = ("reference attributor", "best attributor", "ceiling (seen replicates)")
-    found: list[dict[str, Any]] = []
-    for row in rows:
-        main = row.unseen or row.seen
-        if main is None or not row.current:
-            continue
-        ceiling = row.seen.ceiling if row.seen else None
-        for label, of in zip(series, (main.reference, main.best, ceiling), strict=True):
-            if of is not None:
-                found.append({"task": row.task, "part": row.section, "series": label, **estimate(of)})
-    if not found:
-        return None
-    order = in_sections(found, "part")
-    shown = [label for label in series if any(row["series"] == label for row in found)]
-    chart = charts.dots(
-        found, y="task", order=order, series="series", names=shown, x_title="identifiability", lines={"chance": 0.0}
-    )
     caption = (
-        "0 is chance, 1 is certainty. Scores are on unseen replicates if a task holds out replicates, else on unseen "
-        "prompts of seen ones."
+        f"Share of each level's texts ({SPLITS[views[0][0]]}) by guessed level: green is above "
+        "chance, brown below. The menu chooses the attributor."
     )
-    columns = {"task": "task", "part": "section", "series": "attributor", **ESTIMATE}
-    return charts.figure(name, title, caption, columns, found, chart)
+    return charts.figure("confusion", "Which level is taken for which", caption, columns, rows, chart)
 
 
 def in_sections(rows: Rows, field: str) -> list[str]:
@@ -177,3 +167,44 @@ def controls(rows: Rows) -> Figure | None:
     return charts.figure(
         "controls", "Controls: tasks whose true identifiability is known", caption, columns, shown, chart
     )
+
+
+def simulated(sections: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Simulated experiments whose truth is known: what each saw, on a scale on which its band ends at -1 and 1."""
+    rows = []
+    for section in sections:
+        for row in section["rows"]:
+            place = _within_band(row)
+            if place is not None:
+                held = "inside its band" if row["holds"] else "outside its band"
+                rows.append({"section": section["title"], **row, "value": place, "held": held})
+    if not rows:
+        return None
+    order = list(dict.fromkeys(str(row["section"]) for row in rows))
+    chart = charts.strip(rows, y="section", order=order, x_title=BAND, tooltip=("what", "expected", "seen", "band"))
+    columns = {"section": "section", "what": "what", "expected": "expected", "seen": "seen", "band": "band"}
+    caption = (
+        "One mark per simulated experiment that has a band around an expected number: 0 is what was expected, -1 and 1 "
+        "are the ends of the band (99.9% or four standard errors). The tables below have all experiments."
+    )
+    columns |= {"value": "place in the band", "held": "outcome"}
+    return charts.figure("simulations", "Simulated experiments whose truth is known", caption, columns, rows, chart)
+
+
+BAND = "place in the band: 0 is what was expected, -1 and 1 are its ends"
+
+_NUMBER = r"(\d+\.?\d*)"
+
+
+def _within_band(row: Mapping[str, Any]) -> float | None:
+    """Where a simulated experiment lies in its band, from the words of its table; None if these are no numbers."""
+    seen, expected = (re.match(_NUMBER, str(row[name])) for name in ("seen", "expected"))
+    if not seen or not expected or "must fail" in row["what"]:
+        return None
+    at, truth = float(seen[1]), float(expected[1])
+    if half := re.match(f"±{_NUMBER}", row["band"]):
+        return (at - truth) / float(half[1])
+    if ends := re.match(f"{_NUMBER} to {_NUMBER}", row["band"]):
+        low, high = float(ends[1]), float(ends[2])
+        return (at - truth) / (high - truth if at > truth else truth - low)
+    return None

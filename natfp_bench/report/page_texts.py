@@ -9,27 +9,36 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import file_digest
 from natfp_bench.base.text import first_bytes
 from natfp_bench.corpus.words import word_types
+from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import Result, Score, VariantResult
-from natfp_bench.pipeline.stages.sample import read_table
+from natfp_bench.pipeline.stages.sample import SampleStage
 from natfp_bench.pipeline.store import Store, entry_folder
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.results.origin import remake, sample_stages, settings_of
-from natfp_bench.results.predictions import PredictionFiles, ScoredAnswers
+from natfp_bench.results.predictions import PredictionFiles, Predictions, ScoredAnswers, read_predictions
 from natfp_bench.results.protocols import Protocol
 
 GROUPS = 3
 """Groups of texts that a page shows side by side."""
+
+GAME, EXAMPLES = 10, 2
+"""Texts to guess (more if there are more levels), and example texts per level to learn from."""
+
+ROWS_READ = 200
+"""Rows of a sample set that are looked at."""
 
 BINS = 10
 """Parts into which guesses are divided by confidence."""
@@ -63,11 +72,17 @@ class ShownText:
 
 
 @dataclass(frozen=True)
-class SideBySide:
-    """Groups of texts, one text per level, that continue the same prompt (or have the same number); or why not."""
+class PageTexts:
+    """What pages show of a result's texts; `note`: why something is missing.
 
-    groups: Sequence[Sequence[ShownText]]
+    groups: of texts, one per level, that continue the same prompt (or have the same number). game: test texts to guess.
+    examples: training texts of each level, from the runs that wrote the texts of the game.
+    """
+
+    groups: Sequence[Sequence[ShownText]] = ()
     note: str = ""
+    game: Sequence[ShownText] = ()
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def training_logs(result: Result, root: Path) -> tuple[dict[str, list[dict[str, float]]], str]:
@@ -110,9 +125,12 @@ class LevelAnswers:
     def of(cls, protocol: Protocol) -> LevelAnswers:
         """Read the answers of the newest score of each attributor."""
         files, found, note = PredictionFiles(), {}, ""
-        for name, (path, score) in protocol.scores.get(("level", protocol.main_split), {}).items():
+        about = ("level", protocol.main_split)
+        for name, (path, score) in protocol.scores.get(about, {}).items():
             if score.status == "ok":
                 try:
+                    if path not in files.read:
+                        files.read[path] = _predictions(path, *about)
                     found[name] = files.of(path, score)
                 except UserError as error:
                     note = str(error).splitlines()[0]
@@ -123,6 +141,21 @@ class LevelAnswers:
         if (found := self.by_attributor.get(attributor)) is None:
             return np.empty((2, 0))
         return np.array([found.proba.max(axis=1), found.credit])
+
+
+def _predictions(result: Path, target: str, split: str) -> Predictions:
+    """The predictions about one target on one split: other rows, most of a file, are not kept.
+
+    Raises UserError if they are missing or damaged.
+    """
+    path = result.parent / "predictions.parquet"
+    try:
+        wanted = [("target", "==", target), ("split", "==", split)]
+        table = pq.read_table(path, filters=wanted, partitioning=None).cast(PREDICTIONS)
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException):
+        return read_predictions(result)  # says what is wrong
+    return read_predictions(result) if any(column.null_count for column in table.columns) else Predictions(path, table)
 
 
 def calibration(found: Sequence[NDArray[np.float64]]) -> list[dict[str, float]]:
@@ -140,37 +173,73 @@ def calibration(found: Sequence[NDArray[np.float64]]) -> list[dict[str, float]]:
     ]
 
 
-def sample_texts(protocol: Protocol, answers: LevelAnswers, root: Path) -> SideBySide:
-    """Show some test texts of each level side by side, with marked telling words and the attributors' answers."""
+def page_texts(protocol: Protocol, answers: LevelAnswers, root: Path) -> PageTexts:
+    """Choose the texts that pages show: some of each level side by side, those of the game, and examples for it.
+
+    All are of the first variant of each level, and each file of texts is read once. Telling words are marked.
+    """
     result = protocol.newest
     again = f"To sample them again: {remake(result)}"
     if result.subset is not None:
-        return SideBySide((), "This result is about a part of a run's texts; the page of that run shows texts.")
+        return PageTexts(note="This result is about a part of a run's texts; the page of that run shows texts.")
     if not answers.by_attributor:
         reason = answers.note or "there are no predictions"
-        return SideBySide((), f"It is not known which texts are test texts: {reason}.")
+        return PageTexts(note=f"It is not known which texts are test texts: {reason}.")
     if not result.fixed_texts and not (root / "store.json").is_file():
-        return SideBySide((), f"There is no store with the texts here. {again}")
+        return PageTexts(note=f"There is no store with the texts here. {again}")
     chosen = _first_of_each_level(result)
     try:
         store = Store(root)
-        tables = [read_table(store, stages) for stages in sample_stages(result, chosen, store)]
+        tables = [_some_rows(store, stages) for stages in sample_stages(result, chosen, store)]
         size = cut_to(result.factor.fields, settings_of(chosen[0]))
     except UserError as error:
-        return SideBySide((), f"The texts cannot be shown: {str(error).splitlines()[0]}. {again}")
+        return PageTexts(note=f"The texts cannot be shown: {str(error).splitlines()[0]}. {again}")
     scores = protocol.level(protocol.main_split)
     order = sorted(answers.by_attributor, key=lambda name: _standing(scores[name]))
-    answered = [_answered(answers, variant.name, order, scores) for variant in chosen]
-    first = [_first_texts(table, own) for table, own in zip(tables, answered, strict=True)]
-    shared = sorted(set.intersection(*(set(texts) for texts in first)))[:GROUPS]
+    names = [variant.name for variant in chosen]
+    last = max((row for table in tables for row in table["row"].to_pylist()), default=0)
+    answered = _answered(answers, names, last, order, scores)
+    first = [_first_texts(table, answered[name]) for table, name in zip(tables, names, strict=True)]
+    telling = _telling(result)
 
     def shown(place: int, prompt: int) -> ShownText:
         variant, (row, text) = chosen[place], first[place][prompt]
         cut = text if size is None else first_bytes(text, size)
-        return ShownText(variant.level, variant.name, [*marked(cut, variant.level, result)], answered[place][row])
+        return ShownText(
+            variant.level, variant.name, [*marked(cut, variant.level, telling)], answered[variant.name][row]
+        )
 
-    groups = [[shown(place, prompt) for place in range(len(chosen))] for prompt in shared]
-    return SideBySide(groups, "" if groups else "No prompt has a test text of every level that is not empty.")
+    shared = sorted(set.intersection(*(set(texts) for texts in first)))
+    groups = [[shown(place, prompt) for place in range(len(chosen))] for prompt in shared[:GROUPS]]
+    # In turn from each level, from prompts that no group shows; the page shuffles them.
+    free = [[prompt for prompt in sorted(texts) if prompt not in shared[:GROUPS]] for texts in first]
+    turns = [
+        (place, prompts[turn]) for turn in range(GAME) for place, prompts in enumerate(free) if turn < len(prompts)
+    ]
+    game = [shown(place, prompt) for place, prompt in turns[: max(GAME, len(chosen))]]
+    examples = {
+        variant.level: _examples(table, answered[variant.name], size)
+        for variant, table in zip(chosen, tables, strict=True)
+    }
+    note = "" if groups else "No prompt has a test text of every level that is not empty."
+    return PageTexts(groups, note, game if len(game) >= len(chosen) else (), examples)
+
+
+def _some_rows(store: Store, stages: Sequence[SampleStage]) -> pa.Table:
+    """The first rows of a sample set: far more than a page shows, far fewer than it holds."""
+    paths = [stage.folder(store) / "samples.parquet" for stage in stages]
+    tables = [pq.read_table(path, columns=["row", "prompt", "text"], partitioning=None) for path in paths]
+    return pa.concat_tables(tables).slice(0, ROWS_READ)
+
+
+def _examples(table: pa.Table, tests: Mapping[int, object], size: int | None) -> list[str]:
+    """The first training texts that are not empty."""
+    found = (
+        text if size is None else first_bytes(text, size)
+        for row, text in zip(table["row"].to_pylist(), table["text"].to_pylist(), strict=True)
+        if row not in tests and text.strip()
+    )
+    return list(islice(found, EXAMPLES))
 
 
 def _standing(score: Score) -> tuple[bool, float, str]:
@@ -186,19 +255,22 @@ def _first_of_each_level(result: Result) -> list[VariantResult]:
 
 
 def _answered(
-    answers: LevelAnswers, variant: str, order: Sequence[str], scores: Mapping[str, Score]
-) -> dict[int, list[ShownAnswer]]:
-    """Answers to the test texts of one variant, by row, in the order of attributors."""
-    found: dict[int, list[ShownAnswer]] = {}
+    answers: LevelAnswers, variants: Sequence[str], last: int, order: Sequence[str], scores: Mapping[str, Score]
+) -> dict[str, dict[int, list[ShownAnswer]]]:
+    """Answers to test texts of some variants up to a last row, by variant and row, the best attributor first."""
+    found: dict[str, dict[int, list[ShownAnswer]]] = {name: {} for name in variants}
     for name in order:
         own = answers.by_attributor[name]
-        for place in np.flatnonzero(pc.equal(own.rows["variant"], variant).to_numpy(zero_copy_only=False)):
-            row, proba, truth = own.rows["row"][place].as_py(), own.proba[place], own.truth[place]
+        few = pc.and_(pc.is_in(own.rows["variant"], pa.array(variants)), pc.less_equal(own.rows["row"], last))
+        places = np.flatnonzero(few.to_numpy(zero_copy_only=False))
+        taken = own.rows.take(places)
+        for place, variant, row in zip(places, taken["variant"].to_pylist(), taken["row"].to_pylist(), strict=True):
+            proba, truth = own.proba[place], own.truth[place]
             best = np.flatnonzero(proba == proba.max())
             guess = scores[name].classes[best[0]] if len(best) == 1 else f"any of {len(best)}"
             right = bool(best[0] == truth) if len(best) == 1 else None
             answer = ShownAnswer(name, guess, float(proba.max()), float(proba[truth]), right)
-            found.setdefault(row, []).append(answer)
+            found[variant].setdefault(row, []).append(answer)
     return found
 
 
@@ -211,14 +283,20 @@ def _first_texts(table: pa.Table, tests: Mapping[int, object]) -> dict[int, tupl
     return found
 
 
-def marked(text: str, level: str, result: Result) -> Iterator[Segment]:
-    """Cut a text into segments at its telling words, if these are confirmed and all replicates agree on them."""
+def _telling(result: Result) -> dict[str, set[str]]:
+    """Telling words by level, if they are confirmed and all replicates agree on them."""
+    found: dict[str, set[str]] = {}
     study = result.study
-    own: set[str] = set()
-    other: set[str] = set()
     for word in study.wording.telling_words if study and study.wording else ():
         if word.confirmed and word.agrees is not False and word.log_odds > 0:
-            (own if word.label == level else other).add(word.word)
+            found.setdefault(word.label, set()).add(word.word)
+    return found
+
+
+def marked(text: str, level: str, telling: Mapping[str, set[str]]) -> Iterator[Segment]:
+    """Cut a text into segments at its telling words: those of its own level, and those of others."""
+    own = telling.get(level, set())
+    other = set().union(*(words for of, words in telling.items() if of != level)) - own
     at = 0
     for start, end, _ in word_types(text):
         word_ = text[start:end]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import gc
 import io
 import json
 import os
+import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import chain
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,13 +31,18 @@ from natfp_bench.base.environment import commit
 from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.text import printable
 from natfp_bench.results.leaderboard import leaderboards_of
-from natfp_bench.results.protocols import read_protocols
+from natfp_bench.results.protocols import Protocol, read_protocols
 
 from . import charts
 from .charts import Figure
+from .glossary import explained
+from .page_texts import PageTexts
 from .pages.attributor import attributor
+from .pages.compare import compare
+from .pages.game import game
+from .pages.glossary import glossary
 from .pages.home import home
-from .pages.page import Page, Pages
+from .pages.page import Page, Pages, attributor_path, task_path
 from .pages.task import task
 from .pages.validity import validity
 from .table import BAR
@@ -50,7 +58,10 @@ MOST_ROWS = 300
 BUNDLED = "window.vegaEmbed = vegaEmbed;"
 """What the bundle exports to other scripts; Vega itself is null in it."""
 
-ASSETS = ("report.css", "report.js")
+ASSETS = ("report.css", "report.js", "play.js")
+
+Told = Callable[[str, int, int], None]
+"""Called with what is done (a page), and with how many are done of how many."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +89,78 @@ def read(paths: Sequence[Path], store: Path) -> Pages:
     return Pages(protocols, leaderboards_of(protocols, faults), store)
 
 
-def pages(of: Pages) -> Iterator[Page]:
-    """Make every page of a site, the first page first."""
-    shared = {"links": of.links, "tags_of": of.tags}
-    tasks = (task(of, protocol) for protocol in of.protocols)
-    attributors = (attributor(of, name) for name in of.attributors)
-    for page in chain([home(of)], tasks, attributors, [validity(of)]):
+def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers: int = 1) -> Iterator[Page]:
+    """Make every page of a site, the first page first; `only`: those that can have a figure of these patterns.
+
+    workers: processes that make the pages of tasks, where most of the work is.
+    """
+    shared = {"links": of.links, "tags_of": of.tags, "menu": of.menu, "attributors": of.attributors}
+    tasks = {task_path(protocol.newest): protocol for protocol in of.protocols}
+    made: dict[str, Callable[[], Page]] = {
+        "index.html": lambda: home(of),
+        **{path: partial(task, of, one) for path, one in tasks.items()},
+    }
+    made |= {attributor_path(name): partial(attributor, of, name) for name in of.attributors}
+    made["validity.html"] = lambda: validity(of)
+    if not only:
+        made |= {"compare.html": lambda: compare(of), "game.html": lambda: game(of), "glossary.html": glossary}
+    wanted = [path for path in made if not only or any(_may_be_on(path, name) for name in only)]
+    ready = _task_pages(of, [tasks[path] for path in wanted if path in tasks], workers)
+    for place, path in enumerate(wanted):
+        if told:
+            told(path, place, len(wanted))
+        page = next(ready) if path in tasks else made[path]()
         yield replace(page, shown={**page.shown, **shared})
 
 
-def render(pages: Sequence[Page], written: str) -> Site:
+def _task_pages(of: Pages, wanted: Sequence[Protocol], workers: int) -> Iterator[Page]:
+    """Make the pages of tasks in their order; what was read for them is kept, because other pages show it, too."""
+    if workers < 2 or len(wanted) < MANY:
+        yield from (task(of, protocol) for protocol in wanted)
+        return
+    digests = [protocol.newest.protocol_digest for protocol in wanted]
+    with ProcessPoolExecutor(workers, get_context("forkserver"), _take, (of,)) as pool:
+        for digest, (page, guesses, texts) in zip(digests, pool.map(_one_task, digests), strict=True):
+            of.guesses[digest], of.texts[digest] = guesses, texts
+            yield page
+
+
+MANY = 8
+"""Tasks for which it takes less time to start processes than to make the pages one after another."""
+
+_TAKEN: list[Pages] = []
+"""In a worker: what pages are made from."""
+
+
+def _take(of: Pages) -> None:
+    # Charts are many small objects without cycles: looking for some would take a quarter of the time.
+    gc.disable()
+    _TAKEN[:] = [of]
+
+
+def _one_task(digest: str) -> tuple[Page, Mapping[str, Any], PageTexts]:
+    """In a worker: make the page of one task."""
+    [of] = _TAKEN
+    page = task(of, of.by_digest[digest])
+    return page, of.guesses[digest], of.texts[digest]
+
+
+def _may_be_on(path: str, pattern: str) -> bool:
+    """Whether a page may have a figure whose file name matches a pattern: they agree as far as both are plain."""
+    plain = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    begins = f"{path.removesuffix('.html').replace('/', '-')}-"
+    return begins.startswith(plain) or plain.startswith(begins)
+
+
+def render(pages: Sequence[Page], written: str, told: Told | None = None) -> Site:
     """Lay out pages, with the data of their figures and the scripts that draw them."""
     environment = _environment(written)
     files: dict[str, str] = {}
-    for page in pages:
+    for place, page in enumerate(pages):
+        if told:
+            told(page.path, place, len(pages))
         files[page.path] = environment.get_template(page.template).render(page=page, **page.shown)
+        files |= page.downloads
         for figure in page.figures:
             files[data_path(page, figure)] = table(figure)
     for name in ASSETS:
@@ -159,6 +227,7 @@ def _environment(written: str) -> Environment:
         "stem": stem,
         "data": data_path,
         "room": lambda figure: charts.room(figure.spec),
+        "explained": explained,
     }
     made.globals |= {"scale": BAR, "most": MOST_ROWS, "written": written, "version": __version__}
     return made
@@ -238,7 +307,7 @@ def _remove_empty(root: Path) -> None:
             (root / name).rmdir()
 
 
-def chosen_figures(pages: Sequence[Page], only: Sequence[str] = ()) -> dict[str, Figure]:
+def chosen_figures(pages: Iterable[Page], only: Sequence[str] = ()) -> dict[str, Figure]:
     """Figures by file name: all, or those that match a pattern; raises UserError for a pattern that matches none."""
     every = {f"{stem(page)}-{figure.name}": figure for page in pages for figure in page.figures}
     for pattern in only:

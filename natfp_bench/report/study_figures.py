@@ -18,8 +18,11 @@ from .table import number
 WORDS_SHOWN = 12
 """Words per level that fit into a chart."""
 
-LOSS_POINTS = 4000
-"""Most points of all training curves of a chart together."""
+LOSS_PARTS = 40
+"""Most points of one training curve."""
+
+BAD_STRESS = 0.2
+"""Stress above which a map misleads (Kruskal 1964 calls 0.2 poor): distances are then shown without a map."""
 
 ESTIMATE = {"value": "estimate", "low": "low (95%)", "high": "high (95%)"}
 
@@ -41,17 +44,24 @@ def places_in(order: Sequence[str], *names: Any) -> list[int]:
 
 
 def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure | None:
-    """Loss against tokens, all variants in one chart."""
-    rows = []
-    for variant in result.variants:
-        log = logs.get(variant.name, ())
-        step = max(1, -(-len(log) * max(1, len(logs)) // LOSS_POINTS))
-        # Thinned from the end, so that the last loss is kept: people look for it.
-        kept = log[::-1][::step][::-1]
-        rows += [
-            {"variant": variant.name, "level": variant.level, "tokens": line["tokens"], "value": line["loss"]}
-            for line in kept
-        ]
+    """Loss of every variant minus the mean of all variants, against tokens."""
+    known = {variant.name: variant.level for variant in result.variants if logs.get(variant.name)}
+    if not known:
+        return None
+    # All variants reach the end of the shortest log; single batches are too noisy to compare, so stretches are
+    # averaged.
+    end = min(logs[name][-1]["tokens"] for name in known)
+    parts = max(1, min(LOSS_PARTS, *(sum(line["tokens"] <= end for line in logs[name]) for name in known)))
+    edges = np.linspace(0.0, end, parts + 1)
+    loss = np.array([_stretches(logs[name], edges) for name in known])
+    mean = loss.mean(axis=0)
+    middle = (edges[1:] + edges[:-1]) / 2
+    rows = [
+        {"variant": name, "level": level, "tokens": float(at), "value": float(one - of_all), "loss": float(one)}
+        for (name, level), own in zip(known.items(), loss, strict=True)
+        for at, one, of_all in zip(middle, own, mean, strict=True)
+        if np.isfinite(one) and np.isfinite(of_all)
+    ]
     if not rows:
         return None
     chart = charts.curve(
@@ -60,13 +70,30 @@ def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) 
         series="level",
         names=result.factor.levels,
         x_title="tokens",
-        y_title="training loss, nats per token",
+        y_title="loss minus mean loss, nats per token",
         detail="variant",
         points=False,
+        lines={"mean of all variants": 0.0},
     )
-    columns = {"variant": "variant", "level": "level", "tokens": "tokens", "value": "loss"}
-    caption = "Loss of each training batch; one line per variant, one colour per level."
+    columns = {"variant": "variant", "level": "level", "tokens": "tokens", "value": "difference", "loss": "loss"}
+    last = float(mean[np.isfinite(mean)][-1])
+    caption = (
+        f"Training loss of each variant minus the mean of all variants ({last:.2f} nats per token at the end), "
+        "averaged "
+        f"over stretches of {end / parts:,.0f} tokens; one line per variant, one colour per level. The data "
+        "have the loss."
+    )
     return charts.figure("training", "Training curves", caption, columns, rows, chart)
+
+
+def _stretches(log: Sequence[Mapping[str, float]], edges: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Mean loss between successive edges, in tokens; nan where a log has no line."""
+    tokens, loss = (np.array([line[name] for line in log]) for name in ("tokens", "loss"))
+    place = np.searchsorted(edges, tokens, side="left") - 1
+    inside = (place >= 0) & (place < len(edges) - 1)
+    count = np.bincount(place[inside], minlength=len(edges) - 1)
+    total = np.bincount(place[inside], weights=loss[inside], minlength=len(edges) - 1)
+    return np.asarray(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
 
 
 def equivalence(result: Result) -> Figure | None:
@@ -137,6 +164,7 @@ def _curve(
         y_title="accuracy",
         logarithmic=all(row["at"] > 0 for row in rows),
         lines=lines,
+        reference=names[0],
     )
     return charts.figure(name, title, caption, {"series": "curve", "at": x_title, **ESTIMATE}, rows, chart)
 
@@ -169,6 +197,10 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     places = layout(found)
     if places is None:
         return
+    off = stress(found, places)
+    if off > BAD_STRESS:
+        yield _apart(result, found, off)
+        return
     # The legend shows the levels, so labels show only the replicates: clusters have no room for names.
     replicates = {variant.name: f"r{variant.replicate}" for variant in result.variants}
     short = replicates if len(set(replicates.values())) > 1 else levels
@@ -186,8 +218,9 @@ def mean_kl(result: Result) -> Iterator[Figure]:
         "map",
         "Map of the models",
         "Classical scaling: squared distances approximate the mean KL, averaged over both directions, in two "
-        "dimensions. If each level is a cluster, the factor changes models more than the seeds of a replicate do. "
-        "Labels are shown if there is room.",
+        f"dimensions; its stress is {off:.2f} (0: no distortion). If each level is a cluster, the factor "
+        "changes models "
+        "more than the seeds of a replicate do. Labels are shown if there is room.",
         {"variant": "variant", "level": "level", "x": "x", "y": "y"},
         spots,
         charts.plane(spots, series="level", names=result.factor.levels, label="label", tooltip=["variant", "level"]),
@@ -213,6 +246,43 @@ def layout(found: MeanKL) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     largest = np.argmax(np.abs(places), axis=0)
     signs = np.where(places[largest, [0, 1]] < 0, -1.0, 1.0)
     return np.asarray(places * signs + 0.0)
+
+
+def stress(found: MeanKL, places: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    """How much a map distorts the distances: Kruskal's stress 1, from 0 to about 1."""
+    squared = np.array([[one.value for one in row] for row in found.divergence], dtype=np.float64)
+    wanted = np.sqrt(np.maximum((squared + squared.T) / 2, 0.0))
+    drawn = np.sqrt(((places[:, None] - places[None]) ** 2).sum(-1))
+    upper = np.triu_indices(len(places), 1)
+    total = float((wanted[upper] ** 2).sum())
+    return float(np.sqrt(((wanted - drawn)[upper] ** 2).sum() / total)) if total > 0 else 0.0
+
+
+PAIRS = ("same level, other replicate", "other level, same replicate", "other level, other replicate")
+
+
+def _apart(result: Result, found: MeanKL, off: float) -> Figure:
+    """Distances within levels against those between levels, for models that no map in two dimensions can show."""
+    of = {variant.name: variant for variant in result.variants}
+    rows = []
+    for i, one in enumerate(found.variants):
+        for j, other in enumerate(found.variants[:i]):
+            if one not in of or other not in of:
+                continue
+            level, replicate = (getattr(of[one], name) == getattr(of[other], name) for name in ("level", "replicate"))
+            there, back = found.divergence[i][j].value or 0.0, found.divergence[j][i].value or 0.0
+            pair = PAIRS[0 if level else 1 if replicate else 2]
+            rows.append({"pair": pair, "one": one, "other": other, "value": (there + back) / 2})
+    order = [pair for pair in PAIRS if any(row["pair"] == pair for row in rows)]
+    unit = f"mean KL in both directions, bits per {found.unit}"
+    chart = charts.strip(rows, y="pair", order=order, x_title=unit, tooltip=("one", "other"))
+    caption = (
+        "One mark per pair of models. If pairs of other levels are further apart than pairs of the same level, "
+        "the factor "
+        f"changes models more than the seeds of a replicate do. There is no map: its stress would be {off:.2f}."
+    )
+    columns = {"pair": "pair", "one": "model", "other": "other model", "value": unit}
+    return charts.figure("distances", "Distances within and between levels", caption, columns, rows, chart)
 
 
 def uncrowded(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[bool]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
-from made_results import plain
+from made_results import plain, variant
 from report_sites import HOSTILE, page
 
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.result import MeanKL, find
-from natfp_bench.report import charts, figures, result_tables, study_figures
+from natfp_bench.report import charts, figures, main_figure, result_tables, study_figures
 from natfp_bench.report import site as report
+from natfp_bench.report.pages.validity import SIMULATIONS
 from natfp_bench.statistics.ceiling import Divergence
 
 
@@ -36,6 +38,10 @@ def test_figures_say_what_the_result_says(site: Any, rate_run: Any) -> None:
     scores = {(score.attributor.name, score.split): score for score in result.scores if score.target == "level"}
     splits = {result_tables.SPLITS[split]: split for split in ("unseen_replicate", "seen_replicate")}
     for row in shown["accuracy"].rows:
+        if row["replicate"] is not None:
+            single = scores[row["attributor"], "unseen_replicate"]
+            assert row["value"] == single.parts[row["replicate"]]
+            continue
         accuracy = scores[row["attributor"], splits[row["split"]]].metrics["accuracy"]
         assert (row["value"], row["low"], row["high"]) == (accuracy.value, accuracy.low, accuracy.high)
     for row in shown["confusion"].rows:
@@ -48,15 +54,86 @@ def test_figures_say_what_the_result_says(site: Any, rate_run: Any) -> None:
     assert cell["value"] == divergence.value
 
 
-def test_sections_of_a_figure_have_headings(site: Any) -> None:
-    """Figures on held-out replicates and on seen ones cannot be compared."""
+def test_the_main_figure_shows_each_mark_of_the_result(site: Any, rate_run: Any) -> None:
+    """Held-out runs with each replicate, the same runs, and the ceiling of the same question."""
+    result = rate_run[0]
     folder, _ = site
-    standings = report.read(find([folder.parent / "results"]), folder).found.standings
-    rows = sorted((row for one in standings for row in one.factors), key=lambda row: row.section)
-    figure = figures.factors(rows, "factors", "Factors")
-    assert figure is not None
-    scales = [layer["encoding"].get("y", {}).get("scale") for layer in figure.spec["layer"]]
-    assert {"domain": ["held-out replicates:", "rate", "seen replicates only:", "seed_id"]} in scales
+    of = report.read(find([folder.parent / "results" / "run1"]), folder)
+    drawn = main_figure.main_figure(of.found.standings[0].factors, of.by_digest, "factors", "Factors")
+    assert drawn is not None
+    scores = {(score.attributor.name, score.split): score for score in result.scores if score.target == "level"}
+    reference = result.study.reference
+    at = {row["mark"]: row for row in drawn.rows}
+    for mark, key in (
+        (main_figure.HELD_OUT, (reference, "unseen_replicate")),
+        (main_figure.SAME, (reference, "seen_replicate")),
+        (main_figure.LIMIT, ("ceiling", "seen_replicate")),
+        (main_figure.LIKELIHOODS, ("likelihood_reference", "unseen_replicate")),
+    ):
+        found = scores[key].metrics["identifiability"]
+        assert (at[mark]["value"], at[mark]["low"], at[mark]["high"]) == (found.value, found.low, found.high)
+    single = [row["value"] for row in drawn.rows if row["mark"] == main_figure.ONE_HELD_OUT]
+    assert len(single) == len({variant.replicate for variant in result.variants})
+    assert np.mean(single) == pytest.approx(at[main_figure.HELD_OUT]["value"])
+    assert at[main_figure.INSTANCE]["high"] == at[main_figure.SAME]["value"]
+    assert at[main_figure.HELD_OUT]["factor"] == result.factor.name, "the plain name, not that of the task"
+
+
+def test_the_main_figure_says_so_if_there_is_no_interval() -> None:
+    two = plain(-0.03)
+    row = cast("Any", SimpleNamespace(unseen=True, replicates=2, p_adjusted=None))
+    assert main_figure._said(two, row) == "-0.03, 2 runs: no interval"
+    assert main_figure._said(plain(0.5, 0.1), row) == "0.50 ± 0.10"
+    row.p_adjusted = 0.0123
+    assert main_figure._said(plain(0.5, 0.1), row) == "0.50 ± 0.10, p 0.012"
+
+
+def test_roles_have_the_same_colour_in_every_figure(site: Any) -> None:
+    seen: dict[str, set[str]] = {}
+    for one in site[1]:
+        for figure in one.figures:
+            for layer in figure.spec.get("layer", []):
+                scale = layer["encoding"].get("color", {}).get("scale", {})
+                for name, colour in zip(scale.get("domain", ()), scale.get("range", ()), strict=False):
+                    seen.setdefault(str(name), set()).add(colour)
+    assert seen["ceiling"] == {charts.CEILING}
+    assert seen["unseen replicates"] == {charts.REFERENCE}
+    levels = {colour for name in ("low", "middle", "high") for colour in seen[name]}
+    assert levels.isdisjoint({charts.REFERENCE, charts.BEST, charts.CEILING, charts.CHANCE, charts.SEEN})
+
+
+def test_training_curves_are_differences_from_their_mean(site: Any) -> None:
+    rows = next(figure for figure in page(site[1], "task.html", "rate").figures if figure.name == "training").rows
+    for at in {row["tokens"] for row in rows}:
+        assert sum(row["value"] for row in rows if row["tokens"] == at) == pytest.approx(0.0, abs=1e-9)
+    assert all(row["loss"] > 0 for row in rows)
+
+
+def test_a_map_that_distorts_is_not_drawn() -> None:
+    """Six models at the same distance from each other have no place in a plane."""
+    names = tuple(f"{level}/r{replicate}" for level in "abc" for replicate in (0, 1))
+    one = [[Divergence(value=float(i != j), standard_error=None, impossible=0.0) for j in range(6)] for i in range(6)]
+    found = MeanKL(unit="token", variants=names, divergence=tuple(map(tuple, one)))
+    places = study_figures.layout(found)
+    assert places is not None
+    assert study_figures.stress(found, places) > study_figures.BAD_STRESS
+    variants = tuple(variant(name, name) for name in names)
+    result = SimpleNamespace(mean_kl=found, variants=variants, factor=SimpleNamespace(levels=("a", "b", "c")))
+    drawn = {figure.name: figure for figure in study_figures.mean_kl(cast("Any", result))}
+    assert set(drawn) == {"kl", "distances"}
+    assert "There is no map" in drawn["distances"].caption
+    pairs = [row["pair"] for row in drawn["distances"].rows]
+    assert [pairs.count(pair) for pair in study_figures.PAIRS] == [3, 6, 6]
+
+
+def test_simulations_are_drawn_within_their_bands() -> None:
+    found = figures.simulated(json.loads(SIMULATIONS.read_text()))
+    assert found is not None
+    assert len(found.rows) > 50
+    assert all(abs(row["value"]) <= 1 for row in found.rows if row["holds"])
+    place = figures._within_band({"what": "x", "expected": "0.95", "seen": "0.97", "band": "0.91 to 0.99"})
+    assert place == pytest.approx(0.5)
+    assert figures._within_band({"what": "x", "expected": "too many", "seen": "68 of 200", "band": "above 21"}) is None
 
 
 def test_control_characters_do_not_reach_a_drawing() -> None:

@@ -36,10 +36,14 @@ def test_texts_are_shown_as_they_are(site: Any, bench: Any, rate_run: Any) -> No
     result, folder = rate_run
     protocol = Protocol([(folder / "result.json", result)])
     answers = page_texts.LevelAnswers.of(protocol)
-    found = page_texts.sample_texts(protocol, answers, bench.store)
+    found = page_texts.page_texts(protocol, answers, bench.store)
     assert len(found.groups) == page_texts.GROUPS
     rows = pq.read_table(folder / "predictions.parquet").to_pylist()
-    for group in found.groups:
+    assert len(found.game) == page_texts.GAME
+    assert {text.level for text in found.game} == set(result.factor.levels)
+    shown = ["".join(piece for piece, _ in text.segments) for text in found.game]
+    assert not {text for texts in found.examples.values() for text in texts} & set(shown), "no answer is given away"
+    for group in [*found.groups, found.game]:
         for text in group:
             assert "".join(segment for segment, _ in text.segments).strip()
             for answer in text.answers:

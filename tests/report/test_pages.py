@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +16,12 @@ from report_sites import make, page
 
 from natfp_bench.pipeline.result import find
 from natfp_bench.report import page_texts
+from natfp_bench.report.glossary import TERMS, anchor
 from natfp_bench.report.pages.home import apart
-from natfp_bench.report.pages.page import Pages, slug
-from natfp_bench.report.pages.validity import controls
+from natfp_bench.report.pages.page import Pages, bibtex, question, slug
+from natfp_bench.report.pages.validity import control_verdict, controls
 from natfp_bench.results.protocols import Protocol, Setting
+from natfp_bench.statistics.intervals import Interval
 
 
 class Outline(HTMLParser):
@@ -62,6 +66,9 @@ def test_a_site_has_a_page_for_everything(site: Any) -> None:
         "task.html": 3,
         "attributor.html": 4,
         "validity.html": 1,
+        "compare.html": 1,
+        "game.html": 1,
+        "glossary.html": 1,
     }
     assert len({one.path for one in made}) == len(made)
     assert all((folder / one.path).is_file() for one in made)
@@ -69,13 +76,15 @@ def test_a_site_has_a_page_for_everything(site: Any) -> None:
 
 def test_links_resolve_and_headings_are_in_order(site: Any) -> None:
     folder, _ = site
-    for path, outline in outlines(folder).items():
+    known = outlines(folder)
+    for path, outline in known.items():
         for link in outline.links:
             if link.startswith(("data:", "https://arxiv.org/")):
                 continue
             target, _, anchor = link.partition("#")
             assert (path.parent / target).exists(), (path, link)
-            assert not anchor or anchor in outline.ids, (path, link)
+            there = known[(path.parent / target).resolve()] if target and anchor else outline
+            assert not anchor or anchor in there.ids, (path, link)
         assert outline.levels[0] == 1
         assert outline.levels.count(1) == 1
         assert all(after - before <= 1 for before, after in zip(outline.levels, outline.levels[1:], strict=False))
@@ -94,9 +103,9 @@ def test_every_task_page_has_its_figures(site: Any) -> None:
         "pooled",
         "train_texts",
         "kl",
-        "map",
         "words",
     }
+    assert names & {"map", "distances"}, "a map, or the distances that no map can show"
     assert names >= always | {"classes", "positions", "types", "robustness"}
     assert {figure.name for figure in page(made, "attributor.html", "unigram").figures} == {"tasks", "calibration"}
 
@@ -170,8 +179,9 @@ def test_hostile_names_and_texts_are_text(attacked: Any) -> None:
     for path, outline in outlines(folder).items():
         assert "img" not in outline.elements, path
         assert "b" not in outline.elements, path
-        scripts = path.read_text(encoding="utf-8").count("<script")
-        assert scripts == outline.elements.count("script") == len(outline.data) + (2 if outline.data else 1)
+        text = path.read_text(encoding="utf-8")
+        assert text.count("<script") == outline.elements.count("script")
+        assert outline.elements.count("script") == len(outline.data) + text.count("<script defer src=")
         for data in outline.data:
             assert "<" not in data
             json.loads(data)
@@ -180,6 +190,63 @@ def test_hostile_names_and_texts_are_text(attacked: Any) -> None:
     assert "\u202e" not in text
     assert "\x07" not in text
     assert "&lt;/script&gt;&lt;script&gt;window.hacked = 1&lt;/script&gt;" in text
+
+
+def test_every_page_allows_only_scripts_of_its_own(site: Any) -> None:
+    for path in site[0].rglob("*.html"):
+        [policy] = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', path.read_text())
+        assert "default-src 'none'; script-src 'self' file:;" in policy, path
+        assert "unsafe-eval" not in policy
+
+
+def test_titles_are_the_questions_of_tasks(site: Any, seed_run: Any) -> None:
+    folder, made = site
+    text = (folder / page(made, "task.html", "seed_id").path).read_text()
+    assert "<h1>Which random seeds trained the model, if everything else was equal?</h1>" in text
+    unknown = seed_run[0].model_copy(update={"task": seed_run[0].task.model_copy(update={"name": "mine"})})
+    assert question(unknown) == f"mine: {unknown.factor.name}"
+
+
+def test_all_data_and_citations_name_the_protocol(site: Any, seed_run: Any) -> None:
+    folder, made = site
+    rows = list(csv.DictReader((folder / "data" / "scores.csv").read_text().splitlines()))
+    result = seed_run[0]
+    own = [row for row in rows if row["protocol_digest"] == result.protocol_digest]
+    assert len(own) == sum(len(score.metrics) for score in result.scores)
+    assert json.loads((folder / "data" / "leaderboards.json").read_text())["standings"]
+    pages = [one.shown for one in made if one.template == "task.html"]
+    cited = next(one["bibtex"] for one in pages if one["result"].protocol_digest == result.protocol_digest)
+    assert result.protocol_digest in cited
+    assert cited.count("{") == cited.count("}")
+    assert all(one in bibtex(result, "1.0") for one in ("@misc{", "version 1.0", result.run.id))
+
+
+def test_every_column_that_the_glossary_names_has_a_tooltip(site: Any) -> None:
+    text = (site[0] / "index.html").read_text()
+    assert f'data-tip="{escape(TERMS["ceiling"])}"' in text
+    shown = (site[0] / "glossary.html").read_text()
+    assert all(f'id="{anchor(term)}"' in shown for term in TERMS)
+
+
+@pytest.mark.parametrize(
+    ("control", "found", "p", "detectable", "said"),
+    [
+        ("negative", (0.0, -0.02, 0.02), 0.6, 0.05, "pass"),
+        ("negative", (0.0, -0.02, 0.02), 0.03, 0.05, "weak"),
+        ("negative", (0.0, -0.02, 0.02), 0.6, 0.3, "weak"),
+        ("negative", (0.0, None, None), 0.6, 0.05, "weak"),
+        ("negative", (0.2, 0.1, 0.3), 0.01, 0.05, "fail"),
+        ("positive", (0.9, 0.8, 1.0), None, None, "pass"),
+        ("positive", (0.3, 0.2, 0.4), None, None, "weak"),
+        ("positive", (0.1, -0.1, 0.3), None, None, "fail"),
+    ],
+)
+def test_controls_have_a_verdict(
+    control: str, found: Any, p: float | None, detectable: float | None, said: str
+) -> None:
+    value, low, high = found
+    interval = Interval(value=value, low=low, high=high, method="t", units="replicates", n_units=5)
+    assert control_verdict(control, interval, p, None, detectable) == said
 
 
 def test_slugs_are_plain_and_differ_for_different_names() -> None:

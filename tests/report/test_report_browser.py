@@ -152,6 +152,13 @@ def test_leaderboards_filter(site: Any, tab: Watched) -> None:
     tag.select_option("")
     page.get_by_label("Preset").select_option("smoke")
     assert page.locator("section.setting:visible").count() == everything
+    page.get_by_label("Search").fill("rate")
+    assert address(page) == "#preset=smoke&search=rate"
+    again = (site[0] / "index.html").as_uri() + address(page)
+    page.goto("about:blank")
+    page.goto(again)
+    assert page.get_by_label("Search").input_value() == "rate", "the address keeps filters"
+    assert 0 < rows.count() < all_rows
     assert tab.errors == []
 
 
@@ -175,12 +182,13 @@ def test_hostile_names_and_texts_show_as_text(attacked: Any, tab: Watched) -> No
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
 def test_nothing_serious_is_inaccessible(site: Any, browser: Any, scheme: Any, every: bool) -> None:
-    """On one page of each folder in the fast tests, on every page in the slow ones."""
+    """On one page of each kind in the fast tests, on every page in the slow ones."""
     base = pytest.importorskip("axe_playwright_python.base")
     tab = Watched(browser, color_scheme=scheme)
     faults = []
     paths = html_files(site)
-    for path in paths if every else {path.parent: path for path in paths}.values():
+    root = [path for path in paths if path.parent == site[0]]
+    for path in paths if every else [*root, *{path.parent: path for path in paths if path not in root}.values()]:
         page = tab.open(path)
         tab.draw()
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
@@ -224,12 +232,184 @@ def test_figures_are_saved(site: Any, tab: Watched) -> None:
     assert tab.errors == []
 
 
+def address(page: Any) -> str:
+    """What stands after the address of a page, as the page itself has it now."""
+    return str(page.evaluate("location.hash"))
+
+
+def task_page(site: Any, name: str) -> Path:
+    return next(path for path in html_files(site) if path.parent.name == "tasks" and name in path.name)
+
+
+def test_the_first_screen_has_the_finding_the_figure_and_the_scope(site: Any, browser: Any) -> None:
+    tab = Watched(browser, viewport={"width": 1280, "height": 800})
+    page = tab.open(site[0] / "index.html")
+    page.locator(".first .chart svg").wait_for()
+    for place in ("h1", "p.scope", ".first .chart svg"):
+        box = page.locator(place).first.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 800, place
+    assert re.search(r"[\d,]+ parameters", page.locator("p.scope").first.inner_text())
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    words = " ".join(page.locator("[id^=fig-factors] .chart svg text").all_text_contents())
+    for said in ("chance", "certain", "identifiability", "random seeds", "±"):
+        assert said in words, words
+    tab.context.close()
+    assert tab.errors == []
+
+
+def test_the_game_is_played_by_keyboard(site: Any, tab: Watched) -> None:
+    page = tab.open(site[0] / "game.html")
+    texts = int(page.locator("#text-of").inner_text().split()[-1])
+    assert texts >= 10
+    for place in range(texts):
+        assert page.locator("#text-of").inner_text() == f"Text {place + 1} of {texts}"
+        assert page.locator("#text").inner_text().strip()
+        assert page.locator("#outcome").inner_text() == "", "nothing is given away before the guess"
+        page.keyboard.press("1")
+        assert re.match(r"[✓✗] (Right|Wrong): .+ wrote it\.", page.locator("#outcome p").first.inner_text())
+        said = page.locator("#outcome .who").all_inner_texts()
+        assert {"unigram", "majority"} <= {who.strip() for who in said}
+        if place + 1 < texts:
+            page.keyboard.press("Enter")
+    rows = {
+        line.locator("th").inner_text(): [float(cell) for cell in line.locator("td").all_inner_texts()]
+        for line in page.locator("#scores tbody tr").all()
+    }
+    assert {"you", "chance", "unigram"} <= rows.keys()
+    assert all(0 <= right <= of == texts for right, of in rows.values())
+    # Whoever guesses the first level each time is right as often as there are texts of it.
+    assert rows["you"][0] == pytest.approx(rows["chance"][0], abs=1.0)
+    page.keyboard.press("Enter")
+    assert page.locator("#text-of").inner_text().startswith("Text 1 of")
+    page.locator("select[name=task]").select_option(index=1)
+    assert address(page)[1:] == page.locator("select[name=task]").input_value()
+    assert tab.errors == []
+    assert tab.foreign == []
+
+
+def test_hostile_texts_are_played_as_text(attacked: Any, tab: Watched) -> None:
+    page = tab.open(attacked[0] / "game.html")
+    assert HOSTILE[:20] in page.locator("#text").inner_text()
+    page.keyboard.press("1")
+    page.locator("#examples summary").click()
+    tab.open(attacked[0] / "compare.html")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+    assert tab.errors == []
+
+
+def test_the_slider_says_how_much_text_is_needed(site: Any, tab: Watched) -> None:
+    page = tab.open(task_page(site, "rate"))
+    curve = {figure.name: figure for one in site[1] for figure in one.figures if "rate" in one.title}["pooled"]
+    slider = page.get_by_label("Texts of one model, judged together")
+    slider.focus()
+    for row in curve.rows:
+        said = page.locator(".slider .said").first.inner_text()
+        assert f"{100 * row['value']:.0f}%" in said or f"{int(100 * row['value'] + 0.5)}%" in said
+        assert page.locator(".slider output").first.inner_text() == f"{row['at']} text{'s' * (row['at'] > 1)}"
+        assert ("no interval" in said) == (row["low"] is None)
+        page.keyboard.press("ArrowRight")
+    assert tab.errors == []
+
+
+def test_deep_links_lead_to_a_figure_and_to_a_choice(site: Any, tab: Watched) -> None:
+    path = task_page(site, "rate")
+    page = tab.page
+    page.goto(f"{path.as_uri()}#fig-length")
+    page.locator("#fig-length .chart svg").wait_for()
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    box = page.locator("#fig-length").bounding_box()
+    assert -5 <= box["y"] < 720
+    page.goto("about:blank")
+    page.goto(f"{path.as_uri()}#pick.confusion=majority&sort=0.1.d")
+    menu = page.locator("#fig-confusion").get_by_label("attributor")
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    assert menu.input_value() == "majority"
+    assert page.locator("table.sortable").first.locator("th").nth(1).get_attribute("aria-sort") == "descending"
+    menu.select_option("unigram")
+    page.locator("#fig-confusion").get_by_role("button", name="Copy link").click()
+    assert address(page) == "#at=fig-confusion&pick.confusion=unigram"
+    assert page.locator("#fig-confusion").get_by_role("button", name="Copied").is_visible()
+    assert tab.errors == []
+
+
+def test_two_results_stand_side_by_side(site: Any, tab: Watched) -> None:
+    page = tab.open(site[0] / "compare.html")
+    known = page.locator("select[name=a] option").evaluate_all("all => all.map(one => one.value)")
+    page.goto(f"{(site[0] / 'compare.html').as_uri()}#{known[1]},{known[0]}")
+    assert page.get_by_label("First").input_value() == known[1]
+    assert page.get_by_label("Second").input_value() == known[0]
+    assert page.locator("#sides article").count() == 2
+    row = page.locator("#both tbody tr", has_text="unigram").first
+    assert re.search(r"-?\d\.\d\d", row.inner_text())
+    page.get_by_label("Second").select_option(known[2])
+    assert address(page) == f"#{known[1]},{known[2]}"
+    page.locator("#sides a").first.click()
+    assert page.locator("h1").is_visible()
+    assert tab.errors == []
+
+
+def test_menus_and_explanations_work_by_keyboard(site: Any, tab: Watched) -> None:
+    page = tab.open(site[0] / "index.html")
+    page.keyboard.press("Tab")
+    assert page.locator(".skip").evaluate("it => it === document.activeElement")
+    menu = page.locator("details.menu").first
+    menu.locator("summary").focus()
+    page.keyboard.press("Enter")
+    link = menu.get_by_role("link", name=re.compile("peak learning rate|learning rate|rate")).first
+    assert link.is_visible()
+    page.keyboard.press("Escape")
+    assert not link.is_visible()
+    assert menu.locator("summary").evaluate("it => it === document.activeElement")
+    page.locator("th[data-tip] button").first.focus()
+    tip = page.get_by_role("tooltip")
+    assert tip.is_visible()
+    assert len(tip.inner_text()) > 20
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+    more = page.get_by_role("button", name="More columns").first
+    table = page.locator(".scroll.less").first
+    assert table.locator("thead .extra").first.is_hidden()
+    more.focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_role("button", name="Fewer columns").first.get_attribute("aria-expanded") == "true"
+    assert page.locator(".scroll thead .extra").first.is_visible()
+    assert tab.errors == []
+
+
+def test_a_dark_screen_prints_in_the_colours_of_paper(site: Any, browser: Any, tmp_path: Path) -> None:
+    tab = Watched(browser, color_scheme="dark")
+    page = tab.open(task_page(site, "rate"))
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    assert page.locator("figure .chart svg").count() == page.locator("figure.figure").count(), "all is drawn"
+    label = page.locator(".chart svg .role-axis-label text").first
+    ink = "it => getComputedStyle(it).fill"
+    dark = label.evaluate(ink)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert label.evaluate(ink) == "rgb(29, 32, 36)" != dark
+    assert page.locator("header.site").is_hidden()
+    printed = tmp_path / "page.pdf"
+    printed.write_bytes(page.pdf(format="A4"))
+    assert printed.stat().st_size > 50_000
+    width = page.locator(".chart svg").evaluate_all("all => Math.max(...all.map(one => one.clientWidth))")
+    assert width <= page.locator("main").evaluate("it => it.clientWidth")
+    tab.context.close()
+    assert tab.errors == []
+
+
 def test_a_phone_shows_it_all(site: Any, browser: Any) -> None:
     tab = Watched(browser, viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True)
     for path in html_files(site):
         page = tab.open(path)
         tab.draw()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    page = tab.open(site[0] / "index.html")
+    cell = page.locator("table.grid td[data-label]:visible").first
+    assert cell.evaluate("it => getComputedStyle(it).display") == "grid", "rows are cards"
+    cut = "all => all.filter(it => it.offsetParent && it.scrollWidth > it.clientWidth + 1).length"
+    assert page.locator(".scroll:has(table.grid)").evaluate_all(cut) == 0
     tab.context.close()
 
 
@@ -237,9 +417,7 @@ def test_colours_follow_the_reader(site: Any, tab: Watched) -> None:
     page = tab.open(site[0] / "index.html")
     tab.draw()
     label = page.locator(".chart svg .role-axis-label text").first
-    light = label.get_attribute("fill")
+    light = label.evaluate("it => getComputedStyle(it).fill")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(
-        "light => document.querySelector('.chart svg .role-axis-label text')?.getAttribute('fill') !== light", arg=light
-    )
+    assert label.evaluate("it => getComputedStyle(it).fill") != light
     assert tab.errors == []

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from natfp_bench.base.errors import UserError
+from natfp_bench.pipeline.result import find
 from natfp_bench.report import site as report
 
 Natfp = Callable[..., tuple[int, str, str]]
@@ -94,7 +95,7 @@ def test_the_command_makes_a_site(natfp: Natfp, seed_run: Any, bench: Any, tmp_p
     assert (code, err) == (0, "")
     assert "factors: how identifiable?" in out
     assert "attributors: which identifies levels best?" in out
-    assert re.search(r"7 pages, \d\.\d MB: site/index\.html", out)
+    assert re.search(r"10 pages, \d\.\d MB: site/index\.html", out)
     assert (tmp_path / "site" / "index.html").is_file()
     assert natfp("report", seed_run[1], "-o", "site", "--store", bench.store)[0] == 0
     (tmp_path / "site" / "foreign").touch()
@@ -156,6 +157,28 @@ def test_the_command_writes_chosen_figures(natfp: Natfp, seed_run: Any, bench: A
     code, _, err = natfp("report", seed_run[1], "-o", "site", "--only", "index-factors")
     assert code == 2
     assert "--figures FOLDER" in err
+
+
+def test_only_the_pages_of_chosen_figures_are_made_and_progress_is_told(site: Any, bench: Any) -> None:
+    folder, made = site
+    of = report.read(find([folder.parent / "results"]), bench.store)
+    told: list[tuple[str, int, int]] = []
+    few = list(report.pages(of, ["index-*"], lambda *said: told.append(said)))
+    assert [one.path for one in few] == ["index.html"]
+    assert told == [("index.html", 0, 1)]
+    some = list(report.pages(of, ["tasks-seed_id-*-length", "attributors-unigram-tasks"]))
+    assert {one.path.split("/")[0] for one in some} == {"tasks", "attributors"}
+    assert len(some) < len(made)
+    assert set(report.chosen_figures(made, ["*-length"])) == set(
+        report.chosen_figures(report.pages(of, ["*-length"]), ["*-length"])
+    )
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same_site(site: Any, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MANY", 2)
+    of = report.read(find([site[0].parent / "results"]), bench.store)
+    assert report.render(list(report.pages(of, workers=2)), "x") == report.render(site[1], "x")
 
 
 def test_bad_input_is_reported(natfp: Natfp, seed_run: Any, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ ROOMS = {
         lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table finding result_tables leaderboard_tables markdown regression_formats charts study_figures figures
-        hidden_table page_texts pages site""",
+        main_figure hidden_table glossary page_texts pages site""",
     "cli": """terminal overview console progress options examples look running run texts compare leaderboard regress
         identify report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask",

@@ -49,7 +49,8 @@ def attributor(of: Pages, name: str) -> Page:
         if found := score.metrics.get("identifiability"):
             per_task.append({"task": task.name, "section": section, "part": title, **estimate(found)})
             if task.control is None:
-                guesses.setdefault(title, []).append(of.answers(protocol).guesses(name))
+                of.read(protocol)
+                guesses.setdefault(title, []).append(of.guesses[protocol.newest.protocol_digest][name])
     several = len(of.found.standings) > 1
     headed: list[TableRow] = []
     for (part, title), own in rows.items():

@@ -1,34 +1,44 @@
-"""The first page of a report: the leaderboards of each setting."""
+"""The first page of a report: what was found, the main figure, and the leaderboards of each setting."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from natfp_bench.report import figures as report_figures
+from natfp_bench.base.records import digest
 from natfp_bench.report.charts import Figure
+from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import setting_title, standing_tables
+from natfp_bench.report.main_figure import main_figure
 from natfp_bench.report.table import ReportTable
-from natfp_bench.results.leaderboard import Standing
+from natfp_bench.results.leaderboard import FactorRow, Standing
 from natfp_bench.results.protocols import Setting
 
-from .page import Page, Pages, all_provenance
+from .page import Page, Pages, all_provenance, question
 
 
 @dataclass(frozen=True)
 class SettingSection:
-    """The leaderboards of one setting; apart: why they are tables of their own."""
+    """What is known in one setting; apart: why its tables stand apart.
+
+    findings: question, sentence and protocol digest of each task. folded: shown only if a reader asks for it.
+    """
 
     title: str
     apart: str
     setting: Setting
     tables: Sequence[ReportTable]
     figure: Figure | None
+    findings: Sequence[tuple[str, str, str]]
+    folded: bool
 
 
 def home(of: Pages) -> Page:
-    """Make the first page: the leaderboards of each setting."""
+    """Make the first page."""
     standings = sorted(of.found.standings, key=_place)
     first = standings[0].setting
     sections = []
@@ -37,32 +47,115 @@ def home(of: Pages) -> Page:
         tables = standing_tables(standing)
         if place:  # only the first tables have captions: they are the same for all
             tables = [replace(table, caption="", bar_caption="") for table in tables]
-        name = "factors" if len(of.found.standings) == 1 else f"factors-{place + 1}"
-        sections.append(
-            SettingSection(
-                title,
-                apart(first, standing.setting),
-                standing.setting,
-                tables,
-                report_figures.factors(standing.factors, name, f"Identifiability of each factor ({title})"),
-            )
-        )
+        name = "factors" if len(standings) == 1 else f"factors-{place + 1}"
+        drawn = main_figure(standing.factors, of.by_digest, name, "How identifiable is each training factor?")
+        results = [of.by_digest[row.protocol_digest].newest for row in standing.factors if row.current]
+        said = [(question(result), finding(result), result.protocol_digest) for result in results]
+        folded = standing.setting.preset == "smoke" and first.preset != "smoke"
+        because = apart(first, standing.setting)
+        sections.append(SettingSection(title, because, standing.setting, tables, drawn, said, folded))
     shown = {
+        "headline": headline(standings[0], of),
+        "scope": scopes(standings[0], of),
+        "winner": winner(standings[0]),
         "sections": sections,
         "presets": sorted({one.setting.preset for one in of.found.standings}),
         "corpora": sorted({one.setting.corpus for one in of.found.standings}),
         "tags": sorted({tag for protocol in of.protocols for tag in protocol.newest.task.tags}),
         "results": sum(len(protocol.results) for protocol in of.protocols),
         "faults": of.found.faults,
+        "digest": digest(sorted(of.by_digest)),
     }
     figures = [section.figure for section in sections if section.figure]
-    return Page("index.html", "Natural fingerprints", "home.html", shown, figures, all_provenance(of))
+    downloads = {SCORES: all_scores(of), LEADERBOARDS: f"{of.found.model_dump_json(indent=1)}\n"}
+    shown["downloads"] = [*downloads]
+    return Page("index.html", "Natural fingerprints", "home.html", shown, figures, all_provenance(of), downloads)
 
 
-def _place(standing: Standing) -> tuple[bool, bool, bool, int]:
-    """Key to sort by: whole results first, then trained models, presets without overrides, and many tasks."""
+SCORES, LEADERBOARDS = "data/scores.csv", "data/leaderboards.json"
+"""All scores of all results, one per row; and the leaderboards with all that they know."""
+
+
+def all_scores(of: Pages) -> str:
+    """Every metric of every score as CSV."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    about = ("task", "factor", "preset", "corpus", "protocol_digest", "run", "attributor", "access", "target", "split")
+    rows.writerow([*about, "chance", "n_test", "metric", "value", "low", "high", "units", "n_units"])
+    for protocol in of.protocols:
+        for _, one in protocol.results:
+            made = (one.task.name, one.factor.name, one.preset, one.corpus.name, one.protocol_digest, one.run.id)
+            for score in one.scores:
+                who = (score.attributor.name, score.attributor.access, score.target, score.split)
+                for name, at in score.metrics.items():
+                    found = (name, at.value, at.low, at.high, at.units, at.n_units)
+                    rows.writerow(["" if v is None else v for v in (*made, *who, score.chance, score.n_test, *found)])
+    return out.getvalue()
+
+
+def headline(standing: Standing, of: Pages) -> str:
+    """Say in one sentence what all results of a setting found; of a single one, what it found."""
+    rows = [row for row in standing.factors if row.current and not row.control]
+    if len(rows) < 2:
+        return finding(of.by_digest[(rows or standing.factors)[0].protocol_digest].newest)
+    held_out = [row for row in rows if row.unseen and row.unseen.reference]
+    found = [row for row in held_out if row.verdict == "found"]
+    alone = [row for row in rows if row.unseen is None and row.seen and row.seen.reference]
+    said = []
+    if held_out:
+        what = (
+            f"{len(found)} of {len(held_out)} training factors (corrected p at most 0.05) can be read off the text of "
+            "models that no attributor has seen"
+        )
+        top = sorted(found, key=lambda row: -(_reference(row) or 0.0))[:2]
+        how = f", {' and '.join(row.factor for row in top)} most clearly" if top else ""
+        said.append(what + how)
+    if alone:
+        best = max(alone, key=lambda row: _reference(row) or 0.0)
+        above = [row for row in alone if _low(row) > 0]
+        said.append(
+            f"models that differ in {best.factor} alone can be identified, too"
+            if len(above) == len(alone) and (_low(best) > 0)
+            else f"{len(above)} of {len(alone)} factors without held-out runs are above chance"
+        )
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _reference(row: FactorRow) -> float | None:
+    main = row.unseen or row.seen
+    return main.reference.value if main and main.reference else None
+
+
+def _low(row: FactorRow) -> float:
+    found = row.seen.reference if row.seen else None
+    return -1.0 if found is None or found.low is None else found.low
+
+
+def winner(standing: Standing) -> str:
+    """Who identifies the levels best, over all tasks of a setting; empty if there are no ranks."""
+    means = [(row.attributor, row.unseen or row.seen) for row in standing.attributors if not row.floor]
+    first = [name for name, mean in means if mean and mean.rank == 1]
+    if not first or len(standing.attributors) < 2:
+        return ""
+    does = "identifies" if len(first) == 1 else "identify"
+    return f"{' and '.join(first)} {does} levels best, of {len(standing.attributors)} attributors."
+
+
+def scopes(standing: Standing, of: Pages) -> str:
+    """The scope that most results of a setting share, and how many they are."""
+    said = Counter(scope(of.by_digest[row.protocol_digest].newest) for row in standing.factors if row.current)
+    [(most, count)] = said.most_common(1)
+    total = sum(said.values())
+    return most if count == total else f"{most} ({count} of {total} tasks; the others differ in these numbers)"
+
+
+def _place(standing: Standing) -> tuple[bool, bool, bool, bool, float, int]:
+    """Key to sort by: whole results of trained models, smoke last, those with the strongest evidence first."""
     of = standing.setting
-    return of.subset is not None, of.fixed_texts, bool(of.overrides), -len(standing.factors)
+    strongest = max((row.strength or 0.0 for row in standing.factors if row.verdict == "found"), default=0.0)
+    kind = (of.subset is not None, of.fixed_texts, of.preset == "smoke", bool(of.overrides))
+    return *kind, -strongest, -len(standing.factors)
 
 
 def apart(first: Setting, other: Setting) -> str:

@@ -6,13 +6,17 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
 from natfp_bench.pipeline.result import Result
+from natfp_bench.plan.task_files import Task, load_task, task_files
 from natfp_bench.report.charts import Figure
-from natfp_bench.report.page_texts import LevelAnswers
+from natfp_bench.report.main_figure import CONTROLS, family
+from natfp_bench.report.page_texts import LevelAnswers, PageTexts, page_texts
 from natfp_bench.results.leaderboard import FactorRow, Leaderboards
 from natfp_bench.results.protocols import Board, Protocol
 
@@ -21,7 +25,10 @@ Facts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its path, its template, and what it shows; `figures`: all of its figures, in their order."""
+    """One page: its path, its template, and what it shows; `figures`: all of its figures, in their order.
+
+    downloads: other files that the page links to, by path.
+    """
 
     path: str
     title: str
@@ -29,6 +36,7 @@ class Page:
     shown: Mapping[str, Any]
     figures: Sequence[Figure] = ()
     provenance: Sequence[Facts] = ()
+    downloads: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def up(self) -> str:
@@ -43,14 +51,21 @@ class Pages:
     protocols: Sequence[Protocol]
     found: Leaderboards
     store: Path
-    read: dict[str, LevelAnswers] = field(default_factory=dict)
+    guesses: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    texts: dict[str, PageTexts] = field(default_factory=dict)
 
-    def answers(self, protocol: Protocol) -> LevelAnswers:
-        """Answers to the test texts of a protocol, read once."""
+    def read(self, protocol: Protocol) -> None:
+        """Read the answers and texts of a protocol, once: they are many, and little of them is shown."""
         digest_ = protocol.newest.protocol_digest
-        if digest_ not in self.read:
-            self.read[digest_] = LevelAnswers.of(protocol)
-        return self.read[digest_]
+        if digest_ not in self.texts:
+            answers = LevelAnswers.of(protocol)
+            self.guesses[digest_] = {name: answers.guesses(name) for name in protocol.main}
+            self.texts[digest_] = page_texts(protocol, answers, self.store)
+
+    @property
+    def by_digest(self) -> dict[str, Protocol]:
+        """All protocols by their digest."""
+        return {protocol.newest.protocol_digest: protocol for protocol in self.protocols}
 
     def row(self, protocol: Protocol) -> FactorRow:
         """The row of a protocol on the leaderboard of factors."""
@@ -69,9 +84,38 @@ class Pages:
         return tasks | {name: attributor_path(name) for name in self.attributors}
 
     @property
+    def menu(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Factors with the paths of their pages, by family: the menu of every page."""
+        several = len(self.found.standings) > 1
+        found: dict[str, list[tuple[str, str]]] = {}
+        for standing in self.found.standings:
+            for row in standing.factors:
+                result = self.by_digest[row.protocol_digest].newest
+                name = f"{result.factor.name} ({result.preset})" if several else result.factor.name
+                of = family(result.task.tags, result.task.control)
+                found.setdefault(of, []).append((name, task_path(result)))
+        return dict(sorted(found.items(), key=lambda pair: pair[0] == CONTROLS))
+
+    @property
     def tags(self) -> dict[str, Sequence[str]]:
         """Tags of tasks, by protocol digest."""
         return {protocol.newest.protocol_digest: protocol.newest.task.tags for protocol in self.protocols}
+
+
+@cache
+def _bundled(name: str) -> Task | None:
+    path = task_files().get(name)
+    try:
+        return load_task(path)[0] if path else None
+    except UserError:
+        return None
+
+
+def question(result: Result) -> str:
+    """The question that a task asks, as its file has it; its name and factor if the file is unknown or is another."""
+    task = _bundled(result.task.name)
+    same = task is not None and (task.factor.name, task.version) == (result.factor.name, result.task.version)
+    return task.summary if task and same else f"{result.task.name}: {result.factor.name}"
 
 
 def slug(name: str) -> str:
@@ -83,6 +127,26 @@ def slug(name: str) -> str:
 def task_path(result: Result) -> str:
     """Path of the page of a result's protocol."""
     return f"tasks/{slug(result.task.name)}-{slug(result.preset)}-{digest(result.protocol_digest)[:8]}.html"
+
+
+def bibtex(result: Result, version: str) -> str:
+    """How to cite one result: the digest says which."""
+    own = result.protocol_digest[:12]
+
+    def plain(text: str) -> str:
+        return re.sub(r"[^\w .,:;?!()/'-]+", " ", text)
+
+    return "\n".join(
+        [
+            f"@misc{{natfp_{re.sub(r'[^a-z0-9]+', '_', result.task.name.lower())}_{own},",
+            f"  title  = {{natfp\\_bench, task {plain(result.task.name)}: {plain(question(result))}}},",
+            "  author = {{The natfp_bench authors}},",
+            f"  year   = {{{plain(result.run.started)[:4]}}},",
+            f"  note   = {{version {version}, preset {plain(result.preset)}, run {plain(result.run.id)}, "
+            f"protocol digest {result.protocol_digest}}}",
+            "}",
+        ]
+    )
 
 
 def attributor_path(name: str) -> str:

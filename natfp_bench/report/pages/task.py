@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from natfp_bench import __version__
 from natfp_bench.base.records import flatten
 from natfp_bench.pipeline.result import Result
 from natfp_bench.report import figures as report_figures
 from natfp_bench.report import page_texts as report_texts
 from natfp_bench.report import study_figures as report_study_figures
 from natfp_bench.report.charts import Figure
+from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
-from natfp_bench.report.result_tables import findings, variants_table
+from natfp_bench.report.result_tables import SPLITS, findings, variants_table
+from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.protocols import Protocol
 
-from .page import Facts, Page, Pages, boards_of, provenance, task_path
+from .page import Facts, Page, Pages, bibtex, boards_of, provenance, question, task_path
 
 
 def task(of: Pages, protocol: Protocol) -> Page:
     """Make the page of one task in one protocol."""
     result = protocol.newest
+    of.read(protocol)
     logs, log_note = report_texts.training_logs(result, of.store)
     parts: dict[str, list[Figure | None]] = {
         "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
@@ -37,6 +43,12 @@ def task(of: Pages, protocol: Protocol) -> Page:
     ]
     shown = {
         "result": result,
+        "question": question(result),
+        "finding": finding(result),
+        "scope": scope(result),
+        "sliders": sliders(result),
+        "bibtex": bibtex(result, __version__),
+        "game": bool(of.texts[result.protocol_digest].game),
         "setting": setting_title(protocol.setting),
         "tiles": tiles(of.row(protocol)),
         "findings": list(findings(result.study)) if result.study else [],
@@ -47,12 +59,12 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "boards": [board_table(board, named=False) for board in boards_of(of, protocol)],
         "figures": drawn,
         "log_note": log_note,
-        "texts": report_texts.sample_texts(protocol, of.answers(protocol), of.store),
+        "texts": of.texts[result.protocol_digest],
         "checks": result.checks,
         "others": others,
     }
     figures = [figure for name in drawn for figure in drawn[name]]
-    title = f"{result.task.name}: {result.factor.name}"
+    title = f"{question(result)} ({result.task.name}, {result.preset})"
     made = [provenance(one) for _, one in reversed(protocol.results)]
     return Page(task_path(result), title, "task.html", shown, figures, made)
 
@@ -78,6 +90,27 @@ def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
         single = "" if row.unseen or row.replicates == 1 else " of single models"
         found.append(("detectable", number(row.detectable, 2), f"identifiability{single}, power 0.8"))
     return [tile for tile in found if tile[1]]
+
+
+def sliders(result: Result) -> list[dict[str, Any]]:
+    """Points of the curves that say how much text is needed: those of texts judged together, and of the length."""
+    if (study := result.study) is None:
+        return []
+    chance = next((score.chance for score in result.scores if score.target == "level"), None)
+    found = []
+    for curve in study.curves:
+        if curve.name == "pooled" and len(curve.points) > 1:
+            points = [{"at": point.at, **estimate(point.accuracy)} for point in curve.points]
+            of = {"name": "pooled", "label": "Texts of one model, judged together", "unit": "texts"}
+            about = {"target": curve.target, "split": SPLITS.get(curve.split, curve.split)}
+            found.append({**of, **about, "who": study.reference, "chance": chance, "points": points})
+    if study.length and len(study.length.points) > 1:
+        points = [
+            {"at": point.at, **estimate(point.accuracy), "ceiling": point.ceiling} for point in study.length.points
+        ]
+        of = {"name": "length", "label": "Length of one text", "unit": study.length.unit, "target": "level"}
+        found.append({**of, "split": "", "who": study.reference, "chance": chance, "points": points})
+    return found
 
 
 def recipe_table(result: Result) -> ReportTable:
