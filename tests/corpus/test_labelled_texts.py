@@ -217,10 +217,10 @@ def test_what_was_removed_is_printed_before_and_during_a_run(natfp: Natfp, tmp_p
     _, out, _ = natfp(*options, "--dry-run")
     assert "note: 2 of 82 texts are empty; they were left out" in out
     assert "test texts are also among the training texts" in out
-    assert "\nann\\nof old/r0 " in out
+    assert ": ann\\nof old, bob\\nof old\n" in out
     _, out, err = natfp(*options)
-    assert "warning: 2 of 82 texts are empty; they were left out" in err
-    assert "find ann\\nof old/r0: " in err
+    assert "warning: texts_x: 2 of 82 texts are empty; they were left out" in err
+    assert "texts_x: find, 2 jobs in " in err
     assert not any(line.startswith("of old") for line in (out + err).splitlines())
 
 
@@ -313,7 +313,7 @@ def test_halves_of_one_file_cannot_be_distinguished(natfp: Natfp, prose: Path, t
     assert result.corpus.name == "texts:one.txt,other.txt"
     assert {score.attributor.name for score in result.scores} == {"majority", "naive_bayes"}
     assert all(score.log10_p is not None and score.log10_p > -3 for score in result.scores)
-    assert "which level of 2?" in re.sub(r"\s+", " ", out)
+    assert "which label of 2?" in re.sub(r"\s+", " ", out)
 
 
 def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_path: Path) -> None:
@@ -332,8 +332,8 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
     assert code == 0, err
     assert "which who of " in out
     assert not re.search("train|model", (out + err).replace("training texts", "").replace("no model was trained", ""))
-    assert "warning: 2 test texts are also among the training texts" in " ".join(err.split())
-    assert "[red]ann" in out
+    assert "warning: texts_data: 2 test texts are also among the training texts" in " ".join(err.split())
+    assert "[red]ann" in natfp("show", "out", "--details")[1]
     (path,) = results.find([tmp_path / "out"])
     assert (results.read(path).corpus.copies, results.read(path).corpus.empty) == (2, 3)
     (score,) = [one for one in results.read(path).scores if one.attributor.name == "naive_bayes"]

@@ -164,7 +164,7 @@ def test_tokenizers_that_lose_text(bench: Any, checkpoints: Path, tmp_path: Path
         ({"replicate": "1,2"}, {"a": "x/a", "b": "x/b"}, {}, "give both or neither"),
         ({}, {"a": "x/a{replicate}", "b": "x/b"}, {}, "give both or neither"),
         ({"replicate": "1,1"}, {"a": "x/a{replicate}", "b": "x/b{replicate}"}, {}, "a replicate is named twice"),
-        ({"kind": "texts"}, {"a": "x", "b": "y"}, {}, "natfp-bench run --texts FILE"),
+        ({"kind": "texts"}, {"a": "x", "b": "y"}, {}, "natfp-bench texts FILE"),
         ({"kind": "train"}, {"a": "x", "b": "y"}, {}, "change nothing while source.kind is 'train'"),
         ({"kind": "lm_eval", "model_args": "z"}, {"a": "x", "b": "y"}, {}, "set sampling.prompt_characters"),
         ({}, {"a": "", "b": "y"}, {}, "takes a Hub id or a folder"),

@@ -125,7 +125,7 @@ def test_texts_that_exist_already_are_exported_with_their_labels(bench: Any, tmp
     questions = asked(written(found, tmp_path / "q"))
     assert len(questions) == 10
     assert "2 authors, A and B, wrote" in questions[0]["query"]
-    assert result_texts.remake(result) == "natfp-bench run --texts FILES"
+    assert result_texts.remake(result) == "natfp-bench texts FILES"
 
 
 def changed(path: Path, **changes: Any) -> Path:
