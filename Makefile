@@ -2,7 +2,8 @@
 # make lint     formatting, lint, types                  make check     everything that is too slow for make test
 # make format   mend formatting and lint                 make times     how long test and check take
 # make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
-# make figures  the figures of the README, from the results in results/ (or RESULTS=folder)
+# make results  run every task that trains, and keep the results in docs/results (hours; it goes on where it stopped)
+# make figures  the figures of the README and docs/results.md, from docs/results (or RESULTS=folder)
 # make docs     the documentation site, in build/docs, with the report of docs/results (or REPORT=folder)
 # make dist     the wheel and the source in dist/       make sbom     the packages that the wheel runs with
 # make hashes   write the files of hashes anew, after a change of constraints.txt
@@ -30,7 +31,7 @@ else
 CONSTRAINTS = constraints.txt
 endif
 
-.PHONY: run test check times regress reference figures docs hashes dist sbom lint format .venv clean
+.PHONY: run test check times regress reference results figures docs hashes dist sbom lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -56,12 +57,22 @@ reference: .venv
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(FIXED) && \
 	$(BIN)/natfp-bench regress --reference $(REFERENCE) --results "$$folder/results" --update
 
-RESULTS ?= results
+# The preset has enough runs per level to test every factor of one table. Predictions are left out, and results are compressed.
+results: .venv
+	$(BIN)/natfp-bench run --task all --preset quick -o build/results \
+		--baseline majority,unigram,naive_bayes,word_ngram,ngram_lm
+	for result in build/results/*/quick/*/result.json; do \
+		folder=docs/results/$$(echo "$$result" | cut -d / -f 3) && mkdir -p "$$folder" && \
+		gzip -9nc "$$result" > "$$folder/result.json.gz" || exit 1; \
+	done
+
+RESULTS ?= docs/results
 figures: .venv
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && mkdir -p docs/figures && \
 	$(BIN)/natfp-bench report $(RESULTS) --figures "$$folder" --only 'index-factors*,tasks-seed_id-quick-*-length' && \
 	cp "$$(ls "$$folder"/index-factors*.svg | head -n 1)" docs/figures/factors.svg && \
 	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
+	$(BIN)/natfp-bench leaderboard $(RESULTS) --format md -o docs/results.md
 
 # Needs the extra docs. A link to nothing, or a name without a docstring to show, is an error.
 REPORT ?= docs/results

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from natfp_bench.base.errors import UserError
+
+if TYPE_CHECKING:
+    from natfp_bench.pipeline.result import Result
 
 from .options import RESULTS, Json, Results, one_of
 
@@ -31,7 +36,8 @@ def leaderboard(
     one_of("format", format_, ("text", "md"))
     if output and format_ == "text" and not as_json:
         raise UserError(f"-o {output}: only Markdown and JSON are written to a file\n  add --format md or --json")
-    found = leaderboards.leaderboards(find(results or [RESULTS]))
+    paths = find(results or [RESULTS])
+    found = leaderboards.leaderboards(paths)
     terminal.skipped(terminal.stderr(), found.faults)
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
@@ -40,8 +46,17 @@ def leaderboard(
     if as_json:
         terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
-        terminal.write(markdown.render(found, boards=boards), output, marks=marks)
+        terminal.write(markdown.render(found, list(_sound(paths)), boards=boards), output, marks=marks)
     else:
         console.print_leaderboards(terminal.stdout(), found, boards=boards)
     if found.faults:
         raise typer.Exit(1)
+
+
+def _sound(paths: Sequence[Path]) -> Iterator[Result]:
+    """The results that can be read; the others are named elsewhere."""
+    from natfp_bench.pipeline.result import read
+
+    for path in paths:
+        with suppress(UserError):
+            yield read(path)

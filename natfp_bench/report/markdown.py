@@ -6,17 +6,31 @@ import shlex
 from collections.abc import Sequence
 
 from natfp_bench.base.markdown import code, escape, grid
+from natfp_bench.pipeline.result import Result
 from natfp_bench.results.leaderboard import Leaderboards, Origin
 
+from .finding import finding, scope
 from .leaderboard_tables import board_table, setting_title, standing_tables
 from .table import ReportTable
 
 WRITTEN = "Written by `natfp-bench leaderboard --format md` from the results that are listed at the end."
 
 
-def render(found: Leaderboards, *, boards: bool = False) -> str:
-    """Write leaderboards as one document; `boards`: with the board of each protocol. Ends with a newline."""
+ABOUT_FINDINGS = (
+    "One sentence for each result, and which models it is about. The p-values here are those of single tasks; the "
+    "tables below correct them for all factors that they show together."
+)
+
+
+def render(found: Leaderboards, results: Sequence[Result] = (), *, boards: bool = False) -> str:
+    """Write leaderboards as one document, which begins with what each result found. Ends with a newline.
+
+    boards: with the board of each protocol.
+    """
     parts = ["# Leaderboards", WRITTEN]
+    if results:
+        lines = [f"- {escape(finding(one))} *({escape(scope(one))})*" for one in results]
+        parts += ["## What was found", ABOUT_FINDINGS, "\n".join(lines)]
     for standing in found.standings:
         parts.append(f"## {escape(setting_title(standing.setting))}")
         parts += map(section, standing_tables(standing))

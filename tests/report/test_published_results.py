@@ -1,0 +1,41 @@
+"""The results in docs/results, and what the documents say of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from natfp_bench.pipeline import result as results
+from natfp_bench.report import markdown
+from natfp_bench.report.finding import finding, scope
+from natfp_bench.results import leaderboard
+
+ROOT = Path(__file__).parents[2]
+PATHS = results.find([ROOT / "docs" / "results"])
+
+
+def plain(path: Path) -> str:
+    return " ".join(path.read_text(encoding="utf-8").split())
+
+
+def test_the_document_is_what_the_command_writes() -> None:
+    """`make figures` writes it."""
+    found, read = leaderboard.leaderboards(PATHS), [results.read(path) for path in PATHS]
+    assert found.faults == ()
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == markdown.render(found, read)
+
+
+@pytest.mark.parametrize("task", ["size_id", "lr_id", "seed_id"])
+def test_the_readme_says_what_was_found_for_each_family_of_the_paper(task: str) -> None:
+    [path] = [path for path in PATHS if path.parent.name == task]
+    of = results.read(path)
+    said = plain(ROOT / "README.md")
+    assert finding(of) in said
+    assert scope(of) in said
+
+
+def test_nothing_of_the_machine_is_kept() -> None:
+    for path in PATHS:
+        command = results.read(path).run.command
+        assert not [part for part in command if part.startswith(("/", "~"))], path
