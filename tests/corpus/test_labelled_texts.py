@@ -348,7 +348,8 @@ def test_authors_are_identified_and_copies_cause_a_warning(natfp: Natfp, tmp_pat
     assert "texts:data.jsonl" in out
     dry = natfp("texts", "data.jsonl", *columns, *options, "--dry-run")
     assert dry[1] == out
-    assert "train" not in out
+    assert "trained" not in out
+    assert "variant" not in out
 
 
 @pytest.mark.parametrize(
