@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from natfp_bench.attributors import registry
 from natfp_bench.pipeline import result as results
-from natfp_bench.report import markdown
+from natfp_bench.report import hidden_table, markdown
 from natfp_bench.report.finding import finding, scope
-from natfp_bench.results import leaderboard
+from natfp_bench.results import hidden, leaderboard
 
 ROOT = Path(__file__).parents[2]
 PATHS = results.find([ROOT / "docs" / "results"])
@@ -39,3 +40,12 @@ def test_nothing_of_the_machine_is_kept() -> None:
     for path in PATHS:
         command = results.read(path).run.command
         assert not [part for part in command if part.startswith(("/", "~"))], path
+
+
+def test_published_hidden_scores_can_be_checked() -> None:
+    """`natfp-bench hidden board docs/hidden/hidden.json --format md -o docs/hidden/README.md` writes the page."""
+    folder = ROOT / "docs" / "hidden"
+    made = hidden.read(folder / "hidden.json")
+    assert made.sealed_by(hidden.read_secret(folder / "secret.txt"))
+    assert (folder / "README.md").read_text(encoding="utf-8") == hidden_table.page(made, registry.bundled())
+    assert not [why for one in made.scores.values() for why in one.suspicions]
