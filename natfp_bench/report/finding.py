@@ -110,7 +110,12 @@ def _negative_control(result: Result, scores: Mapping[str, Score]) -> str:
     unseen = highest.split == UNSEEN_REPLICATE
     where = " on models that no attributor saw" if unseen else ""
     failed = [check for check in result.checks if not check.ok]
-    outcome = f"but a check failed, {failed[0].name} ({failed[0].detail})" if failed else "and nothing was"
+    test = result.study.permutation.test if result.study and result.study.permutation else None
+    outcome = "and nothing was"
+    if failed:
+        outcome = f"but a check failed, {failed[0].name} ({failed[0].detail})"
+    elif unseen and test and test.testable and test.p <= SIGNIFICANT:
+        outcome = "and the p-value is small, as that of one control in twenty is by chance"
     p = f" ({_permutation(result)})" if unseen else ""
     return (
         f"Negative control ({result.factor.name}): nothing should be found{where}, {outcome}: the highest accuracy is "
@@ -174,7 +179,8 @@ def _permutation(result: Result) -> str:
     test = result.study.permutation.test
     if not test.testable:
         return f"not testable at this preset: with {runs} runs per level, p cannot be below {plain_p(test.smallest)}"
-    return f"permutation test: uncorrected p = {plain_p(test.p)}, smallest possible {plain_p(test.smallest)}"
+    p, smallest = plain_p(test.p), plain_p(test.smallest)
+    return f"permutation test, with naive Bayes on words: uncorrected p = {p}, smallest possible {smallest}"
 
 
 def _instance(result: Result, scores: Mapping[str, Score]) -> str:

@@ -87,7 +87,7 @@ def board_notes(result: Result) -> list[tuple[str, str]]:
         notes += [
             ("seen", "accuracy of the same fits on new texts of the models that they learnt from"),
             ("gap", "seen minus unseen, ± the 95% interval: what belongs to single models, not to the factor"),
-            ("p", _p_note(result.study)),
+            ("p-value", _p_note(result.study)),
         ]
     else:
         alone = "about these labels" if given else "about these models alone, not about other runs"

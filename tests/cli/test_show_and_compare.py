@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_results import PROMPT, SEEN, UNSEEN, write_result
 
@@ -33,7 +35,7 @@ def test_show_prints_the_finding_first_then_the_board_and_its_columns(natfp: Any
     assert lines.index("which level of 4? (texts of models that no attributor saw)") < 8
     board = next(line for line in lines if "bayes" in line and "0.550" in line)
     assert "0.700" in board  # on seen replicates
-    for column in ("rank", "accuracy", "ident.", "seen", "gap", "p"):
+    for column in ("rank", "accuracy", "ident.", "seen", "gap", "p-value"):
         assert any(line.startswith(f"{column} ") for line in lines), column
     assert "held-out text" not in out
     assert out.endswith(f"everything else: natfp-bench show {made / '0'} --details\n")
@@ -96,3 +98,30 @@ def test_the_same_texts_are_paired(seed_run: Any, natfp: Any) -> None:
         assert one.same_code
         assert (one.difference and one.difference.value, one.p) == (0.0, 1.0)
     assert "The same texts: differences are paired" in natfp("compare", seed_run[1], seed_run[1])[1]
+
+
+def test_a_difference_has_its_sign_whatever_the_order_of_the_rows(seed_run: Any, tmp_path: Path) -> None:
+    """The other run has the rows in another order, and its naive Bayes guesses blindly."""
+    result, folder = seed_run
+    table = pq.read_table(folder / "predictions.parquet")
+    table = table.take(np.random.default_rng(0).permutation(len(table)))
+    blind = [
+        [1 / len(proba)] * len(proba) if name == "naive_bayes" else proba
+        for name, proba in zip(table["attributor"].to_pylist(), table["proba"].to_pylist(), strict=True)
+    ]
+    at = table.schema.get_field_index("proba")
+    table = table.set_column(at, table.schema.field(at), pa.array(blind, table.schema.field(at).type))
+    pq.write_table(table, tmp_path / "predictions.parquet")
+    (tmp_path / "result.json").write_bytes((folder / "result.json").read_bytes())
+
+    found = {one.attributor: one for one in comparison.compare(folder, tmp_path).scores if one.split == PROMPT}
+    level = [of for of in result.scores if (of.split, of.target) == (PROMPT, "level")]
+    [true] = [of for of in level if of.attributor.name == "naive_bayes"]
+    bayes = found["naive_bayes"]
+    assert bayes.difference
+    assert bayes.difference.value == pytest.approx(true.chance - true.metrics["accuracy"].value)
+    assert bayes.difference.high is not None
+    assert bayes.difference.high < 0
+    assert bayes.p is not None
+    assert bayes.p < 0.01
+    assert (found["unigram"].difference and found["unigram"].difference.value, found["unigram"].p) == (0.0, 1.0)

@@ -61,7 +61,7 @@ def test_a_factor_has_its_p_value_and_the_part_that_is_only_the_instance(tmp_pat
     assert finding(found) == (
         "Peak learning rate: on models that no attributor saw, a text of up to 8 tokens names the right level of 4 "
         "with accuracy 0.55 (95% interval 0.54 to 0.56), where chance is 0.25 "
-        "(permutation test: uncorrected p = 0.010, smallest possible 0.005); "
+        "(permutation test, with naive Bayes on words: uncorrected p = 0.010, smallest possible 0.005); "
         "on models that it saw, bayes is 0.20 (0.10 to 0.30) more accurate, and this part is only the instance."
     )
 
@@ -111,6 +111,13 @@ def test_a_negative_control_says_that_nothing_should_be_found_and_whether_it_was
     check = Check(name="bayes is at chance (level)", ok=False, detail="accuracy 0.4")
     failed = passed.model_copy(update={"checks": (check,)})
     assert "nothing should be found, but a check failed, bayes is at chance (level) (accuracy 0.4)" in finding(failed)
+
+
+def test_a_negative_control_with_a_small_p_is_not_said_to_be_clean(tmp_path: Path) -> None:
+    by_chance = "and the p-value is small, as that of one control in twenty is by chance"
+    for p, outcome in ((0.03, by_chance), (0.4, "and nothing was")):
+        of = made(tmp_path, {UNSEEN: {"bayes": 0.01}}, study=studied(permutation=permuted(p, 0.005)), **CONTROL)
+        assert f"nothing should be found on models that no attributor saw, {outcome}: the highest" in finding(of)
 
 
 def test_given_texts_are_never_said_to_come_from_training(tmp_path: Path) -> None:
