@@ -88,7 +88,7 @@ def run(
     _takes_no_arguments(context.args)
     overrides, include = options.settings(set_, corpus), include or []
     # A line at once: importing the libraries takes seconds on a busy machine.
-    watch = Watcher(terminal.stderr(), "" if dry_run else "reading texts" if texts else "reading tasks")
+    watch = Watcher(terminal.stderr(), "" if dry_run else "reading the texts" if texts else "reading tasks")
     with watch:
         if texts:
             others: dict[str, Any] = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed}

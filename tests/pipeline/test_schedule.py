@@ -92,8 +92,10 @@ def test_a_failure_that_is_survived_leaves_out_what_needs_it(schedule: Schedule,
 def test_what_is_needed_may_be_in_the_store_and_must_be_somewhere(schedule: Schedule, tmp_path: Path) -> None:
     first = Link("a")
     schedule.drive([Wanted(first, "first")])
-    again = Schedule(Store(tmp_path / "store"), Inline(), "cpu", pytest.fail)
+    said: list[Event] = []
+    again = Schedule(Store(tmp_path / "store"), Inline(), "cpu", said.append)
     again.drive([Wanted(Link("b", first), "second")])
+    assert {event.kind for event in said} <= {"planned"}, "nothing is said of what is there"
     assert again.metas[Link("b", first)] == Note(text="a b")
     with pytest.raises(ValueError, match="is needed, but it is neither wanted nor in the store"):
         again.drive([Wanted(Link("c", Link("unknown")), "third")])

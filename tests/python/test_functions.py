@@ -184,7 +184,7 @@ def test_a_report_is_the_site_of_the_command(seed_run: Any, bench: Any, natfp: A
     assert page == tmp_path / "site/index.html"
     assert "called from Python" in page.read_text(encoding="utf-8")
     code, _, err = natfp("report", seed_run[1], "-o", tmp_path / "other", "--store", bench.store)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     names = [sorted(path.name for path in (tmp_path / of).rglob("*")) for of in ("site", "other")]
     assert names[0] == names[1]
     figures = natfp_bench.report(results[0], None, figures=tmp_path / "figures", only=["*length"], store=bench.store)
@@ -208,7 +208,7 @@ def test_defaults_are_those_of_the_command_line() -> None:
         return {name: of.default for name, of in inspect.signature(command).parameters.items()}
 
     other = {"baseline": "baselines", "tag": "tags", "set_": "settings", "fixed": "fixed_texts"}
-    not_here = {"context", "parity_tasks", "dry_run", "as_json", "texts"}
+    not_here = {"context", "parity_tasks", "dry_run", "as_json", "texts", "details"}
     cli = {other.get(name, name): value for name, value in defaults(run_cli.run).items() if name not in not_here}
     own, texts = defaults(natfp_bench.run), defaults(natfp_bench.run_texts)
     for name, value in cli.items():

@@ -92,7 +92,7 @@ def test_links_are_replaced_and_never_followed(tmp_path: Path, linked: str) -> N
 
 def test_the_command_makes_a_site(natfp: Natfp, seed_run: Any, bench: Any, tmp_path: Path) -> None:
     code, out, err = natfp("report", seed_run[1], "-o", "site", "--store", bench.store)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "reading results\ndrawing figures and pages\nwriting 10 pages\n")
     assert "factors: how identifiable?" in out
     assert "attributors: which identifies levels best?" in out
     assert re.search(r"10 pages, \d\.\d MB: site/index\.html", out)
@@ -106,7 +106,7 @@ def test_the_command_makes_a_site(natfp: Natfp, seed_run: Any, bench: Any, tmp_p
 
 def test_the_command_writes_markdown(natfp: Natfp, seed_run: Any, tmp_path: Path) -> None:
     code, out, err = natfp("report", seed_run[1], "--format", "md")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "reading results\n")
     assert "| task |" in out
     assert "| rank | attributor |" in out
     assert natfp("report", seed_run[1], "--format", "md", "-o", "docs/table.md")[0] == 0
