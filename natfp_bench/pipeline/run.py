@@ -30,7 +30,7 @@ from .engine import Engine, Watch
 from .evidence import Evidence, without_diverged
 from .result import Result, RunInfo
 from .schedule import Schedule, Wanted
-from .sources.kind import source_kind
+from .sources.kind import SourceKind, source_kind
 from .stages.prediction import Prediction
 from .stages.score import TextScores
 from .stages.stage import Stage
@@ -82,11 +82,11 @@ class Run:
             source.require([of.variant.settings for of in variants])
         if source.reviewed_early:
             self.schedule.drive(wanted.models(self.plan, variants))
-            source.review(self.plan, variants, self.schedule.metas)
+            self._review(source, variants)
         self.schedule.drive(wanted.texts(self.plan, variants))
+        if not source.reviewed_early:
+            self._review(source, variants)
         metas = self.schedule.metas
-        for warning in source.review(self.plan, variants, metas):
-            self.schedule.warn(warning)
         statuses = {of.name: metas[of.model].status for of in variants}
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(
@@ -98,6 +98,10 @@ class Run:
             baselines=self.baselines,
             protocol=protocol_digest(self.plan, variants, metas),
         )
+
+    def _review(self, source: SourceKind, variants: Sequence[VariantStages]) -> None:
+        for warning in source.review(self.plan, variants, self.schedule.metas):
+            self.schedule.warn(warning)
 
     def _parity(self, evidence: Evidence, tasks: Sequence[str]) -> Evidence:
         """Score the models by lm-eval; raises UserError if there are none."""

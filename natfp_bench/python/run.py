@@ -160,7 +160,7 @@ def run_texts(
     limit: int | None = None,
     **where: Unpack[Where],
 ) -> Result:
-    """Attribute texts that exist already to their labels, as `natfp-bench run --texts` does. Nothing is trained.
+    """Attribute texts that exist already to their labels, as `natfp-bench texts` does. Nothing is trained.
 
     Args:
         texts: files, folders, or `LABEL=PATH`; tables have a column of texts and a column of labels.

@@ -8,7 +8,7 @@ TERMS: Mapping[str, str] = {
     "accuracy": "Share of the test texts for which the most probable label is the true one. Ties share the credit.",
     "attributor": "A classifier that reads one text and says how probable it is that each model wrote it.",
     "bits": "Information about the label per text, in bits, by the probabilities that the attributor states.",
-    "bits per byte": "How many bits a model needs for a byte of held-out text: lower is a better model.",
+    "bits per byte": "How well a model predicts text that it did not train on, in bits for each byte. Lower is better.",
     "ceiling": "What the likelihoods of the very models reach on the same texts. No attributor of texts can "
     "exceed it in "
     "expectation, if it has read texts of the same runs.",
@@ -31,7 +31,7 @@ TERMS: Mapping[str, str] = {
     "log-odds": "How much more often a word stands in texts of one level than in those of the others, as the "
     "logarithm of "
     "a ratio of odds.",
-    "mean KL": "How many bits a token of one model's text costs more under another model, on average.",
+    "mean KL": "How different two models are: the average bits per token lost when one predicts the other's text.",
     "memory, MB": "Peak memory of the process that fitted the attributor.",
     "p": "Share of the relabelled experiments, levels permuted within replicates, that do at least as well; or, "
     "without "
