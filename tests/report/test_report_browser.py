@@ -330,7 +330,7 @@ def test_deep_links_lead_to_a_figure_and_to_a_choice(site: Any, tab: Watched) ->
     menu.select_option("unigram")
     page.locator("#fig-confusion").get_by_role("button", name="Copy link").click()
     assert address(page) == "#at=fig-confusion&pick.confusion=unigram"
-    assert page.locator("#fig-confusion").get_by_role("button", name="Copied").is_visible()
+    page.locator("#fig-confusion").get_by_role("button", name="Copied").wait_for()  # said when the clipboard answers
     assert tab.errors == []
 
 
