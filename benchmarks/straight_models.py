@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from natfp_bench.corpus import tokens
-from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import model
 from natfp_bench.models.train import data_order
 from natfp_bench.pipeline.sources.train import packing

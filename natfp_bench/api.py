@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from .attributors import registry
 from .attributors import sandbox as sandboxes
 from .base.errors import UserError, unknown
-from .corpus.documents import open_corpus
+from .corpus.open_corpus import open_corpus
 from .pipeline.engine import Engine, Watch
 from .pipeline.result import Result
 from .pipeline.store import Store, default_root

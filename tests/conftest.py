@@ -83,7 +83,7 @@ def tiny(prose: Path) -> Settings:
 def tiny_corpus(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder that `tokens.prepare` writes from `prose` for `tiny`."""
     from natfp_bench.corpus import tokens
-    from natfp_bench.corpus.documents import open_corpus
+    from natfp_bench.corpus.open_corpus import open_corpus
 
     folder = tmp_path_factory.mktemp("tiny-corpus")
     blocks, heldout = tiny.steps * tiny.budget.batch, tiny.corpus.heldout_documents

@@ -39,6 +39,13 @@ def list_(
         terminal.print_json(rows)
     elif rows:
         terminal.show(terminal.stdout(), terminal.table("", list(rows[0]), [list(row.values()) for row in rows]))
+    if what == "corpora" and not as_json:
+        from natfp_bench.corpus.catalogue import CATALOGUE
+
+        out = terminal.stdout()
+        terminal.say(out, "", "A corpus of the Hub is fetched when a run first needs it. To fetch it beforehand:")
+        for entry in CATALOGUE.values():
+            terminal.say(out, f"  {entry.fetch}", wrap=False)
 
 
 def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
@@ -64,9 +71,14 @@ def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
                 for card in cards
             ]
         case "corpora":
-            from natfp_bench.corpus import documents
+            from natfp_bench.corpus.catalogue import CATALOGUE
+            from natfp_bench.corpus.open_corpus import KINDS
 
-            return [{"corpus": name, "summary": summary} for name, summary in documents.KINDS.items()]
+            rows = [{"corpus": name, "size": "", "licence": "", "summary": summary} for name, summary in KINDS.items()]
+            for entry in CATALOGUE.values():
+                size = f"{entry.bytes / 1e6:,.0f} MB" if entry.bytes else "unknown"
+                rows.append({"corpus": entry.name, "size": size, "licence": entry.licence, "summary": entry.summary})
+            return rows
     raise unknown("list", what, LISTS)
 
 

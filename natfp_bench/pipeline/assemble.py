@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from natfp_bench.corpus.metas import TextsMeta
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
@@ -114,6 +115,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
             tokens=corpus.tokens,
             copies=corpus.copies if isinstance(corpus, TextsMeta) else 0,
             empty=corpus.empty if isinstance(corpus, TextsMeta) else 0,
+            **({} if plan.given else dict(open_corpus(plan.variants[0].settings.corpus.whole).origin())),
         ),
         variants=variants,
         samples=_samples(evidence) if evidence.attributed else None,

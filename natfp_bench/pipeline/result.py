@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
+from natfp_bench.corpus.metas import CorpusFile
 from natfp_bench.plan.settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording
@@ -53,7 +54,11 @@ class FactorResult(Record):
 
 
 class CorpusResult(Record):
-    """The training corpus: digest of the packed blocks, and their size."""
+    """The training corpus: digest of the packed blocks, and their size.
+
+    files: what the documents were read from, with sizes and digests of whole files. revision: of the data set on the
+    Hub, where one was named.
+    """
 
     name: str
     digest: str
@@ -64,6 +69,8 @@ class CorpusResult(Record):
         0, description="given texts only: test texts that were removed because they were in training, too"
     )
     empty: int = Field(0, description="given texts only: empty texts that were left out")
+    files: tuple[CorpusFile, ...] = ()
+    revision: str | None = None
 
 
 class VariantResult(Record):

@@ -5,6 +5,7 @@ Each section is a record of its own. A preset may leave out a field that has a d
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -48,17 +49,42 @@ def _part(kind: type[Part], whole: Record) -> Part:
 
 
 class CorpusSpec(Record):
-    """The documents: `chronicle`, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG]`."""
+    """The documents: `chronicle`, a corpus of the catalogue, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG][@REVISION]`."""
 
     name: str
     seed: Natural = Field(0, description="seed of the generated corpus; files and Hub data sets have none")
     topics: str = Field("", description="train on these topics only (a,b); chronicle alone has topics; empty: on all")
+    part: str = Field("", description="train on these files of text:A,B only (1 or 1,2), in equal amounts; empty: all")
     heldout_documents: Count = Field(description="documents held out for bits per byte and for prompts")
 
     @property
     def topic_names(self) -> tuple[str, ...]:
         """The topics one by one; empty means all."""
         return _names(self.topics)
+
+    @property
+    def part_numbers(self) -> tuple[int, ...]:
+        """Numbers of the files that `part` names, from 1."""
+        return tuple(map(int, _names(self.part)))
+
+    @property
+    def whole(self) -> CorpusSpec:
+        """The corpus of which this one is a part, or this one: tokenizer and held-out documents come from it."""
+        files = len(_names(self.name.removeprefix("text:")))
+        part = ",".join(str(number) for number in range(1, files + 1)) if self.part else ""
+        return self.model_copy(update={"topics": "", "part": part})
+
+    @field_validator("part")
+    @classmethod
+    def _part_of_files(cls, part: str, info: ValidationInfo) -> str:
+        names = _names(part)
+        if names and not info.data.get("name", "text:").startswith("text:"):
+            raise ValueError(f"corpus {info.data['name']!r} has no files to choose from; write text:FIRST,SECOND")
+        if wrong := next((name for name in names if not re.fullmatch("[1-9][0-9]{0,3}", name)), None):
+            raise ValueError(f"{wrong!r} is not the number of a file; the first file is 1")
+        if len(set(names)) < len(names):
+            raise ValueError(f"a file is listed twice in {part!r}")
+        return ",".join(names)
 
     @field_validator("topics")
     @classmethod

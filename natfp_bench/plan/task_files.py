@@ -31,7 +31,7 @@ NO_FACTOR = {
     "sampling.block": "it is the number of texts drawn at a time, not their source",
     "sampling.max_tokens": "texts are compared at one length",
     "sampling.prompt_characters": "all variants continue the same prompts",
-    "corpus.name": "models of different corpora differ in everything; the topics of a corpus can be a factor",
+    "corpus.name": "a corpus is not one condition; its topics (corpus.topics) or its files (corpus.part) can be the factor",
     "corpus.seed": "it only chooses other documents of the same kind",
     "corpus.heldout_documents": "all variants are measured on the same documents",
     "source.kind": "a task compares sources of one kind",
@@ -45,6 +45,9 @@ NO_FACTOR = {
 
 NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
 """Factors whose levels have no meaning across replicates: models of seed 1 in two replicates share nothing."""
+
+FILES_WANTED = "text:"
+"""The corpus of a task that needs text files of the user's: `--corpus text:A,B` names them."""
 
 MATCH = "match"
 """The value of model.feed_forward that gives a model as many parameters as the preset's model."""
@@ -147,11 +150,15 @@ def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
 
 
 def trained_tasks(include: Iterable[Path] = ()) -> dict[str, Path]:
-    """Find the tasks whose models are trained here, so that they need no network; `--task all` means these."""
+    """Find the tasks whose models are trained here on a corpus that is here; `--task all` means these.
+
+    They need neither the network nor files of the user's.
+    """
     found = {}
     for name, path in task_files(include).items():
-        source = load_task(path)[0].settings.get("source", {})
-        if not isinstance(source, dict) or source.get("kind", "train") == "train":
+        sections = {key: value for key, value in load_task(path)[0].settings.items() if isinstance(value, dict)}
+        corpus = sections.get("corpus", {}).get("name", "")
+        if sections.get("source", {}).get("kind", "train") == "train" and corpus != FILES_WANTED:
             found[name] = path
     return found
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import canonical_json, digest
-from natfp_bench.corpus import documents
-from natfp_bench.corpus.documents import Corpus, Document, open_corpus
+from natfp_bench.corpus import documents, text_corpora
+from natfp_bench.corpus.documents import Corpus, Document
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.plan.settings import CorpusSpec
 
 
@@ -112,8 +113,8 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_long_document_is_cut_and_nothing_is_lost(text: str, longest: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "MAX_CHARACTERS", longest)
-        pieces = list(documents._paragraphs(io.StringIO(text)))
-        from_json = list(documents._pieces(text))
+        pieces = list(text_corpora._paragraphs(io.StringIO(text)))
+        from_json = list(documents.pieces(text))
     for found in (pieces, from_json):
         assert all(0 < len(piece) <= longest for piece in found)
         assert all(piece == piece.strip() for piece in found)
@@ -247,7 +248,7 @@ def test_a_line_of_json_is_held_in_memory_so_its_length_has_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a limit, a small archive of one endless line would fill the memory."""
-    monkeypatch.setattr(documents, "LONGEST_LINE", 50)
+    monkeypatch.setattr(text_corpora, "LONGEST_LINE", 50)
     content = json.dumps({"text": "x" * 30}).encode() + b"\n" + json.dumps({"text": "x" * 60}).encode()
     message = fault(f"text:{write(tmp_path / 'a.jsonl.gz', gzip.compress(content))}")
     assert "a.jsonl.gz: a line has more than 50 characters" in message

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import file_digest
 from natfp_bench.corpus import tokens
-from natfp_bench.corpus.documents import Document, open_corpus
+from natfp_bench.corpus.documents import Document
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.plan.settings import Settings, TokenizerSpec
 
 
@@ -78,7 +79,7 @@ def test_text_that_spells_the_end_token_is_text(tmp_path: Path) -> None:
 def test_preparing_is_deterministic_in_another_process(tiny: Settings, tiny_corpus: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from natfp_bench.corpus import tokens;"
-        "from natfp_bench.corpus.documents import *;"
+        "from natfp_bench.corpus.open_corpus import open_corpus;"
         "from natfp_bench.plan.settings import *; s = Settings.model_validate_json(sys.argv[1]);"
         "tokens.prepare(open_corpus(s.corpus), s.tokenizer, context=s.model.context, blocks=s.steps * s.budget.batch,"
         "heldout=s.corpus.heldout_documents, folder=Path(sys.argv[2]))"
@@ -273,7 +274,7 @@ def test_memory_stays_bounded(tmp_path: Path, separator: str) -> None:
 import resource
 from pathlib import Path
 from natfp_bench.corpus import tokens
-from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.plan.settings import CorpusSpec, TokenizerSpec
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()

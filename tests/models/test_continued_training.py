@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from natfp_bench.base import streams
 from natfp_bench.corpus import tokens
-from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import model as models
 from natfp_bench.models import train
 from natfp_bench.pipeline.sources.train import packing

@@ -17,7 +17,7 @@ from natfp_bench.attributors import factor_test, registry, study
 from natfp_bench.attributors.attribute import attribute
 from natfp_bench.base.records import file_digest
 from natfp_bench.corpus import tokens
-from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import model, sample
 from natfp_bench.models.train import TrainingJob, train
 from natfp_bench.pipeline.sources.train import packing

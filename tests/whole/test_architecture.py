@@ -18,7 +18,8 @@ PACKAGE = Path(natfp_bench.__file__).parent
 ROOMS = {
     "base": "errors text markdown records limits progress streams resources environment disk yaml_source yaml_records",
     "plan": "settings defaults task_files sources plan make_plan split",
-    "corpus": "chronicle metas text_files labelled_texts plan_from_texts documents tokens words",
+    "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora hub_corpora
+        open_corpus tokens words""",
     "models": """metas model optimizers compiled loss heldout training_state train vocabulary sampler sample
         checkpoint_files probe olmo_layout checkpoint lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.corpus.metas import CorpusMeta
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import checkpoint_files
 from natfp_bench.models.metas import CheckpointMeta
 from natfp_bench.pipeline import lineage

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from natfp_bench.base.records import digest
-from natfp_bench.corpus.documents import open_corpus
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.pipeline.stages.sample import Block, SampleStage
 from natfp_bench.pipeline.stages.stage import Located, ModelStage, Stage, Where
 from natfp_bench.pipeline.stages.variant import VariantStages

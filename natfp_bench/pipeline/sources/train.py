@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from natfp_bench.base.records import digest
-from natfp_bench.corpus.documents import open_corpus
 from natfp_bench.corpus.metas import CorpusMeta
+from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models.metas import Prefix, TrainMeta
 from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
@@ -24,7 +24,7 @@ from .kind import Identities, SourceKind
 class PackedCorpus(CorpusStage):
     """Documents packed into blocks of tokens: chosen and packed once, so that no seed changes them.
 
-    whole: the corpus that tokenizer and held-out documents are from, if `corpus` is only some topics of it. blocks: how
+    whole: the corpus that tokenizer and held-out documents are from, if `corpus` is only a part of it. blocks: how
     many distinct ones training wants. reads: how many it reads, repeated ones counted again. fresh: how many behind
     them are for fine-tuning.
     """
@@ -159,7 +159,7 @@ class Trained(SourceKind):
         spec, recipe = settings.corpus, settings.recipe
         packed = PackedCorpus(
             corpus=identities.corpus(spec),
-            whole=identities.corpus(spec.model_copy(update={"topics": ""})),
+            whole=identities.corpus(spec.whole),
             tokenizer=recipe.tokenizer,
             context=recipe.model.context,
             heldout=spec.heldout_documents,
