@@ -180,7 +180,7 @@ def test_files_are_found_by_name(folder: Path) -> None:
     bundled, found = spec.task_files(), spec.task_files([mine])
     assert set(found) - set(bundled) == {"t"}
     assert set(spec.preset_files([mine])) - set(spec.preset_files()) == {"tiny"}
-    assert set(spec.preset_files()) == {"smoke", "quick", "submission", "standard", "paper"}
+    assert set(spec.preset_files()) == {"smoke", "quick", "overnight", "submission", "standard", "paper"}
     with pytest.raises(UserError, match="no folder"):
         spec.task_files([folder / "none"])
     (mine / "seed_id.yaml").write_text(TASK)
