@@ -56,12 +56,13 @@ def find_tasks(
     """Find the tasks that names and tags choose; returns (chosen, left out).
 
     names: `all` stands for every task whose models are trained here. tags: add all tasks with one of these tags. Tasks
-    on models of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them.
+    on models of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them; so
+    are tasks that need a model or text files of the user's, unless they are named.
     fixed_texts: `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown
     tag, and if nothing is chosen.
     """
     chosen, left_out = [*names], []
-    known = trained_tasks(include)
+    known = trained = trained_tasks(include)
     if fixed_texts:
         from .base import resources
         from .pipeline.bundled_texts import read_manifest
@@ -75,13 +76,12 @@ def find_tasks(
         tagged = [name for name, has in tagged_as.items() if tag in has]
         if not tagged:
             raise unknown("tag", tag, {one for has in tagged_as.values() for one in has})
-        hub = [] if "hub" in tags else [name for name in tagged if "hub" in tagged_as[name]]
-        if hub == tagged:
-            raise UserError(
-                f"tag {tag!r}: all its tasks use models of the Hub: {', '.join(hub)}\n  add --task NAME, or --tag hub"
-            )
-        left_out += hub
-        chosen += [name for name in tagged if name not in hub and (name in known or not fixed_texts)]
+        wanting = [name for name in tagged if name not in trained and not ("hub" in tags and "hub" in tagged_as[name])]
+        if wanting == tagged:
+            what = f"tag {tag!r}: all its tasks need models of the Hub, or models or text of yours: {', '.join(wanting)}"
+            raise UserError(f"{what}\n  add --task NAME" + (", or --tag hub" if "hub" not in tags else ""))
+        left_out += wanting
+        chosen += [name for name in tagged if name not in wanting and (name in known or not fixed_texts)]
     if not chosen:
         raise UserError("no task is named\n  natfp-bench run --task seed_id\n  natfp-bench list tasks   shows all")
     return list(dict.fromkeys(chosen)), [name for name in dict.fromkeys(left_out) if name not in chosen]

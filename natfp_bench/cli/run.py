@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,9 +26,6 @@ from .options import (
     StoreRoot,
     Workers,
 )
-
-if TYPE_CHECKING:
-    from natfp_bench.plan.plan import Plan
 
 
 def run(
@@ -71,11 +68,6 @@ def run(
     details: Details = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be done, and do nothing")] = False,
     as_json: Json = False,
-    # What `natfp-bench texts` does now, for scripts that were written before it.
-    texts: Annotated[list[str] | None, typer.Option("--texts", hidden=True)] = None,
-    text_column: Annotated[str, typer.Option(hidden=True)] = "text",
-    label_column: Annotated[str, typer.Option(hidden=True)] = "label",
-    group_column: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run tasks: train, sample, attribute and rank.
 
@@ -88,32 +80,17 @@ def run(
     _takes_no_arguments(context.args)
     overrides, include = options.settings(set_, corpus), include or []
     # A line at once: importing the libraries takes seconds on a busy machine.
-    watch = Watcher(terminal.stderr(), "" if dry_run else "reading the texts" if texts else "reading tasks")
+    watch = Watcher(terminal.stderr(), "" if dry_run else "reading tasks")
     with watch:
-        if texts:
-            others: dict[str, Any] = {"--task": task, "--tag": tag, "--corpus": corpus, "--fixed-texts": fixed}
-            _cannot_be_combined("--texts", {**others, "--include-path": include, "--replicates": replicates})
-            from natfp_bench import api
+        from natfp_bench import api
 
-            plans = [
-                api.plan_texts(
-                    texts,
-                    preset,
-                    text_column=text_column,
-                    label_column=label_column,
-                    group_column=group_column,
-                    overrides=overrides,
-                    seed=seed,
-                    limit=limit,
-                )
-            ]
-        elif fixed:
+        chosen = _chosen(task, tag, include, fixed=fixed)
+        if fixed:
             others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             others |= {"--seed": seed, "--limit": limit is not None, "--replicates": replicates}
-            plans = _fixed_plans(_chosen(task, tag, include, fixed=True), include, others)
+            _not_beside_fixed_texts(others)
+            plans = [api.plan_fixed_texts(name, include=include) for name in chosen]
         else:
-            from natfp_bench import api
-
             plans = [
                 api.plan_task(
                     name,
@@ -124,7 +101,7 @@ def run(
                     replicates=replicates,
                     include=include,
                 )
-                for name in _chosen(task, tag, include)
+                for name in chosen
             ]
     how: dict[str, Any] = {"baselines": baseline, "store": store, "device": device}
     how |= {"workers": workers, "engine": engine, "ray_address": ray_address, "sandbox": sandbox}
@@ -145,16 +122,9 @@ def _chosen(task: list[str] | None, tag: list[str] | None, include: list[Path], 
     chosen, left_out = api.find_tasks(names, tags=tags, include=include, fixed_texts=fixed)
     if left_out:
         listed = ", ".join(left_out)
-        what = f"left out, because they use models of the Hub: {listed} (add --task NAME, or --tag hub)"
+        what = f"left out, because they need models of the Hub, or models or text of yours: {listed} (add --task NAME)"
         terminal.say(terminal.stderr(), what)
     return chosen
-
-
-def _fixed_plans(tasks: list[str], include: list[Path], others: dict[str, Any]) -> list[Plan]:
-    from natfp_bench import api
-
-    _cannot_be_combined("--fixed-texts", others)
-    return [api.plan_fixed_texts(name, include=include) for name in tasks]
 
 
 def _takes_no_arguments(given: list[str]) -> None:
@@ -163,7 +133,7 @@ def _takes_no_arguments(given: list[str]) -> None:
         raise UserError(f"run takes no argument {given[0]!r}\n  did you mean: --task {','.join(given)}")
 
 
-def _cannot_be_combined(option: str, others: dict[str, Any]) -> None:
-    """Raise UserError if any of the other options is given."""
+def _not_beside_fixed_texts(others: dict[str, Any]) -> None:
+    """Raise UserError if an option is given that says how texts are made."""
     if given := [other for other, value in others.items() if value]:
-        raise UserError(f"{', '.join(given)} cannot be combined with {option}\n  leave it out")
+        raise UserError(f"{', '.join(given)} cannot be combined with --fixed-texts\n  leave it out")

@@ -31,7 +31,7 @@ NO_FACTOR = {
     "sampling.block": "it is the number of texts drawn at a time, not their source",
     "sampling.max_tokens": "texts are compared at one length",
     "sampling.prompt_characters": "all variants continue the same prompts",
-    "corpus.name": "a corpus is not one condition; its topics (corpus.topics) or its files (corpus.part) can be the factor",
+    "corpus.name": "corpora differ in everything; topics (corpus.topics) or files (corpus.part) of one can vary",
     "corpus.seed": "it only chooses other documents of the same kind",
     "corpus.heldout_documents": "all variants are measured on the same documents",
     "source.kind": "a task compares sources of one kind",

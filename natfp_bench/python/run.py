@@ -129,7 +129,7 @@ def run(
     else:
         asked: dict[str, Any] = {"seed": seed, "limit": limit, "replicates": replicates, "include": places}
         plans = [api.plan_task(name, preset, overrides=overrides, **asked) for name in chosen]
-    note = f"left out, because they use models of the Hub: {', '.join(left_out)} (name them, or add the tag hub)"
+    note = f"left out, because they need models of the Hub, or models or text of yours: {', '.join(left_out)} (name them)"
     found = _run(
         plans,
         note if left_out else "",

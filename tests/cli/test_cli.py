@@ -96,7 +96,7 @@ def test_each_example_is_a_command_with_options_that_exist(natfp, command):
         (["run", "--task", "seed_id", "--seed", "-1"], ["--seed -1"]),
         (["run", "--task", "seed_id", "--workers", "0"], ["--workers 0"]),
         (["run", "--task", "seed_id", "--set", "optimizer.lr"], ["optimizer.lr", "KEY=VALUE"]),
-        (["run", "--texts", "a.txt", "--task", "seed_id", "--corpus", "b"], ["--task, --corpus", "with --texts"]),
+        (["run", "--task", "seed_id", "--fixed-texts", "--corpus", "b"], ["--corpus cannot be", "with --fixed-texts"]),
         (["run", "--task", "seed_id", "--set", "optimizer.rl=1"], ["did you mean 'optimizer.lr'"]),
         (["run", "--task", "seed_id", "--set", "optimizer.lr=-1"], ["--set optimizer.lr=-1", "greater than 0"]),
         (["run", "--task", "seed_id", "--set", "budget.batch=two"], ["--set budget.batch=two", "integer"]),
@@ -270,7 +270,7 @@ def test_ctrl_c_ends_all_and_the_next_run_goes_on(tmp_path, prose):
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.parametrize("command", ["validate", "leaderboard", "texts", "run --texts", "show seed_id --include-path"])
+@pytest.mark.parametrize("command", ["validate", "leaderboard", "texts", "show seed_id --include-path"])
 def test_a_path_that_is_too_long_is_one_message(natfp: Any, command: str) -> None:
     code, _, err = natfp(*command.split(), "a" * 5000)
     assert code == 2

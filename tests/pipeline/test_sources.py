@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from scipy.special import log_softmax
 from tokenizers import Tokenizer, decoders, models, normalizers
 
+import natfp_bench
 from natfp_bench import api
 from natfp_bench.attributors import registry
 from natfp_bench.base.errors import SpecError, UserError
@@ -232,7 +233,7 @@ def test_a_prompt_longer_than_the_context(bench: Any, checkpoints: Path, tmp_pat
 # Tasks of the Hub.
 
 
-HUB = sorted(set(spec.task_files()) - set(spec.trained_tasks()))
+HUB = sorted(name for name, path in spec.task_files().items() if "hub" in spec.load_task(path)[0].tags)
 
 
 def test_tasks_of_the_hub_are_there() -> None:
@@ -273,6 +274,11 @@ def test_all_means_what_needs_no_network() -> None:
     chosen, left_out = api.find_tasks(tags=["seeds"])
     assert not set(HUB) & set(chosen)
     assert set(left_out) < set(HUB)
+    chosen, left_out = api.find_tasks(tags=["control"])
+    assert left_out == ["domain_id"], "it needs two files of the user's"
+    assert "data_id" in chosen
+    with pytest.raises(UserError, match="tag 'natural': all its tasks need"):
+        api.find_tasks(tags=["natural"])
 
 
 # Parity by lm-eval.
@@ -307,11 +313,11 @@ def test_parity_agrees_with_the_bits_per_byte_of_a_run(
             )
 
 
-def test_parity_of_texts_makes_no_sense(natfp: Any, tmp_path: Path) -> None:
+def test_parity_of_texts_makes_no_sense(tmp_path: Path) -> None:
     rows = [{"label": "ab"[i % 2], "text": f"text {i}"} for i in range(80)]
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    code, _, err = natfp("run", "--texts", "x.jsonl", "--parity", "--store", tmp_path / "store")
-    assert (code, "only texts" in err) == (2, True), err
+    with pytest.raises(UserError, match="only texts"):
+        natfp_bench.run_texts(tmp_path / "x.jsonl", parity=[], store=tmp_path / "store", output=tmp_path / "out")
 
 
 @pytest.mark.slow

@@ -85,8 +85,8 @@ corpus.topics | a: mill; b: 'voyage,voyage'
   9: settings.corpus.topics: a topic is listed twice in 'voyage,voyage' (level 'b')
 # settings that cannot be factors
 corpus.name | a: chronicle; b: text:x
-  6: 'corpus.name' cannot be a factor: a corpus is not one condition; its topics (corpus.topics) or its files (corpus.part) \
-    can be the factor
+  6: 'corpus.name' cannot be a factor: corpora differ in everything; topics (corpus.topics) or files \
+    (corpus.part) of one can vary
 sampling.max_tokens | a: 16; b: 32
   6: 'sampling.max_tokens' cannot be a factor: texts are compared at one length
 """

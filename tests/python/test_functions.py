@@ -121,7 +121,7 @@ def test_tags_and_tasks_of_the_hub(monkeypatch: pytest.MonkeyPatch, capsys: Any)
     natfp_bench.run(["lr_id"], tags=["seeds"], preset="smoke")
     ((plans, note),) = asked
     assert {"lr_id", "seed_id"} <= {plan.task.name for plan in plans}
-    assert "left out, because they use models of the Hub: " in note
+    assert "left out, because they need models of the Hub, or models or text of yours: " in note
     assert "pythia_seed_id" in note
 
 

@@ -269,8 +269,7 @@ def test_texts(fuzz: Fuzz, number: int) -> None:
         path = root / file[0]
         path.write_bytes(file[1])
         paths = (f"c=given/{file[0]}" if labelled else f"given/{file[0]}", *(["given/sound.jsonl"] if together else []))
-        named = [part for one in paths for part in ("--texts", one)]
-        done = fuzz("odd", "run", *named, *options, "--dry-run", "--preset", "smoke")
+        done = fuzz("odd", "texts", *paths, *options, "--dry-run", "--preset", "smoke")
         if done == 0:
             asked = dict(zip(options[::2], options[1::2], strict=True))
             spec = TextsSpec(
