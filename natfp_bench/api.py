@@ -78,8 +78,8 @@ def find_tasks(
             raise unknown("tag", tag, {one for has in tagged_as.values() for one in has})
         wanting = [name for name in tagged if name not in trained and not ("hub" in tags and "hub" in tagged_as[name])]
         if wanting == tagged:
-            what = f"tag {tag!r}: all its tasks need models of the Hub, or models or text of yours: {', '.join(wanting)}"
-            raise UserError(f"{what}\n  add --task NAME" + (", or --tag hub" if "hub" not in tags else ""))
+            what = f"tag {tag!r}: all its tasks need models of the Hub, or models or text of yours"
+            raise UserError(f"{what}: {', '.join(wanting)}\n  add --task NAME, or --tag hub")
         left_out += wanting
         chosen += [name for name in tagged if name not in wanting and (name in known or not fixed_texts)]
     if not chosen:

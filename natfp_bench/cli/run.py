@@ -86,7 +86,7 @@ def run(
 
         chosen = _chosen(task, tag, include, fixed=fixed)
         if fixed:
-            others = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
+            others: dict[str, Any] = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             others |= {"--seed": seed, "--limit": limit is not None, "--replicates": replicates}
             _not_beside_fixed_texts(others)
             plans = [api.plan_fixed_texts(name, include=include) for name in chosen]

@@ -129,7 +129,8 @@ def run(
     else:
         asked: dict[str, Any] = {"seed": seed, "limit": limit, "replicates": replicates, "include": places}
         plans = [api.plan_task(name, preset, overrides=overrides, **asked) for name in chosen]
-    note = f"left out, because they need models of the Hub, or models or text of yours: {', '.join(left_out)} (name them)"
+    why = "left out, because they need models of the Hub, or models or text of yours"
+    note = f"{why}: {', '.join(left_out)} (name them)"
     found = _run(
         plans,
         note if left_out else "",
