@@ -9,12 +9,16 @@ from natfp_bench.base.markdown import code, escape, grid
 from natfp_bench.pipeline.result import Result
 from natfp_bench.results.leaderboard import Leaderboards, Origin
 
+from .corpora_table import corpora_tables
 from .finding import finding, scope
 from .leaderboard_tables import board_table, setting_title, standing_tables
 from .table import ReportTable
 
 WRITTEN = "Written by `natfp-bench leaderboard --format md` from the results that are listed at the end."
 
+
+CORES = 8
+"""Cores of a machine for which the time of each result is estimated."""
 
 ABOUT_FINDINGS = (
     "One sentence for each result, and which models it is about. The p-values here are those of single tasks; the "
@@ -34,6 +38,8 @@ def render(found: Leaderboards, results: Sequence[Result] = (), *, boards: bool 
     for standing in found.standings:
         parts.append(f"## {escape(setting_title(standing.setting))}")
         parts += map(section, standing_tables(standing))
+    for table in corpora_tables(found.standings):
+        parts += ["## From one corpus to another", _lines(table), escape(table.caption)]
     if boards:
         parts.append("## By protocol")
         parts += [section(board_table(board)) for board in found.boards]
@@ -71,11 +77,13 @@ def _origins(origins: Sequence[Origin]) -> list[str]:
         stages = [f"{stage} {spent:,.1f}" for stage, spent in run.work.items()]
         made_on = str(machines.index(tuple(run.environment.items())) + 1)
         cells = [origin.task, origin.preset, origin.corpus, run.started, f"{run.seconds.get('total', 0.0):,.1f}"]
-        rows.append([*map(escape, [*cells, ", ".join(stages), made_on]), code(shlex.join(run.command))])
-    columns = ("task", "preset", "corpus", "started", "seconds", "work", "machine", "command")
+        cells += [", ".join(stages), f"{sum(run.work.values()) / CORES:,.0f}", made_on]
+        rows.append([*map(escape, cells), code(shlex.join(run.command))])
+    columns = ("task", "preset", "corpus", "started", "seconds", "work", f"{CORES} cores", "machine", "command")
     about = (
         "Seconds are wall-clock time and do not include what the store already held. Work is the sum of seconds over "
-        "all jobs that a result depends on, by stage, whenever they ran."
+        "all jobs that a result depends on, by stage, whenever they ran; results share jobs. The next column divides "
+        f"that by {CORES}: the seconds that so many such cores would need at best, from an empty store."
     )
     versions = list(dict.fromkeys(name for machine in machines for name, _ in machine))
     table = [
@@ -84,7 +92,7 @@ def _origins(origins: Sequence[Origin]) -> list[str]:
     ]
     return [
         "## How these were made",
-        grid(columns, rows, right=("seconds", "machine")),
+        grid(columns, rows, right=("seconds", f"{CORES} cores", "machine")),
         about,
         grid(("machine", *versions), table, right=("machine",)),
     ]

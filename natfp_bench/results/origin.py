@@ -48,6 +48,9 @@ def remake(result: Result) -> str:
     command += ["--preset", result.preset]
     for name, value in result.overrides.items():
         command += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    replicates = len({of.replicate for of in result.variants})
+    if replicates > 1 and {of.source for of in result.variants} == {"train"}:
+        command += ["--replicates", str(replicates)]
     if result.seed:
         command += ["--seed", str(result.seed)]
     if result.samples and result.samples.per_variant != result.variants[0].settings["sampling"]["texts"]:

@@ -99,11 +99,12 @@ def test_headings_keep_hostile_names(found: Leaderboards) -> None:
 def test_how_each_result_was_made(found: Leaderboards) -> None:
     *_, made, machines = tables(markdown.render(found))
     header, first, second, third = made
-    assert header == ["task", "preset", "corpus", "started", "seconds", "work", "machine", "command"]
+    assert header == ["task", "preset", "corpus", "started", "seconds", "work", "8 cores", "machine", "command"]
     assert first[:5] == ["a_id", "quick", SHOWN, "2026-01-01T00:00:00+00:00", "3,600.2"]
     assert first[5] == "train 7,000.0, study 1.5"
-    assert first[7].startswith("natfp-bench run 'a|b ")
-    assert [row[6] for row in (first, second, third)] == ["1", "2", "1"]
+    assert first[6] == "875", "of 7,001.5 seconds, an eighth"
+    assert first[8].startswith("natfp-bench run 'a|b ")
+    assert [row[7] for row in (first, second, third)] == ["1", "2", "1"]
     assert machines == [
         ["machine", "python", "platform", "cores"],
         ["1", "3.12.1", "first", "2"],
