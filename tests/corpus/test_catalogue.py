@@ -6,8 +6,10 @@ import hashlib
 import re
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -171,3 +173,20 @@ def test_the_control_on_natural_text_asks_for_two_files(two: str) -> None:
     assert {v.level: v.settings.corpus.part for v in plan.variants} == {"first": "1", "second": "2", "both": "1,2"}
     with pytest.raises(SpecError, match="has no files to choose from"):
         make_plan("domain_id", "smoke", overrides={"corpus.name": "chronicle"})
+
+
+@pytest.mark.slow
+def test_texts_tell_on_which_kind_of_text_their_model_was_trained(bench: Any, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for name, words in (("sea", ["salt", "boat", "wind", "tide"]), ("hill", ["goat", "stone", "path", "cloud"])):
+        lines = [" ".join(draw.choice(words, 12)) for _ in range(3000)]
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(lines))
+    corpus = {"corpus.name": f"text:{tmp_path}/sea.txt,{tmp_path}/hill.txt", "tokenizer.vocabulary": "280"}
+    result, _ = bench.run("domain_id", baselines="majority,unigram", overrides=corpus)
+    (score,) = [s for s in result.scores if s.attributor.name == "unigram" and s.split == "unseen_replicate"]
+    assert score.classes == ("both", "first", "second")
+    named = np.array(score.confusion)
+    assert named[1, 2] + named[2, 1] < 0.05 * named.sum(), "models of one kind of text do not write like the other"
+    assert score.metrics["accuracy"].value > 0.6
+    assert [file.name for file in result.corpus.files] == ["sea.txt", "hill.txt"]
+    assert len({variant.training_multiset for variant in result.variants}) == 3
