@@ -71,6 +71,11 @@ def print_result(out: Console, result: Result, folder: Path, *, details: bool = 
 
 def print_details(out: Console, result: Result, boards: Sequence[Board]) -> None:
     """Print the rest of a result: quality of the models, every board, the information in a text, and the factor."""
+    for file in result.corpus.files:
+        known = [f"{file.bytes:,} bytes" if file.bytes else "", f"SHA-256 {file.digest}" if file.digest else ""]
+        say(out, f"corpus file {file.name}: {', '.join(filter(None, known)) or 'size and digest unknown'}")
+    if result.corpus.revision:
+        say(out, f"corpus revision {result.corpus.revision}")
     if any(variant.heldout_bits_per_byte for variant in result.variants):
         print_table(out, variants_table(result))
     for board in boards:

@@ -58,13 +58,19 @@ def scope(result: Result) -> str:
     if sizes := [one.parameters for one in sound if one.parameters]:
         what += f" of {_range([f'{size:,}' for size in sorted(sizes)])} parameters"
     if lengths := [one.tokens_trained for one in sound if one.tokens_trained]:
-        corpus = CORPORA.get(result.corpus.name, result.corpus.name)
+        corpus = CORPORA.get(result.corpus.name, short_corpus(result.corpus.name))
         what += f", {'each ' * (models > 1)}after {_range([_tokens(n) for n in sorted(lengths)])} tokens of {corpus}"
     runs = len({one.replicate for one in sound})
     parts = [what, f"{runs} {'run' if runs == 1 else 'runs'} per level", f"{per:,} texts per run"]
     if result.fixed_texts:
         parts[2:] = [f"{per:,} fixed texts per run"]
     return "; ".join([*parts, *notes])
+
+
+def short_corpus(name: str) -> str:
+    """Name of a corpus; of text files, without their folders."""
+    kind, _, files = name.partition(":")
+    return f"{kind}:{','.join(file.rpartition('/')[2] for file in files.split(','))}" if kind == "text" else name
 
 
 def given_texts(result: Result) -> bool:

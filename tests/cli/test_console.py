@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from natfp_bench.cli import console, progress, terminal
+from natfp_bench.corpus.metas import CorpusFile
 from natfp_bench.pipeline.engine import Event, Job
 from natfp_bench.pipeline.result import (
+    CorpusResult,
     Detectable,
     FactorResult,
     FactorStudy,
@@ -288,8 +290,10 @@ def result() -> Result:
     )
     run = RunInfo(id="1", command=(), started="", seconds={"total": 1.0}, work={}, attributors={}, environment={})
     factor = FactorResult(name="peak [i]rate[/i]", fields=("optimizer.lr",), levels=("a", "b"))
+    files = (CorpusFile(name="a[b].txt", bytes=1234, digest="0123abc"), CorpusFile(name="b.txt"))
+    corpus = CorpusResult(name="text:", digest="", documents=1, bytes=1, tokens=1, files=files, revision="v1")
     return Result.model_construct(
-        variants=(), likelihood=(), mean_kl=None, study=study, run=run, factor=factor, scores=()
+        variants=(), likelihood=(), mean_kl=None, study=study, run=run, factor=factor, scores=(), corpus=corpus
     )
 
 
@@ -298,6 +302,9 @@ def test_a_run_prints_everything_about_its_factor(result):
     assert max(map(len, seen.splitlines())) <= 80
     flowing = " ".join(seen.split())
     for part in (
+        "corpus file a[b].txt: 1,234 bytes, SHA-256 0123abc",
+        "corpus file b.txt: size and digest unknown",
+        "corpus revision v1",
         "the factor: peak [i]rate[/i]",
         "char_ngram 0.143 ± 0.100",
         "0.501",

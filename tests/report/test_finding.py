@@ -10,7 +10,7 @@ from made_results import PROMPT, SEEN, UNSEEN, VARIANTS, Figures, studied, varia
 
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.result import Check, Detectable, Gap, Result
-from natfp_bench.report.finding import finding, scope
+from natfp_bench.report.finding import finding, scope, short_corpus
 from natfp_bench.statistics.curves import Permuted
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import PermutationTest
@@ -153,3 +153,9 @@ def test_the_scope_says_what_was_changed_and_that_smoke_means_nothing(tmp_path: 
     found = made(tmp_path, {PROMPT: {"bayes": 0.4}}, preset="smoke", overrides={"optimizer.lr": 0.1}, seed=3, **SEEDS)
     said = "preset smoke, which is too small to mean anything; optimizer.lr=0.1; seed 3"
     assert scope(found) == f"{len(VARIANTS)} models; 1 run per level; 500 texts per run; {said}"
+
+
+def test_text_files_are_named_without_their_folders() -> None:
+    assert short_corpus("text:/home/me/a.txt,b/c.jsonl") == "text:a.txt,c.jsonl"
+    assert short_corpus("hf:some/set/config@v1") == "hf:some/set/config@v1"
+    assert short_corpus("chronicle") == "chronicle"
