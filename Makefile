@@ -17,7 +17,8 @@ export HF_HUB_OFFLINE ?= 1
 
 # One task that holds out replicates and one that does not, with all fast baselines.
 FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$folder/store" -o "$$folder/results"
-# Two processes, each with whole files: the fixtures of a file are made once.
+# Two processes, each with whole files: the fixtures of a file are made once. Files with the most tests are first, or
+# with --no-loadscope-reorder those that take longest (tests/conftest.py).
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
 HASHES ?= 1
@@ -40,7 +41,7 @@ test: .venv
 	$(BIN)/python -m pytest $(PARALLEL) $(ROOM:%=tests/%)
 
 check: .venv regress
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes,ngram_lm \
 		--store "$$store/store" -o "$$store/results" && \

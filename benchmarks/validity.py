@@ -25,7 +25,7 @@ from validity_sources import CASES, Amount, Row, below_ceiling, planted
 ROOT = Path(__file__).parents[1]
 DOCUMENT, DATA = ROOT / "docs" / "validity.md", ROOT / "natfp_bench" / "report" / "simulations.json"
 
-FULL, QUICK = Amount(4000, 10, 2000, 1000, 200, 300), Amount(1000, 2, 200, 200, 40, 0)
+FULL, QUICK = Amount(4000, 10, 2000, 1000, 200, 300), Amount(1000, 2, 200, 120, 40, 0)
 
 POOL = "Real models of one recipe"
 

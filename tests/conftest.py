@@ -28,6 +28,22 @@ if TYPE_CHECKING:
     from natfp_bench.plan.settings import Settings
 
 
+LONGEST = (
+    *("whole/test_fuzz.py", "whole/test_chaos.py", "pipeline/test_contract_suite.py", "pipeline/test_ray.py"),
+    *("results/test_submission.py", "whole/test_controls.py", "models/test_sampler.py", "whole/test_validity.py"),
+    *("cli/test_cli.py", "pipeline/test_resume.py", "report/test_report_browser.py", "models/test_loss.py"),
+    *("whole/test_performance.py", "attributors/test_neural_baselines.py", "python/test_notebooks.py"),
+)
+"""Files of the longest slow tests, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that no process works alone at the end; other files keep their order."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may touch the user's store."""

@@ -39,8 +39,8 @@ def compiled(function: Callable[..., Tensor], *, graphs: bool = False) -> Callab
         except BackendCompilerFailed as error:
             why = str(error).splitlines()[0]
             raise UserError(
-                f"numerics.compile: torch's compiler fails ({why})\n"
-                "  install a C++ compiler (g++), or --set numerics.compile=false"
+                f"numerics.compile or serve.compile: torch's compiler fails ({why})\n"
+                "  install a C++ compiler (g++), or --set numerics.compile=false and take no task of serve.compile"
             ) from None
 
     return call

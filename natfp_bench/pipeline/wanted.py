@@ -65,7 +65,7 @@ def text_score(plan: Plan, of: VariantStages, kept: Sequence[VariantStages]) -> 
     """The scores of all test texts under the model of one variant."""
     own, samples = of.variant.settings, tuple(one.samples for one in kept)
     sampler, threads = own.sampling.sampler, own.numerics.threads
-    return TextScores(of.model, own.serve, threads, sampler, samples, plan.texts, plan.split, plan.cut)
+    return TextScores(of.model, own.serve.function, threads, sampler, samples, plan.texts, plan.split, plan.cut)
 
 
 def parity(evidence: Evidence, tasks: tuple[str, ...]) -> dict[str, Parity]:
@@ -73,7 +73,7 @@ def parity(evidence: Evidence, tasks: tuple[str, ...]) -> dict[str, Parity]:
     found = {}
     for of in evidence.kept:
         own = of.variant.settings
-        found[of.name] = Parity(of.model, own.serve, own.numerics.threads, tasks)
+        found[of.name] = Parity(of.model, own.serve.function, own.numerics.threads, tasks)
     return found
 
 

@@ -53,5 +53,5 @@ DEFAULTS: dict[str, Any] = {
 }
 """Default of each field that has one, by section, as of the first release."""
 
-LATER: dict[str, Any] = {"corpus": {"part": ""}}
+LATER: dict[str, Any] = {"corpus": {"part": ""}, "serve": {"batch": 0, "compile": False}}
 """Likewise, for fields that were added since: `{"model": {"qk_norm": False}}`."""

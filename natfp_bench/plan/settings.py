@@ -198,12 +198,19 @@ class NumericsSpec(Record):
 
 
 class ServeSpec(Record):
-    """How a trained model is served: what happens to its weights before texts are sampled."""
+    """How a trained model is served: what happens to its weights before texts are sampled, and how it computes."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     quantization: Literal["none", "int8"] = Field(
         "none", description="int8: weights in 8 bits, scaled by output channel"
     )
+    batch: Natural = Field(0, description="texts that go through the model at once; 0: sampling.block")
+    compile: bool = Field(False, description="sample with fused kernels on any device; needs a C++ compiler")
+
+    @property
+    def function(self) -> ServeSpec:
+        """What makes it another function of a text; batches and kernels only round its sums in another order."""
+        return ServeSpec(dtype=self.dtype, quantization=self.quantization)
 
 
 class SamplerSpec(Record):

@@ -96,7 +96,7 @@ def _about_factor(result: Result, scores: Mapping[str, Score]) -> str:
     if test and test.testable and test.p > SIGNIFICANT:
         found = f"{_title(result)} was not found:"
     found += f" on models that no attributor saw, {_text(result)} names the right level of {_levels(scores)} "
-    rest = _missed(result) + _instance(result, scores) + _who(scores) + _positive(result)
+    rest = _missed(result) + _instance(result, scores) + _who(scores) + _positive(result) + _served(result)
     return f"{found}{_how_well(scores)} ({_permutation(result)}){rest}."
 
 
@@ -105,7 +105,8 @@ def _about_models(result: Result, scores: Mapping[str, Score]) -> str:
     runs = len({one.replicate for one in result.variants})
     what = f"names its model, of {_levels(scores)}," if runs == 1 else f"names the right level of {_levels(scores)}"
     seeds = all(path.startswith(NO_TRACE) for path in result.factor.fields)
-    alone = "" if seeds else "; attributors saw these very models, so it may be the single models and not the factor"
+    alone = "; attributors saw these very models, so it may be the single models and not the factor"
+    alone = "" if seeds else _served(result) or alone
     return f"{_title(result)}: {_text(result)} {what} {_how_well(scores)}{alone}{_who(scores)}{_positive(result)}."
 
 
@@ -219,6 +220,16 @@ def _positive(result: Result) -> str:
         return ""
     outcome = "passed" if bar[0].ok else "failed"
     return f"; as a positive control it should be easy, and its check {outcome} ({bar[0].detail})"
+
+
+def _served(result: Result) -> str:
+    """What a difference between ways to serve one model is no evidence of."""
+    if not all(path.startswith("serve.") for path in result.factor.fields):
+        return ""
+    return (
+        "; all levels have the same weights, so a difference is due to how they were served, and is no evidence about "
+        "who trained or copied a model"
+    )
 
 
 def _estimate(found: Interval, *, label: bool = True) -> str:

@@ -44,9 +44,9 @@ def test_every_shape_is_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     torch.compiler.reset()
     counters["stats"].clear()
     doubled = compiled(lambda values: 2 * values)
-    for size in range(2, 14):
+    for size in range(2, 12):
         assert doubled(torch.ones(size)).tolist() == [2.0] * size
-    assert counters["stats"]["unique_graphs"] == 12
+    assert counters["stats"]["unique_graphs"] == 10
 
 
 @pytest.mark.slow

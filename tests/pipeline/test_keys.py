@@ -174,6 +174,8 @@ SHAPE = {*DRAWING, "stream"}
         ("numerics", {"threads": 2}, TRAINING),
         ("serve", {"dtype": "bfloat16"}, SHAPE),
         ("serve", {"quantization": "int8"}, SHAPE),
+        ("serve", {"batch": 1}, SHAPE),
+        ("serve", {"compile": True}, SHAPE),
         ("numerics", {"micro_batch": 4}, TRAINING),
         ("numerics", {"compile": True}, TRAINING),
         ("rerun", {"rerun": 1}, TRAINING),

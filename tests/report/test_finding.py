@@ -102,6 +102,15 @@ def test_a_factor_with_one_run_per_level_may_be_the_single_models(tmp_path: Path
     assert "; attributors saw these very models, so it may be the single models and not the factor" in said
 
 
+def test_ways_to_serve_one_model_accuse_nobody(tmp_path: Path) -> None:
+    served = {"factor__name": "way of serving", "factor__fields": ("serve.dtype", "serve.batch")}
+    here = made(tmp_path, {PROMPT: {"bayes": 0.4}}, **served)
+    unseen = made(tmp_path, {UNSEEN: {"bayes": 0.4}}, study=studied(permutation=permuted(0.01, 0.005)), **served)
+    for said in map(finding, (here, unseen)):
+        assert "; all levels have the same weights, so a difference is due to how they were served, and is no " in said
+        assert "may be the single models" not in said
+
+
 def test_a_negative_control_says_that_nothing_should_be_found_and_whether_it_was(tmp_path: Path) -> None:
     passed = made(tmp_path, {PROMPT: {"bayes": 0.0, "trees": -0.02}}, **CONTROL)
     assert finding(passed) == (

@@ -125,7 +125,7 @@ def test_presets(fuzz: Fuzz, number: int) -> None:
     try_yaml(fuzz, number, folder / "odd.yaml", "odd", sound, commands)
 
 
-@sizes(60, 500)
+@sizes(60, 300)
 def test_cards(fuzz: Fuzz, number: int) -> None:
     folder = fuzz.folder / "odd"
     folder.mkdir()

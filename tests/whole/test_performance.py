@@ -119,7 +119,9 @@ def test_a_program_that_fails_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_form_runs_through(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_quick_form_runs_through(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # No time is judged here, and kernels have tests of their own: compiling would take most of the time.
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
     assert performance.main(["--quick", "--only", "train,score,start"]) == 0
     printed = capsys.readouterr().out
     for what in ("training, plain, tokens/s", "likelihood of texts, tokens/s", "`natfp-bench list`, processor time"):

@@ -122,7 +122,8 @@ class Checkpoints(SourceKind):
         """Return the stage that measures a variant's checkpoint."""
         spec = settings.source
         found = identities.located(spec, lambda: checkpoint_files.identity(spec))
-        return CheckpointModel(found, settings.serve, settings.numerics.threads, heldout_corpus(settings, identities))
+        served, threads = settings.serve.function, settings.numerics.threads
+        return CheckpointModel(found, served, threads, heldout_corpus(settings, identities))
 
     def require(self, settings: Sequence[Settings]) -> None:
         """Make sure that the Hub, or its cache, has every checkpoint that lies in no folder."""

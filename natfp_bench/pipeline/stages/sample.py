@@ -22,6 +22,7 @@ from natfp_bench.plan.task_files import SplitSpec
 from .stage import Known, Loaded, ModelStage, Stage, Workplace
 
 if TYPE_CHECKING:
+    from natfp_bench.models.metas import Prefix
     from natfp_bench.models.sample import SampleSet
 
 
@@ -61,26 +62,35 @@ class Drawn(SampleStage):
         return bool(metas[self.model].status == "ok")
 
     def machine(self, device: str) -> Needs:
-        """The model and one block of rows."""
-        return Needs(self.threads, WORKER_MB + self.model.serving_mb(self.draw.block), device)
+        """The model and the rows that go through it at once."""
+        return Needs(self.threads, WORKER_MB + self.model.serving_mb(self.batch), device)
+
+    @property
+    def batch(self) -> int:
+        """How many rows go through the model at once."""
+        return self.serve.batch or self.draw.block
 
     def rows(self, prompts: int) -> list[int]:
         """Row numbers to draw, given the number of prompts."""
         raise NotImplementedError
 
     def run(self, at: Workplace) -> SampleMeta:
-        """Draw the rows, a block at a time, so that the same rows are always drawn together."""
+        """Draw the rows, a batch at a time, so that the same rows are always drawn together."""
         from natfp_bench.models import probe, sample
 
         loaded = self.model.load(at, self.serve, self.threads)
+        prefix = self._prefix(loaded)
+        if prefix == "fused":
+            at.store.keep_kernels()
         prompts = encoded_prompts(self.model, self.draw, loaded, at.store)
         stream = lineage.stream(self.model.lineage, self.draw, self.serve, self.threads, self.seed)
-        rows, size, reader = self.rows(len(prompts)), self.draw.block, loaded.reader
+        rows, size, reader = self.rows(len(prompts)), self.batch, loaded.reader
+        draw = self.draw.model_copy(update={"block": size})
         parts = []
         for start in range(0, len(rows), size):
             block = rows[start : start + size]
             drawn = sample.sample_rows(
-                loaded.model, self.draw, block, prompts, reader.tokenizer, reader.end, *stream, prefix=loaded.prefix
+                loaded.model, draw, block, prompts, reader.tokenizer, reader.end, *stream, prefix=prefix
             )
             if not start:
                 probe.check_texts(loaded.model, self.draw, drawn, prompts, self.model.title)
@@ -89,6 +99,17 @@ class Drawn(SampleStage):
         samples = sample.SampleSet.join(parts)
         samples.write(at.folder / "samples.parquet")
         return SampleMeta(texts=len(samples.texts), tokens=int(samples.lengths.sum()))
+
+    def _prefix(self, loaded: Loaded) -> Prefix:
+        """How the model sees the tokens before the next one; raises UserError if it has no kernels to compile."""
+        if not self.serve.compile or loaded.prefix == "fused":
+            return loaded.prefix
+        if loaded.prefix == "reread":
+            raise UserError(
+                f"{self.model.title}: serve.compile needs keys and values that are kept, and this model has none\n"
+                "  leave serve.compile out"
+            )
+        return "fused"
 
 
 @dataclass(frozen=True, eq=False)
