@@ -44,7 +44,7 @@ from .pages.home import home
 from .pages.page import Page, Pages, attributor_path, task_path
 from .pages.task import task
 from .pages.validity import validity
-from .table import BAR
+from .table import BAR, BELOW
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -241,7 +241,13 @@ def _environment(written: str) -> Environment:
         "room": lambda figure: room(figure.spec),
         "explained": explained,
     }
-    made.globals |= {"scale": BAR, "most": MOST_ROWS, "written": written, "version": __version__}
+    made.globals |= {
+        "scale": BAR,
+        "below": round(BAR * BELOW),
+        "most": MOST_ROWS,
+        "written": written,
+        "version": __version__,
+    }
     return made
 
 

@@ -36,8 +36,8 @@ ROOMS = {
     "api": "",
     "report": """table finding result_tables leaderboard_tables markdown regression_formats drawing charts study_figures
         figures main_figure hidden_table glossary page_texts pages site""",
-    "cli": """terminal overview console progress options examples look running run texts compare leaderboard regress
-        identify report export check_models baseline hidden store main""",
+    "cli": """text_table terminal overview console progress options examples look running run texts compare leaderboard
+        regress identify report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask",
     "__main__": "",
 }
