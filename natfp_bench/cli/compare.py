@@ -36,9 +36,13 @@ def compare(
     out = terminal.stdout()
     for name, path in (("A", found.a), ("B", found.b)):
         result = results.read(Path(path))
-        terminal.say(out, f"{name}: {finding(result)}", f"   {scope(result)}")
-        terminal.say(out, f"   {path}", "", wrap=False)
-    terminal.say(out, _how(found), *(f"  differs: {one}" for one in found.differs), "")
+        terminal.say(out, f"{name}: {finding(result)}")
+        terminal.say(out, scope(result), indent=3)
+        terminal.say(out, str(path), wrap=False, indent=3)
+        terminal.say(out, "")
+    terminal.say(out, _how(found))
+    terminal.say(out, *(f"differs: {one}" for one in found.differs), indent=2)
+    terminal.say(out, "")
     for split in dict.fromkeys(one.split for one in found.scores):
         _print_split(found, split)
     for note in found.notes:

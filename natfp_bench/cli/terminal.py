@@ -9,16 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.text import json_text, one_line, printable
 from natfp_bench.report.table import ReportTable
+
+from .text_table import Column, TextTable
 
 WIDE = 200
 """Columns of piped output, so that the lines of a log do not depend on the width of a terminal."""
@@ -37,10 +37,12 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else WIDE)
 
 
-def say(console: Console, *lines: str, wrap: bool = True, style: str = "") -> None:
-    """Print lines; wrap: break those that are too long for the console."""
+def say(console: Console, *lines: str, wrap: bool = True, style: str = "", indent: int = 0) -> None:
+    """Print lines; wrap: break those that are too long for the console. indent: blanks before each."""
     for line in lines:
-        show(console, Text(one_line(line), style), soft_wrap=not wrap)
+        made = Text(one_line(line), style)
+        for part in made.wrap(console, max(console.width - indent, 1)) if wrap and indent else [made]:
+            show(console, Text(" " * indent) + part, soft_wrap=not wrap)
 
 
 def show(console: Console, made: RenderableType, *, soft_wrap: bool = False) -> None:
@@ -97,16 +99,18 @@ def table(
 ) -> RenderableType:
     """Make a table below its title. Cells are shown as they are, never as markup.
 
-    right: the columns of numbers. loose: only these columns break their lines; if none is named, the longest ones do.
+    right: the columns of numbers, whose cells never break. loose: only these columns break their lines; without any
+    of them, all others do.
     """
-    made = Table(box=None, pad_edge=False, show_header=header)
-    for column in columns:
-        justify: Literal["right", "left"] = "right" if column in right else "left"
-        made.add_column(
-            escape(printable(column)), justify=justify, overflow="fold", no_wrap=bool(loose) and column not in loose
-        )
-    for row in rows:
-        made.add_row(*(escape(one_line(cell)) for cell in row))
+    breaking = [column for column in columns if column in loose] or columns
+    cells = [[one_line(row[place]) for row in rows] for place in range(len(columns))]
+    made = TextTable(
+        [
+            Column(printable(column), own, right=column in right, breaks=column in breaking and column not in right)
+            for column, own in zip(columns, cells, strict=True)
+        ],
+        header=header,
+    )
     return Group(Text(one_line(title), style="bold"), made) if title else made
 
 

@@ -14,7 +14,7 @@ from natfp_bench.base.text import one_line
 from natfp_bench.pipeline import result as records
 from natfp_bench.pipeline.store import Store, default_root, entry_folder
 from natfp_bench.report import figures, page_texts, study_figures
-from natfp_bench.report.charts import Figure
+from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table
 from natfp_bench.report.table import ReportTable, interval, number

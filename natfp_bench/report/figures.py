@@ -11,7 +11,7 @@ from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.protocols import Protocol
 
 from . import charts
-from .charts import Figure, Rows
+from .drawing import Figure, Rows, figure
 from .result_tables import SPLITS
 from .study_figures import ESTIMATE, estimate, places_in
 from .table import number
@@ -57,7 +57,7 @@ def accuracy(protocol: Protocol) -> Figure | None:
     )
     chart = charts.dots(rows, y="attributor", order=order, series="split", names=names, x_title="accuracy", lines=lines)
     columns = {"attributor": "attributor", "split": "test texts", "replicate": "held-out replicate", **ESTIMATE}
-    return charts.figure("accuracy", "Accuracy of every attributor", caption, columns, rows, chart)
+    return figure("accuracy", "Accuracy of every attributor", caption, columns, rows, chart)
 
 
 def _bounds(rows: Rows) -> str:
@@ -104,7 +104,7 @@ def confusion(protocol: Protocol) -> Figure | None:
         f"Share of each level's texts ({SPLITS[views[0][0]]}) by guessed level: green is above "
         "chance, brown below. The menu chooses the attributor."
     )
-    return charts.figure("confusion", "Which level is taken for which", caption, columns, rows, chart)
+    return figure("confusion", "Which level is taken for which", caption, columns, rows, chart)
 
 
 def in_sections(rows: Rows, field: str) -> list[str]:
@@ -126,7 +126,7 @@ def over_tasks(rows: Rows, name: str) -> Figure | None:
     )
     caption = "Each task on its main split, with its 95% interval if there are enough units. 0 is chance."
     columns = {"task": "task", "section": "section", "part": "setting", **ESTIMATE}
-    return charts.figure("tasks", f"{name} on every task", caption, columns, rows, chart)
+    return figure("tasks", f"{name} on every task", caption, columns, rows, chart)
 
 
 def calibration(rows: Rows, name: str) -> Figure | None:
@@ -149,7 +149,7 @@ def calibration(rows: Rows, name: str) -> Figure | None:
         "attributor is underconfident, below it overconfident."
     )
     columns = {"part": "setting", "confidence": "mean confidence", "value": "share right", "texts": "texts"}
-    return charts.figure("calibration", f"Calibration of {name}", caption, columns, rows, chart)
+    return figure("calibration", f"Calibration of {name}", caption, columns, rows, chart)
 
 
 def controls(rows: Rows) -> Figure | None:
@@ -164,9 +164,7 @@ def controls(rows: Rows) -> Figure | None:
     )
     caption = "Negative controls compare a model with itself or with a repeated training; positive ones are easy."
     columns = {"task": "task", "setting": "setting", "attributor": "attributor", "part": "truth", **ESTIMATE}
-    return charts.figure(
-        "controls", "Controls: tasks whose true identifiability is known", caption, columns, shown, chart
-    )
+    return figure("controls", "Controls: tasks whose true identifiability is known", caption, columns, shown, chart)
 
 
 def simulated(sections: Sequence[Mapping[str, Any]]) -> Figure | None:
@@ -181,14 +179,14 @@ def simulated(sections: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not rows:
         return None
     order = list(dict.fromkeys(str(row["section"]) for row in rows))
-    chart = charts.strip(rows, y="section", order=order, x_title=BAND, tooltip=("what", "expected", "seen", "band"))
+    chart = charts.strip(rows, y="section", order=order, x_title=BAND, said=("what", "expected", "seen", "band"))
     columns = {"section": "section", "what": "what", "expected": "expected", "seen": "seen", "band": "band"}
     caption = (
         "One mark per simulated experiment that has a band around an expected number: 0 is what was expected, -1 and 1 "
         "are the ends of the band (99.9% or four standard errors). The tables below have all experiments."
     )
     columns |= {"value": "place in the band", "held": "outcome"}
-    return charts.figure("simulations", "Simulated experiments whose truth is known", caption, columns, rows, chart)
+    return figure("simulations", "Simulated experiments whose truth is known", caption, columns, rows, chart)
 
 
 BAND = "place in the band: 0 is what was expected, -1 and 1 are its ends"

@@ -14,8 +14,22 @@ from natfp_bench.results.protocols import Protocol
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.per_text import identifiability
 
-from . import charts
-from .charts import CEILING, CHANCE, REFERENCE, ROWS, SEEN, Figure, Plot, Rows
+from .drawing import (
+    CEILING,
+    CHANCE,
+    REFERENCE,
+    ROWS,
+    SEEN,
+    Figure,
+    Json,
+    Plot,
+    Rows,
+    figure,
+    layer,
+    nominal,
+    quantitative,
+    tooltip,
+)
 from .table import number, plain_p
 
 HELD_OUT, SAME = "held-out runs", "same runs"
@@ -71,7 +85,7 @@ def main_figure(rows: Sequence[FactorRow], protocols: Mapping[str, Protocol], na
     found.sort(key=lambda mark: families.index(mark["family"]))
     references = ", ".join(sorted({row.reference for row in shown if row.reference})) or "the reference attributor"
     held_out = any(mark["mark"] == HELD_OUT for mark in found)
-    return charts.figure(name, title, _caption(references, held_out=held_out), COLUMNS, found, plot(found, families))
+    return figure(name, title, _caption(references, held_out=held_out), COLUMNS, found, plot(found, families))
 
 
 def _names(rows: Sequence[FactorRow]) -> dict[str, str]:
@@ -170,14 +184,11 @@ def _caption(references: str, *, held_out: bool) -> str:
     )
 
 
-@charts.unchecked
 def plot(rows: Rows, families: Sequence[str]) -> Plot:
     """Draw the marks: one facet per family."""
-    import altair as alt
-
     zero, one = "datum.value === 0", "datum.value === 1"
     # A dotted line at chance, the other lines of the grid faint.
-    grid: dict[str, Any] = {
+    grid: Json = {
         "tickCount": 6,
         "gridColor": {"condition": {"test": zero, "value": CHANCE}, "value": "#e4e4e4"},
         "gridDash": {"condition": {"test": zero, "value": [1.5, 2.5]}, "value": []},
@@ -185,67 +196,71 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
         "domain": False,
         "ticks": False,
     }
-    below = alt.Axis(labelExpr=f"{zero} ? 'chance' : {one} ? 'certain' : datum.label", **grid)
-    none = alt.Axis(labels=False, **grid)
-    names = alt.Axis(
-        grid=False, ticks=False, domain=False, minExtent=150, maxExtent=150, labelLimit=148, labelPadding=6
-    )
+    below = {"labelExpr": f"{zero} ? 'chance' : {one} ? 'certain' : datum.label", **grid}
+    none = {"labels": False, **grid}
+    room = {"minExtent": 150, "maxExtent": 150, "labelLimit": 148, "labelPadding": 6}
+    names = {"grid": False, "ticks": False, "domain": False, **room}
     # Not cut off at 0: an estimate below chance is drawn where it is.
     ends = [row[end] for row in rows for end in ("value", "low", "high") if row[end] is not None]
-    reach = alt.Scale(domain=[min(-0.04, *ends), max(1.03, *ends)], nice=False)
-    tooltip = [alt.Tooltip(f"{name}:N") for name in ("factor", "mark")]
-    tooltip += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
+    reach = {"domain": [min(-0.04, *ends), max(1.03, *ends)], "nice": False}
 
-    def panel(of: str) -> Any:
+    def panel(of: str) -> Json:
         """The lines of one family; the last one has the scale."""
         factors = list(dict.fromkeys(str(row["factor"]) for row in rows if row["family"] == of))
         last = of == families[-1]
-        across: dict[str, Any] = {
+        across: Json = {
             "title": "identifiability" if last else None,
             "axis": below if last else none,
             "scale": reach,
         }
-        x, low = (alt.X(f"{name}:Q", **across) for name in ("value", "low"))
-        line = alt.Y("factor:N", scale=alt.Scale(domain=factors), title=None, axis=names)
-        title = alt.Title(of, anchor="start", fontSize=12, fontWeight="bold", offset=3)
-        layers = _layers(alt.Chart().encode(y=line, tooltip=tooltip), x, low)
-        drawn = alt.layer(*layers).properties(width=PLOT, height=LINE * len(factors), title=title)
-        return drawn.transform_filter(f"datum.family === {json.dumps(of)}")
+        line = nominal("factor", scale={"domain": factors}, title=None, axis=names)
+        return {
+            "layer": _layers(line, *(quantitative(name, **across) for name in ("value", "low"))),
+            "transform": [{"filter": f"datum.family === {json.dumps(of)}"}],
+            "title": {"text": of, "anchor": "start", "fontSize": 12, "fontWeight": "bold", "offset": 3},
+            "width": PLOT,
+            "height": LINE * len(factors),
+        }
 
     lines = len({row["factor"] for row in rows})
     usermeta = {"height": LINE * (lines + len(families)) + 72, "beside": SAID}
-    made = alt.vconcat(*map(panel, families), spacing=4, data=alt.NamedData(ROWS))
-    return Plot(made, rows, {"usermeta": usermeta})
+    panels = [panel(of) for of in families]
+    return Plot({"data": {"name": ROWS}, "vconcat": panels, "spacing": 4, "usermeta": usermeta}, rows)
 
 
-def _layers(base: Any, x: Any, low: Any) -> list[Any]:
+def _layers(line: Json, x: Json, low: Json) -> list[Json]:
     """The marks of a panel, those behind first."""
-    import altair as alt
+    told = {"y": line, "tooltip": tooltip("factor", "mark", numbers=("value", "low", "high"))}
 
-    def only(*marks: str, more: str = "") -> Any:
-        return base.transform_filter(f"indexof({list(marks)}, datum.mark) >= 0{more}")
+    def only(*marks: str) -> str:
+        return f"indexof({list(marks)}, datum.mark) >= 0"
 
-    def words(chart: Any, field: str, **style: Any) -> Any:
-        said = chart.transform_filter(f"isValid(datum.{field})").mark_text(fontSize=11, **style)
-        return said.encode(text=alt.Text(f"{field}:N"), tooltip=alt.value(None))
+    def reach(of: str, *more: str, **style: Any) -> Json:
+        """A line from `low` to `high`."""
+        ends = {**told, "x": low, "x2": {"field": "high"}}
+        return layer({"type": "rule", **style}, ends, " && ".join([only(of), *more]))
 
-    known = " && isValid(datum.low)"
+    def at(of: str, kind: str, **style: Any) -> Json:
+        """A mark at `value`."""
+        return layer({"type": kind, **style}, {**told, "x": x}, only(of))
+
+    def words(field: str, *of: str, place: Json = x, **style: Any) -> Json:
+        said = {"y": line, "x": place, "text": nominal(field), "tooltip": {"value": None}}
+        return layer({"type": "text", "fontSize": 11, **style}, said, only(*of), f"isValid(datum.{field})")
+
+    known = "isValid(datum.low)"
     return [
-        only(INSTANCE).mark_rule(color="#b9bdc1", strokeWidth=2).encode(x=low, x2=alt.X2("high:Q")),
-        only(SAME, more=known).mark_rule(color=SEEN, strokeWidth=1.5).encode(x=low, x2=alt.X2("high:Q")),
-        only(HELD_OUT, more=known)
-        .mark_rule(color=REFERENCE, strokeWidth=4, opacity=0.4)
-        .encode(x=low, x2=alt.X2("high:Q")),
-        only(ONE_HELD_OUT).mark_circle(color=REFERENCE, size=9, opacity=0.8).encode(x=x),
-        only(ONE_SAME).mark_circle(color=SEEN, size=9, opacity=0.8).encode(x=x),
-        only(LIMIT).mark_tick(color=CEILING, thickness=1.2, size=13).encode(x=x),
-        only(LIKELIHOODS).mark_tick(color=CEILING, thickness=1.2, size=6).encode(x=x),
-        only(SAME)
-        .mark_point(shape="circle", fill="#ffffff", stroke=REFERENCE, size=46, strokeWidth=1.6, opacity=1)
-        .encode(x=x),
-        only(HELD_OUT).mark_point(shape="circle", filled=True, color=REFERENCE, opacity=1, size=62).encode(x=x),
-        words(only(HELD_OUT, SAME), "said", align="left", dx=10).encode(x=alt.value("width")),
-        words(only(HELD_OUT), "left", align="right", dy=-13, dx=6).encode(x=x),
-        words(only(SAME), "right", align="left", dy=-13, dx=-4).encode(x=x),
-        words(only(LIMIT), "above", align="right", dy=-13, dx=4).encode(x=x),
+        reach(INSTANCE, color="#b9bdc1", strokeWidth=2),
+        reach(SAME, known, color=SEEN, strokeWidth=1.5),
+        reach(HELD_OUT, known, color=REFERENCE, strokeWidth=4, opacity=0.4),
+        at(ONE_HELD_OUT, "circle", color=REFERENCE, size=9, opacity=0.8),
+        at(ONE_SAME, "circle", color=SEEN, size=9, opacity=0.8),
+        at(LIMIT, "tick", color=CEILING, thickness=1.2, size=13),
+        at(LIKELIHOODS, "tick", color=CEILING, thickness=1.2, size=6),
+        at(SAME, "point", shape="circle", fill="#ffffff", stroke=REFERENCE, size=46, strokeWidth=1.6, opacity=1),
+        at(HELD_OUT, "point", shape="circle", filled=True, color=REFERENCE, opacity=1, size=62),
+        words("said", HELD_OUT, SAME, place={"value": "width"}, align="left", dx=10),
+        words("left", HELD_OUT, align="right", dy=-13, dx=6),
+        words("right", SAME, align="left", dy=-13, dx=-4),
+        words("above", LIMIT, align="right", dy=-13, dx=4),
     ]

@@ -28,7 +28,7 @@ from natfp_bench.pipeline.stages.sample import SampleStage
 from natfp_bench.pipeline.store import Store, entry_folder
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.results.origin import remake, sample_stages, settings_of
-from natfp_bench.results.predictions import PredictionFiles, Predictions, ScoredAnswers, read_predictions
+from natfp_bench.results.predictions import PredictionFiles, Predictions, ScoredAnswers, read_predictions, rows_where
 from natfp_bench.results.protocols import Protocol
 
 GROUPS = 3
@@ -42,6 +42,9 @@ ROWS_READ = 200
 
 BINS = 10
 """Parts into which guesses are divided by confidence."""
+
+NAMES = [column.name for column in PREDICTIONS if column.type == pa.string()]
+"""Columns of predictions that repeat a few names."""
 
 Segment = tuple[str, str]
 """A piece of a text and its kind: plain (empty), `own` (a word that its level uses more often), or `other`."""
@@ -150,11 +153,14 @@ def _predictions(result: Path, target: str, split: str) -> Predictions:
     """
     path = result.parent / "predictions.parquet"
     try:
-        wanted = [("target", "==", target), ("split", "==", split)]
-        table = pq.read_table(path, filters=wanted, partitioning=None).cast(PREDICTIONS)
+        # Names are read as numbers, and become words only where rows are kept.
+        table = pq.read_table(path, read_dictionary=NAMES, partitioning=None)
+        if table.schema.names != PREDICTIONS.names:
+            return read_predictions(result)  # says what is wrong
+        table = rows_where(table, {"target": target, "split": split}).cast(PREDICTIONS)
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException):
-        return read_predictions(result)  # says what is wrong
+        return read_predictions(result)
     return read_predictions(result) if any(column.null_count for column in table.columns) else Predictions(path, table)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from natfp_bench import __version__
 from natfp_bench.base import disk
@@ -33,8 +33,7 @@ from natfp_bench.base.text import printable
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import Protocol, read_protocols
 
-from . import charts
-from .charts import Figure
+from .drawing import Figure, room
 from .glossary import explained
 from .page_texts import PageTexts
 from .pages.attributor import attributor
@@ -45,7 +44,7 @@ from .pages.home import home
 from .pages.page import Page, Pages, attributor_path, task_path
 from .pages.task import task
 from .pages.validity import validity
-from .table import BAR
+from .table import BAR, BELOW
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -201,6 +200,19 @@ def embedded(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704  safe by the line above
 
 
+def body(figure: Figure) -> Markup:
+    """First rows of the table of a figure's data; as cells of a template they would take most of a page's time."""
+
+    def cell(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else "" if value is None else escape(_shown(str(value)))
+
+    rows = (
+        ("<td>", "</td><td>".join([cell(row.get(name)) for name in figure.columns]), "</td>")
+        for row in figure.rows[:MOST_ROWS]
+    )
+    return Markup("\n".join(f"<tr>{''.join(row)}</tr>" for row in rows))  # noqa: S704  each cell is escaped
+
+
 @cache
 def vega_bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one classic script: modules do not load from a file system."""
@@ -221,15 +233,21 @@ def _environment(written: str) -> Environment:
     )
     made.filters |= {
         "embedded": embedded,
-        "cell": lambda value: f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value),
+        "body": body,
         "share": lambda value: f"{value:.0%}",
         "sentence": lambda text: text[:1].upper() + text[1:],
         "stem": stem,
         "data": data_path,
-        "room": lambda figure: charts.room(figure.spec),
+        "room": lambda figure: room(figure.spec),
         "explained": explained,
     }
-    made.globals |= {"scale": BAR, "most": MOST_ROWS, "written": written, "version": __version__}
+    made.globals |= {
+        "scale": BAR,
+        "below": round(BAR * BELOW),
+        "most": MOST_ROWS,
+        "written": written,
+        "version": __version__,
+    }
     return made
 
 

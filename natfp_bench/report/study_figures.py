@@ -11,7 +11,7 @@ from natfp_bench.pipeline.result import MeanKL, Result
 from natfp_bench.statistics.intervals import Interval
 
 from . import charts
-from .charts import Figure
+from .drawing import Figure, figure
 from .result_tables import SPLITS
 from .table import number
 
@@ -83,7 +83,7 @@ def training(result: Result, logs: Mapping[str, Sequence[Mapping[str, float]]]) 
         f"over stretches of {end / parts:,.0f} tokens; one line per variant, one colour per level. The data "
         "have the loss."
     )
-    return charts.figure("training", "Training curves", caption, columns, rows, chart)
+    return figure("training", "Training curves", caption, columns, rows, chart)
 
 
 def _stretches(log: Sequence[Mapping[str, float]], edges: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -111,7 +111,7 @@ def equivalence(result: Result) -> Figure | None:
     chart = charts.dots(rows, y="variant", order=order, series="level", names=levels, x_title="bits per byte")
     caption = "How well each model predicts held-out text (lower is better), with its 95% interval over documents."
     columns = {"variant": "variant", "level": "level", **ESTIMATE}
-    return charts.figure("equivalence", "Are the models equally good?", caption, columns, rows, chart)
+    return figure("equivalence", "Are the models equally good?", caption, columns, rows, chart)
 
 
 CURVES = {
@@ -166,7 +166,7 @@ def _curve(
         lines=lines,
         reference=names[0],
     )
-    return charts.figure(name, title, caption, {"series": "curve", "at": x_title, **ESTIMATE}, rows, chart)
+    return figure(name, title, caption, {"series": "curve", "at": x_title, **ESTIMATE}, rows, chart)
 
 
 def mean_kl(result: Result) -> Iterator[Figure]:
@@ -185,7 +185,7 @@ def mean_kl(result: Result) -> Iterator[Figure]:
     columns = {"source": "texts of", "other": "under", "value": f"bits per {found.unit}", "error": "standard error"}
     unit = f"bits per {found.unit}"
     chart = charts.heat(rows, x="other", y="source", order=order, x_title="under", y_title="texts of", scale_title=unit)
-    yield charts.figure(
+    yield figure(
         "kl",
         "Mean KL between the models",
         f"Bits per {found.unit} that the texts of one model (row) lose under another model (column); ∞ if the other "
@@ -214,7 +214,7 @@ def mean_kl(result: Result) -> Iterator[Figure]:
         }
         for name, (x, y), free in zip(found.variants, places.tolist(), uncrowded(places), strict=True)
     ]
-    yield charts.figure(
+    yield figure(
         "map",
         "Map of the models",
         "Classical scaling: squared distances approximate the mean KL, averaged over both directions, in two "
@@ -223,7 +223,7 @@ def mean_kl(result: Result) -> Iterator[Figure]:
         "more than the seeds of a replicate do. Labels are shown if there is room.",
         {"variant": "variant", "level": "level", "x": "x", "y": "y"},
         spots,
-        charts.plane(spots, series="level", names=result.factor.levels, label="label", tooltip=["variant", "level"]),
+        charts.plane(spots, series="level", names=result.factor.levels, label="label", said=["variant", "level"]),
     )
 
 
@@ -275,14 +275,14 @@ def _apart(result: Result, found: MeanKL, off: float) -> Figure:
             rows.append({"pair": pair, "one": one, "other": other, "value": (there + back) / 2})
     order = [pair for pair in PAIRS if any(row["pair"] == pair for row in rows)]
     unit = f"mean KL in both directions, bits per {found.unit}"
-    chart = charts.strip(rows, y="pair", order=order, x_title=unit, tooltip=("one", "other"))
+    chart = charts.strip(rows, y="pair", order=order, x_title=unit, said=("one", "other"))
     caption = (
         "One mark per pair of models. If pairs of other levels are further apart than pairs of the same level, "
         "the factor "
         f"changes models more than the seeds of a replicate do. There is no map: its stress would be {off:.2f}."
     )
     columns = {"pair": "pair", "one": "model", "other": "other model", "value": unit}
-    return charts.figure("distances", "Distances within and between levels", caption, columns, rows, chart)
+    return figure("distances", "Distances within and between levels", caption, columns, rows, chart)
 
 
 def uncrowded(places: np.ndarray[Any, np.dtype[np.float64]]) -> list[bool]:
@@ -324,7 +324,7 @@ def wording(result: Result) -> Figure | None:
         "Words chosen on training texts. A word is confirmed if test texts show the same direction (5% false "
         "discoveries). The menu chooses the level."
     )
-    return charts.figure("words", "Telling words", caption, {**columns, "agrees": "in all replicates"}, rows, chart)
+    return figure("words", "Telling words", caption, {**columns, "agrees": "in all replicates"}, rows, chart)
 
 
 def evidence(result: Result) -> Iterator[Figure]:
@@ -351,7 +351,7 @@ def evidence(result: Result) -> Iterator[Figure]:
             "the same replicate, with 95% bands."
         )
         columns = {"position": "position", **ESTIMATE, "texts": "texts"}
-        yield charts.figure("positions", "Log-likelihood ratio by position", caption, columns, rows, chart)
+        yield figure("positions", "Log-likelihood ratio by position", caption, columns, rows, chart)
     rows = [
         {"type": of.type, **_normal(of.bits, of.standard_error), "tokens": of.token_share, "share": of.bits_share}
         for of in study.by_type
@@ -364,7 +364,7 @@ def evidence(result: Result) -> Iterator[Figure]:
             "the share of each type."
         )
         columns = {"type": "type", **ESTIMATE, "tokens": "share of tokens", "share": "share of bits"}
-        yield charts.figure("types", "Evidence by type of token", caption, columns, rows, chart)
+        yield figure("types", "Evidence by type of token", caption, columns, rows, chart)
 
 
 def _normal(value: float, standard_error: float | None) -> dict[str, float]:
@@ -397,4 +397,4 @@ def robustness(result: Result) -> Figure | None:
         f"fit learns from {study.robustness[0].train_texts:,} texts per variant."
     )
     columns = {"condition": "test texts", "trained": "training", **ESTIMATE}
-    return charts.figure("robustness", "Accuracy on changed texts", caption, columns, rows, chart)
+    return figure("robustness", "Accuracy on changed texts", caption, columns, rows, chart)

@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from natfp_bench.statistics.intervals import Interval
 
 BAR = 120
-"""Width of the scale of a bar, in its own units."""
+"""Width of the scale of a bar from 0 to 1, in its own units."""
+
+BELOW = -0.25
+"""Where the scale of a bar begins: estimates may be below 0, which is chance."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """An estimate on a scale from 0 to 1, in units of BAR: an interval from low to high, a dot `at`, a tick `mark`."""
+    """An estimate on a scale from BELOW to 1: an interval from low to high, a dot `at`, a tick `mark`.
+
+    All are in units of BAR from 0 to 1, so they are negative below 0.
+    """
 
     at: float
     low: float | None
@@ -159,12 +165,11 @@ def number_cell(value: float | None, form: str) -> Cell:
 
 
 def bar_cell(found: Interval | None, mark: float | None = None) -> Cell:
-    """Draw an estimate on a scale from 0 to 1; values outside of the scale are drawn at its end."""
+    """Draw an estimate on a scale from BELOW to 1; what does not fit is printed in numbers, not cut off."""
     if found is None:
         return Cell()
-    low, high, tick = (None if at is None else _within(at) for at in (found.low, found.high, mark))
-    return Cell(sort=found.value, bar=Bar(_within(found.value), low, high, tick, interval(found, 2)))
-
-
-def _within(at: float) -> float:
-    return round(BAR * min(max(at, 0.0), 1.0), 1)
+    ends = (found.value, found.low, found.high, mark)
+    if not all(BELOW <= at <= 1.0 for at in ends if at is not None):
+        return Cell(interval(found, 2), sort=found.value)
+    at, low, high, tick = (None if end is None else round(BAR * end, 1) for end in ends)
+    return Cell(sort=found.value, bar=Bar(at or 0.0, low, high, tick, interval(found, 2)))

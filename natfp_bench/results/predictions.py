@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,8 +49,7 @@ class Predictions:
     def select(self, target: str, split: str, attributor: str | None = None) -> pa.Table:
         """Rows of one target on one split, of all attributors or of one."""
         about = {"target": target, "split": split, **({} if attributor is None else {"attributor": attributor})}
-        masks = [pc.equal(self.table[column], value) for column, value in about.items()]
-        return self.table.filter(functools.reduce(pc.and_, masks))
+        return rows_where(self.table, about)
 
     def of(self, score: Score) -> ScoredAnswers:
         """Answers that a score summarises; raises UserError unless they are one sound answer per test text."""
@@ -60,11 +60,10 @@ class Predictions:
         proba = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, k)
         if not ((proba >= 0) & (proba <= 1 + 1e-6)).all():
             raise _damaged(self.path, f"answers by {score.attributor.name} are not probabilities")
-        labels = rows["label"].to_pylist()
-        if not set(labels) <= set(score.classes):
+        truth = pc.index_in(rows["label"], value_set=pa.array(score.classes, pa.string()))
+        if truth.null_count:
             raise _damaged(self.path, f"labels other than {', '.join(score.classes)}")
-        truth = np.array([score.classes.index(label) for label in labels], dtype=np.int64)
-        return ScoredAnswers(rows, proba, truth, rows["prompt"].to_numpy())
+        return ScoredAnswers(rows, proba, truth.to_numpy().astype(np.int64), rows["prompt"].to_numpy())
 
     def test_texts(self, result: Result) -> pa.Table:
         """One row per test text of the main split of a result's task: those of the first attributor in the file.
@@ -75,6 +74,15 @@ class Predictions:
         if not len(rows):
             raise UserError(f"the result of {result.task.name} has no test texts: {'; '.join(result.failures)}")
         return rows.filter(pc.equal(rows["attributor"], rows["attributor"][0]))
+
+
+def rows_where(table: pa.Table, about: Mapping[str, str]) -> pa.Table:
+    """Rows whose columns have these values. They usually follow each other: a slice copies nothing."""
+    masks = [pc.equal(table[column], value) for column, value in about.items()]
+    mask = functools.reduce(pc.and_, masks)
+    first, count = pc.index(mask, True).as_py(), pc.sum(mask).as_py() or 0
+    run = table.slice(max(first, 0), count)
+    return run if pc.sum(mask.slice(max(first, 0), count)).as_py() in (None, count) else table.filter(mask)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline import result as records
 from natfp_bench.pipeline.result import METRICS
 from natfp_bench.python.finished import Result
-from natfp_bench.report import charts
+from natfp_bench.report import drawing
 from natfp_bench.report.finding import finding
 
 
@@ -230,4 +230,4 @@ def test_reading_a_result_loads_no_heavy_library(seeds: Result, tmp_path: Path) 
 
 
 def test_the_look_of_charts_is_kept(seeds: Result) -> None:
-    assert seeds.figure().to_dict()["config"]["font"] == charts.FONT
+    assert seeds.figure().to_dict()["config"]["font"] == drawing.FONT

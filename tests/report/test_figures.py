@@ -14,7 +14,7 @@ from report_sites import HOSTILE, page
 
 from natfp_bench.pipeline import result as results
 from natfp_bench.pipeline.result import MeanKL, find
-from natfp_bench.report import charts, figures, main_figure, result_tables, study_figures
+from natfp_bench.report import charts, drawing, figures, main_figure, result_tables, study_figures
 from natfp_bench.report import site as report
 from natfp_bench.report.pages.validity import SIMULATIONS
 from natfp_bench.statistics.ceiling import Divergence
@@ -96,10 +96,10 @@ def test_roles_have_the_same_colour_in_every_figure(site: Any) -> None:
                 scale = layer["encoding"].get("color", {}).get("scale", {})
                 for name, colour in zip(scale.get("domain", ()), scale.get("range", ()), strict=False):
                     seen.setdefault(str(name), set()).add(colour)
-    assert seen["ceiling"] == {charts.CEILING}
-    assert seen["unseen replicates"] == {charts.REFERENCE}
+    assert seen["ceiling"] == {drawing.CEILING}
+    assert seen["unseen replicates"] == {drawing.REFERENCE}
     levels = {colour for name in ("low", "middle", "high") for colour in seen[name]}
-    assert levels.isdisjoint({charts.REFERENCE, charts.BEST, charts.CEILING, charts.CHANCE, charts.SEEN})
+    assert levels.isdisjoint({drawing.REFERENCE, drawing.BEST, drawing.CEILING, drawing.CHANCE, drawing.SEEN})
 
 
 def test_training_curves_are_differences_from_their_mean(site: Any) -> None:
@@ -142,7 +142,7 @@ def test_control_characters_do_not_reach_a_drawing() -> None:
 
     rows = [{"word": "bell \x07 and \x19", "value": 1.0}, {"word": HOSTILE, "value": -1.0}]
     chart = charts.bars(rows, y="word", order=[row["word"] for row in rows], x_title="x")
-    spec = charts.specification(chart, "words")
+    spec = drawing.specification(chart, "words")
     ET.fromstring(vl_convert.vegalite_to_svg(spec))
     assert "\\\\x07" in json.dumps(spec)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.results.predictions import PredictionFiles, read_predictions
+from natfp_bench.results.predictions import PredictionFiles, read_predictions, rows_where
 
 FILE = "predictions.parquet"
 
@@ -82,3 +82,9 @@ def test_a_result_without_answers_has_no_test_texts(copied: Path, seed_run: Any)
     pq.write_table(pq.read_table(copied.parent / FILE).slice(0, 0), copied.parent / FILE)
     with pytest.raises(UserError, match="the result of seed_id has no test texts"):
         read_predictions(copied).test_texts(seed_run[0])
+
+
+def test_rows_are_chosen_whether_or_not_they_follow_each_other() -> None:
+    table = pa.table({"target": list("aabba"), "split": list("xyyxx"), "row": [0, 1, 2, 3, 4]})
+    for about, rows in (({"target": "b"}, [2, 3]), ({"target": "a", "split": "x"}, [0, 4]), ({"target": "c"}, [])):
+        assert rows_where(table, about)["row"].to_pylist() == rows

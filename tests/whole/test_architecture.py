@@ -35,10 +35,10 @@ ROOMS = {
         unlabelled_texts identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",
     "api": "",
-    "report": """table finding result_tables leaderboard_tables corpora_table markdown regression_formats charts
+    "report": """table finding result_tables leaderboard_tables corpora_table markdown regression_formats drawing charts
         study_figures figures main_figure hidden_table glossary page_texts pages site""",
-    "cli": """terminal overview console progress options examples look running run texts compare leaderboard regress
-        identify report export check_models baseline hidden store main""",
+    "cli": """text_table terminal overview console progress options examples look running run texts compare leaderboard
+        regress identify report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask",
     "__main__": "",
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from natfp_bench.base.records import digest
-from natfp_bench.report.charts import Figure
+from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import setting_title, standing_tables
 from natfp_bench.report.main_figure import main_figure

@@ -14,7 +14,7 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
 from natfp_bench.pipeline.result import Result
 from natfp_bench.plan.task_files import Task, load_task, task_files
-from natfp_bench.report.charts import Figure
+from natfp_bench.report.drawing import Figure
 from natfp_bench.report.main_figure import CONTROLS, family
 from natfp_bench.report.page_texts import LevelAnswers, PageTexts, page_texts
 from natfp_bench.results.leaderboard import FactorRow, Leaderboards

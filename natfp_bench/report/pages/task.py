@@ -10,7 +10,7 @@ from natfp_bench.pipeline.result import Result
 from natfp_bench.report import figures as report_figures
 from natfp_bench.report import page_texts as report_texts
 from natfp_bench.report import study_figures as report_study_figures
-from natfp_bench.report.charts import Figure
+from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
 from natfp_bench.report.result_tables import SPLITS, findings, variants_table
