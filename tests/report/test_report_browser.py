@@ -390,6 +390,10 @@ def test_a_dark_screen_prints_in_the_colours_of_paper(site: Any, browser: Any, t
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert label.evaluate(ink) == "rgb(29, 32, 36)" != dark
     assert page.locator("header.site").is_hidden()
+    page.set_viewport_size({"width": 688, "height": 1000})  # A4 within its margins
+    cut = "all => all.filter(it => it.clientWidth && it.scrollWidth > it.clientWidth + 1).length"
+    assert page.locator("main pre").count()
+    assert page.locator("main pre").evaluate_all(cut) == 0
     printed = tmp_path / "page.pdf"
     printed.write_bytes(page.pdf(format="A4"))
     assert printed.stat().st_size > 50_000

@@ -139,7 +139,8 @@ def winner(standing: Standing) -> str:
     if not first or len(standing.attributors) < 2:
         return ""
     does = "identifies" if len(first) == 1 else "identify"
-    return f"{' and '.join(first)} {does} levels best, of {len(standing.attributors)} attributors."
+    of = f"{len(standing.attributors)} attributors (classifiers that guess from a text)"
+    return f"{' and '.join(first)} {does} levels best, of {of}."
 
 
 def scopes(standing: Standing, of: Pages) -> str:
