@@ -199,6 +199,15 @@ def test_every_page_allows_only_scripts_of_its_own(site: Any) -> None:
         assert "unsafe-eval" not in policy
 
 
+def test_the_first_screen_says_which_dots_are_about_the_factor(
+    bench: Any, seed_run: Any, rate_run: Any, tmp_path: Path
+) -> None:
+    for run, holds_out in ((rate_run, True), (seed_run, False)):
+        folder = tmp_path / run[0].task.name
+        make([run[1]], bench.store, folder)
+        assert ('class="key"' in (folder / "index.html").read_text()) == holds_out
+
+
 def test_titles_are_the_questions_of_tasks(site: Any, seed_run: Any) -> None:
     folder, made = site
     text = (folder / page(made, "task.html", "seed_id").path).read_text()

@@ -58,6 +58,7 @@ def home(of: Pages) -> Page:
         "headline": headline(standings[0], of),
         "scope": scopes(standings[0], of),
         "winner": winner(standings[0]),
+        "held_out": any(row.unseen for row in standings[0].factors),
         "sections": sections,
         "presets": sorted({one.setting.preset for one in of.found.standings}),
         "corpora": sorted({one.setting.corpus for one in of.found.standings}),
