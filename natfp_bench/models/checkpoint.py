@@ -16,8 +16,8 @@ from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.plan.settings import ServeSpec, SourceSpec
 
 from . import checkpoint_files as source
-from . import model as models
 from . import gguf_files, olmo_layout, vocabulary
+from . import model as models
 from . import probe as probes
 from .heldout import write_heldout
 from .metas import CheckpointMeta

@@ -212,7 +212,7 @@ def require(specs: Iterable[SourceSpec]) -> None:
 def require_packages(what: str, names: Iterable[str]) -> None:
     """Raise UserError if optional packages are missing; what: who needs them, as the beginning of a sentence."""
     if missing := [name for name in names if importlib.util.find_spec(name) is None]:
-        raise UserError(f"{what} {' and '.join(missing)}\n  pip install 'natfp-bench[finetune]'")
+        raise UserError(f"{what} {' and '.join(missing)}\n  pip install {' '.join(missing)}")
 
 
 @functools.cache

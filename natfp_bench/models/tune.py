@@ -7,6 +7,7 @@ trained, and added to them at the end.
 from __future__ import annotations
 
 import importlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ class Released:
             task_type="CAUSAL_LM",
             fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         )
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # peft reads names of transformers that have newer ones.
+            warnings.simplefilter("ignore", FutureWarning)
             torch.manual_seed(streams.seed(seed, "adapters", init))
             adapted: torch.nn.Module = peft.get_peft_model(model, spec)
         return adapted

@@ -19,7 +19,6 @@ from .sources.train import TrainedModel
 from .stages.stage import Stage
 from .variants import resolve
 
-
 ON_HUB = ("checkpoint", "finetune")
 """Kinds of sources whose models may be on the Hub."""
 

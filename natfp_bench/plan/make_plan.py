@@ -226,9 +226,7 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
         # All weights are there already; adapters begin at random ones.
         live.discard("seeds.init")
         if task.factor.fields == ("seeds.init",):
-            what = (
-                "'seeds.init' changes nothing while tuning.lora_rank is 0: the released model has all weights"
-            )
+            what = "'seeds.init' changes nothing while tuning.lora_rank is 0: the released model has all weights"
             raise SpecError([source.fault(("factor", "fields"), what)])
     if all(preset.settings.model.dropout == 0 for preset in levels.values()):
         live.discard("seeds.dropout")

@@ -74,7 +74,7 @@ class TunedModel(ModelStage):
     base: CheckpointModel
     corpus: TunedCorpus
 
-    name, version, doing = "tuned", 1, "fine-tune"
+    name, doing = "tuned", "fine-tune"
     meta_type = TunedMeta
 
     @property
