@@ -102,22 +102,29 @@ def prepare(
     whole: Corpus | None = None,
     reads: int | None = None,
     fresh: int = 0,
+    known: TextReader | None = None,
     progress: Progress = no_progress,
 ) -> CorpusMeta:
     """Train the tokenizer, pack the first training documents, and keep the first held-out documents.
 
     whole: a corpus of which `corpus` is a part; tokenizer and held-out documents then come from the whole, so that
     models of different parts share them. reads: blocks that training reads, repetitions included (default: each block
-    once); the last `fresh` blocks are never repeated. Writes `tokenizer.json`, `blocks.bin` (little-endian uint32,
+    once); the last `fresh` blocks are never repeated. known: the tokenizer of a model that exists already, taken
+    instead; `spec` then says nothing. Writes `tokenizer.json`, `blocks.bin` (little-endian uint32,
     (blocks, context)) and `heldout.parquet` (text, bits) into the folder; fewer than `blocks` blocks if the corpus has
     no more. Memory stays bounded. Raises UserError if the corpus is too small: if blocks had to be read more than four
     times, or if there are no held-out documents.
     """
     whole, reads = whole or corpus, blocks - fresh if reads is None else reads
-    sample = _until((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
-    train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    end = tokenizer.token_to_id(END)
+    if known is None:
+        sample = _until((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
+        train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
+        known = reader(folder, {})
+    else:
+        known.tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer = known.tokenizer
+    # Where one token begins and ends texts, it separates them once.
+    last = [] if known.begin == known.end else [known.end]
 
     documents = size = written = 0
     pending: list[int] = []
@@ -127,7 +134,7 @@ def prepare(
             documents += len(texts)
             size += sum(len(text.encode()) for text in texts)
             for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
-                pending += [end, *encoding.ids]
+                pending += [known.begin, *encoding.ids, *last]
             ready = min(len(pending) // context, blocks - written)
             np.array(pending[: ready * context], dtype="<u4").tofile(file)
             pending, written = pending[ready * context :], written + ready

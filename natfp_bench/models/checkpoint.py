@@ -16,8 +16,8 @@ from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.plan.settings import ServeSpec, SourceSpec
 
 from . import checkpoint_files as source
+from . import gguf_files, olmo_layout, vocabulary
 from . import model as models
-from . import olmo_layout, vocabulary
 from . import probe as probes
 from .heldout import write_heldout
 from .metas import CheckpointMeta
@@ -57,6 +57,8 @@ def load_weights(spec: SourceSpec) -> torch.nn.Module:
     else:
         options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
         made, report = _loaded(AutoModelForCausalLM, "model", spec, **options)
+        if spec.gguf_file:
+            made = gguf_files.plain(made)
     check_tensors(made, report, source.title(spec))
     check_read(made, spec)
     model: torch.nn.Module = made
@@ -146,6 +148,8 @@ def _loaded(kind: Any, part: str, spec: SourceSpec, **options: Any) -> Any:
     else:
         where = {"pretrained_model_name_or_path": spec.filled(spec.model), "subfolder": spec.filled(spec.subfolder)}
         where |= {"revision": spec.filled(spec.revision) or "main", "local_files_only": not source.online()}
+    if spec.gguf_file:
+        where["gguf_file"] = spec.gguf_file
     with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", LOADS):
         try:
             return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
@@ -169,7 +173,8 @@ def adopt(
 ) -> CheckpointMeta:
     """Measure a checkpoint on the held-out documents of a corpus, like a model that is trained here.
 
-    Writes `heldout.parquet` and the tokenizer; the weights stay where they are. Raises UserError if the checkpoint
+    Writes `heldout.parquet` and the tokenizer; the weights stay where they are, but those of a GGUF file become an
+    ordinary checkpoint in the folder. Raises UserError if the checkpoint
     cannot be loaded.
     """
     reader, model = read_tokenizer(spec), load_weights(spec)
@@ -180,6 +185,10 @@ def adopt(
     prefix = probes.probe(model, reader, context, name)
     _, ordinary = vocabulary.other_ends(model, reader)
     weights = models.weights_digest(model)
+    if spec.gguf_file:
+        # Turning weights back into floats takes long, and other tools read this folder too.
+        model.save_pretrained(folder)  # type: ignore[operator]
+        loaded_tokenizer(spec).save_pretrained(folder)
     model = models.served(vocabulary.fit(model, reader), serve, device)
     window = min(context or LONGEST, LONGEST)
     with probes.blamed_on(name, f"the model fails on a text of up to {window} tokens", WINDOW):

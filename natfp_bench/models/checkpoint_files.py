@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import re
 import shlex
@@ -44,7 +45,7 @@ def title(spec: SourceSpec) -> str:
 
 def hub_place(spec: SourceSpec) -> str | None:
     """What of the Hub a checkpoint is: its id, revision and subfolder in words; None if it is in a folder."""
-    if is_folder(spec):
+    if not spec.model or is_folder(spec):
         return None
     inside = f", folder {spec.filled(spec.subfolder)}" if spec.subfolder else ""
     return f"{spec.filled(spec.model)} at {spec.filled(spec.revision) or 'main'}{inside}"
@@ -69,13 +70,23 @@ def identity(spec: SourceSpec) -> dict[str, Any]:
     code = {"code": True} if spec.trust_remote_code else {}
     if not is_folder(spec):
         names = {"hub": spec.filled(spec.model), "revision": spec.filled(spec.revision) or "main"}
-        return {**names, "subfolder": spec.filled(spec.subfolder), **code}
+        file = {"gguf": spec.gguf_file} if spec.gguf_file else {}
+        return {**names, "subfolder": spec.filled(spec.subfolder), **file, **code}
     place = folder(spec)
     if revision := spec.filled(spec.revision):
         raise UserError(
             f"checkpoint {place}: source.revision is {revision}, and a folder has no revisions\n"
             "  name a folder for each, in source.model or source.subfolder"
         )
+    if spec.gguf_file:
+        path = place / spec.gguf_file
+        if not path.is_file():
+            raise UserError(
+                f"checkpoint {place}: there is no file {spec.gguf_file}\n"
+                "  source.model is the folder, source.gguf_file the name of the file in it"
+            )
+        _check_whole(path)
+        return {"gguf": file_digest(path)}
     if not (place / CONFIG).is_file():
         if (place / "adapter_config.json").is_file():
             raise UserError(
@@ -175,6 +186,9 @@ def require(specs: Iterable[SourceSpec]) -> None:
     """
     missing: dict[str, str] = {}
     wrong: list[str] = []
+    specs = list(specs)
+    if any(spec.gguf_file for spec in specs):
+        require_packages("GGUF files need", ("gguf", "accelerate"))
     for spec in specs:
         name, revision = spec.filled(spec.model), spec.filled(spec.revision)
         if is_folder(spec):
@@ -193,6 +207,12 @@ def require(specs: Iterable[SourceSpec]) -> None:
     if missing:
         lines = [f"{len(missing)} checkpoints are not available:", *(f"  {line}" for line in missing.values())]
         raise UserError("\n".join([*lines, "fetch them with:", *(f"  {command}" for command in missing)]))
+
+
+def require_packages(what: str, names: Iterable[str]) -> None:
+    """Raise UserError if optional packages are missing; what: who needs them, as the beginning of a sentence."""
+    if missing := [name for name in names if importlib.util.find_spec(name) is None]:
+        raise UserError(f"{what} {' and '.join(missing)}\n  pip install {' '.join(missing)}")
 
 
 @functools.cache
@@ -216,7 +236,7 @@ def _unavailable(spec: SourceSpec) -> str | None:
     name, revision = spec.filled(spec.model), spec.filled(spec.revision) or None
     place = {"subfolder": spec.filled(spec.subfolder), "revision": revision}
     try:
-        huggingface_hub.hf_hub_download(name, CONFIG, **place, local_files_only=not online())
+        huggingface_hub.hf_hub_download(name, spec.gguf_file or CONFIG, **place, local_files_only=not online())
     except errors.GatedRepoError:
         return f"gated: accept its terms at https://huggingface.co/{name}, then hf auth login"
     except errors.RepositoryNotFoundError:
@@ -226,7 +246,7 @@ def _unavailable(spec: SourceSpec) -> str | None:
     except errors.EntryNotFoundError as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
             return "not in the cache, and the Hub cannot be reached"
-        return "it has no config.json"
+        return f"it has no {spec.gguf_file or CONFIG}"
     except (errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled, OSError) as error:
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return None

@@ -37,6 +37,16 @@ class TrainMeta(ModelMeta):
     weights: str
 
 
+class TunedMeta(TrainMeta):
+    """Result of fine-tuning a released model; what is read from its tokenizer is as in `CheckpointMeta`."""
+
+    tokenizer: str
+    begin: int
+    end: int
+    context: int | None
+    prefix: Prefix = "kept"
+
+
 class CheckpointMeta(ModelMeta):
     """Facts about a checkpoint. tokenizer: digest of how it reads text. commit: the one that the Hub served.
 

@@ -33,6 +33,8 @@ from .heldout import write_heldout
 from .loss import add_gradients, compiled_loss, next_token_loss
 from .metas import TrainMeta
 from .training_state import State, restore, save
+from .tune import Released
+from .vocabulary import fit, rows
 
 CHECKPOINTS = 8
 """Checkpoints of a training: a kill loses at most this fraction of it."""
@@ -66,6 +68,7 @@ class TrainingJob:
     seed: seed of the experiment. corpus: folder that `tokens.prepare` wrote. folder: where the model is written.
     partial: folder for checkpoints, which must outlive interruptions. start: folder of the same training stopped
     earlier (`budget.stop`), which is then continued, or of the base model, which fine-tuning (`finetune.share`) needs.
+    released: the released model that is fine-tuned instead of one that the recipe describes; `start` is then not used.
     """
 
     recipe: Recipe
@@ -74,6 +77,7 @@ class TrainingJob:
     folder: Path
     partial: Path
     start: Path | None = None
+    released: Released | None = None
 
 
 def train(
@@ -102,6 +106,8 @@ class _Training:
         recipe, seed = job.recipe, job.seed
         self.job, self.recipe, self.device = job, recipe, device
         self.blocks = read_blocks(job.corpus, recipe.model.context)
+        if job.released:
+            self.blocks = job.released.blocks(self.blocks)
         batch, tuning = recipe.budget.batch, recipe.finetune_steps > 0
         self.step_tokens = batch * recipe.model.context
         self.unique = min(recipe.unique_blocks, len(self.blocks) - recipe.finetune_steps * batch)
@@ -115,6 +121,10 @@ class _Training:
             tail = streams.permutation(recipe.finetune_steps * batch, seed, "finetune", recipe.finetune.seed)
             self.order, schedule, self.stop = self.unique + tail, optimizers.finetune_schedule, recipe.finetune_steps
             self.dropout: tuple[streams.Name, ...] = (seed, "finetune dropout", recipe.finetune.seed)
+        elif job.released:
+            model, spec = job.released.model(seed, recipe.seeds.init).to(device), recipe.optimizer
+            self.order, schedule, self.stop = self.base_order, optimizers.schedule, recipe.stop_step
+            self.dropout = (seed, "dropout", recipe.seeds.dropout)
         else:
             end = reader(job.corpus, {}).end
             model = models.build(recipe.model, recipe.tokenizer.vocabulary, end, seed, "init", recipe.seeds.init)
@@ -151,7 +161,8 @@ class _Training:
         """Read the next step's sequences: (batch, context) int64."""
         batch, step = self.recipe.budget.batch, self.state.step
         rows = self.order[step * batch : (step + 1) * batch]
-        if self.recipe.model.dropout:
+        # Whether a released model has dropout is known to its own code alone.
+        if self.recipe.model.dropout or self.job.released:
             torch.manual_seed(streams.seed(*self.dropout, step))
         return torch.from_numpy(self.blocks[rows].astype(np.int64)).to(self.device)
 
@@ -172,7 +183,8 @@ class _Training:
 
     def _verdict(self) -> str | None:
         """Say why the training, now over, has diverged, or None."""
-        if (last := float(np.mean(self.state.recent))) >= math.log(self.recipe.tokenizer.vocabulary):
+        vocabulary = rows(self.state.model) if self.job.released else self.recipe.tokenizer.vocabulary
+        if (last := float(np.mean(self.state.recent))) >= math.log(vocabulary):
             return f"loss {last:.2f} over the last steps, no better than guessing uniformly"
         return None
 
@@ -187,7 +199,11 @@ class _Training:
         """Write the model, the log and, unless the training diverged, the held-out bits."""
         recipe, state, job = self.recipe, self.state, self.job
         state.model.eval()
-        models.save(state.model, job.corpus / "tokenizer.json", recipe.model.context, job.folder)
+        model = state.model
+        if job.released:
+            model = job.released.save(model, job.folder)
+        else:
+            models.save(model, job.corpus / "tokenizer.json", recipe.model.context, job.folder)
         if recipe.budget.stop < 1 and reason is None:
             # A later stop continues from this. A training that diverged has taken one step too many.
             save(state, job.folder / STATE)
@@ -196,17 +212,20 @@ class _Training:
         )
         if reason is None:
             own, context = reader(job.corpus, {}), recipe.model.context
-            write_heldout(state.model, own, read_heldout(job.corpus), job.folder, context, self.device)
+            if job.released:
+                own, context = job.released.reader, job.released.window
+                model = fit(model, own)
+            write_heldout(model, own, read_heldout(job.corpus), job.folder, context, self.device)
         read = self.base_order if self.order is self.base_order else np.concatenate([self.base_order, self.order])
         return TrainMeta(
             status="diverged" if reason else "ok",
             reason=reason,
-            parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
             steps=state.step,
             tokens_trained=recipe.tokens_trained if reason is None else state.step * self.step_tokens,
             epochs=len(self.base_order) / self.unique,
             training_multiset=multiset_digest(self.blocks, read),
-            weights=models.weights_digest(state.model),
+            weights=models.weights_digest(model),
         )
 
 

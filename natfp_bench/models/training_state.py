@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -30,7 +31,7 @@ class State:
 
 def save(state: State, path: Path) -> None:
     """Write a checkpoint atomically: weights, optimiser moments and counters in one safetensors file."""
-    tensors = {f"model.{name}": tensor for name, tensor in state.model.named_parameters()}
+    tensors = {f"model.{name}": tensor for name, tensor in _trained(state.model)}
     for which, optimizer in enumerate(state.optimizers):
         for index, entry in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{which}.{index}.{name}": tensor for name, tensor in entry.items()}
@@ -40,6 +41,11 @@ def save(state: State, path: Path) -> None:
     metadata = {"counters": counters, "digest": _checkpoint_digest(contiguous, counters)}
     with disk.whole(path) as fresh:
         save_file(contiguous, fresh, metadata=metadata)
+
+
+def _trained(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """The parameters that training changes, with their names."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def _checkpoint_digest(tensors: dict[str, Tensor], counters: str) -> str:
@@ -68,7 +74,7 @@ def restore(state: State, path: Path) -> bool:
         return False
     counters = json.loads(metadata["counters"])
     with torch.no_grad():
-        for name, parameter in state.model.named_parameters():
+        for name, parameter in _trained(state.model):
             parameter.copy_(tensors[f"model.{name}"])
     moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in state.optimizers]
     for name, tensor in tensors.items():

@@ -230,6 +230,7 @@ def _same_data(evidence: Evidence) -> list[Check]:
         "corpus.",
         "tokenizer.",
         "finetune.share",
+        "tuning.part",
     )
     free = any(path.startswith(other) for path in fields)
     detail = f"{len(distinct)} distinct digests of the training multiset" + (", which the factor is about" * free)

@@ -10,7 +10,7 @@ from typing import Any
 
 from natfp_bench.base.records import Record, canonical, digest
 from natfp_bench.plan.defaults import DEFAULTS
-from natfp_bench.plan.settings import DrawSpec, Recipe, ServeSpec, SourceSpec
+from natfp_bench.plan.settings import DrawSpec, Recipe, ServeSpec, SourceSpec, TuningSpec
 
 CORPUS, MODEL = {"stage": "corpus", "version": 1}, {"stage": "model", "version": 2}
 """How the first release named a corpus and a model; no version of a stage."""
@@ -31,6 +31,12 @@ def of_checkpoint(checkpoint: Any, serve: ServeSpec, threads: int, heldout: dict
     """Name of a checkpoint by its identity, as it is served; heldout: identity of the held-out documents."""
     served = {"serve": _written_out("serve", serve), "threads": threads}
     return digest({**MODEL, "checkpoint": checkpoint, **served, "corpus": digest({**CORPUS, **heldout})})
+
+
+def of_tuned(recipe: Recipe, tuning: TuningSpec, seed: int, base: Any, corpus: dict[str, Any]) -> str:
+    """Name of a released model that is fine-tuned here; base: its identity, corpus: that of what it reads."""
+    named = {"recipe": canonical(recipe), "tuning": canonical(tuning), "seed": seed}
+    return digest({**MODEL, "tuned": {**named, "base": base, "corpus": digest({**CORPUS, **corpus})}})
 
 
 def of_backend(source: SourceSpec, heldout: dict[str, Any]) -> str:

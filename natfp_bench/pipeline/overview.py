@@ -14,9 +14,13 @@ from natfp_bench.plan.settings import Recipe
 from natfp_bench.statistics.replication import smallest_p
 
 from . import store as stores
+from .sources.finetune import TunedModel
 from .sources.train import TrainedModel
 from .stages.stage import Stage
 from .variants import resolve
+
+ON_HUB = ("checkpoint", "finetune")
+"""Kinds of sources whose models may be on the Hub."""
 
 
 class VariantOverview(Record):
@@ -70,7 +74,9 @@ def overview(plan: Plan, root: Path) -> Overview:
     """
     differs, resolved = differing(plan.variants), resolve(plan)
     trained = [of.model for of in resolved if isinstance(of.model, TrainedModel)]
+    tuned = {of.model for of in resolved if isinstance(of.model, TunedModel)}
     models = {*trained, *(model.base for model in trained if model.base)}
+    untuned = [model for model in tuned if not _there(root, model)]
     missing = [model for model in models if not _there(root, model)]
     # What a model goes on from has read its share already.
     starts = {of.model: of.start for of in resolved}
@@ -82,15 +88,16 @@ def overview(plan: Plan, root: Path) -> Overview:
     rows = []
     for of in resolved:
         settings, here = of.variant.settings, plan.source.trained
+        released = plan.source.facts.released
         flat = dict(flatten(settings.model_dump(mode="json")))
         row = VariantOverview(
             name=of.name,
             differs={path: flat[path] for path in differs},
-            parameters=_size(settings) if here else None,
+            parameters=_size(settings) if here and not released else None,
             tokens=settings.tokens_trained if here else None,
             trained=here and _there(root, of.model),
             sampled=all(_there(root, stage) for stage in of.samples),
-            hub=checkpoint_files.hub_place(settings.source) if settings.source.kind == "checkpoint" else None,
+            hub=checkpoint_files.hub_place(settings.source) if settings.source.kind in ON_HUB else None,
         )
         rows.append(row)
     first = plan.variants[0].settings
@@ -111,10 +118,10 @@ def overview(plan: Plan, root: Path) -> Overview:
         targets=plan.targets,
         texts=plan.texts,
         variants=tuple(rows),
-        models_to_train=len(missing),
-        tokens_to_train=sum(tokens for _, tokens in work),
+        models_to_train=len(missing) + len(untuned),
+        tokens_to_train=sum(tokens for _, tokens in work) + sum(model.recipe.tokens_trained for model in untuned),
         disk_bytes=disk,
-        training_seconds=_seconds(work, root),
+        training_seconds=None if untuned else _seconds(work, root),
         least_p=smallest_p(levels, plan.replicates, plan.analysis.permutations) if held_out else None,
         permutations=plan.analysis.permutations,
         protocol={k: v for k, v in flatten(first.model_dump(mode="json")) if k not in differs},

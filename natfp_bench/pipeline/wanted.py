@@ -11,6 +11,7 @@ from natfp_bench.plan.plan import Plan, Target
 
 from .evidence import Evidence
 from .schedule import Wanted
+from .sources.finetune import TunedModel
 from .sources.train import TrainedModel
 from .stages.parity import Parity
 from .stages.prediction import Prediction
@@ -34,6 +35,9 @@ def models(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
         if isinstance(of.model, TrainedModel) and (base := of.model.base):
             corpora.append(base.corpus)
             made.append(Wanted(base, f"train base of {of.name}"))
+        if isinstance(of.model, TunedModel):
+            corpora.append(of.model.base.corpus)
+            made.append(Wanted(of.model.base, f"measure base of {of.name}"))
     return [*_corpora(plan, list(dict.fromkeys(corpora))), *made]
 
 

@@ -53,5 +53,10 @@ DEFAULTS: dict[str, Any] = {
 }
 """Default of each field that has one, by section, as of the first release."""
 
-LATER: dict[str, Any] = {"corpus": {"part": ""}, "serve": {"batch": 0, "compile": False}}
+LATER: dict[str, Any] = {
+    "corpus": {"part": ""},
+    "serve": {"batch": 0, "compile": False},
+    "source": {"gguf_file": ""},
+    "tuning": {"lora_rank": 0, "parts": 1, "part": 0},
+}
 """Likewise, for fields that were added since: `{"model": {"qk_norm": False}}`."""

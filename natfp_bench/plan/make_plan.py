@@ -222,6 +222,12 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
     """Refuse factors that change nothing, and replicates that would all be the same model."""
     first = next(iter(levels.values()))
     live = {f"seeds.{name}" for name in SeedsSpec.model_fields}
+    if first.settings.source.facts.released and not any(preset.settings.tuning.lora_rank for preset in levels.values()):
+        # All weights are there already; adapters begin at random ones.
+        live.discard("seeds.init")
+        if task.factor.fields == ("seeds.init",):
+            what = "'seeds.init' changes nothing while tuning.lora_rank is 0: the released model has all weights"
+            raise SpecError([source.fault(("factor", "fields"), what)])
     if all(preset.settings.model.dropout == 0 for preset in levels.values()):
         live.discard("seeds.dropout")
         if task.factor.fields == ("seeds.dropout",):

@@ -180,6 +180,20 @@ class FinetuneSpec(Record):
     seed: Natural = Field(0, description="seed of the order in which its blocks are read")
 
 
+class TuningSpec(Record):
+    """How a released model is fine-tuned (`source.kind: finetune`); the other terms are those of any training."""
+
+    lora_rank: Natural = Field(0, description="rank of LoRA's matrices (Hu et al., 2022); 0: all weights are trained")
+    parts: Count = Field(1, description="parts that the training blocks are divided into; a model reads one of them")
+    part: Natural = Field(0, description="the part that is read")
+
+    @model_validator(mode="after")
+    def _part_exists(self) -> TuningSpec:
+        if self.part >= self.parts:
+            raise ValueError(f"tuning.part {self.part} does not exist: parts count from 0, and there are {self.parts}")
+        return self
+
+
 class SeedsSpec(Record):
     """Seeds of the random choices of a training run; each choice has a random stream of its own."""
 
@@ -246,18 +260,20 @@ class SamplingSpec(DrawSpec):
         return _part(DrawSpec, self)
 
 
-SourceName = Literal["train", "checkpoint", "lm_eval", "texts"]
+SourceName = Literal["train", "finetune", "checkpoint", "lm_eval", "texts"]
 
 
 class SourceFacts(Record):
     """Facts about a kind of source.
 
-    model: what `source.model` names. trained: its models are trained here. likelihood: it gives the likelihood of a
-    text. prompted: every text needs a prompt. task: a task file can compare sources of this kind.
+    model: what `source.model` names. trained: its models are trained here. released: their training starts from a
+    released model. likelihood: it gives the likelihood of a text. prompted: every text needs a prompt. task: a task
+    file can compare sources of this kind.
     """
 
     model: str
     trained: bool = False
+    released: bool = False
     likelihood: bool = False
     prompted: bool = False
     task: bool = True
@@ -265,6 +281,7 @@ class SourceFacts(Record):
 
 SOURCES: dict[SourceName, SourceFacts] = {
     "train": SourceFacts(model="nothing", trained=True, likelihood=True),
+    "finetune": SourceFacts(model="a Hub id or a folder", trained=True, released=True, likelihood=True),
     "checkpoint": SourceFacts(model="a Hub id or a folder", likelihood=True),
     "lm_eval": SourceFacts(model="the name of a backend of lm-eval", prompted=True),
     "texts": SourceFacts(model="the label", task=False),
@@ -275,19 +292,29 @@ SOURCES: dict[SourceName, SourceFacts] = {
 class SourceSpec(Record):
     """Where a variant's texts come from.
 
-    `train`: a model that is trained here. `checkpoint`: any causal language model of the Hub, or in a folder.
+    `train`: a model that is trained here. `finetune`: a released model that is trained further here. `checkpoint`: any
+    causal language model of the Hub, or in a folder.
     `lm_eval`: a backend of lm-evaluation-harness, which gives texts and no likelihoods. `texts`: texts from files,
     with a label each.
     """
 
     kind: SourceName = "train"
-    model: str = Field("", description="checkpoint: Hub id or folder; lm_eval: the backend; texts: the label")
+    model: str = Field("", description="checkpoint, finetune: Hub id or folder; lm_eval: the backend; texts: label")
     revision: str = Field("", description="branch, tag or commit of a Hub id; empty: main")
     subfolder: str = Field("", description="folder of the model inside the repository or folder")
     model_args: str = Field("", description="arguments of the lm_eval backend, as in --model_args: key=value,...")
     replicate: str = Field("", description="names (a,b) that replace {replicate}; in a plan, the variant's own name")
     shared_tokenizer: bool = Field(True, description="all models have the same tokenizer (checked)")
     trust_remote_code: bool = Field(False, description="run the code that comes with a checkpoint")
+    gguf_file: str = Field("", description="name of a GGUF file there, whose weights are turned back into floats")
+
+    @model_serializer(mode="wrap")
+    def _without_default_file(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As of the first release: streams and settings of other sources do not depend on there being such files.
+        shown: dict[str, Any] = serialize(self)
+        if not self.gguf_file:
+            shown.pop("gguf_file", None)
+        return shown
 
     @property
     def facts(self) -> SourceFacts:
@@ -373,6 +400,7 @@ class Settings(Recipe):
     serve: ServeSpec = ServeSpec()
     sampling: SamplingSpec
     source: SourceSpec = SourceSpec()
+    tuning: TuningSpec = TuningSpec()
 
     @model_serializer(mode="wrap")
     def _without_default_source(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -380,6 +408,8 @@ class Settings(Recipe):
         shown: dict[str, Any] = serialize(self)
         if self.source == SourceSpec():
             shown.pop("source", None)
+        if not self.source.facts.released:
+            shown.pop("tuning", None)
         return shown
 
     @model_validator(mode="after")
@@ -395,7 +425,8 @@ class Settings(Recipe):
         if self.budget.tokens < step:
             raise ValueError(f"budget.tokens {self.budget.tokens} is less than one step of {step} tokens")
         room = self.model.context - (1 if self.sampling.prompt_characters else 0)
-        if self.sampling.max_tokens > room:
+        # A released model has a context of its own; that of the settings is how long the texts are that it reads here.
+        if self.sampling.max_tokens > room and not self.source.facts.released:
             raise ValueError(
                 f"sampling.max_tokens {self.sampling.max_tokens} is more than the {room} that fit into model.context"
             )
@@ -413,3 +444,10 @@ class Settings(Recipe):
     def recipe(self) -> Recipe:
         """What determines how the model is trained."""
         return _part(Recipe, self)
+
+    @property
+    def tuning_recipe(self) -> Recipe:
+        """The recipe of a fine-tuning: size and tokenizer are those of the released model, so they have one value."""
+        model = ModelSpec(width=2, layers=1, heads=1, feed_forward=1, context=self.model.context)
+        tokenizer = TokenizerSpec(vocabulary=257, train_bytes=1)
+        return self.recipe.model_copy(update={"model": model, "tokenizer": tokenizer})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
-from .settings import Recipe, Settings, SourceSpec
+from .settings import Recipe, Settings, SourceSpec, TuningSpec
 from .task_files import Preset, Task
 
 TRAINING = tuple(name for name in Recipe.model_fields if name != "numerics")
@@ -28,6 +28,14 @@ def faults(
     first = next(iter(levels.values())).settings
     kind, spec = first.source.kind, first.source
     place = ("settings", "source", "kind")
+    if spec.facts.released:
+        yield from _finetuning(task, file, levels, chosen, given)
+        return
+    tuned = {level for level, preset in levels.items() if preset.settings.tuning != TuningSpec()}
+    if tuned:
+        what = f"tuning changes nothing: a {kind} source is not fine-tuned; source.kind: finetune is"
+        at = ("settings", "tuning")
+        yield chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
     if spec.trained:
         if spec != SourceSpec():
             what = "the other fields of source change nothing while source.kind is 'train'"
@@ -51,6 +59,37 @@ def faults(
     if spec.facts.prompted and not first.sampling.prompt_characters:
         what = f"{kind} sources take no empty prompt: set sampling.prompt_characters"
         yield chosen.fault(place, what)
+
+
+FIXED = ("tokenizer", "model", "finetune")
+"""Sections that change nothing in fine-tuning a released model, except `model.context`."""
+
+
+def _finetuning(
+    task: Task, file: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource, given: Mapping[str, Scalar]
+) -> Iterable[str]:
+    """Say what a task of fine-tuned models asks for and cannot have."""
+
+    def idle(path: str) -> bool:
+        return path.split(".")[0] in FIXED and path != "model.context"
+
+    for i, path in enumerate(task.factor.fields):
+        if path.startswith("source."):
+            what = f"{path!r} cannot be a factor: all levels of a fine-tuning start from one model"
+            yield file.fault(("factor", "fields", i), what)
+        elif idle(path):
+            yield file.fault(("factor", "fields", i), f"{path!r} changes nothing: the model is a released one")
+    for path in given:
+        if idle(path):
+            yield f"--set {path}={given[path]}: changes nothing: the model is a released one"
+    settings = next(iter(levels.values())).settings
+    for name in ("replicate", "model_args"):
+        if getattr(settings.source, name):
+            what = f"source.{name} changes nothing: replicates of a fine-tuning differ in their seeds"
+            yield chosen.fault(("settings", "source", name), what)
+    if settings.finetune.share:
+        what = "finetune.share is for models that are trained here from nothing; a fine-tuning has budget.tokens"
+        yield chosen.fault(("settings", "finetune", "share"), what)
 
 
 def _level(settings: Settings, names: list[str], chosen: YamlSource) -> Iterable[str]:

@@ -38,6 +38,8 @@ NO_FACTOR = {
     "source.replicate": "levels have their replicates in common",
     "source.shared_tokenizer": "it is a fact about all models together",
     "source.trust_remote_code": "it is a permission",
+    "tuning.parts": "it is how the data are divided; tuning.part is which of them a model reads",
+    "source.gguf_file": "levels are models, not files of one",
     "tokenizer.train_bytes": "it is an amount of text, not a kind of text",
 }
 """Settings that no task can vary, and why."""

@@ -107,7 +107,7 @@ class Result(records.Result):
         Folders of the store for models that were trained here; else the folder or Hub name of a checkpoint. Raises
         UserError if the run has only texts, or if the store lacks a model.
         """
-        if self.fixed_texts or not all(of.source in ("train", "checkpoint") for of in self.variants):
+        if self.fixed_texts or not all(of.source in ("train", "finetune", "checkpoint") for of in self.variants):
             raise UserError(f"the result of {self.task.name} has texts, and no models")
         found = {}
         for variant in self.variants:

@@ -273,9 +273,10 @@ def test_all_means_what_needs_no_network() -> None:
     assert api.find_tasks(tags=["hub"]) == (HUB, [])
     chosen, left_out = api.find_tasks(tags=["seeds"])
     assert not set(HUB) & set(chosen)
-    assert set(left_out) < set(HUB)
+    assert set(left_out) <= {*HUB, "ft_seed_id", "ft_order_id"}
     chosen, left_out = api.find_tasks(tags=["control"])
     assert left_out == ["domain_id"], "it needs two files of the user's"
+    assert "ft_lr_id" in api.find_tasks(tags=["optimisation"])[1], "it needs a model of the user's"
     assert "data_id" in chosen
     with pytest.raises(UserError, match="tag 'natural': all its tasks need"):
         api.find_tasks(tags=["natural"])

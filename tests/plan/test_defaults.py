@@ -25,8 +25,13 @@ def defaults(kind: type[Record]) -> dict[str, Any]:
 
 
 def together(first: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    sections = {name: value if isinstance(value, dict) else {} for name, value in later.items()}
     return {
-        name: {**value, **later.get(name, {})} if isinstance(value, dict) else value for name, value in first.items()
+        **sections,
+        **{
+            name: {**value, **later.get(name, {})} if isinstance(value, dict) else value
+            for name, value in first.items()
+        },
     }
 
 

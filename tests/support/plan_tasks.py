@@ -27,7 +27,7 @@ factor:
     high: 1e-2
 """
 
-TRAINED = [path for path in leaves(Settings) if not path.startswith("source.")]
+TRAINED = [path for path in leaves(Settings) if not path.startswith(("source.", "tuning."))]
 """Settings of models that are trained here."""
 
 

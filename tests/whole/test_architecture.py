@@ -20,8 +20,8 @@ ROOMS = {
     "plan": "settings defaults task_files sources plan make_plan split",
     "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora hub_corpora
         open_corpus tokens words""",
-    "models": """metas model optimizers compiled loss heldout training_state train vocabulary sampler sample
-        checkpoint_files probe olmo_layout checkpoint lm_eval_backend lm_eval_scores""",
+    "models": """metas model optimizers compiled loss heldout training_state vocabulary sampler sample
+        checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
         token_evidence curves""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
@@ -29,8 +29,8 @@ ROOMS = {
     "pipeline": """result prediction_columns engine job_output allocator warm worker local_engine ray_engine store
         lineage stages.stage stages.sample stages.variant stages.score stages.prediction stages.canaries
         stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
-        sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts scoring score_checks
-        factor_study assemble run overview check_models contract_suite""",
+        sources.finetune sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts
+        scoring score_checks factor_study assemble run overview check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard regression_reference regression origin comparison
         unlabelled_texts identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",

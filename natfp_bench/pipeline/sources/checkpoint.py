@@ -103,14 +103,19 @@ class CheckpointModel(ModelStage):
         set_numerics(NumericsSpec(threads=threads), device)
         reader = tokens.reader(entry.folder, entry.meta)
         meta = CheckpointMeta.model_validate(entry.meta, strict=False)
-        model = vocabulary.fit(checkpoint.load(self.checkpoint.where, serve, device), reader)
+        model = vocabulary.fit(checkpoint.load(self.place(at.store), serve, device), reader)
         return Loaded(model, reader, meta.context, meta.prefix)
 
-    def tokenizer(self, store: Store) -> Any:  # noqa: ARG002
+    def tokenizer(self, store: Store) -> Any:
         """Load the checkpoint's own tokenizer."""
         from natfp_bench.models import checkpoint
 
-        return checkpoint.loaded_tokenizer(self.checkpoint.where)
+        return checkpoint.loaded_tokenizer(self.place(store))
+
+    def place(self, store: Store) -> SourceSpec:
+        """Where its weights lie: where they were, or in the store if they came from a GGUF file."""
+        where = self.checkpoint.where
+        return SourceSpec(kind="checkpoint", model=str(self.folder(store))) if where.gguf_file else where
 
 
 class Checkpoints(SourceKind):
