@@ -42,7 +42,7 @@ def test_all_that_is_bundled_is_sound() -> None:
     assert [validate(path) for path in baselines] == [f"baseline {path.name}" for path in baselines]
     assert [validate(path / "card.yaml") for path in baselines] == [f"baseline {path.name}" for path in baselines]
     assert len(tasks) >= 25
-    assert len(presets) == 5
+    assert len(presets) == 6
     assert len(baselines) >= 3
 
 
