@@ -86,4 +86,4 @@ CATALOGUE = {
         ),
     )
 }
-"""The corpora by name. Sizes and digests that nobody has told are unknown; a run states what it read."""
+"""The corpora by name. A size or a digest that is left out is not known to us."""

@@ -93,7 +93,7 @@ def reading_whole_texts(tokenizer: Tokenizer) -> Tokenizer:
 
 def prepare(
     corpus: Corpus,
-    spec: TokenizerSpec,
+    spec: TokenizerSpec | TextReader,
     *,
     context: int,
     blocks: int,
@@ -102,25 +102,25 @@ def prepare(
     whole: Corpus | None = None,
     reads: int | None = None,
     fresh: int = 0,
-    known: TextReader | None = None,
     progress: Progress = no_progress,
 ) -> CorpusMeta:
     """Train the tokenizer, pack the first training documents, and keep the first held-out documents.
 
     whole: a corpus of which `corpus` is a part; tokenizer and held-out documents then come from the whole, so that
     models of different parts share them. reads: blocks that training reads, repetitions included (default: each block
-    once); the last `fresh` blocks are never repeated. known: the tokenizer of a model that exists already, taken
-    instead; `spec` then says nothing. Writes `tokenizer.json`, `blocks.bin` (little-endian uint32,
+    once); the last `fresh` blocks are never repeated. spec: a tokenizer to train, or that
+    of a model that exists already. Writes `tokenizer.json`, `blocks.bin` (little-endian uint32,
     (blocks, context)) and `heldout.parquet` (text, bits) into the folder; fewer than `blocks` blocks if the corpus has
     no more. Memory stays bounded. Raises UserError if the corpus is too small: if blocks had to be read more than four
     times, or if there are no held-out documents.
     """
     whole, reads = whole or corpus, blocks - fresh if reads is None else reads
-    if known is None:
+    if isinstance(spec, TokenizerSpec):
         sample = _until((doc.text for doc in whole.documents() if not doc.heldout), spec.train_bytes)
         train_tokenizer(sample, spec).save(str(folder / "tokenizer.json"))
         known = reader(folder, {})
     else:
+        known = spec
         known.tokenizer.save(str(folder / "tokenizer.json"))
     tokenizer = known.tokenizer
     # Where one token begins and ends texts, it separates them once.

@@ -113,12 +113,11 @@ def _job(bench: Any, base: Path, folder: Path, tuning: TuningSpec, *, run: bool 
     settings, own = plan.variants[0].settings, checkpoint.read_tokenizer(where)
     tokens.prepare(
         open_corpus(settings.corpus),
-        settings.tokenizer,
+        own,
         context=recipe.model.context,
         blocks=recipe.unique_blocks,
         heldout=20,
         folder=corpus,
-        known=own,
     )
     job = train.TrainingJob(
         recipe,

@@ -1,4 +1,4 @@
-"""The negative controls, over fixed seeds: nobody can tell, and the check can fail."""
+"""The negative controls, over fixed seeds: no attributor beats chance, and a planted difference is noticed."""
 
 from __future__ import annotations
 

@@ -47,19 +47,17 @@ class TunedCorpus(CorpusStage):
     def run(self, at: Workplace) -> CorpusMeta:
         """Pack the blocks, and keep the held-out documents."""
         from natfp_bench.corpus import tokens
-        from natfp_bench.plan.settings import TokenizerSpec
 
         entry = self.base.entry(at.store)
         return tokens.prepare(
             open_corpus(self.corpus.where),
-            TokenizerSpec(vocabulary=257, train_bytes=1),
+            tokens.reader(entry.folder, entry.meta),
             context=self.context,
             heldout=self.heldout,
             folder=at.folder,
             whole=open_corpus(self.whole.where),
             blocks=self.blocks,
             reads=self.reads,
-            known=tokens.reader(entry.folder, entry.meta),
             progress=at.context.progress,
         )
 
