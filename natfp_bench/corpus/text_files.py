@@ -291,5 +291,6 @@ def _parquet(found: bytes, shown: str, wanted: Sequence[str], hint: str) -> Iter
                     size += sum(len(value) for value in record.values() if isinstance(value, str))
                     require_size(size, shown)
                     yield f"{shown}, row {number}", record
-    except (pa.ArrowException, OSError, ValueError) as error:
+    # The last two are of values that Python lacks: dates beyond its years, times of an unknown zone.
+    except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
         raise UserError(f"{shown}: not a Parquet file, or damaged ({' '.join(str(error).split())})") from None

@@ -175,6 +175,21 @@ def lines() -> bytes:
     return "\n".join(map(json.dumps, ONES)).encode()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0, 2**31 - 1], pa.date32()),
+        pa.array([0, 2**23], pa.date32()),
+        pa.array([0, 2**62], pa.duration("s")),
+        pa.array([0, 1], pa.timestamp("us", "Mars/Olympus")),
+    ],
+    ids=["day", "year", "duration", "zone"],
+)
+def test_values_that_python_lacks_are_refused(values: pa.Array, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["one", "two"], "label": values}), tmp_path / "x.parquet")
+    assert "x.parquet: not a Parquet file, or damaged" in fault(tmp_path / "x.parquet")
+
+
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet", "x.txt.gz"])
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A repeated text is stored once in a Parquet file, so the size that the file states says little."""
