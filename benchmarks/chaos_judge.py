@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.store import Store, kinds
 
 

@@ -20,7 +20,7 @@ from natfp_bench.corpus import tokens
 from natfp_bench.models import model as models
 from natfp_bench.models import sample
 from natfp_bench.plan.make_plan import make_plan
-from natfp_bench.plan.settings import DrawSpec, ServeSpec
+from natfp_bench.plan.text_settings import DrawSpec, ServeSpec
 
 
 def texts(folder: Path, serve: ServeSpec, number: int, length: int) -> list[str]:

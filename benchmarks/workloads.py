@@ -131,7 +131,7 @@ def _model(folder: Path, index: int, device: str = "cpu") -> Any:
     import torch
 
     from natfp_bench.models import model
-    from natfp_bench.plan.settings import ServeSpec
+    from natfp_bench.plan.text_settings import ServeSpec
 
     return model.load(folder / f"model-{index % 4}", ServeSpec(), torch.device(device))
 

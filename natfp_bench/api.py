@@ -27,9 +27,9 @@ from .pipeline.result import Result
 from .pipeline.store import Store, default_root
 from .plan.make_plan import make_plan
 from .plan.plan import Plan
-from .plan.settings import TextsSpec
 from .plan.task_files import Task, find, task_files, trained_tasks
 from .plan.task_files import load_task as load_task_file
+from .plan.text_settings import TextsSpec
 
 if TYPE_CHECKING:
     from .pipeline.overview import Overview

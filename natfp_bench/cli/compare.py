@@ -23,7 +23,7 @@ def compare(
     Results on the same texts are compared text by text. Results on other texts are compared by their intervals, and
     results of other tasks by identifiability alone; the output says which it was, and what differs.
     """
-    from natfp_bench.pipeline import result as results
+    from natfp_bench.pipeline import result_files as results
     from natfp_bench.report.finding import finding, scope
     from natfp_bench.results import comparison
 

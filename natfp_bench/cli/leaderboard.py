@@ -27,7 +27,7 @@ def leaderboard(
     as_json: Json = False,
 ) -> None:
     """Rank factors by identifiability, and attributors."""
-    from natfp_bench.pipeline.result import find
+    from natfp_bench.pipeline.result_files import find
     from natfp_bench.report import markdown
     from natfp_bench.results import leaderboard as leaderboards
 
@@ -55,7 +55,7 @@ def leaderboard(
 
 def _sound(paths: Sequence[Path]) -> Iterator[Result]:
     """The results that can be read; the others are named elsewhere."""
-    from natfp_bench.pipeline.result import read
+    from natfp_bench.pipeline.result_files import read
 
     for path in paths:
         with suppress(UserError):

@@ -125,7 +125,7 @@ def show(
 
 def _show_result(given: Path, *, details: bool, as_json: bool) -> None:
     """Print a finished run again."""
-    from natfp_bench.pipeline import result as results
+    from natfp_bench.pipeline import result_files as results
     from natfp_bench.results.origin import find_result
 
     from . import console, terminal

@@ -34,7 +34,7 @@ def regress(
 
     The exit code is 1 if a score has got worse.
     """
-    from natfp_bench.pipeline.result import find
+    from natfp_bench.pipeline.result_files import find
     from natfp_bench.report import regression_formats
     from natfp_bench.results import regression_reference
     from natfp_bench.results.regression import compare

@@ -52,7 +52,7 @@ def report(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     # A line at once: importing the libraries takes seconds on a busy machine.
     with Watcher(errors, "reading results") as watch:
-        from natfp_bench.pipeline.result import find
+        from natfp_bench.pipeline.result_files import find
         from natfp_bench.pipeline.store import default_root
         from natfp_bench.report import leaderboard_tables, markdown, site
 

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest, file_digest
-from natfp_bench.plan.settings import TextsSpec
 from natfp_bench.plan.split import is_test
+from natfp_bench.plan.text_settings import TextsSpec
 
 from . import text_files
 from .metas import TextsMeta

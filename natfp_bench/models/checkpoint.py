@@ -13,7 +13,7 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.tokens import TextReader
-from natfp_bench.plan.settings import ServeSpec, SourceSpec
+from natfp_bench.plan.text_settings import ServeSpec, SourceSpec
 
 from . import checkpoint_files as source
 from . import gguf_files, olmo_layout, vocabulary

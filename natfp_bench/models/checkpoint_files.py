@@ -13,7 +13,7 @@ from typing import Any
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import file_digest
-from natfp_bench.plan.settings import SourceSpec
+from natfp_bench.plan.text_settings import SourceSpec
 
 CONFIG = "config.json"
 

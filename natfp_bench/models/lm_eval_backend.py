@@ -22,7 +22,7 @@ from natfp_bench.base import disk, streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus.labelled_texts import sample_table
-from natfp_bench.plan.settings import SamplerSpec, SourceSpec
+from natfp_bench.plan.text_settings import SamplerSpec, SourceSpec
 
 from .sample import prompt_of
 

@@ -15,7 +15,8 @@ from transformers.pytorch_utils import Conv1D
 from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.tokens import END, load_tokenizer
-from natfp_bench.plan.settings import ModelSpec, NumericsSpec, ServeSpec
+from natfp_bench.plan.settings import ModelSpec, NumericsSpec
+from natfp_bench.plan.text_settings import ServeSpec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

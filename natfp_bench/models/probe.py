@@ -17,7 +17,7 @@ from torch import Tensor
 from natfp_bench.base import streams
 from natfp_bench.base.errors import NatfpError, UserError
 from natfp_bench.corpus.tokens import TextReader
-from natfp_bench.plan.settings import SamplerSpec
+from natfp_bench.plan.text_settings import SamplerSpec
 
 from . import model as models
 from . import vocabulary

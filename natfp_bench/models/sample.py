@@ -23,7 +23,7 @@ from natfp_bench.base import streams
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.base.text import first_bytes
-from natfp_bench.plan.settings import DrawSpec, SamplerSpec
+from natfp_bench.plan.text_settings import DrawSpec, SamplerSpec
 
 from . import vocabulary
 from .metas import Prefix

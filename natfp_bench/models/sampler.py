@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer, StaticCache
 
-from natfp_bench.plan.settings import SamplerSpec
+from natfp_bench.plan.text_settings import SamplerSpec
 
 from .compiled import compiled
 from .metas import Prefix

@@ -25,7 +25,8 @@ from torch import Tensor
 from natfp_bench.base import streams
 from natfp_bench.base.progress import Progress, no_progress
 from natfp_bench.corpus.tokens import read_blocks, read_heldout, reader
-from natfp_bench.plan.settings import Recipe, ServeSpec
+from natfp_bench.plan.settings import Recipe
+from natfp_bench.plan.text_settings import ServeSpec
 
 from . import model as models
 from . import optimizers

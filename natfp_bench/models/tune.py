@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from natfp_bench.base import streams
 from natfp_bench.corpus.tokens import TextReader
-from natfp_bench.plan.settings import SourceSpec, TuningSpec
+from natfp_bench.plan.settings import TuningSpec
+from natfp_bench.plan.text_settings import SourceSpec
 
 from . import checkpoint
 

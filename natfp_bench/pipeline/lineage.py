@@ -10,7 +10,8 @@ from typing import Any
 
 from natfp_bench.base.records import Record, canonical, digest
 from natfp_bench.plan.defaults import DEFAULTS
-from natfp_bench.plan.settings import DrawSpec, Recipe, ServeSpec, SourceSpec, TuningSpec
+from natfp_bench.plan.settings import Recipe, TuningSpec
+from natfp_bench.plan.text_settings import DrawSpec, ServeSpec, SourceSpec
 
 CORPUS, MODEL = {"stage": "corpus", "version": 1}, {"stage": "model", "version": 2}
 """How the first release named a corpus and a model; no version of a stage."""

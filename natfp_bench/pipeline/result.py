@@ -6,20 +6,14 @@ byte.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
 from natfp_bench.corpus.metas import CorpusFile
-from natfp_bench.plan.settings import SourceName
+from natfp_bench.plan.text_settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording
 from natfp_bench.statistics.intervals import Interval
@@ -27,12 +21,6 @@ from natfp_bench.statistics.replication import Equivalence, Permanova
 from natfp_bench.statistics.token_evidence import PositionRatio, TypeRatio
 
 SCHEMA = 1
-
-NAMES = ("result.json", "result.json.gz")
-"""Names of a result's file; the compressed one is for results that are kept without their predictions."""
-
-MOST_BYTES = 2**28
-"""Size of the largest file that is read as a result, unpacked."""
 
 
 class TaskId(Record):
@@ -324,99 +312,3 @@ def schema() -> dict[str, Any]:
     """JSON Schema of `result.json`."""
     found = Result.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
-
-
-def read(path: Path) -> Result:
-    """Read a `result.json`; raises UserError if it is damaged, contradicts itself, or has another schema."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise UserError(f"{path}: no result: it has more than {MOST_BYTES:,} bytes")
-        data = json.loads(content.decode("utf-8"))
-        text = json.dumps(data, allow_nan=False)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged, it cannot be unpacked ({error})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged, not JSON ({error})") from None
-    version = data.get("schema") if isinstance(data, dict) else None
-    if type(version) is int and version > SCHEMA:
-        raise UserError(
-            f"{path}: not a result of schema {SCHEMA} (found {version}, which is newer)\n"
-            "  pip install --upgrade natfp_bench, or use the version that wrote it"
-        )
-    if type(version) is not int or version != SCHEMA:
-        raise UserError(f"{path}: not a result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
-    try:
-        found = Result.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if wrong := next(_contradictions(found), None):
-        raise UserError(f"{path}: damaged, it contradicts itself: {wrong}")
-    return found
-
-
-def _contradictions(of: Result) -> Iterator[str]:
-    """Say where the parts of a result disagree about what there is."""
-    variants, levels = [one.name for one in of.variants], of.factor.levels
-    yield from _twice("variants", variants)
-    yield from _twice("factor.levels", levels)
-    yield from _twice("scores", [f"{one.attributor.name} ({one.target}, {one.split})" for one in of.scores])
-    yield from _unknown("level of variants", [one.level for one in of.variants], levels)
-    asked: dict[tuple[str, str], set[str]] = {}
-    for score in of.scores:
-        yield from _score_contradictions(score, levels if score.target == "level" else variants, variants, asked)
-    if of.mean_kl:
-        yield from _unknown("mean_kl", of.mean_kl.variants, variants)
-        yield from _uneven("mean_kl", of.mean_kl.divergence, len(of.mean_kl.variants))
-    if of.study and of.study.length and not of.study.length.points:
-        yield "study.length: it has no points"
-
-
-def _score_contradictions(
-    of: Score, classes: Sequence[str], variants: Sequence[str], asked: dict[tuple[str, str], set[str]]
-) -> Iterator[str]:
-    """Say where a score disagrees with the rest.
-
-    asked: the variants that the scores before were on, by target and split; this score's are added.
-    """
-    who, own = of.attributor.name, {*of.by_variant}
-    yield from _twice(f"classes of {who}", of.classes)
-    yield from _unknown(f"classes of {who}", of.classes, classes)
-    yield from _unknown(f"by_variant of {who}", own, variants)
-    yield from _uneven(f"confusion of {who}", of.confusion, len(of.classes))
-    if of.status == "ok" and own != asked.setdefault((of.target, of.split), own or {*variants}):
-        yield f"by_variant of {who}: not the variants of the rest"
-
-
-def _twice(what: str, names: Sequence[str]) -> Iterator[str]:
-    yield from (f"{what}: {name!r} is there twice" for name, n in Counter(names).items() if n > 1)
-
-
-def _unknown(what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
-    yield from (f"{what}: {name!r} is unknown to the rest" for name in sorted({*names} - {*known}))
-
-
-def _uneven(what: str, rows: Sequence[Sequence[object]] | None, size: int) -> Iterator[str]:
-    if rows is not None and [len(row) for row in rows] != [size] * size:
-        yield f"{what}: not {size} rows of {size}"
-
-
-def find(paths: list[Path]) -> list[Path]:
-    """Find every result among files and below folders, sorted; raises UserError if a path does not exist.
-
-    A result is a `result.json` or a `result.json.gz`; of a folder that has both, the first.
-    """
-    found: set[Path] = set()
-    for path in paths:
-        if path.is_file():
-            found.add(path)
-        elif path.is_dir():
-            there = [one for name in NAMES for one in path.rglob(name)]
-            found.update({one.parent: one for one in reversed(there)}.values())
-        else:
-            raise UserError(f"no results at {str(path)!r}\n  natfp-bench run --task seed_id   makes some")
-    return sorted(found)

@@ -9,8 +9,9 @@ from natfp_bench.base.errors import SpecError
 from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar
 
-from .settings import ModelSpec, Settings, SourceSpec, TextsSpec
+from .settings import ModelSpec, Settings
 from .task_files import NO_TRACE, AnalysisSpec, Factor, SplitSpec, Task
+from .text_settings import SourceSpec, TextsSpec
 
 Target = Literal["level", "instance"]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
-from .settings import Recipe, Settings, SourceSpec, TuningSpec
+from .settings import Recipe, Settings, TuningSpec
 from .task_files import Preset, Task
+from .text_settings import SourceSpec
 
 TRAINING = tuple(name for name in Recipe.model_fields if name != "numerics")
 """Sections of the settings that say how a model is trained."""

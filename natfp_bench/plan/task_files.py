@@ -18,7 +18,8 @@ from natfp_bench.base.errors import SpecError, UserError, did_you_mean, unknown
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
-from .settings import Count, Settings, Share
+from .fields import Count, Share
+from .settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Names of tasks, levels and results: words that are safe as file names."""

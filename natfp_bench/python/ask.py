@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from natfp_bench import api
 from natfp_bench.base.errors import UserError, unknown
-from natfp_bench.pipeline import result as records
+from natfp_bench.pipeline import result_files as records
 from natfp_bench.pipeline.store import default_root
 
 from .answers import Identification, Leaderboard

@@ -22,7 +22,7 @@ from natfp_bench.base import disk
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.markdown import escape, grid
 from natfp_bench.base.text import first_bytes
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.evidence import SampleTotals
 from natfp_bench.pipeline.result import Result, VariantResult
 from natfp_bench.pipeline.stages.sample import read_table

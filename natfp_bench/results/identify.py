@@ -21,7 +21,7 @@ from natfp_bench.base.records import canonical_json
 from natfp_bench.base.text import first_bytes
 from natfp_bench.corpus.plan_from_texts import plan_from_labels
 from natfp_bench.pipeline import bundled_texts as fixed_texts
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.engine import Engine, Job, Outcome, Watch
 from natfp_bench.pipeline.result import AttributorId, Result
 from natfp_bench.pipeline.schedule import Schedule, Wanted

@@ -26,7 +26,7 @@ from natfp_bench.attributors import registry
 from natfp_bench.base.environment import environment
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline import scoring
 from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import AttributorId, FactorStudy, Result, RunInfo, Score

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline import bundled_texts as fixed_texts
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.result import Result, VariantResult
 from natfp_bench.pipeline.sources.kind import source_kind
 from natfp_bench.pipeline.stages.sample import SampleStage

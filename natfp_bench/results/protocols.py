@@ -14,7 +14,7 @@ import numpy as np
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import intervals, paired

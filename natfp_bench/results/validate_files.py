@@ -7,7 +7,7 @@ from pathlib import Path
 from natfp_bench.attributors import registry
 from natfp_bench.base import yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.plan import make_plan
 from natfp_bench.plan import task_files as spec
 

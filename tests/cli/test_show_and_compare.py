@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_results import PROMPT, SEEN, UNSEEN, write_result
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.report.finding import finding
 from natfp_bench.results import comparison
 

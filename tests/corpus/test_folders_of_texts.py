@@ -12,7 +12,7 @@ import pytest
 from natfp_bench.base import disk
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import labelled_texts as texts
-from natfp_bench.plan.settings import TextsSpec
+from natfp_bench.plan.text_settings import TextsSpec
 
 
 def labels_in(*paths: Path) -> dict[str, int]:

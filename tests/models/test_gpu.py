@@ -8,7 +8,7 @@ from architectures import ARCHITECTURES, small
 
 import natfp_bench
 from natfp_bench.models import model, sampler
-from natfp_bench.plan.settings import SamplingSpec
+from natfp_bench.plan.text_settings import SamplingSpec
 
 pytestmark = pytest.mark.gpu
 

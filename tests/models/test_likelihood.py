@@ -16,7 +16,7 @@ from transformers.generation.logits_process import TemperatureLogitsWarper, TopK
 from natfp_bench.models import sample
 from natfp_bench.models.sample import SampleSet
 from natfp_bench.models.sampler import sampler_log_probabilities
-from natfp_bench.plan.settings import SamplingSpec
+from natfp_bench.plan.text_settings import SamplingSpec
 
 
 def warped(logits: torch.Tensor, of: SamplingSpec) -> torch.Tensor:

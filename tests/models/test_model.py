@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import tokens
 from natfp_bench.models import model as models
-from natfp_bench.plan.settings import NumericsSpec, ServeSpec
+from natfp_bench.plan.settings import NumericsSpec
+from natfp_bench.plan.text_settings import ServeSpec
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ from checkpoints import SMALL, write
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.models import checkpoint
-from natfp_bench.plan.settings import SourceSpec
+from natfp_bench.plan.text_settings import SourceSpec
 
 Natfp = Callable[..., tuple[int, str, str]]
 

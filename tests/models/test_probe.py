@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.models import probe, sample
-from natfp_bench.plan.settings import DrawSpec
+from natfp_bench.plan.text_settings import DrawSpec
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from torch._dynamo.utils import counters
 from natfp_bench.models import sampler
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
 from natfp_bench.plan.make_plan import make_plan
-from natfp_bench.plan.settings import SamplingSpec, Settings
+from natfp_bench.plan.settings import Settings
+from natfp_bench.plan.text_settings import SamplingSpec
 
 END, ROWS, WIDTH, LENGTH = 299, 6, 4, 12
 

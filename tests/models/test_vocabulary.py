@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Tokenizer
 from natfp_bench.corpus.tokens import TextReader
 from natfp_bench.models import probe, sample, vocabulary
 from natfp_bench.models.sample import SampleSet
-from natfp_bench.plan.settings import DrawSpec
+from natfp_bench.plan.text_settings import DrawSpec
 
 SPEC = DrawSpec(max_tokens=12, block=16)
 

@@ -16,7 +16,7 @@ from checkpoints import SMALL, write
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.models import lm_eval_backend as backend
-from natfp_bench.plan.settings import SamplingSpec, SourceSpec
+from natfp_bench.plan.text_settings import SamplingSpec, SourceSpec
 
 
 class Server(ThreadingHTTPServer):

@@ -28,13 +28,12 @@ from natfp_bench.plan.settings import (
     CorpusSpec,
     ModelSpec,
     OptimizerSpec,
-    SamplingSpec,
     ScheduleSpec,
     Settings,
-    SourceSpec,
     TokenizerSpec,
 )
 from natfp_bench.plan.task_files import AnalysisSpec, SplitSpec
+from natfp_bench.plan.text_settings import SamplingSpec, SourceSpec
 
 TRAINED = source_kind("train")
 

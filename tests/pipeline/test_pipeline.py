@@ -15,13 +15,13 @@ from bench import BRIEF, LEAN, Bench, scores, task_file
 from inline_engine import Inline
 from written_baselines import BASELINE, plant
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline.result import VariantResult
 from natfp_bench.pipeline.store import Store
 from natfp_bench.pipeline.variants import resolve
 from natfp_bench.statistics import per_text
 
 
-def differing(variants: list[results.VariantResult]) -> set[tuple[str, str]]:
+def differing(variants: list[VariantResult]) -> set[tuple[str, str]]:
     """Section and name of the settings, as result.json tells them, in which variants are not all alike."""
     found = set()
     for section, content in variants[0].settings.items():

@@ -24,7 +24,7 @@ from safetensors import safe_open
 from natfp_bench import api
 from natfp_bench.attributors.registry import Limits
 from natfp_bench.base.errors import AttributorError, UserError
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.engine import WORKER_MB, Engine, Event, Job, Needs, Outcome
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
 from natfp_bench.pipeline.stages.stage import Work

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
+from natfp_bench.pipeline.result import Check, schema
 
 
 @pytest.fixture
@@ -24,15 +25,15 @@ def file(seed_run: Any, tmp_path: Path) -> Path:
 def test_a_result_fits_its_schema_and_reads_back(seed_run: Any) -> None:
     result, folder = seed_run
     text = (folder / "result.json").read_text(encoding="utf-8")
-    schema = results.schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(json.loads(text), schema, cls=jsonschema.Draft202012Validator)
+    described = schema()
+    jsonschema.Draft202012Validator.check_schema(described)
+    jsonschema.validate(json.loads(text), described, cls=jsonschema.Draft202012Validator)
     assert results.read(folder / "result.json") == result
     assert result.to_json() == text
 
 
 def test_the_schema_refuses_what_is_no_result(seed_run: Any) -> None:
-    validator = jsonschema.Draft202012Validator(results.schema())
+    validator = jsonschema.Draft202012Validator(schema())
     data = json.loads(seed_run[0].to_json())
     for change in (
         {"schema": 2},
@@ -184,7 +185,7 @@ def test_failures_name_what_failed(seed_run: Any) -> None:
     assert result.failures == []
     variant = result.variants[0].model_copy(update={"status": "diverged", "reason": "loss nan"})
     score = result.scores[0].model_copy(update={"status": "failed", "error": "fit raised"})
-    check = results.Check(name="reruns repeat exactly", ok=False, detail="2 distinct weights")
+    check = Check(name="reruns repeat exactly", ok=False, detail="2 distinct weights")
     study = result.study.model_copy(update={"failed": {"length": "fit raised"}})
     parts = {"variants": (variant,), "scores": (score, score), "checks": (check,), "study": study}
     bad = result.model_copy(update=parts)

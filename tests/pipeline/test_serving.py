@@ -19,7 +19,7 @@ from natfp_bench.models import model as models
 from natfp_bench.models.sample import SampleSet
 from natfp_bench.pipeline.result import Result
 from natfp_bench.pipeline.stages.sample import Block
-from natfp_bench.plan.settings import DrawSpec, ServeSpec
+from natfp_bench.plan.text_settings import DrawSpec, ServeSpec
 from natfp_bench.report.finding import finding
 
 PLAIN_KERNELS = """\

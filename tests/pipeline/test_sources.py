@@ -26,7 +26,7 @@ from natfp_bench.models import checkpoint_files as source
 from natfp_bench.models.heldout import document_bits
 from natfp_bench.plan import task_files as spec
 from natfp_bench.plan.make_plan import make_plan
-from natfp_bench.plan.settings import ServeSpec, SourceSpec
+from natfp_bench.plan.text_settings import ServeSpec, SourceSpec
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 from made_results import plain, variant
 from report_sites import HOSTILE, page
 
-from natfp_bench.pipeline import result as results
-from natfp_bench.pipeline.result import MeanKL, find
+from natfp_bench.pipeline.result import Length, LengthPoint, MeanKL
+from natfp_bench.pipeline.result_files import find
 from natfp_bench.report import charts, drawing, figures, main_figure, result_tables, study_figures
 from natfp_bench.report import site as report
 from natfp_bench.report.pages.validity import SIMULATIONS
@@ -169,9 +169,9 @@ def test_labels_of_a_map_do_not_overlap() -> None:
 
 
 def test_lengths_sort_by_reference_then_ceiling() -> None:
-    points = tuple(results.LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9) for at in (4, 64))
+    points = tuple(LengthPoint(at=at, accuracy=plain(0.5), ceiling=0.9) for at in (4, 64))
     given = [(None, None), (None, 30.0), (None, 21.0), (50.0, 8.0)]
-    lengths = [results.Length(unit="tokens", points=points, to_95=own, ceiling_to_95=limit) for own, limit in given]
+    lengths = [Length(unit="tokens", points=points, to_95=own, ceiling_to_95=limit) for own, limit in given]
     ordered = sorted(lengths, key=result_tables.length_order)
     assert [given[lengths.index(one)] for one in ordered] == [given[i] for i in (3, 2, 1, 0)]
     assert result_tables.length_order(None) is None

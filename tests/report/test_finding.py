@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from made_results import PROMPT, SEEN, UNSEEN, VARIANTS, Figures, studied, variant, write_result
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.result import Check, Detectable, Gap, Result
 from natfp_bench.report.finding import finding, scope, short_corpus
 from natfp_bench.statistics.curves import Permuted

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from report_sites import make, page
 
-from natfp_bench.pipeline.result import find
+from natfp_bench.pipeline.result_files import find
 from natfp_bench.report import page_texts
 from natfp_bench.report.glossary import TERMS, anchor
 from natfp_bench.report.pages.home import apart

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from natfp_bench.attributors import registry
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.report import hidden_table, markdown
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.results import hidden, leaderboard

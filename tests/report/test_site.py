@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.pipeline.result import find
+from natfp_bench.pipeline.result_files import find
 from natfp_bench.report import site as report
 
 Natfp = Callable[..., tuple[int, str, str]]

@@ -21,7 +21,7 @@ from natfp_bench.attributors import registry
 from natfp_bench.base.errors import UserError
 from natfp_bench.corpus.labelled_texts import TextsSpec
 from natfp_bench.corpus.plan_from_texts import plan_from_texts
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.stages.sample import read_table
 from natfp_bench.pipeline.store import Store

@@ -20,7 +20,7 @@ from natfp_bench.base import resources
 from natfp_bench.base.errors import UserError
 from natfp_bench.cli import identify as identify_cli
 from natfp_bench.pipeline import bundled_texts as fixed_texts
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.run import Run, run_plan
 from natfp_bench.pipeline.schedule import Schedule

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 from made_results import PROMPT, SEEN, UNSEEN, VARIANTS, plain, scored, studied, variant
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.report import leaderboard_tables
 from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, best, leaderboards
 from natfp_bench.results.predictions import read_predictions

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from lm_eval_runs import Ran, lm_eval
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline import run as pipeline
 from natfp_bench.pipeline.store import Store
 from natfp_bench.results import export, lm_eval_export, lm_eval_import

@@ -9,10 +9,10 @@ from typing import Any
 
 from natfp_bench.attributors import registry
 from natfp_bench.corpus.plan_from_texts import plan_from_texts
-from natfp_bench.pipeline.result import find
+from natfp_bench.pipeline.result_files import find
 from natfp_bench.pipeline.run import run_plan
 from natfp_bench.pipeline.store import Store
-from natfp_bench.plan.settings import TextsSpec
+from natfp_bench.plan.text_settings import TextsSpec
 from natfp_bench.report import site as report
 from natfp_bench.report.pages.page import Page
 

@@ -15,7 +15,7 @@ import psutil
 from chaos_program import TASK
 from patience import PATIENCE
 
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 
 
 class Program:

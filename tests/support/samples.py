@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from natfp_bench.models import model as models
 from natfp_bench.models import sample
 from natfp_bench.models.sample import SampleSet
-from natfp_bench.plan.settings import SamplingSpec
+from natfp_bench.plan.text_settings import SamplingSpec
 
 
 def spec(**given: Any) -> SamplingSpec:

@@ -141,7 +141,7 @@ from pathlib import Path
 from typing import Any
 import pyarrow.parquet as pq
 from natfp_bench.base import disk
-from natfp_bench.pipeline import result as results, run
+from natfp_bench.pipeline import result_files as results, run
 from natfp_bench.pipeline.store import Store
 
 given, root, skipped = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

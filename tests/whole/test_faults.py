@@ -12,7 +12,7 @@ from bench import BRIEF, LEAN, files, scores, task_file
 from written_baselines import BASELINE, plant
 
 from natfp_bench.base.errors import SpecError, StoreError, UserError
-from natfp_bench.pipeline import result as results
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.store import Store
 
 if TYPE_CHECKING:

@@ -42,7 +42,8 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import labelled_texts as texts
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.open_corpus import open_corpus
-from natfp_bench.plan.settings import CorpusSpec, TextsSpec, TokenizerSpec
+from natfp_bench.plan.settings import CorpusSpec, TokenizerSpec
+from natfp_bench.plan.text_settings import TextsSpec
 from natfp_bench.results import identify, submission
 from natfp_bench.results import unlabelled_texts as given_texts
 

@@ -66,8 +66,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> PackageCopy:
     # A source: one module and the list of kinds.
     made.add("natfp_bench/pipeline/sources/echo.py", EXAMPLES["pipeline/sources/echo.py"])
     (line,) = re.findall(r'`("echo": SourceFacts\(.*?\))`', TEXT)
-    made.edit("plan/settings.py", '"texts": SourceFacts(', f'{line},\n    "texts": SourceFacts(')
-    made.edit("plan/settings.py", '"lm_eval", "texts"]', '"lm_eval", "texts", "echo"]')
+    made.edit("plan/text_settings.py", '"texts": SourceFacts(', f'{line},\n    "texts": SourceFacts(')
+    made.edit("plan/text_settings.py", '"lm_eval", "texts"]', '"lm_eval", "texts", "echo"]')
     made.add("more/echo_id.yaml", TASK)
     return made
 

@@ -1,1 +1,1 @@
-"""Sources of texts: one module for each kind of `plan.settings.SOURCES`, with stages and a `SOURCE`; `kind` first."""
+"""Sources of texts: a module for each kind in `plan.text_settings`, with stages and a `SOURCE`; `kind` first."""

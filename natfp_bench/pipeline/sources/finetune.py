@@ -17,7 +17,8 @@ from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, Mode
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import Plan
-from natfp_bench.plan.settings import CorpusSpec, NumericsSpec, Recipe, ServeSpec, Settings, TuningSpec
+from natfp_bench.plan.settings import CorpusSpec, NumericsSpec, Recipe, Settings, TuningSpec
+from natfp_bench.plan.text_settings import ServeSpec
 
 from .checkpoint import UNKNOWN_MB, CheckpointModel, heldout_corpus
 from .kind import Identities, SourceKind

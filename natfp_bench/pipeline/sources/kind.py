@@ -14,7 +14,8 @@ from natfp_bench.pipeline.stages.sample import Block, SampleStage
 from natfp_bench.pipeline.stages.stage import Located, ModelStage, Stage, Where
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.plan.plan import Plan, Variant
-from natfp_bench.plan.settings import CorpusSpec, Settings, SourceName
+from natfp_bench.plan.settings import CorpusSpec, Settings
+from natfp_bench.plan.text_settings import SourceName
 
 
 @dataclass

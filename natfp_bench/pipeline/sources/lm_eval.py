@@ -9,7 +9,8 @@ from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.sample import SampleMeta, SampleStage
 from natfp_bench.pipeline.stages.stage import Located, ModelStage, Workplace
 from natfp_bench.plan.plan import Plan
-from natfp_bench.plan.settings import DrawSpec, ServeSpec, Settings, SourceSpec
+from natfp_bench.plan.settings import Settings
+from natfp_bench.plan.text_settings import DrawSpec, ServeSpec, SourceSpec
 
 from .checkpoint import UNKNOWN_MB, HeldoutCorpus, heldout_corpus
 from .kind import Identities, SourceKind

@@ -11,7 +11,8 @@ from natfp_bench.pipeline.stages.sample import SampleMeta, SampleStage
 from natfp_bench.pipeline.stages.stage import CorpusStage, Located, ModelStage, Stage, Workplace
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.plan.plan import Plan
-from natfp_bench.plan.settings import Settings, TextsSpec
+from natfp_bench.plan.settings import Settings
+from natfp_bench.plan.text_settings import TextsSpec
 
 from .kind import Identities, SourceKind
 

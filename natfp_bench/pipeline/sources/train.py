@@ -15,7 +15,8 @@ from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import Plan, Variant, parameters
-from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, NumericsSpec, Recipe, ServeSpec, Settings, TokenizerSpec
+from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, NumericsSpec, Recipe, Settings, TokenizerSpec
+from natfp_bench.plan.text_settings import ServeSpec
 
 from .kind import Identities, SourceKind
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from natfp_bench.base.records import Record
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
-from natfp_bench.plan.settings import ServeSpec
+from natfp_bench.plan.text_settings import ServeSpec
 
 from .stage import ModelStage, Stage, Workplace
 

@@ -16,8 +16,8 @@ from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan import split
-from natfp_bench.plan.settings import DrawSpec, SamplerSpec, ServeSpec
 from natfp_bench.plan.task_files import SplitSpec
+from natfp_bench.plan.text_settings import DrawSpec, SamplerSpec, ServeSpec
 
 from .stage import Known, Loaded, ModelStage, Stage, Workplace
 

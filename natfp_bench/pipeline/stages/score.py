@@ -12,8 +12,8 @@ from natfp_bench.base.records import Record
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan import split
-from natfp_bench.plan.settings import SamplerSpec, ServeSpec
 from natfp_bench.plan.task_files import SplitSpec
+from natfp_bench.plan.text_settings import SamplerSpec, ServeSpec
 
 from .sample import SampleStage, encoded_prompts, read_samples
 from .stage import ModelStage, Stage, Workplace

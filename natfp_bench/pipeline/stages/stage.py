@@ -17,7 +17,7 @@ from natfp_bench.corpus.metas import CorpusMeta
 from natfp_bench.models.metas import ModelMeta, Prefix, TrainMeta
 from natfp_bench.pipeline.engine import Context, Needs
 from natfp_bench.pipeline.store import Entry, Store
-from natfp_bench.plan.settings import ServeSpec
+from natfp_bench.plan.text_settings import ServeSpec
 
 if TYPE_CHECKING:
     from natfp_bench.corpus.tokens import TextReader
