@@ -51,7 +51,10 @@ def print_overview(out: Console, found: Overview, factors: int = 1, *, given: bo
         unknown = "time unknown: this store has no trained model of this size yet"
         time_left = unknown if seconds is None else f"about {seconds:,.0f} s on one worker"
         say(out, f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time_left})")
-    say(out, f"disk: about {found.disk_bytes / 1e6:,.0f} MB in total")
+    # How large a released model is, is known once it is read.
+    unsized = len(found.variants) if any(one.tokens and one.parameters is None for one in found.variants) else 0
+    models = f", and {unsized} models of the base's size, four bytes a weight" if unsized else " in total"
+    say(out, f"disk: about {found.disk_bytes / 1e6:,.0f} MB{models}")
     if found.least_p is not None:
         say(out, *_testable(found, found.least_p, factors))
     for note in found.notes:

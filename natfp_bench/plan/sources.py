@@ -8,7 +8,7 @@ from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from .settings import Recipe, Settings, TuningSpec
 from .task_files import Preset, Task
-from .text_settings import SourceSpec
+from .text_settings import ServeSpec, SourceSpec
 
 TRAINING = tuple(name for name in Recipe.model_fields if name != "numerics")
 """Sections of the settings that say how a model is trained."""
@@ -57,6 +57,10 @@ def faults(
         yield chosen.fault(("settings", "source", "replicate"), "a replicate is named twice")
     for level, preset in levels.items():
         yield from (f"{fault} (level {level!r})" for fault in _level(preset.settings, names, chosen))
+    if kind == "lm_eval" and any(preset.settings.serve != ServeSpec() for preset in levels.values()):
+        what = "serve changes nothing: a backend of lm-eval serves its own model, as source.model_args say"
+        at = ("settings", "serve")
+        yield chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
     if spec.facts.prompted and not first.sampling.prompt_characters:
         what = f"{kind} sources take no empty prompt: set sampling.prompt_characters"
         yield chosen.fault(place, what)

@@ -197,6 +197,8 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
         "ticks": False,
     }
     below = {"labelExpr": f"{zero} ? 'chance' : {one} ? 'certain' : datum.label", **grid}
+    # The names of the first line's marks stand between it and the labels.
+    above = {**below, "orient": "top", "labelPadding": 15}
     none = {"labels": False, **grid}
     room = {"minExtent": 150, "maxExtent": 150, "labelLimit": 148, "labelPadding": 6}
     names = {"grid": False, "ticks": False, "domain": False, **room}
@@ -205,12 +207,12 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
     reach = {"domain": [min(-0.04, *ends), max(1.03, *ends)], "nice": False}
 
     def panel(of: str) -> Json:
-        """The lines of one family; the last one has the scale."""
+        """The lines of one family; the first and the last one have the scale."""
         factors = list(dict.fromkeys(str(row["factor"]) for row in rows if row["family"] == of))
         last = of == families[-1]
         across: Json = {
             "title": "identifiability" if last else None,
-            "axis": below if last else none,
+            "axis": below if last else above if of == families[0] else none,
             "scale": reach,
         }
         line = nominal("factor", scale={"domain": factors}, title=None, axis=names)
@@ -223,7 +225,7 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
         }
 
     lines = len({row["factor"] for row in rows})
-    usermeta = {"height": LINE * (lines + len(families)) + 72, "beside": SAID}
+    usermeta = {"height": LINE * (lines + len(families)) + 92, "beside": SAID}
     panels = [panel(of) for of in families]
     return Plot({"data": {"name": ROWS}, "vconcat": panels, "spacing": 4, "usermeta": usermeta}, rows)
 

@@ -242,6 +242,13 @@ def test_a_factor_that_touches_something_else_is_refused(tmp_path: Path, fields:
         make_plan("wrong", "smoke", include=[tmp_path])
 
 
+def test_the_disk_is_not_said_to_hold_models_of_no_size(natfp: Any) -> None:
+    _, out, _ = natfp("show", "ft_seed_id", "--preset", "smoke")
+    assert "disk: about 0 MB, and 4 models of the base's size, four bytes a weight" in out
+    _, out, _ = natfp("show", "seed_id", "--preset", "smoke")
+    assert "MB in total" in out
+
+
 def test_replicates_without_a_difference_are_refused() -> None:
     with pytest.raises(SpecError, match="all replicates would be the same"):
         make_plan("ft_order_id", "smoke", overrides={"tuning.lora_rank": "0"})

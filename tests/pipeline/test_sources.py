@@ -168,6 +168,12 @@ def test_tokenizers_that_lose_text(bench: Any, checkpoints: Path, tmp_path: Path
         ({"kind": "texts"}, {"a": "x", "b": "y"}, {}, "natfp-bench texts FILE"),
         ({"kind": "train"}, {"a": "x", "b": "y"}, {}, "change nothing while source.kind is 'train'"),
         ({"kind": "lm_eval", "model_args": "z"}, {"a": "x", "b": "y"}, {}, "set sampling.prompt_characters"),
+        (
+            {"kind": "lm_eval"},
+            {"a": "x", "b": "y"},
+            {"serve.dtype": "bfloat16"},
+            "a backend of lm-eval serves its own model",
+        ),
         ({}, {"a": "", "b": "y"}, {}, "takes a Hub id or a folder"),
     ],
 )
@@ -178,6 +184,12 @@ def test_tasks_that_ask_for_what_cannot_be(
     with pytest.raises(SpecError) as caught:
         make_plan("wrong", "smoke", include=[tasks], overrides=overrides)
     assert said in str(caught.value)
+
+
+def test_ways_to_serve_are_no_factor_of_a_backend() -> None:
+    chosen = {"source.kind": "lm_eval", "source.model": "hf", "sampling.prompt_characters": "10"}
+    with pytest.raises(SpecError, match=r"quantization_id\.yaml:\d+: serve changes nothing"):
+        make_plan("quantization_id", "smoke", overrides=chosen)
 
 
 def test_missing_checkpoints_are_all_named_with_the_commands_that_fetch_them(bench: Any, tmp_path: Path) -> None:
