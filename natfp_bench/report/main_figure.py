@@ -51,7 +51,7 @@ FAMILIES: Mapping[str, str] = {
 
 CONTROLS, OTHERS = "Controls", "Other factors"
 
-LINE, PLOT, SAID = 17, 340, 118
+LINE, PLOT, SAID = 17, 340, 150
 """Height of a line, width of the plot, and width of the words beside it, in pixels."""
 
 COLUMNS = {
@@ -143,10 +143,12 @@ def _said(found: Interval, row: FactorRow) -> str:
     if row.unseen is None:
         to = "–" if (found.low or 0.0) >= 0 else " to "
         bounds = None if found.low is None or found.high is None else (number(found.low, 2), number(found.high, 2))
-        return f"{value} ({to.join(bounds)})" if bounds else f"{value}: no interval"
+        return f"{value} ({to.join(bounds)}), same runs" if bounds else f"{value}: no interval"
     if found.high is None:
         return f"{value}, {row.replicates} runs: no interval"
-    p = f", p {plain_p(row.p_adjusted)}" if row.p_adjusted is not None else ""
+    p = f", {row.verdict}" if row.verdict == "not testable" else ""
+    if row.p_adjusted is not None:
+        p = f", p {plain_p(row.p_adjusted)}"
     return f"{value} ± {number(found.high - found.value, 2)}{p}"
 
 
@@ -161,6 +163,8 @@ def _label(found: Sequence[dict[str, Any]]) -> None:
         same["right"] = SAME
     if limit and limit["value"] <= 1:
         limit["above"] = "ceiling"
+    if held_out:
+        held_out["header"] = "held-out runs, ± 95%"
 
 
 def _caption(references: str, *, held_out: bool) -> str:
@@ -196,7 +200,7 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
         "domain": False,
         "ticks": False,
     }
-    below = {"labelExpr": f"{zero} ? 'chance' : {one} ? 'certain' : datum.label", **grid}
+    below = {"labelExpr": f"{zero} ? '0: chance' : {one} ? '1: certain' : datum.label", **grid}
     # The names of the first line's marks stand between it and the labels.
     above = {**below, "orient": "top", "labelPadding": 15}
     none = {"labels": False, **grid}
@@ -262,6 +266,7 @@ def _layers(line: Json, x: Json, low: Json) -> list[Json]:
         at(SAME, "point", shape="circle", fill="#ffffff", stroke=REFERENCE, size=46, strokeWidth=1.6, opacity=1),
         at(HELD_OUT, "point", shape="circle", filled=True, color=REFERENCE, opacity=1, size=62),
         words("said", HELD_OUT, SAME, place={"value": "width"}, align="left", dx=10),
+        words("header", HELD_OUT, place={"value": "width"}, align="left", dx=10, dy=-13),
         words("left", HELD_OUT, align="right", dy=-13, dx=6),
         words("right", SAME, align="left", dy=-13, dx=-4),
         words("above", LIMIT, align="right", dy=-13, dx=4),

@@ -81,9 +81,11 @@ def test_the_main_figure_shows_each_mark_of_the_result(site: Any, rate_run: Any)
 
 def test_the_main_figure_says_so_if_there_is_no_interval() -> None:
     two = plain(-0.03)
-    row = cast("Any", SimpleNamespace(unseen=True, replicates=2, p_adjusted=None))
+    row = cast("Any", SimpleNamespace(unseen=True, replicates=2, p_adjusted=None, verdict=""))
     assert main_figure._said(two, row) == "-0.03, 2 runs: no interval"
     assert main_figure._said(plain(0.5, 0.1), row) == "0.50 ± 0.10"
+    row.verdict = "not testable"
+    assert main_figure._said(plain(0.5, 0.1), row) == "0.50 ± 0.10, not testable"
     row.p_adjusted = 0.0123
     assert main_figure._said(plain(0.5, 0.1), row) == "0.50 ± 0.10, p 0.012"
 

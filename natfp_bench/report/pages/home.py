@@ -14,9 +14,10 @@ from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import setting_title, standing_tables
 from natfp_bench.report.main_figure import main_figure
-from natfp_bench.report.table import ReportTable
+from natfp_bench.report.table import ReportTable, number
 from natfp_bench.results.leaderboard import FactorRow, Standing
 from natfp_bench.results.protocols import Setting
+from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .page import Page, Pages, all_provenance, question
 
@@ -57,6 +58,7 @@ def home(of: Pages) -> Page:
     shown = {
         "headline": headline(standings[0], of),
         "scope": scopes(standings[0], of),
+        "how_sure": how_sure(standings[0]),
         "winner": winner(standings[0]),
         "held_out": any(row.unseen for row in standings[0].factors),
         "sections": sections,
@@ -104,23 +106,36 @@ def headline(standing: Standing, of: Pages) -> str:
     alone = [row for row in rows if row.unseen is None and row.seen and row.seen.reference]
     said = []
     if held_out:
-        what = (
-            f"{len(found)} of {len(held_out)} training factors (corrected p at most 0.05) can be read off the text of "
-            "models that no attributor has seen"
-        )
-        top = sorted(found, key=lambda row: -(_reference(row) or 0.0))[:2]
-        how = f", {' and '.join(row.factor for row in top)} most clearly" if top else ""
-        said.append(what + how)
+        tested = [row for row in held_out if row.verdict != "not testable"]
+        where = "show in what a language model writes, even on models that no classifier has seen"
+        said.append(f"{len(found)} of {len(tested)} training factors {where}")
     if alone:
         best = max(alone, key=lambda row: _reference(row) or 0.0)
         above = [row for row in alone if _low(row) > 0]
         said.append(
-            f"models that differ in {best.factor} alone can be identified, too"
+            f"models that differ in {best.factor} alone can be told apart, too"
             if len(above) == len(alone) and (_low(best) > 0)
             else f"{len(above)} of {len(alone)} factors without held-out runs are above chance"
         )
     text = "; ".join(said)
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def how_sure(standing: Standing) -> str:
+    """Say how large the largest and the smallest effect are, how they were tested, and what could not be."""
+    rows = [row for row in standing.factors if row.current and not row.control and row.unseen and row.unseen.reference]
+    found = sorted((row for row in rows if row.verdict == "found"), key=lambda row: -(_reference(row) or 0.0))
+    untested = sum(row.verdict == "not testable" for row in rows)
+    said = []
+    if found:
+        first, last = (number(_reference(row) or 0.0, 2) for row in (found[0], found[-1]))
+        top = f"Clearest: {found[0].factor} ({first} of the way from chance to certainty)"
+        said.append(f"{top}; faintest: {found[-1].factor} ({last})")
+    if len(found) > 1:
+        said.append(f"All {len(found)} have p at most {SIGNIFICANT}, corrected for {len(rows) - untested} factors")
+    if untested:
+        said.append(f"{untested} more {'has' if untested == 1 else 'have'} too few runs to be tested")
+    return "".join(f"{one}. " for one in said).strip()
 
 
 def _reference(row: FactorRow) -> float | None:
@@ -134,14 +149,12 @@ def _low(row: FactorRow) -> float:
 
 
 def winner(standing: Standing) -> str:
-    """Who identifies the levels best, over all tasks of a setting; empty if there are no ranks."""
+    """Who identifies levels best, over all tasks of a setting; empty if there are no ranks."""
     means = [(row.attributor, row.unseen or row.seen) for row in standing.attributors if not row.floor]
     first = [name for name, mean in means if mean and mean.rank == 1]
     if not first or len(standing.attributors) < 2:
         return ""
-    does = "identifies" if len(first) == 1 else "identify"
-    of = f"{len(standing.attributors)} attributors (classifiers that guess from a text)"
-    return f"{' and '.join(first)} {does} levels best, of {of}."
+    return f"Best of {len(standing.attributors)} classifiers: {' and '.join(first)}."
 
 
 def scopes(standing: Standing, of: Pages) -> str:
@@ -149,7 +162,9 @@ def scopes(standing: Standing, of: Pages) -> str:
     said = Counter(scope(of.by_digest[row.protocol_digest].newest) for row in standing.factors if row.current)
     [(most, count)] = said.most_common(1)
     total = sum(said.values())
-    return most if count == total else f"{most} ({count} of {total} tasks; the others differ in these numbers)"
+    return (
+        most if count == total else f"{most}. So {count} of {total} tasks; in the others one of these numbers differs"
+    )
 
 
 def _place(standing: Standing) -> tuple[bool, bool, bool, bool, float, int]:
