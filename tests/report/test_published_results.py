@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from natfp_bench.attributors import registry
 from natfp_bench.pipeline import result_files as results
-from natfp_bench.report import hidden_table, markdown
+from natfp_bench.report import hidden_table, markdown, site
 from natfp_bench.report.finding import finding, scope
+from natfp_bench.report.pages import home
 from natfp_bench.results import hidden, leaderboard
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,18 @@ def test_the_readme_says_what_was_found_for_each_family_of_the_paper(task: str) 
     said = plain(ROOT / "README.md")
     assert finding(of) in said
     assert scope(of) in said
+
+
+def test_the_first_page_accounts_for_every_factor(tmp_path: Path) -> None:
+    of = site.read(PATHS, tmp_path)
+    standing = of.found.standings[0]
+    rows = [row for row in standing.factors if row.unseen and not row.control]
+    counts = Counter(row.verdict for row in rows)
+    said, sure = home.headline(standing, of), home.how_sure(standing)
+    assert said.startswith(f"{counts['found']} of {counts['found'] + counts['not found']} training factors")
+    for row in rows:
+        assert (row.factor in sure) or row.verdict == "found", row.factor
+    assert f"corrected for {sum(row.p_adjusted is not None for row in rows)} factors" in sure
 
 
 def test_nothing_of_the_machine_is_kept() -> None:

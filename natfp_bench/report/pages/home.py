@@ -121,21 +121,30 @@ def headline(standing: Standing, of: Pages) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+VERDICTS = {"not found": "not found", "not testable": "too few runs to test"}
+"""Verdicts that the first page names factors for, beside those found, in words."""
+
+
 def how_sure(standing: Standing) -> str:
-    """Say how large the largest and the smallest effect are, how they were tested, and what could not be."""
+    """Say how large the largest and the smallest effect are, what was not found or not tested, and how it is tested."""
     rows = [row for row in standing.factors if row.current and not row.control and row.unseen and row.unseen.reference]
-    found = sorted((row for row in rows if row.verdict == "found"), key=lambda row: -(_reference(row) or 0.0))
-    untested = sum(row.verdict == "not testable" for row in rows)
+    by_verdict = {verdict: [row.factor for row in rows if row.verdict == verdict] for verdict in VERDICTS}
+    sizes: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: -(_reference(row) or 0.0)):
+        if row.verdict == "found":
+            sizes.setdefault(number(_reference(row) or 0.0, 2), []).append(row.factor)
     said = []
-    if found:
-        first, last = (number(_reference(row) or 0.0, 2) for row in (found[0], found[-1]))
-        top = f"Clearest: {found[0].factor} ({first} of the way from chance to certainty)"
-        said.append(f"{top}; faintest: {found[-1].factor} ({last})")
-    if len(found) > 1:
-        said.append(f"All {len(found)} have p at most {SIGNIFICANT}, corrected for {len(rows) - untested} factors")
-    if untested:
-        said.append(f"{untested} more {'has' if untested == 1 else 'have'} too few runs to be tested")
-    return "".join(f"{one}. " for one in said).strip()
+    if sizes:
+        first, *_, last = [*sizes.items()] * 2  # twice, as there may be one alone
+        said.append(f"Clearest: {' and '.join(first[1])} ({first[0]} of the way from chance to certainty)")
+        said += [f"faintest: {' and '.join(last[1])} ({last[0]})"] if len(sizes) > 1 else []
+    said += [f"{VERDICTS[verdict]}: {', '.join(names)}" for verdict, names in by_verdict.items() if names]
+    tested = sum(row.p_adjusted is not None for row in rows)
+    test = (
+        f" Found: p of a permutation test, corrected for {tested} factors, is at most {SIGNIFICANT}." if tested else ""
+    )
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}.{test}" if text else ""
 
 
 def _reference(row: FactorRow) -> float | None:
@@ -163,7 +172,9 @@ def scopes(standing: Standing, of: Pages) -> str:
     [(most, count)] = said.most_common(1)
     total = sum(said.values())
     return (
-        most if count == total else f"{most}. So {count} of {total} tasks; in the others one of these numbers differs"
+        most
+        if count == total
+        else f"{most}. This holds for {count} of {total} tasks; the others change one of these numbers"
     )
 
 
