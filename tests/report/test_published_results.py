@@ -43,7 +43,7 @@ def test_the_first_page_accounts_for_every_factor(tmp_path: Path) -> None:
     rows = [row for row in standing.factors if row.unseen and not row.control]
     counts = Counter(row.verdict for row in rows)
     said, sure = home.headline(standing, of), home.how_sure(standing)
-    assert said.startswith(f"{counts['found']} of {counts['found'] + counts['not found']} training factors")
+    assert said.startswith(f"{counts['found']} of the {counts['found'] + counts['not found']} training factors tested")
     for row in rows:
         assert (row.factor in sure) or row.verdict == "found", row.factor
     assert f"corrected for {sum(row.p_adjusted is not None for row in rows)} factors" in sure

@@ -60,6 +60,7 @@ def home(of: Pages) -> Page:
         "scope": scopes(standings[0], of),
         "how_sure": how_sure(standings[0]),
         "winner": winner(standings[0]),
+        "reference": " and ".join(sorted({row.reference for row in standings[0].factors if row.reference})),
         "held_out": any(row.unseen for row in standings[0].factors),
         "sections": sections,
         "presets": sorted({one.setting.preset for one in of.found.standings}),
@@ -108,7 +109,7 @@ def headline(standing: Standing, of: Pages) -> str:
     if held_out:
         tested = [row for row in held_out if row.verdict != "not testable"]
         where = "show in what a language model writes, even on models that no classifier has seen"
-        said.append(f"{len(found)} of {len(tested)} training factors {where}")
+        said.append(f"{len(found)} of the {len(tested)} training factors tested {where}")
     if alone:
         best = max(alone, key=lambda row: _reference(row) or 0.0)
         above = [row for row in alone if _low(row) > 0]
@@ -136,7 +137,8 @@ def how_sure(standing: Standing) -> str:
     said = []
     if sizes:
         first, *_, last = [*sizes.items()] * 2  # twice, as there may be one alone
-        said.append(f"Clearest: {' and '.join(first[1])} ({first[0]} of the way from chance to certainty)")
+        each = " each" if len(first[1]) > 1 else ""
+        said.append(f"Clearest: {' and '.join(first[1])} ({first[0]}{each}, where 0 is chance and 1 is certainty)")
         said += [f"faintest: {' and '.join(last[1])} ({last[0]})"] if len(sizes) > 1 else []
     said += [f"{VERDICTS[verdict]}: {', '.join(names)}" for verdict, names in by_verdict.items() if names]
     tested = sum(row.p_adjusted is not None for row in rows)
@@ -174,7 +176,7 @@ def scopes(standing: Standing, of: Pages) -> str:
     return (
         most
         if count == total
-        else f"{most}. This holds for {count} of {total} tasks; the others change one of these numbers"
+        else f"{most}. So are {count} of {total} tasks; the others have another size, length or number of models"
     )
 
 
