@@ -70,7 +70,8 @@ results: .venv
 RESULTS ?= docs/results
 figures: .venv
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && mkdir -p docs/figures && \
-	$(BIN)/natfp-bench report $(RESULTS) --figures "$$folder" --only 'index-factors*,tasks-seed_id-quick-*-length' && \
+	$(BIN)/natfp-bench report $(RESULTS) --figures "$$folder" --only 'index-factors*' && \
+	$(BIN)/natfp-bench report $(RESULTS)/seed_id --figures "$$folder" --only 'tasks-seed_id-*-length' --overwrite && \
 	cp "$$(ls "$$folder"/index-factors*.svg | head -n 1)" docs/figures/factors.svg && \
 	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
 	$(BIN)/natfp-bench leaderboard $(RESULTS) --format md -o docs/results.md

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from natfp_bench.base.markdown import code, escape, grid
 from natfp_bench.pipeline.result import Result
@@ -33,8 +33,7 @@ def render(found: Leaderboards, results: Sequence[Result] = (), *, boards: bool 
     """
     parts = ["# Leaderboards", WRITTEN]
     if results:
-        lines = [f"- {escape(finding(one))} *({escape(scope(one))})*" for one in results]
-        parts += ["## What was found", ABOUT_FINDINGS, "\n".join(lines)]
+        parts += ["## What was found", ABOUT_FINDINGS, *_findings(found, results)]
     for standing in found.standings:
         parts.append(f"## {escape(setting_title(standing.setting))}")
         parts += map(section, standing_tables(standing))
@@ -44,6 +43,17 @@ def render(found: Leaderboards, results: Sequence[Result] = (), *, boards: bool 
         parts.append("## By protocol")
         parts += [section(board_table(board)) for board in found.boards]
     return "\n\n".join([*parts, *_origins(found.origins)]) + "\n"
+
+
+def _findings(found: Leaderboards, results: Sequence[Result]) -> Iterator[str]:
+    """One sentence for each result, setting after setting; the settings are named if there are several."""
+    for standing in found.standings:
+        of = {row.protocol_digest for row in standing.factors}
+        lines = [f"- {escape(finding(one))} *({escape(scope(one))})*" for one in results if one.protocol_digest in of]
+        if lines and len(found.standings) > 1:
+            yield f"### {escape(setting_title(standing.setting))}"
+        if lines:
+            yield "\n".join(lines)
 
 
 def summary(found: Leaderboards) -> str:

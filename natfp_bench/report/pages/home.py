@@ -180,12 +180,12 @@ def scopes(standing: Standing, of: Pages) -> str:
     )
 
 
-def _place(standing: Standing) -> tuple[bool, bool, bool, bool, float, int]:
-    """Key to sort by: whole results of trained models, smoke last, those with the strongest evidence first."""
+def _place(standing: Standing) -> tuple[bool, bool, bool, bool, int, float, int]:
+    """Key to sort by: whole results of trained models, smoke last, those with most evidence first."""
     of = standing.setting
-    strongest = max((row.strength or 0.0 for row in standing.factors if row.verdict == "found"), default=0.0)
+    found = [row.strength or 0.0 for row in standing.factors if row.verdict == "found"]
     kind = (of.subset is not None, of.fixed_texts, of.preset == "smoke", bool(of.overrides))
-    return *kind, -strongest, -len(standing.factors)
+    return *kind, -len(found), -max(found, default=0.0), -len(standing.factors)
 
 
 def apart(first: Setting, other: Setting) -> str:
