@@ -15,6 +15,7 @@ from natfp_bench.report import leaderboard_tables
 from natfp_bench.results.leaderboard import AttributorRow, FactorRow, Leaderboards, best, leaderboards
 from natfp_bench.results.predictions import read_predictions
 from natfp_bench.statistics import per_text, replication
+from natfp_bench.statistics.curves import Permuted
 from natfp_bench.statistics.intervals import student_quantile
 
 
@@ -35,7 +36,7 @@ def test_a_factor_with_replicates_held_out(made: Any) -> None:
         UNSEEN: {"bayes": 0.3, "other": 0.4, "likelihood_reference": 0.5},
         SEEN: {"bayes": 0.6, "other": 0.7, "ceiling": 0.9},
     }
-    study = studied(permutation=results.Permuted(test=test, observed=0.5, spread=0.05))
+    study = studied(permutation=Permuted(test=test, observed=0.5, spread=0.05))
     row = factor(leaderboards([made("lr_id", figures, study=study)]), "lr_id")
     assert (row.factor, row.reference, row.section, row.current) == (
         "factor of lr_id",
@@ -63,7 +64,7 @@ def test_a_factor_without_replicates_to_hold_out_has_figures_of_seen_ones_only(m
 
 def with_p(p: float, smallest: float = 0.001) -> Any:
     test = replication.PermutationTest(p=p, smallest=smallest, permutations=999, exhaustive=True, testable=True)
-    return studied(permutation=results.Permuted(test=test, observed=0.3, spread=0.02))
+    return studied(permutation=Permuted(test=test, observed=0.3, spread=0.02))
 
 
 def test_p_values_are_corrected_over_the_factors_of_a_table(made: Any) -> None:

@@ -16,6 +16,7 @@ from chaos_program import TASK
 from patience import PATIENCE
 
 from natfp_bench.pipeline import result_files as results
+from natfp_bench.pipeline.result import Result
 
 
 class Program:
@@ -38,7 +39,7 @@ class Program:
         options: dict[str, Any] = {"stdout": output, "stderr": subprocess.STDOUT, "text": True, "env": environment}
         return subprocess.Popen([*self.command, *more], start_new_session=True, **options)
 
-    def finish(self) -> tuple[results.Result, bytes]:
+    def finish(self) -> tuple[Result, bytes]:
         process = self.start()
         assert process.wait(timeout=180) == 0
         [path] = self.output.rglob("result.json")
