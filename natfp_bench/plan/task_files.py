@@ -46,7 +46,7 @@ NO_FACTOR = {
 """Settings that no task can vary, and why."""
 
 
-NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
+NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed", "fork.branch")
 """Factors whose levels have no meaning across replicates: models of seed 1 in two replicates share nothing."""
 
 FILES_WANTED = "text:"
