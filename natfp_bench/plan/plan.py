@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from pydantic import Field
+
 from natfp_bench.base.errors import SpecError
 from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar
@@ -53,7 +55,7 @@ class Plan(Record):
     fixed_texts: str | None = None
     given: TextsSpec | None = None
     notes: tuple[str, ...] = ()
-    stops: dict[str, tuple[float, ...]] = {}
+    stops: dict[str, tuple[float, ...]] = Field({})
 
     @property
     def task_digest(self) -> str:

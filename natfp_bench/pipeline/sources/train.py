@@ -104,7 +104,7 @@ class TrainedModel(ModelStage):
         return "fused" if self.recipe.numerics.compile and device == "cuda" else "kept"
 
     def needs(self) -> tuple[CorpusStage | ModelStage, ...]:
-        """The corpus, and the model that training goes on from: the base of a fine-tuned one, or the shared beginning."""
+        """The corpus, and what training goes on from: the base of a fine-tuned model, or a shared beginning."""
         before = self.base or self.trunk
         return (self.corpus, before) if before else (self.corpus,)
 
