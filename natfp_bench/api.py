@@ -112,7 +112,9 @@ def plan_task(
 
 def _check_corpora(plan: Plan) -> None:
     try:
-        for corpus in {variant.settings.corpus.model_dump_json(): variant.settings.corpus for variant in plan.variants}.values():
+        for corpus in {
+            variant.settings.corpus.model_dump_json(): variant.settings.corpus for variant in plan.variants
+        }.values():
             open_corpus(corpus)
     except UserError as error:
         raise UserError(f"{error}\n  {plan.task.name} at preset {plan.preset} has it as its corpus.name") from None

@@ -35,11 +35,10 @@ def dry_run(plans: Sequence[Plan], how: dict[str, Any], *, as_json: bool) -> Non
 
 def run_sweep(plans: Sequence[Plan], how: dict[str, Any], watch: Watcher, *, output: Path, as_json: bool) -> None:
     """Run the plans of a sweep, print what each found in a line, and then the trends."""
-    from natfp_bench.report.trend_tables import trend_tables
     from natfp_bench.results.protocols import read_protocols
     from natfp_bench.results.trends import trends_of
 
-    from . import terminal
+    from . import console, terminal
 
     out = terminal.stdout()
     finished = _run(plans, how, watch, output=output, parity=None, show=None if as_json else _print_cell)
@@ -48,9 +47,8 @@ def run_sweep(plans: Sequence[Plan], how: dict[str, Any], watch: Watcher, *, out
     else:
         terminal.say(out, "")
         for trend in trends_of(read_protocols([folder / "result.json" for _, folder in finished])[0]):
-            for made in trend_tables(trend):
-                terminal.print_table(out, made)
-        terminal.say(out, f"written to {output}: natfp-bench leaderboard {output} --trends   shows this again")
+            console.print_trend(out, trend)
+        terminal.say(out, f"natfp-bench leaderboard {output} --trends   shows this again", wrap=False)
     _fail_for(finished, watch)
 
 

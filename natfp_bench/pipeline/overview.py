@@ -101,9 +101,7 @@ def sweep_overview(plans: Sequence[Plan], root: Path) -> SweepOverview:
     seconds = [one.training_seconds for one in found]
     return SweepOverview(
         over=tuple(over),
-        plans=tuple(
-            ({name: own[name] for name in over}, one) for own, one in zip(values, found, strict=True)
-        ),
+        plans=tuple(({name: own[name] for name in over}, one) for own, one in zip(values, found, strict=True)),
         models_to_train=sum(one.models_to_train for one in found),
         tokens_to_train=sum(one.tokens_to_train for one in found),
         tokens_apart=sum(model.recipe.tokens_trained for model, wanted in made.items() if wanted),

@@ -1,7 +1,7 @@
 """A sweep: one task at every combination of some settings' values, as ordinary plans.
 
-Where the schedule allows it, a sweep over `budget.tokens` trains only its longest run: a constant learning rate does not
-know when it ends, so shorter runs are stops of the longest one (`budget.stop`). With a warm-up, a stable phase and a
+Where the schedule allows it, a sweep over `budget.tokens` trains only its longest run: a constant learning rate does
+not know when it ends, so shorter runs are stops of the longest one (`budget.stop`). With a warm-up, a stable phase and a
 decay, each stop has a short decay of its own (`schedule.decay_at_stop`). Other schedules are runs of their own.
 """
 

@@ -83,12 +83,15 @@ class Prediction(Record):
 class LawFit(Record):
     """A fitted law with intervals. p_limit: two-sided p-value of a limit of zero; None without units.
 
+    settled: whether the exponents, with all units and without each, are within the range that is looked through. At its
+    edge, a law is nearly a logarithm, or one point makes it: then nothing is known of a limit.
     further: the x and the figure of an extrapolation, only if the law predicted a held-out point.
     """
 
     limit: Interval
     exponent: Interval
     scale: float
+    settled: bool
     p_limit: float | None
     prediction: Prediction | None
     further: tuple[float, Interval] | None
@@ -145,19 +148,22 @@ def slope_of(points: Points) -> tuple[Interval, float | None]:
 
 def law_of(points: Points, toward: Toward) -> LawFit:
     """Fit a law, test it on the furthest point, and extrapolate if it passed."""
-    law = fit(points.x, points.y, toward)
-    limits = [fit(x, y, toward).limit for x, y in points.left_out]
+    law, others = fit(points.x, points.y, toward), [fit(x, y, toward) for x, y in points.left_out]
+    limits, exponents = [one.limit for one in others], [one.exponent for one in others]
     limit = jackknife(law.limit, limits, points.units)
+    low, high = EXPONENTS
+    settled = all(1.01 * low < abs(one.exponent) < 0.99 * high for one in (law, *others))
     tested = _tested(points, toward) if len(np.unique(points.x)) > FEWEST else None
     further = None
-    if tested and tested.sound:
+    if tested and tested.sound and settled:
         x = float(points.x.max() * FURTHER if toward == "settles" else points.x.min() / FURTHER)
         further = (x, points.estimate(lambda a, b: fit(a, b, toward).at(x)))
     return LawFit(
         limit=limit,
-        exponent=points.estimate(lambda x, y: fit(x, y, toward).exponent),
+        exponent=jackknife(law.exponent, exponents, points.units),
         scale=law.scale,
-        p_limit=p_of(limit, limits),
+        settled=settled,
+        p_limit=p_of(limit, limits) if settled else None,
         prediction=tested,
         further=further,
     )
