@@ -7,11 +7,12 @@ recipe and on the number of the step, and on nothing else.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -46,13 +47,21 @@ STATE = "state.safetensors"
 """File beside the weights of a training that stopped early. It holds everything needed to continue."""
 
 
-def data_order(available: int, needed: int, *stream: streams.Name) -> NDArray[np.int64]:
+def data_order(available: int, needed: int, *stream: streams.Name, segments: Sequence[int] = ()) -> NDArray[np.int64]:
     """Order in which blocks are read: (needed,) int64 indices, with a new permutation for each epoch.
 
     An incomplete last epoch takes the first blocks and permutes them: the multiset never depends on the stream.
+    segments: places at which the multiset of what was read until then must not depend on it either, so that blocks
+    are permuted between these places alone.
     """
-    sizes = [min(available, needed - start) for start in range(0, needed, available)]
-    return np.concatenate([streams.permutation(size, *stream, epoch) for epoch, size in enumerate(sizes)])
+    found = []
+    for epoch, start in enumerate(range(0, needed, available)):
+        end = min(start + available, needed)
+        inside = [place for place in segments if start < place < end]
+        for part, (low, high) in enumerate(itertools.pairwise([start, *inside, end])):
+            name = (*stream, epoch, *(["segment", part] if inside else []))
+            found.append(low - start + streams.permutation(high - low, *name))
+    return np.concatenate(found)
 
 
 def forked_order(order: NDArray[np.int64], at: int, available: int, *stream: streams.Name) -> NDArray[np.int64]:
@@ -122,11 +131,13 @@ class _Training:
         batch, tuning = recipe.budget.batch, recipe.finetune_steps > 0
         self.step_tokens = batch * recipe.model.context
         self.unique = min(recipe.unique_blocks, len(self.blocks) - recipe.finetune_steps * batch)
-        shuffled = data_order(self.unique, recipe.steps * batch, seed, "data_order", recipe.seeds.data_order)
+        segments = [round(recipe.steps * share) * batch for share in recipe.budget.segment_ends]
+        stream = (seed, "data_order", recipe.seeds.data_order)
+        shuffled = data_order(self.unique, recipe.steps * batch, *stream, segments=segments)
         fork, self.fork_step = recipe.fork, recipe.fork_step
         if fork.branch and fork.kind == "data_order":
-            stream = (seed, "fork order", recipe.seeds.data_order, fork.branch)
-            shuffled = forked_order(shuffled, self.fork_step * batch, self.unique, *stream)
+            own = (seed, "fork order", recipe.seeds.data_order, fork.branch)
+            shuffled = forked_order(shuffled, self.fork_step * batch, self.unique, *own)
         self.base_order = shuffled[: recipe.stop_step * batch]
         if tuning:
             if job.start is None:

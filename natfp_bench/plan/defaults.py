@@ -56,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
 LATER: dict[str, Any] = {
     "corpus": {"part": ""},
     "schedule": {"decay_at_stop": False},
+    "budget": {"segments": ""},
     "fork": {"at": 0.0, "kind": "data_order", "branch": 0},
     "serve": {"batch": 0, "compile": False},
     "source": {"gguf_file": ""},

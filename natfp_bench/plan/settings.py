@@ -5,6 +5,7 @@ Each section is a record of its own. A preset may leave out a field that has a d
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated, Any, Literal
 
@@ -168,6 +169,33 @@ class BudgetSpec(Record):
     batch: Count = Field(description="sequences per step, each as long as the context")
     epochs: int = Field(1, ge=1, le=MAX_EPOCHS, description="how often each block is read")
     stop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="end training after this share of the steps")
+    segments: str = Field(
+        "",
+        description="shares of the steps (a,b) at which every data order has read the same blocks; empty: at the end",
+    )
+
+    @field_validator("segments")
+    @classmethod
+    def _shares_that_grow(cls, segments: str) -> str:
+        try:
+            shares = [0.0, *map(float, separated(segments)), 1.0]
+        except ValueError:
+            raise ValueError(f"{segments!r} is no list of shares; for example 0.25,0.5") from None
+        if any(not before < after for before, after in itertools.pairwise(shares)):
+            raise ValueError(f"shares between 0 and 1 must grow, and those of {segments!r} do not")
+        return segments
+
+    @property
+    def segment_ends(self) -> tuple[float, ...]:
+        """The shares one by one."""
+        return tuple(map(float, separated(self.segments)))
+
+    @model_serializer(mode="wrap")
+    def _without_default_segments(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown: dict[str, Any] = serialize(self)
+        if not self.segments:
+            shown.pop("segments", None)
+        return shown
 
 
 class ForkSpec(Record):

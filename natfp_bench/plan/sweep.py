@@ -1,8 +1,11 @@
 """A sweep: one task at every combination of some settings' values, as ordinary plans.
 
 Where the schedule allows it, a sweep over `budget.tokens` trains only its longest run: a constant learning rate does
-not know when it ends, so shorter runs are stops of the longest one (`budget.stop`). With a warm-up, a stable phase and a
-decay, each stop has a short decay of its own (`schedule.decay_at_stop`). Other schedules are runs of their own.
+not know when it ends, so shorter runs are stops of the longest one (`budget.stop`). With a warm-up, a stable phase and
+a decay, each stop has a short decay of its own (`schedule.decay_at_stop`). Other schedules are runs of their own.
+
+At a stop, all data orders must have read the same blocks, or models would differ in their data, too: blocks are
+shuffled between the stops of a sweep alone (`budget.segments`).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ MAX_PLANS = 500
 """Most combinations of a sweep. Each is a run of its own, with several models."""
 
 TOKENS, STOP, SCHEDULE = "budget.tokens", "budget.stop", "schedule.name"
+SEGMENTS = "budget.segments"
 
 SAVING = {"constant": {}, "warmup_stable_decay": {"schedule.decay_at_stop": "true"}}
 """Schedules whose shorter runs are stops of the longest one, and what is set for that."""
@@ -54,7 +58,7 @@ def sweep_plans(
     base = make_plan(task, preset, overrides=given, include=include, **options)
     columns = [_values(base, joined, values) for joined, values in over.items()]
     cells = [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*columns)]
-    cells = _stops_of_longest(cells, base)
+    cells = _in_segments(_stops_of_longest(cells, base), base, given)
     plans, faults = [], list[str]()
     for cell in cells:
         try:
@@ -131,7 +135,15 @@ def _stops_of_longest(cells: Sequence[Cell], base: Plan) -> list[Cell]:
     """Turn budgets into stops of the longest one, where the schedule allows it."""
     settings = base.variants[0].settings
     varied = any(path.startswith(("budget.", "schedule.")) for path in base.task.factor.fields)
-    if varied or settings.budget.stop < 1 or settings.finetune.share or settings.fork.at or STOP in cells[0]:
+    # Stops are the same data for every seed only between segments that the sweep chooses.
+    if (
+        varied
+        or settings.budget.segments
+        or settings.budget.stop < 1
+        or settings.finetune.share
+        or settings.fork.at
+        or STOP in cells[0]
+    ):
         return [*cells]
     try:
         longest = max(int(cell[TOKENS]) for cell in cells)
@@ -144,6 +156,23 @@ def _stops_of_longest(cells: Sequence[Cell], base: Plan) -> list[Cell]:
             cell = {**cell, TOKENS: str(longest), STOP: canonical_json(share), **SAVING[name]}
         found.append(cell)
     return found
+
+
+def _in_segments(cells: Sequence[Cell], base: Plan, given: Mapping[str, str]) -> list[Cell]:
+    """Shuffle blocks between the stops of a sweep alone, so that whatever the seed, the same ones were read there."""
+    factor = base.task.factor.fields
+    if (
+        SEGMENTS in given
+        or any(SEGMENTS in cell for cell in cells)
+        or any(path.startswith("budget.") for path in factor)
+    ):
+        return [*cells]
+    try:
+        stops = sorted({float(cell[STOP]) for cell in cells if STOP in cell} - {1.0})
+    except ValueError:
+        return [*cells]  # a stop that is no number: its plan says so
+    ends = canonical_json(",".join(map(repr, stops)))
+    return [{**cell, SEGMENTS: ends} if STOP in cell and stops else cell for cell in cells]
 
 
 def _shown(fault: str, cell: Mapping[str, str]) -> str:

@@ -40,7 +40,7 @@ FIGURES: Mapping[FigureName, str] = {
 """What each is called."""
 
 AGAINST: Mapping[str, tuple[tuple[str, ...], Toward]] = {
-    "tokens": (("budget.tokens", "budget.stop", "schedule.decay_at_stop"), "settles"),
+    "tokens": (("budget.tokens", "budget.stop", "budget.segments", "schedule.decay_at_stop"), "settles"),
     "parameters": (("model.", "tokenizer.vocabulary"), "settles"),
     "tokens after the fork": (("fork.at",), "vanishes"),
     "excess": (("budget.", "schedule.decay_at_stop", "model.", "optimizer.lr"), "vanishes"),
@@ -64,8 +64,8 @@ class TrendPoint(Record):
 
     swept: its values of the swept settings. heldout, excess: bits per byte, the mean over models. best: of all
     attributors, chosen on other texts. to_95: tokens of text after which the ceiling names the level with 0.95. gap:
-    the replicate gap of the reference. p, p_floor, strength: the test of the factor, its smallest possible value, and how
-    many spreads of permuted labels the accuracy is above chance.
+    the replicate gap of the reference. p, p_floor, strength: the test of the factor, its smallest possible value, and
+    how many spreads of permuted labels the accuracy is above chance.
     """
 
     protocol_digest: str
@@ -284,7 +284,9 @@ def _figures(protocol: Protocol, without: _Without) -> dict[FigureName, Measured
     ceiling = protocol.scores.get(("level", SEEN_REPLICATE), {}) or protocol.scores.get(("level", UNSEEN_PROMPT), {})
     if "ceiling" in ceiling:
         path, score = ceiling["ceiling"]
-        with suppress(UserError):  # without the file, there is no trend of it
+        if bits_of_all := score.metrics.get("bits"):
+            found["ceiling_bits"] = Measured(estimate=bits_of_all)
+        with suppress(UserError):  # without the file, nothing is known of single models
             answers = read_predictions(path).of(score)
             bits = per_text.bits(answers.proba, answers.truth)
             names = np.array(answers.rows["variant"].to_pylist())
@@ -358,9 +360,9 @@ def _line(
     number = min(len(measured.left_out) for _, measured in where)
     left_out: list[tuple[Floats, Floats]] = []
     for unit in range(number):
-        at = np.array([one.left_out[unit] if one.left_out else one.estimate.value for one, _ in where])
-        left_out.append((at, np.array([measured.left_out[unit] for _, measured in where])))
-    if any((at <= 0).any() for at, _ in left_out):
+        without = np.array([one.left_out[unit] if one.left_out else one.estimate.value for one, _ in where])
+        left_out.append((without, np.array([measured.left_out[unit] for _, measured in where])))
+    if any((without <= 0).any() for without, _ in left_out):
         left_out = []
     points = Points(x, y, left_out, units)
     slope, p = power_law.slope_of(points)

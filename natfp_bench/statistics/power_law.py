@@ -43,7 +43,7 @@ class Law:
 
     def at(self, x: float) -> float:
         """Height of the curve."""
-        return self.limit + self.scale * x**self.exponent
+        return self.limit + self.scale * float(x**self.exponent)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class TrainedModel(ModelStage):
     def trunk(self) -> TrainedModel | None:
         """The beginning that it shares with other runs, as a model that stops there; None if it shares none."""
         recipe = self.recipe.trunk
-        return recipe and replace(self, recipe=recipe)
+        return replace(self, recipe=recipe) if recipe else None
 
     @property
     def lineage(self) -> str:
