@@ -1,0 +1,186 @@
+"""Trends of results that were made by hand, around planted laws."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_results import bare_result, plain, scored, studied, variant
+
+from natfp_bench.pipeline.result import FactorResult, MeanKL, Result, RunInfo
+from natfp_bench.report.trend_figures import trend_figures
+from natfp_bench.report.trend_tables import sentences, trend_tables, trends_document
+from natfp_bench.results.leaderboard import leaderboards_of
+from natfp_bench.results.protocols import Protocol
+from natfp_bench.results.trends import Line, trends_of, without_points
+from natfp_bench.statistics.ceiling import Divergence
+from natfp_bench.statistics.power_law import Law
+
+LEVELS = ("a", "b", "c", "d", "e")
+LAW = Law(0.05, 200.0, -0.5)
+
+
+def run(number: int) -> RunInfo:
+    told = {"id": f"run{number}", "command": (), "started": f"2026-01-01T00:00:{number:02}+00:00"}
+    return RunInfo(**told, seconds={}, work={}, attributors={}, environment={})
+
+
+def point(number: int, tokens: int, width: int, divergence: float, excess: float, **changes: Any) -> Result:
+    """A result of five models at one budget and width; models differ by a few percent in how far they are apart."""
+    own = 1 + 0.02 * np.random.default_rng(number).standard_normal(len(LEVELS))
+    settings = {"budget": {"tokens": tokens}, "model": {"width": width}}
+    variants = tuple(
+        variant(f"{level}/r0", f"{number}-{level}").model_copy(
+            update={
+                "settings": settings,
+                "tokens_trained": tokens,
+                "parameters": 100 * width,
+                "excess_bits_per_byte": plain(excess * own[place]),
+                "heldout_bits_per_byte": plain(2 + excess),
+            }
+        )
+        for place, level in enumerate(LEVELS)
+    )
+    rows = tuple(
+        tuple(
+            Divergence(value=0.0 if i == j else divergence * (own[i] + own[j]) / 2, standard_error=0.0, impossible=0.0)
+            for j in range(len(LEVELS))
+        )
+        for i in range(len(LEVELS))
+    )
+    names = tuple(of.name for of in variants)
+    height = min(1.0, divergence)
+    share = {name: 0.25 + 0.75 * height * own[place] for place, name in enumerate(names)}
+    scores = [scored(who, "unseen_prompt", height, by_variant=share) for who in ("bayes", "ceiling")]
+    values: dict[str, Any] = {
+        "protocol_digest": f"{number:064}",
+        "overrides": {"budget.tokens": tokens, "model.width": width},
+        "factor": FactorResult(name="seed", fields=("seeds.init",), levels=LEVELS),
+        "variants": variants,
+        "mean_kl": MeanKL(unit="token", variants=names, divergence=rows),
+        "study": studied(),
+    }
+    return bare_result(scores, LEVELS, run(number), **values | changes)
+
+
+TOKENS = [100_000 * 2**i for i in range(6)]
+
+
+def protocols(law: Law = LAW, tokens: list[int] = TOKENS, widths: tuple[int, ...] = (32, 64, 128)) -> list[Protocol]:
+    grid = list(itertools.product(tokens, widths))
+    return [
+        Protocol([(Path(f"none/{n}/result.json"), point(n, t, w, law.at(t), 20 * t**-0.3))])
+        for n, (t, w) in enumerate(grid)
+    ]
+
+
+def line(lines: tuple[Line, ...], figure: str, against: str, **fixed: Any) -> Line:
+    found = [one for one in lines if (one.figure, one.against) == (figure, against)]
+    return next(one for one in found if one.fixed == fixed)
+
+
+def test_a_planted_law_is_found_and_tested() -> None:
+    (trend,) = trends_of(protocols())
+    assert trend.over == ("budget.tokens", "model.width")
+    assert (trend.units, trend.n_units, len(trend.points)) == ("models", 5, 18)
+    found = line(trend.lines, "mean_kl", "tokens", **{"model.width": 64})
+    assert [x for x, _ in found.points] == TOKENS
+    assert found.law is not None
+    assert found.law.settled
+    assert found.law.exponent.value == pytest.approx(-0.5, abs=0.1)
+    assert found.law.limit.value == pytest.approx(0.05, abs=0.03)
+    assert found.law.prediction is not None
+    assert found.law.prediction.sound
+    assert found.law.further is not None
+    assert found.law.further[0] == 4 * TOKENS[-1]
+    assert found.p is not None
+    assert found.p <= (found.p_adjusted or 0), "corrected for all lines"
+    assert found.slope.value < 0
+
+
+def test_lines_against_parameters_and_the_excess() -> None:
+    (trend,) = trends_of(protocols())
+    sizes = [one for one in trend.lines if one.against == "parameters"]
+    assert len(sizes) == 3 * len(TOKENS), "a line of each figure at each budget"
+    assert all(abs(one.slope.value) < 0.05 for one in sizes if one.figure == "mean_kl"), "width changes nothing here"
+    (excess,) = [one for one in trend.lines if (one.figure, one.against) == ("mean_kl", "excess")]
+    assert len(excess.points) == 18
+    assert excess.slope.value > 0
+
+
+def test_two_values_are_no_line_and_two_results_no_trend() -> None:
+    (trend,) = trends_of(protocols(tokens=TOKENS[:2], widths=(32, 64)))
+    assert {one.against for one in trend.lines} == {"excess"}
+    assert len(trend.points) == 4
+    assert trends_of(protocols(tokens=TOKENS[:2], widths=(32,))) == []
+
+
+def test_a_plain_run_is_a_point_of_a_sweep() -> None:
+    found = protocols(widths=(32,))
+    usual = found[2].newest.model_copy(update={"overrides": {}})
+    found[2] = Protocol([(Path("none/2/result.json"), usual)])
+    (trend,) = trends_of(found)
+    assert [one.swept["budget.tokens"] for one in trend.points] == TOKENS
+
+
+def test_levels_of_a_factor_are_not_left_out() -> None:
+    # One run of each learning rate: they are no sample of anything, so nothing has an interval.
+    factor = FactorResult(name="rate", fields=("optimizer.lr",), levels=LEVELS)
+    found = [
+        Protocol([(path, one.model_copy(update={"factor": factor}))]) for of in protocols() for path, one in of.results
+    ]
+    (trend,) = trends_of(found)
+    assert trend.n_units == 0
+    assert all(one.slope.low is None and one.p_adjusted is None for one in trend.lines)
+    assert all("without an interval" in said for said in sentences(trend))
+    assert "none, so that nothing has an interval" in trends_document([trend])
+
+
+def test_other_corpora_presets_and_seeds_are_other_trends() -> None:
+    first = protocols(widths=(32,))
+    other = [
+        Protocol([(path, one.model_copy(update={"seed": 1, "protocol_digest": f"x{one.protocol_digest[1:]}"}))])
+        for of in first
+        for path, one in of.results
+    ]
+    assert [len(trend.points) for trend in trends_of([*first, *other])] == [6, 6]
+
+
+def test_every_sentence_has_an_interval_or_says_why_not() -> None:
+    (trend,) = trends_of(protocols())
+    for said in sentences(trend):
+        assert "95%" in said or "without an interval" in said
+        assert "corrected p" in said or "without an interval" in said
+    said = next(one for one in sentences(trend) if "mean KL" in one and "width=64" in one)
+    assert said.startswith("From 100,000 to 3,200,000 tokens (model.width=64), the mean KL in bits per token goes from ")
+    assert "Extrapolated, not measured: " in said
+
+
+def test_the_document_has_every_line_and_names_what_is_foreign(tmp_path: Path) -> None:
+    (trend,) = trends_of(protocols())
+    text = trends_document([trend])
+    assert text.startswith("# Trends\n")
+    points, lines = trend_tables(trend)
+    assert len(points.rows) == 18
+    assert len(lines.rows) == len(trend.lines)
+    assert trends_document([]).endswith("No results differ in settings that were swept.\n")
+
+
+def test_figures_have_their_points_and_laws() -> None:
+    (trend,) = trends_of(protocols())
+    figures = {one.name: one for one in trend_figures(trend)}
+    assert {"mean-kl-tokens", "mean-kl-excess", "identifiability-parameters"} <= figures.keys()
+    rows = figures["mean-kl-tokens"].rows
+    assert sum(not row.get("dashed") for row in rows) == 18
+    assert max(row["at"] for row in rows if row.get("dashed")) == pytest.approx(4 * TOKENS[-1])
+
+
+def test_points_of_a_trend_have_no_tables_of_their_own() -> None:
+    found = protocols(widths=(32,))
+    boards = leaderboards_of(found)
+    assert len(boards.standings) == 6
+    assert without_points(boards, trends_of(found)).standings == ()
+    assert without_points(boards, []) == boards
