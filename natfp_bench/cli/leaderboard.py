@@ -13,6 +13,7 @@ from natfp_bench.base.errors import UserError
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result
+    from natfp_bench.results.many import ManyCandidates
     from natfp_bench.results.trends import Trend
 
 from .options import RESULTS, Json, Results, one_of
@@ -34,6 +35,7 @@ def leaderboard(
     from natfp_bench.pipeline.result_files import find
     from natfp_bench.report import markdown, trend_tables
     from natfp_bench.results import leaderboard as leaderboards
+    from natfp_bench.results.many import many_of
     from natfp_bench.results.protocols import read_protocols
     from natfp_bench.results.trends import trends_of, without_points
 
@@ -47,9 +49,10 @@ def leaderboard(
     terminal.skipped(terminal.stderr(), found.faults)
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
-    swept = trends_of(read_protocols(paths)[0])
+    read = read_protocols(paths)[0]
+    swept, many = trends_of(read), many_of(read)
     if trends:
-        _print_trends(swept, as_json=as_json, format_=format_, output=output)
+        _print_trends(swept, many, as_json=as_json, format_=format_, output=output)
         if found.faults:
             raise typer.Exit(1)
         return
@@ -59,17 +62,18 @@ def leaderboard(
         terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
         shown = without_points(found, swept)
-        text = markdown.render(shown, list(_sound(paths)), boards=boards, trends=trend_tables.trend_parts(swept))
+        text = markdown.render(shown, list(_sound(paths)), boards=boards, trends=trend_tables.trend_parts(swept, many))
         terminal.write(text, output, marks=marks)
     else:
         console.print_leaderboards(terminal.stdout(), without_points(found, swept), boards=boards)
-        for trend in swept:
-            console.print_trend(terminal.stdout(), trend)
+        console.print_trends(terminal.stdout(), swept, many)
     if found.faults:
         raise typer.Exit(1)
 
 
-def _print_trends(swept: Sequence[Trend], *, as_json: bool, format_: str, output: Path | None) -> None:
+def _print_trends(
+    swept: Sequence[Trend], many: Sequence[ManyCandidates], *, as_json: bool, format_: str, output: Path | None
+) -> None:
     """Print or write the trends alone."""
     from natfp_bench.report import trend_tables
 
@@ -77,13 +81,15 @@ def _print_trends(swept: Sequence[Trend], *, as_json: bool, format_: str, output
 
     marks = (trend_tables.WRITTEN, '"trends"')
     if as_json:
-        terminal.print_json({"trends": [one.model_dump(mode="json") for one in swept]}, output, marks=marks)
+        dumped = {"trends": swept, "many": many}
+        shown = {name: [one.model_dump(mode="json") for one in found] for name, found in dumped.items()}
+        terminal.print_json(shown, output, marks=marks)
     elif format_ == "md":
-        terminal.write(trend_tables.trends_document(swept), output, marks=marks)
-    elif not swept:
+        terminal.write(trend_tables.trends_document(swept, many), output, marks=marks)
+    elif not swept and not many:
         terminal.say(terminal.stdout(), f"{trend_tables.NOTHING}: natfp-bench sweep makes some")
-    for trend in swept if format_ == "text" and not as_json else ():
-        console.print_trend(terminal.stdout(), trend)
+    if format_ == "text" and not as_json:
+        console.print_trends(terminal.stdout(), swept, many)
 
 
 def _sound(paths: Sequence[Path]) -> Iterator[Result]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from natfp_bench.base.markdown import escape
+from natfp_bench.results.many import ManyCandidates
 from natfp_bench.results.trends import FIGURES, Line, Trend, TrendPoint
 from natfp_bench.statistics.power_law import SHARP, LawFit
 from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .leaderboard_tables import setting_title
+from .many_tables import many_sentences, many_table, many_title
 from .markdown import section
 from .table import Cell, ReportTable, estimate_cell, interval, number, number_cell, plain_p, spread, value
 
@@ -221,15 +223,18 @@ def _evidence(trend: Trend) -> str:
     return f"The factor is found at {len(found)} of {len(tested)} points ({each})."
 
 
-def trends_document(trends: Sequence[Trend]) -> str:
+def trends_document(trends: Sequence[Trend], many: Sequence[ManyCandidates] = ()) -> str:
     """Write trends as one Markdown document. Ends with a newline."""
-    about = [ABOUT] if trends else [f"{NOTHING}."]
-    return "\n\n".join(["# Trends", WRITTEN, *about, *trend_parts(trends)]) + "\n"
+    about = [ABOUT] if trends else [] if many else [f"{NOTHING}."]
+    return "\n\n".join(["# Trends", WRITTEN, *about, *trend_parts(trends, many)]) + "\n"
 
 
-def trend_parts(trends: Sequence[Trend]) -> list[str]:
-    """Write each trend as Markdown: what it shows, then its tables."""
+def trend_parts(trends: Sequence[Trend], many: Sequence[ManyCandidates] = ()) -> list[str]:
+    """Write each trend, and each result with many candidates, as Markdown: what it shows, then its tables."""
     parts = []
+    for one in many:
+        said = "\n".join(f"- {escape(sentence)}" for sentence in many_sentences(one))
+        parts += [f"## {escape(many_title(one))}", said, section(many_table(one))]
     for trend in trends:
         parts += [f"## Trend of {escape(trend_title(trend))}", escape(scope(trend))]
         if said := [f"- {escape(one)}" for one in sentences(trend)]:

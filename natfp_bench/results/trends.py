@@ -149,7 +149,11 @@ def _trend(group: Sequence[Protocol]) -> Trend | None:
     fields = group[0].newest.factor.fields
     over = sorted(path for path in asked - {"corpus.name"} if len({repr(flat.get(path)) for flat in flats}) > 1)
     over = [path for path in over if path not in fields]
-    if not over or len(group) < FEWEST_POINTS or not any(protocol.newest.mean_kl or protocol.main for protocol in group):
+    if (
+        not over
+        or len(group) < FEWEST_POINTS
+        or not any(protocol.newest.mean_kl or protocol.main for protocol in group)
+    ):
         return None
     units, names = _units([protocol.newest for protocol in group])
     pairs = [

@@ -155,7 +155,9 @@ def test_every_sentence_has_an_interval_or_says_why_not() -> None:
         assert "95%" in said or "without an interval" in said
         assert "corrected p" in said or "without an interval" in said
     said = next(one for one in sentences(trend) if "mean KL" in one and "width=64" in one)
-    assert said.startswith("From 100,000 to 3,200,000 tokens (model.width=64), the mean KL in bits per token goes from ")
+    assert said.startswith(
+        "From 100,000 to 3,200,000 tokens (model.width=64), the mean KL in bits per token goes from "
+    )
     assert "Extrapolated, not measured: " in said
 
 

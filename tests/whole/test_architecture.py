@@ -23,7 +23,7 @@ ROOMS = {
     "models": """metas model optimizers compiled loss heldout training_state vocabulary sampler sample
         checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
-        token_evidence curves power_law""",
+        token_evidence curves power_law candidates""",
     "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
         planted contract box_messages system_calls sandbox boxed box study factor_test""",
     "pipeline": """result result_files prediction_columns engine job_output allocator warm worker local_engine
@@ -32,12 +32,13 @@ ROOMS = {
         stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
         sources.finetune sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts
         scoring score_checks factor_study assemble run overview check_models contract_suite""",
-    "results": """predictions protocols over_models leaderboard trends regression_reference regression origin comparison
-        unlabelled_texts identification identify submission suspicion hidden validate_files export lm_eval_export
+    "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin
+        comparison unlabelled_texts identification identify submission suspicion hidden validate_files export lm_eval_export
         lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table finding result_tables leaderboard_tables corpora_table markdown regression_formats drawing charts
-        trend_tables trend_figures study_figures figures main_figure hidden_table glossary page_texts pages site""",
+        many_tables trend_tables trend_figures study_figures figures main_figure hidden_table glossary page_texts
+        pages site""",
     "cli": """text_table terminal overview console progress options examples look running run sweep texts compare
         leaderboard regress identify report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask",

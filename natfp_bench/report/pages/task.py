@@ -13,10 +13,12 @@ from natfp_bench.report import study_figures as report_study_figures
 from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
+from natfp_bench.report.many_tables import many_figure, many_sentences, many_table
 from natfp_bench.report.result_tables import SPLITS, findings, variants_table
 from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
 from natfp_bench.results.leaderboard import FactorRow
+from natfp_bench.results.many import many
 from natfp_bench.results.protocols import Protocol
 
 from .page import Facts, Page, Pages, bibtex, boards_of, provenance, question, task_path
@@ -26,11 +28,13 @@ def task(of: Pages, protocol: Protocol) -> Page:
     """Make the page of one task in one protocol."""
     result = protocol.newest
     of.read(protocol)
+    found = many(protocol)
     logs, log_note = report_texts.training_logs(result, of.store)
     parts: dict[str, list[Figure | None]] = {
         "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
         "models": [report_study_figures.training(result, logs), report_study_figures.equivalence(result)],
         "curves": list(report_study_figures.curves(result)),
+        "many": [many_figure(found)] if found else [],
         "apart": list(report_study_figures.mean_kl(result)),
         "evidence": [report_study_figures.wording(result), *report_study_figures.evidence(result)],
         "robustness": [report_study_figures.robustness(result)],
@@ -52,6 +56,8 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "setting": setting_title(protocol.setting),
         "tiles": tiles(of.row(protocol)),
         "findings": list(findings(result.study)) if result.study else [],
+        "many": list(many_sentences(found)) if found else [],
+        "many_table": many_table(found) if found else None,
         "failures": result.failures,
         "recipe": recipe_table(result),
         "common": common_settings(result),
