@@ -59,7 +59,7 @@ def data_order(available: int, needed: int, *stream: streams.Name, segments: Seq
         end = min(start + available, needed)
         inside = [place for place in segments if start < place < end]
         for part, (low, high) in enumerate(itertools.pairwise([start, *inside, end])):
-            name = (*stream, epoch, *(["segment", part] if inside else []))
+            name: tuple[streams.Name, ...] = (*stream, epoch, "segment", part) if inside else (*stream, epoch)
             found.append(low - start + streams.permutation(high - low, *name))
     return np.concatenate(found)
 

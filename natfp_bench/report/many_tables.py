@@ -11,14 +11,15 @@ from natfp_bench.statistics.candidates import FURTHER, SHARP, CandidateCurve
 from . import charts
 from .drawing import Figure, figure
 from .leaderboard_tables import setting_title
-from .table import Cell, ReportTable, estimate_cell, interval
+from .table import Cell, ReportTable, estimate_cell, interval, test_verdict
 
 ABOUT_MANY = (
     "Accuracy among some of the candidates is the mean over all sets of so many. Intervals leave out one model at a "
     "time. The law for more candidates (each text beats a random rival with a probability of its own, whose probit is "
-    "normal over texts) is fitted to every other model, and tested on the texts of the others among all; it is extrapolated "
-    f"to {FURTHER:,} only if the difference is within its interval, and this is no wider than {SHARP:.0%} of what was "
-    "seen on each side. Attributors have learnt all models, and choose by the probabilities that they state."
+    "normal over texts) is fitted to every other model, and tested on the texts of the others among all; it is "
+    f"extrapolated to {FURTHER:,} only if the difference is within its interval, and this is no wider than "
+    f"{SHARP:.0%} of what was seen on each side. Attributors have learnt all models, and choose by the probabilities "
+    "that they state."
 )
 
 
@@ -44,7 +45,7 @@ def many_table(many: ManyCandidates) -> ReportTable:
 
 def _test(curve: CandidateCurve) -> str:
     test = curve.test
-    verdict = "held" if test.sound else "did not hold"
+    verdict = test_verdict(agrees=test.agrees, sound=test.sound)
     return f"predicted {interval(test.predicted)}, seen {interval(test.observed)}: {verdict}"
 
 
@@ -58,7 +59,7 @@ def many_sentences(many: ManyCandidates) -> Iterator[str]:
             f"chance is {1 / most:.3f}. A law fitted to {test.fitted} models predicts {_estimate(test.predicted)} "
             f"for the texts of the others among {test.among}, and {_estimate(test.observed)} was seen: "
         )
-        said += "the prediction held." if test.sound else "the prediction did not hold, so nothing is extrapolated."
+        said += f"the prediction {test_verdict(agrees=test.agrees, sound=test.sound)}."
         if curve.further:
             at, found = curve.further
             said += f" Extrapolated, not measured: {_estimate(found)} among {at:,}, where chance is {1 / at:.3f}."

@@ -14,7 +14,7 @@ from natfp_bench.statistics.replication import SIGNIFICANT
 from .leaderboard_tables import setting_title
 from .many_tables import many_sentences, many_table, many_title
 from .markdown import section
-from .table import Cell, ReportTable, estimate_cell, interval, number, number_cell, plain_p, spread, value
+from .table import Cell, ReportTable, estimate_cell, interval, number, number_cell, plain_p, spread, test_verdict, value
 
 WRITTEN = "Written by `natfp-bench leaderboard --trends` from results that differ in settings that were swept."
 
@@ -148,7 +148,9 @@ def _where(fixed: Mapping[str, Any]) -> str:
 def _held_out(law: LawFit) -> str:
     if (tested := law.prediction) is None:
         return "too few points"
-    verdict = "held" if tested.sound else "did not hold"
+    if tested.predicted.low is None:
+        return "no interval"
+    verdict = test_verdict(agrees=tested.agrees, sound=tested.sound)
     return f"predicted {interval(tested.predicted)}, seen {number(tested.observed)}: {verdict}"
 
 
@@ -205,7 +207,7 @@ def _limit(line: Line) -> str:
         said = f" A power law leaves {estimate} {end} (95% {within}; corrected p of zero {p}: {verdict})."
     if tested := law.prediction:
         estimate, _, within = interval(tested.predicted).partition(" ")
-        verdict = "the prediction held" if tested.sound else "the prediction did not hold"
+        verdict = f"the prediction {test_verdict(agrees=tested.agrees, sound=tested.sound)}"
         said += f" A fit without the furthest point predicts {estimate} there (95% {within}), and "
         said += f"{number(tested.observed)} was seen: {verdict}."
     if law.further:
@@ -233,8 +235,8 @@ def trend_parts(trends: Sequence[Trend], many: Sequence[ManyCandidates] = ()) ->
     """Write each trend, and each result with many candidates, as Markdown: what it shows, then its tables."""
     parts = []
     for one in many:
-        said = "\n".join(f"- {escape(sentence)}" for sentence in many_sentences(one))
-        parts += [f"## {escape(many_title(one))}", said, section(many_table(one))]
+        listed = "\n".join(f"- {escape(sentence)}" for sentence in many_sentences(one))
+        parts += [f"## {escape(many_title(one))}", listed, section(many_table(one))]
     for trend in trends:
         parts += [f"## Trend of {escape(trend_title(trend))}", escape(scope(trend))]
         if said := [f"- {escape(one)}" for one in sentences(trend)]:

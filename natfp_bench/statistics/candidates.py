@@ -93,13 +93,15 @@ def _normal() -> tuple[Floats, Floats]:
 class CandidateTest(Record):
     """A law of half of the classes, tested on the texts of the others among all classes.
 
-    sound: whether the difference is within its interval, and the interval narrow enough to say something.
+    agrees: whether the difference is within its interval. sound: it is, and the interval is narrow enough to say
+    something.
     """
 
     fitted: int
     among: int
     predicted: Interval
     observed: Interval
+    agrees: bool
     sound: bool
 
 
@@ -183,5 +185,7 @@ def _tested(beats: Floats, truth: Ints) -> CandidateTest:
     means = np.bincount(unit, weights=right) / np.bincount(unit)
     error = math.hypot(jackknife_error(laws), float(means.std(ddof=1)) / math.sqrt(len(names)))
     reach = student_quantile(len(names) - 1) * error
-    sound = abs(predicted.value - observed.value) <= reach <= SHARP * observed.value
-    return CandidateTest(fitted=len(half), among=classes, predicted=predicted, observed=observed, sound=bool(sound))
+    agrees = bool(abs(predicted.value - observed.value) <= reach)
+    sound = agrees and bool(reach <= SHARP * observed.value)
+    tested = {"fitted": len(half), "among": classes, "predicted": predicted, "observed": observed}
+    return CandidateTest(**tested, agrees=agrees, sound=sound)

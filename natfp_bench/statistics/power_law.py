@@ -70,13 +70,14 @@ class Points:
 class Prediction(Record):
     """A test of a law: it was fitted without the furthest point, and predicted it.
 
-    at: its x. predicted: with the interval of the prediction. observed: what was seen. sound: whether the difference is
-    within its own interval, and the interval narrow enough to say something.
+    at: its x. predicted: with the interval of the prediction. observed: what was seen. agrees: whether the difference
+    is within its own interval. sound: it is, and the interval is narrow enough to say something.
     """
 
     at: float
     predicted: Interval
     observed: float
+    agrees: bool
     sound: bool
 
 
@@ -181,10 +182,8 @@ def _tested(points: Points, toward: Toward) -> Prediction:
     found = points.estimate(predicted)
     difference = points.estimate(lambda x, y: predicted(x, y) - float(y[far]))
     observed = float(points.y[far])
-    sound = (
-        difference.low is not None
-        and difference.high is not None
-        and difference.low <= 0 <= difference.high
-        and difference.high - difference.low <= 2 * SHARP * abs(observed)
-    )
-    return Prediction(at=float(points.x[far]), predicted=found, observed=observed, sound=sound)
+    agrees = sound = False
+    if difference.low is not None and difference.high is not None:
+        agrees = difference.low <= 0 <= difference.high
+        sound = agrees and difference.high - difference.low <= 2 * SHARP * abs(observed)
+    return Prediction(at=float(points.x[far]), predicted=found, observed=observed, agrees=agrees, sound=sound)

@@ -128,8 +128,6 @@ def test_levels_of_seeds_and_null_tasks_have_no_meaning_across_replicates() -> N
         "null_id",
         "null_run_id",
         "fork_id",
-        "many_id",
-        "many128_id",
     }
 
 

@@ -33,8 +33,8 @@ ROOMS = {
         sources.finetune sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts
         scoring score_checks factor_study assemble run overview check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin
-        comparison unlabelled_texts identification identify submission suspicion hidden validate_files export lm_eval_export
-        lm_eval_import evaluate_metrics""",
+        comparison unlabelled_texts identification identify submission suspicion hidden validate_files export
+        lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table finding result_tables leaderboard_tables corpora_table markdown regression_formats drawing charts
         many_tables trend_tables trend_figures study_figures figures main_figure hidden_table glossary page_texts
