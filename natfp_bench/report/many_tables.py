@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from natfp_bench.results.many import ManyCandidates
-from natfp_bench.statistics.candidates import FURTHER, SHARP, CandidateCurve
+from natfp_bench.statistics.candidates import FURTHER, SHARP
 
 from . import charts
 from .drawing import Figure, figure
@@ -36,17 +36,18 @@ def many_table(many: ManyCandidates) -> ReportTable:
     for name, curve in many.curves.items():
         cells = [estimate_cell(found, interval(found)) for _, found in curve.points]
         further = interval(curve.further[1]) if curve.further else "not known"
-        rows.append([Cell(name, about=name), *cells, Cell(_test(curve)), Cell(further)])
+        rows.append(
+            [
+                Cell(name, about=name),
+                *cells,
+                Cell(test_verdict(agrees=curve.test.agrees, sound=curve.test.sound)),
+                Cell(further),
+            ]
+        )
     about = f"{many.texts:,} test texts. {ABOUT_MANY}"
     return ReportTable(
         f"accuracy among some of {many.classes} candidates", columns, rows, right=columns[1:-2], caption=about
     )
-
-
-def _test(curve: CandidateCurve) -> str:
-    test = curve.test
-    verdict = test_verdict(agrees=test.agrees, sound=test.sound)
-    return f"predicted {interval(test.predicted)}, seen {interval(test.observed)}: {verdict}"
 
 
 def many_sentences(many: ManyCandidates) -> Iterator[str]:
@@ -79,7 +80,8 @@ def many_figure(many: ManyCandidates) -> Figure:
             {"at": k, "series": name, "value": found.value, "low": found.low, "high": found.high}
             for k, found in curve.points
         ]
-        rows += [{"at": k, "series": f"law: {name}", "value": height, "dashed": True} for k, height in curve.law]
+        if curve.further:
+            rows += [{"at": k, "series": f"law: {name}", "value": height, "dashed": True} for k, height in curve.law]
     last = max(row["at"] for row in rows)
     rows += [{"at": k, "series": "chance", "value": 1 / k, "dashed": True} for k in sorted({row["at"] for row in rows})]
     names = list(dict.fromkeys(str(row["series"]) for row in rows))
@@ -87,10 +89,8 @@ def many_figure(many: ManyCandidates) -> Figure:
     chart = charts.curve(
         rows, x="at", series="series", names=names, x_title=x_title, y_title="accuracy", logarithmic=True, points=False
     )
-    beyond = f"beyond {many.classes} candidates" if last > many.classes else "up to all candidates"
-    caption = (
-        f"Bands are 95% intervals over models that are left out. Dashed curves are fitted laws, {beyond}; what lies "
-        f"beyond {many.classes} is not measured."
-    )
+    caption = "Bands are 95% intervals over models that are left out; the dashed grey line is chance."
+    if last > many.classes:
+        caption += f" Other dashed curves are fitted laws: what lies beyond {many.classes} is not measured."
     columns = {"series": "curve", "at": x_title, "value": "accuracy", "low": "low", "high": "high"}
     return figure("candidates", title, caption, columns, rows, chart)

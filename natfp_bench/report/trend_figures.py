@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ def trend_figures(trend: Trend) -> Iterator[Figure]:
     for (name, against), lines in groups.items():
         rows: list[dict[str, Any]] = []
         for line in lines:
-            called = ", ".join(f"{path}={found}" for path, found in line.fixed.items()) or "measured"
-            rows += [{"series": called, **point} for point in _measured(trend, line)]
+            called = _called(line.fixed)
+            rows += _measured(trend, line)
             rows += [{"series": f"power law: {called}", "at": at, "value": y, "dashed": True} for at, y in _law(line)]
         names = list(dict.fromkeys(str(row["series"]) for row in rows))
         title = f"{FIGURES[lines[0].figure]} against {against}"
@@ -59,12 +59,23 @@ AXES = {"excess": "held-out bits per byte over the true entropy", "tokens": "tok
 """Titles of axes whose names say too little."""
 
 
+def _called(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{path}={found}" for path, found in settings.items()) or "measured"
+
+
 def _measured(trend: Trend, line: Line) -> Iterator[dict[str, Any]]:
-    """The points of a line with the intervals of their figures, found by their height."""
-    known = [point.figures[line.figure].estimate for point in trend.points if line.figure in point.figures]
+    """The points of a line with the intervals of their figures.
+
+    A line against the excess goes through models of all sizes: those of each size are connected.
+    """
     for at, height in line.points:
-        found = next((one for one in known if one.value == height), None)
-        yield {"at": at, "value": height, "low": found.low if found else None, "high": found.high if found else None}
+        for point in trend.points:
+            found = point.figures[line.figure].estimate if line.figure in point.figures else None
+            if found and found.value == height:
+                sizes = {path: one for path, one in point.swept.items() if not path.startswith("budget.")}
+                called = _called(sizes if line.against == "excess" else line.fixed)
+                yield {"series": called, "at": at, "value": height, "low": found.low, "high": found.high}
+                break
 
 
 def _law(line: Line) -> Iterator[tuple[float, float]]:

@@ -48,6 +48,9 @@ AGAINST: Mapping[str, tuple[tuple[str, ...], Toward]] = {
 """What lines are drawn against: the settings that change along a line, and where a law has its limit."""
 
 
+BESIDE = ("budget.segments", "schedule.decay_at_stop")
+"""Settings that a sweep over tokens sets, so that runs can be stops of one run."""
+
 FEWEST_POINTS = 3
 """Fewest results of a trend, and fewest distinct x of a line: two points are a difference."""
 
@@ -148,7 +151,8 @@ def _trend(group: Sequence[Protocol]) -> Trend | None:
     asked = {path for protocol in group for _, result in protocol.results for path in result.overrides}
     fields = group[0].newest.factor.fields
     over = sorted(path for path in asked - {"corpus.name"} if len({repr(flat.get(path)) for flat in flats}) > 1)
-    over = [path for path in over if path not in fields]
+    # What a sweep over tokens sets beside them says nothing of its own.
+    over = [path for path in over if path not in (*fields, *(BESIDE if len({*over} - {*BESIDE}) else ()))]
     if (
         not over
         or len(group) < FEWEST_POINTS

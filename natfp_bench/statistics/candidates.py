@@ -41,12 +41,38 @@ def wins(proba: Floats, truth: Ints) -> Floats:
     return np.asarray(found, dtype=np.float64)
 
 
-def accuracy_among(beaten: Floats, rivals: int, k: int) -> Floats:
-    """Probability of each text (n,) of being right among k candidates, k - 1 of them drawn from its rivals."""
-    right = np.ones_like(beaten)
-    for taken in range(k - 1):
-        right *= np.maximum(beaten - taken, 0.0) / (rivals - taken)
-    return right
+@dataclass(frozen=True)
+class Beaten:
+    """How many rivals the own class of each text beats, and how many it ties with, (n,) each, of so many rivals."""
+
+    beaten: Floats
+    tied: Floats
+    rivals: int
+
+    def among(self, k: int) -> Floats:
+        """Probability of each text (n,) of being right among k candidates, if k - 1 are drawn from its rivals.
+
+        With j ties the credit is 1 / (j + 1). Its mean over all draws has a closed form, by Vandermonde's identity.
+        """
+        sets = _log_choose(np.array([float(self.rivals)]), k - 1)
+        plain = np.exp(_log_choose(self.beaten, k - 1) - sets)
+        if not self.tied.any():
+            return np.asarray(plain)
+        shared = np.exp(_log_choose(self.beaten + self.tied + 1, k) - sets) - np.exp(_log_choose(self.beaten, k) - sets)
+        return np.where(self.tied > 0, shared / (self.tied + 1), plain)
+
+
+def _log_choose(n: Floats, k: int) -> Floats:
+    """Logarithm of the number of ways to choose k of n (whole numbers), -inf if there are fewer."""
+    table = _log_factorials(int(n.max()) + 1)
+    whole = n.astype(np.int64)
+    found = table[whole] - table[np.maximum(whole - k, 0)] - math.lgamma(k + 1)
+    return np.where(whole >= k, found, -np.inf)
+
+
+@functools.cache
+def _log_factorials(largest: int) -> Floats:
+    return np.array([math.lgamma(n + 1) for n in range(largest + 1)])
 
 
 @dataclass(frozen=True)
@@ -125,17 +151,17 @@ def candidate_curve(beats: Floats, truth: Ints) -> CandidateCurve:
     whole, left_out = _with_each_left_out(beats, truth, np.arange(classes))
     points = []
     for k in sizes:
-        right = accuracy_among(whole[0], classes - 1, k)
+        right = whole.among(k)
         if k < classes:
-            without = [_points(*one, [k])[0][1] for one in left_out]
+            without = [float(one.among(k).mean()) for one in left_out]
             points.append((k, jackknife(float(right.mean()), without, "models")))
         else:  # without a class there are fewer candidates
             points.append((k, class_mean(right, truth)))
-    law = fit_law(_points(*whole, _fitted(classes)))
+    law = fit_law(_points(whole, _fitted(classes)))
     tested = _tested(beats, truth)
     further = None
     if tested.sound and classes < FURTHER:
-        laws = [fit_law(_points(*one, _fitted(classes))) for one in left_out]
+        laws = [fit_law(_points(one, _fitted(classes))) for one in left_out]
         further = (FURTHER, jackknife(law.at(FURTHER), [one.at(FURTHER) for one in laws], "models"))
     drawn = tuple((k, law.at(k)) for k in powers(FURTHER if further else classes, 2))
     return CandidateCurve(points=tuple(points), law=drawn, test=tested, further=further)
@@ -146,20 +172,21 @@ def _fitted(classes: int) -> list[int]:
     return powers(classes - 1, 2)
 
 
-def _points(beaten: Floats, rivals: int, sizes: Sequence[int]) -> list[tuple[int, float]]:
-    return [(k, float(accuracy_among(beaten, rivals, k).mean())) for k in sizes if k <= rivals + 1]
+def _points(of: Beaten, sizes: Sequence[int]) -> list[tuple[int, float]]:
+    return [(k, float(of.among(k).mean())) for k in sizes]
 
 
-def _with_each_left_out(
-    beats: Floats, truth: Ints, classes: Ints
-) -> tuple[tuple[Floats, int], list[tuple[Floats, int]]]:
-    """Rivals beaten by each text of some classes and their number, with all of these classes and without each."""
+def _with_each_left_out(beats: Floats, truth: Ints, classes: Ints) -> tuple[Beaten, list[Beaten]]:
+    """Rivals beaten by each text of some classes, among all of these classes and without each."""
     mine = np.isin(truth, classes)
     among, own = beats[mine][:, classes], truth[mine]
-    total = among.sum(axis=1)
-    whole = (total, len(classes) - 1)
-    left_out = [(total[own != one] - among[own != one, place], len(classes) - 2) for place, one in enumerate(classes)]
-    return whole, left_out
+    won, tied = (among == 1.0).astype(np.float64), (among == 0.5).astype(np.float64)
+    beaten, ties = won.sum(axis=1), tied.sum(axis=1)
+    left_out = []
+    for place, one in enumerate(classes):
+        kept = own != one
+        left_out.append(Beaten((beaten - won[:, place])[kept], (ties - tied[:, place])[kept], len(classes) - 2))
+    return Beaten(beaten, ties, len(classes) - 1), left_out
 
 
 def class_mean(values: Floats, truth: Ints) -> Interval:
@@ -176,10 +203,10 @@ def _tested(beats: Floats, truth: Ints) -> CandidateTest:
     half = np.arange(0, classes, 2)
     whole, left_out = _with_each_left_out(beats, truth, half)
     sizes = _fitted(len(half))
-    laws = [fit_law(_points(*one, sizes)).at(classes) for one in left_out]
-    predicted = jackknife(fit_law(_points(*whole, sizes)).at(classes), laws, "models")
+    laws = [fit_law(_points(one, sizes)).at(classes) for one in left_out]
+    predicted = jackknife(fit_law(_points(whole, sizes)).at(classes), laws, "models")
     others = ~np.isin(truth, half)
-    right = accuracy_among(beats[others].sum(axis=1), classes - 1, classes)
+    right = _with_each_left_out(beats, truth, np.arange(classes))[0].among(classes)[others]
     observed = class_mean(right, truth[others])
     names, unit = np.unique(truth[others], return_inverse=True)
     means = np.bincount(unit, weights=right) / np.bincount(unit)

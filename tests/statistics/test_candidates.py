@@ -21,21 +21,21 @@ def planted(classes: int, dimensions: int, noise: float, texts: int, seed: int) 
     return proba / proba.sum(axis=1, keepdims=True), truth
 
 
-def test_accuracy_among_some_is_the_mean_over_all_sets_of_rivals() -> None:
+@pytest.mark.parametrize("rounded", [None, 1])
+def test_accuracy_among_some_is_the_mean_over_all_sets_of_rivals(rounded: int | None) -> None:
     proba, truth = planted(6, 3, 0.4, 5, 0)
+    proba = proba if rounded is None else np.round(proba, rounded)  # then there are ties, which share the credit
     beats = candidates.wins(proba, truth)
+    assert (rounded is None) == (not (beats == 0.5).any())
+    of = candidates.Beaten((beats == 1).sum(axis=1).astype(float), (beats == 0.5).sum(axis=1).astype(float), 5)
     for k in (2, 3, 5, 6):
-        found = candidates.accuracy_among(beats.sum(axis=1), 5, k)
+        found = of.among(k)
         for text, own in enumerate(truth):
-            rivals = [one for one in range(6) if one != own]
-            sets = [min(beats[text, list(some)]) for some in itertools.combinations(rivals, k - 1)]
-            assert found[text] == pytest.approx(np.mean(sets))
-
-
-def test_ties_share_the_credit() -> None:
-    proba, truth = np.full((4, 4), 0.25), np.arange(4)
-    beats = candidates.wins(proba, truth)
-    assert candidates.accuracy_among(beats.sum(axis=1), 3, 2).tolist() == [0.5] * 4
+            credit = []
+            for some in itertools.combinations([one for one in range(6) if one != own], k - 1):
+                ties = int((beats[text, list(some)] == 0.5).sum())
+                credit.append(0.0 if (beats[text, list(some)] == 0).any() else 1 / (ties + 1))
+            assert found[text] == pytest.approx(np.mean(credit))
 
 
 @pytest.mark.parametrize("law", [candidates.CandidateLaw(1.0, 0.5), candidates.CandidateLaw(2.0, 1.5)])
