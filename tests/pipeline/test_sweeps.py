@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench import BRIEF, FEW, Bench
+from patience import PATIENCE
 
 from natfp_bench import api
 from natfp_bench.pipeline.overview import overview, sweep_overview
 from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.result_files import read
 from natfp_bench.pipeline.variants import resolve
 from natfp_bench.plan.sweep import sweep_plans
 
@@ -40,6 +47,7 @@ def constant(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     return folder, finished(bench, plans, folder, events), events
 
 
+@pytest.mark.slow
 def test_a_sweep_over_tokens_costs_its_longest_run(bench: Bench, constant: Any, tmp_path: Path) -> None:
     folder, results, events = constant
     assert [result.variants[0].tokens_trained for result in results] == [15_360, 30_720, 61_440]
@@ -56,12 +64,14 @@ def test_a_sweep_over_tokens_costs_its_longest_run(bench: Bench, constant: Any, 
     assert again.disk_bytes == sum(one.disk_bytes for _, one in again.plans)
 
 
+@pytest.mark.slow
 def test_a_cell_is_what_it_is_alone(bench: Bench, constant: Any, tmp_path: Path) -> None:
     plans = plans_of(bench, "seed_id", OVER, **{"schedule.name": "constant"})
     (alone,) = finished(bench, plans[2:], tmp_path)
     assert alone.stable_json() == constant[1][2].stable_json()
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_stopped(bench: Bench, constant: Any, tmp_path: Path) -> None:
     plans = plans_of(bench, "seed_id", OVER, **{"schedule.name": "constant"})
 
@@ -85,6 +95,32 @@ def test_a_sweep_goes_on_where_it_stopped(bench: Bench, constant: Any, tmp_path:
     assert [one.stable_json() for one in results] == [one.stable_json() for one in constant[1]]
 
 
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_goes_on(bench: Bench, constant: Any, tmp_path: Path) -> None:
+    settings = {"corpus.name": f"text:{bench.corpus}", **BRIEF, "schedule.name": "constant"}
+    settings.pop("budget.tokens")
+    command = [sys.executable, "-m", "natfp_bench", "sweep", "--task", "seed_id", "-p", "smoke", "--baseline", FEW]
+    command += ["--over", "budget.tokens=x0.25,x0.5,x1", "--workers", "1", "--device", "cpu"]
+    command += [part for path, value in settings.items() for part in ("--set", f"{path}={value}")]
+    command += ["--store", str(tmp_path / "store"), "-o", str(tmp_path / "results")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "env": environment}
+    process = subprocess.Popen(command, start_new_session=True, **options)
+    deadline = time.monotonic() + PATIENCE
+    # In the second of three runs, whose models go on from those of the first.
+    while len(list((tmp_path / "store" / "model").glob("*/*"))) < 5:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list((tmp_path / "results").rglob("result.json"))) == 1
+    assert subprocess.run(command, **options, check=False).returncode == 0
+    found = {one.protocol_digest: one for one in map(read, (tmp_path / "results").rglob("result.json"))}
+    assert sorted(one.stable_json() for one in found.values()) == sorted(one.stable_json() for one in constant[1])
+
+
+@pytest.mark.slow
 def test_decays_share_a_constant_run(bench: Bench, tmp_path: Path) -> None:
     over = {"budget.tokens": ["x0.5", "x1"]}
     plans = plans_of(bench, "seed_id", over, **{"schedule.name": "warmup_stable_decay"})
@@ -104,6 +140,7 @@ def forks(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return folder, finished(bench, plans_of(bench, "fork_id", {"fork.at": ["0.5", "0.75"]}), folder)
 
 
+@pytest.mark.slow
 def test_what_is_before_a_fork_is_one_run(bench: Bench, forks: Any, tmp_path: Path) -> None:
     plans = plans_of(bench, "fork_id", {"fork.at": ["0.5", "0.75"]})
     for plan, result in zip(plans, forks[1], strict=True):
@@ -136,7 +173,8 @@ def test_replicates_have_a_beginning_each(bench: Bench) -> None:
     assert len({of.model.trunk for of in resolve(plan)}) == 3  # type: ignore[attr-defined]
 
 
-def test_a_beginning_that_is_gone_is_trained_again(bench: Bench, forks: Any, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_beginning_that_is_gone_is_trained_again(bench: Bench, tmp_path: Path) -> None:
     # A longer run whose start another plan should have made, and did not: it trains from the beginning.
     plans = plans_of(bench, "seed_id", OVER, **{"schedule.name": "constant"})
     assert {of.start is not None for of in resolve(plans[2])} == {True}
@@ -144,6 +182,7 @@ def test_a_beginning_that_is_gone_is_trained_again(bench: Bench, forks: Any, tmp
     assert result.variants[0].tokens_trained == 61_440
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_would_do_and_what_it_found(
     bench: Bench, constant: Any, natfp: Natfp, tmp_path: Path
 ) -> None:

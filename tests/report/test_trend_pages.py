@@ -65,6 +65,7 @@ def nine(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return bench.run("nine", include=[folder], overrides={**BRIEF, "sampling.texts": "60"}, baselines="naive_bayes")
 
 
+@pytest.mark.slow
 def test_many_candidates_have_a_curve(nine: Any) -> None:
     (found,) = many_of(read_protocols([nine[1] / "result.json"])[0])
     assert found.curves.keys() == {"ceiling", "naive_bayes"}
@@ -80,6 +81,7 @@ def test_many_candidates_have_a_curve(nine: Any) -> None:
     assert many_figure(found).rows
 
 
+@pytest.mark.slow
 def test_without_answers_nothing_is_said_of_candidates(nine: Any, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text((nine[1] / "result.json").read_text())
     assert many_of(read_protocols([tmp_path / "result.json"])[0]) == []
