@@ -120,6 +120,13 @@ def question(result: Result) -> str:
     return task.summary if task and same else f"{result.task.name}: {result.factor.name}"
 
 
+def about(result: Result) -> str:
+    """What the file of a task says of it; empty if the file is unknown or is another."""
+    task = _bundled(result.task.name)
+    same = task is not None and (task.factor.name, task.version) == (result.factor.name, result.task.version)
+    return " ".join(task.notes.split()) if task and same else ""
+
+
 def slug(name: str) -> str:
     """Make a file name from any name, with a digest if the name has to be changed."""
     plain = re.sub(r"[^a-z0-9_]+", "-", name.lower())[:60].strip("-")

@@ -17,11 +17,13 @@ from natfp_bench.report.many_tables import many_figure, many_sentences, many_tab
 from natfp_bench.report.result_tables import SPLITS, findings, variants_table
 from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
+from natfp_bench.report.trend_tables import trend_title
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.many import many
 from natfp_bench.results.protocols import Protocol
+from natfp_bench.results.trends import Trend
 
-from .page import Facts, Page, Pages, bibtex, boards_of, provenance, question, task_path
+from .page import Facts, Page, Pages, about, bibtex, boards_of, provenance, question, task_path, trend_path
 
 
 def task(of: Pages, protocol: Protocol) -> Page:
@@ -40,10 +42,13 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "robustness": [report_study_figures.robustness(result)],
     }
     drawn = {name: [figure for figure in figures if figure] for name, figures in parts.items()}
+    point_of = next((one for one in of.trends if _is_point(one, result)), None)
     others = [
         (setting_title(other.setting), task_path(other.newest))
         for other in of.protocols
-        if other is not protocol and other.newest.task.name == result.task.name
+        if other is not protocol
+        and other.newest.task.name == result.task.name
+        and not (point_of and _is_point(point_of, other.newest))
     ]
     shown = {
         "result": result,
@@ -68,11 +73,17 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "texts": of.texts[result.protocol_digest],
         "checks": result.checks,
         "others": others,
+        "about": about(result),
+        "point_of": (trend_title(point_of), trend_path(point_of)) if point_of else None,
     }
     figures = [figure for name in drawn for figure in drawn[name]]
     title = f"{question(result)} ({result.task.name}, {result.preset})"
     made = [provenance(one) for _, one in reversed(protocol.results)]
     return Page(task_path(result), title, "task.html", shown, figures, made)
+
+
+def _is_point(trend: Trend, result: Result) -> bool:
+    return any(point.protocol_digest == result.protocol_digest for point in trend.points)
 
 
 def tiles(row: FactorRow) -> list[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from natfp_bench.report.trend_figures import trend_figures
 from natfp_bench.report.trend_tables import ABOUT, scope, sentences, trend_tables, trend_title
 from natfp_bench.results.trends import Trend
 
-from .page import Page, Pages, provenance, question, trend_path
+from .page import Page, Pages, about, provenance, question, trend_path
 
 
 def trend(of: Pages, one: Trend) -> Page:
@@ -15,8 +15,7 @@ def trend(of: Pages, one: Trend) -> Page:
     figures = list(trend_figures(one))
     shown = {
         "question": question(results[0]),
-        "trend": one,
-        "title": trend_title(one),
+        "notes": about(results[0]),
         "scope": scope(one),
         "about": ABOUT,
         "sentences": list(sentences(one)),
