@@ -57,14 +57,15 @@ def find_tasks(
 ) -> tuple[list[str], list[str]]:
     """Find the tasks that names and tags choose; returns (chosen, left out).
 
-    names: `all` stands for every task whose models are trained here. tags: add all tasks with one of these tags. Tasks
-    on models of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them; so
+    names: `all` stands for every task whose models are trained here, large ones apart. tags: add all tasks with one of
+    these tags. Tasks on models of the Hub are left out, because they need the network, unless a name or the tag `hub`
+    asks for them; so
     are tasks that need a model or text files of the user's, unless they are named.
     fixed_texts: `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown
     tag, and if nothing is chosen.
     """
     chosen, left_out = [*names], []
-    known = trained = trained_tasks(include)
+    known, trained = trained_tasks(include), trained_tasks(include, large=True)
     if fixed_texts:
         from .base import resources
         from .pipeline.bundled_texts import read_manifest

@@ -155,16 +155,16 @@ def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     return _files([resources.tasks(), *include], "task")
 
 
-def trained_tasks(include: Iterable[Path] = ()) -> dict[str, Path]:
+def trained_tasks(include: Iterable[Path] = (), *, large: bool = False) -> dict[str, Path]:
     """Find the tasks whose models are trained here on a corpus that is here; `--task all` means these.
 
     They need neither the network nor files of the user's. Those with the tag LARGE take as long as all others together,
-    and are left out.
+    and are left out unless `large` asks for them, too.
     """
     found = {}
     for name, path in task_files(include).items():
         task = load_task(path)[0]
-        if LARGE in task.tags:
+        if LARGE in task.tags and not large:
             continue
         sections = {key: value for key, value in task.settings.items() if isinstance(value, dict)}
         corpus = sections.get("corpus", {}).get("name", "")
