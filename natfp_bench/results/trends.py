@@ -16,7 +16,7 @@ import numpy as np
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, canonical_json, flatten
-from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.result import Result, VariantResult
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT
 from natfp_bench.plan.task_files import NO_TRACE
 from natfp_bench.statistics import paired, per_text, power_law
@@ -202,16 +202,22 @@ def _units(results: Sequence[Result]) -> tuple[str, tuple[str, ...]]:
 
     Levels of a factor cannot be left out, because they are no sample of anything; those of seeds are.
     """
-    replicates = [{str(of.replicate) for of in result.variants if of.status == "ok"} for result in results]
+    replicates = [{str(of.replicate) for of in _kept(result)} for result in results]
     shared = set.intersection(*replicates)
     if len(shared) >= 3:
         return "replicates", tuple(sorted(shared))
     seeds = all(path.startswith(NO_TRACE) for path in results[0].factor.fields)
-    levels = [{of.level for of in result.variants if of.status == "ok"} for result in results]
+    levels = [{of.level for of in _kept(result)} for result in results]
     alike = set.intersection(*levels)
     if seeds and all(len(one) == 1 for one in replicates) and all(one == alike for one in levels) and len(alike) >= 3:
         return "models", tuple(sorted(alike))
     return "models", ()
+
+
+def _kept(result: Result) -> list[VariantResult]:
+    """The variants that were compared: none that diverged, and none that was left out beside one."""
+    compared = result.mean_kl.variants if result.mean_kl else [of.name for of in result.variants]
+    return [of for of in result.variants if of.status == "ok" and of.name in compared]
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,7 @@ def _point(
     protocol: Protocol, swept: Mapping[str, Scalar], flat: Mapping[str, Any], units: str, names: Sequence[str]
 ) -> TrendPoint:
     result, study = protocol.newest, protocol.newest.study
-    sound = [of for of in result.variants if of.status == "ok"]
+    sound = _kept(result)
     without = _Without(units, names, {of.name: (of.level, str(of.replicate)) for of in sound})
     excess = {of.name: of.excess_bits_per_byte.value for of in sound if of.excess_bits_per_byte}
     heldout = [of.heldout_bits_per_byte.value for of in sound if of.heldout_bits_per_byte]

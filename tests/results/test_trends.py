@@ -125,3 +125,17 @@ def test_points_of_a_trend_have_no_tables_of_their_own() -> None:
     assert len(boards.standings) == 6
     assert without_points(boards, trends_of(found)).standings == ()
     assert without_points(boards, []) == boards
+
+
+def test_a_model_that_diverged_is_no_part_of_its_point() -> None:
+    found = protocols(widths=(32,))
+    path, one = found[1].results[0]
+    gone = one.variants[0].model_copy(update={"status": "diverged", "excess_bits_per_byte": None})
+    assert one.mean_kl is not None
+    rows = tuple(row[1:] for row in one.mean_kl.divergence[1:])
+    kept = one.mean_kl.model_copy(update={"variants": one.mean_kl.variants[1:], "divergence": rows})
+    found[1] = Protocol([(path, one.model_copy(update={"variants": (gone, *one.variants[1:]), "mean_kl": kept}))])
+    (trend,) = trends_of(found)
+    assert [point.models for point in trend.points] == [5, 4, 5, 5, 5, 5]
+    # Its level is not in every point, so nothing can be left out of all of them.
+    assert trend.n_units == 0
