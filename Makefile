@@ -4,6 +4,7 @@
 # make regress  is a classifier worse on fixed texts?    make reference accept what classifiers do now as the reference
 # make results  run every task that trains, and keep the results in docs/results (hours; it goes on where it stopped)
 # make figures  the figures of the README and docs/results.md, from docs/results (or RESULTS=folder)
+# make trends   docs/trends.md from results of sweeps in docs/results (or SWEEPS=folder)
 # make docs     the documentation site, in build/docs, with the report of docs/results (or REPORT=folder)
 # make dist     the wheel and the source in dist/       make sbom     the packages that the wheel runs with
 # make hashes   write the files of hashes anew, after a change of constraints.txt
@@ -32,7 +33,7 @@ else
 CONSTRAINTS = constraints.txt
 endif
 
-.PHONY: run test check times regress reference results figures docs hashes dist sbom lint format .venv clean
+.PHONY: run test check times regress reference results figures trends docs hashes dist sbom lint format .venv clean
 
 run: .venv
 	$(BIN)/natfp-bench run --task seed_id
@@ -75,6 +76,11 @@ figures: .venv
 	cp "$$(ls "$$folder"/index-factors*.svg | head -n 1)" docs/figures/factors.svg && \
 	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
 	$(BIN)/natfp-bench leaderboard $(RESULTS) --format md -o docs/results.md
+
+# Results of sweeps (natfp-bench sweep), and of tasks with many seeds; predictions.parquet beside them for the ceiling.
+SWEEPS ?= docs/results
+trends: .venv
+	$(BIN)/natfp-bench leaderboard $(SWEEPS) --trends --format md -o docs/trends.md
 
 # Needs the extra docs. A link to nothing, or a name without a docstring to show, is an error.
 REPORT ?= docs/results

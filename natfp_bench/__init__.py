@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from .attributors.attribute import Attributor
     from .base.errors import UserError
     from .base.resources import evaluate_module
-    from .python.ask import identify, leaderboard, load_results, report
+    from .python.ask import identify, leaderboard, load_results, report, trends
     from .python.finished import Result, Results
-    from .python.run import run, run_texts
+    from .python.run import run, run_texts, sweep
     from .statistics import ceiling, metrics
 
 _HOME = {
     "run": ".python.run",
     "run_texts": ".python.run",
+    "sweep": ".python.run",
+    "trends": ".python.ask",
     "identify": ".python.ask",
     "leaderboard": ".python.ask",
     "load_results": ".python.ask",
@@ -50,6 +52,8 @@ __all__ = [
     "report",
     "run",
     "run_texts",
+    "sweep",
+    "trends",
 ]
 
 

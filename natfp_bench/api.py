@@ -2,7 +2,8 @@
 
 find_tasks                                   names of tasks, from names and tags
 plan_task, plan_fixed_texts, plan_texts      a plan: which variants, texts and settings a run would have
-overview, dry_run                            what a plan amounts to, without running it
+plan_sweep                                   plans of one task at many values of some settings
+overview, dry_run, dry_run_sweep             what a plan amounts to, without running it
 run_plans                                    run plans one after another; each result is written to a folder
 load_task                                    read a task file
 open_engine, local_engine                    where jobs run
@@ -16,7 +17,7 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .attributors import registry
 from .attributors import sandbox as sandboxes
@@ -27,12 +28,13 @@ from .pipeline.result import Result
 from .pipeline.store import Store, default_root
 from .plan.make_plan import make_plan
 from .plan.plan import Plan
+from .plan.sweep import sweep_plans
 from .plan.task_files import Task, find, task_files, trained_tasks
 from .plan.task_files import load_task as load_task_file
 from .plan.text_settings import TextsSpec
 
 if TYPE_CHECKING:
-    from .pipeline.overview import Overview
+    from .pipeline.overview import Overview, SweepOverview
 
 ENGINES = ("local", "ray")
 """Where jobs can run."""
@@ -55,14 +57,15 @@ def find_tasks(
 ) -> tuple[list[str], list[str]]:
     """Find the tasks that names and tags choose; returns (chosen, left out).
 
-    names: `all` stands for every task whose models are trained here. tags: add all tasks with one of these tags. Tasks
-    on models of the Hub are left out, because they need the network, unless a name or the tag `hub` asks for them; so
+    names: `all` stands for every task whose models are trained here, large ones apart. tags: add all tasks with one of
+    these tags. Tasks on models of the Hub are left out, because they need the network, unless a name or the tag `hub`
+    asks for them; so
     are tasks that need a model or text files of the user's, unless they are named.
     fixed_texts: `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown
     tag, and if nothing is chosen.
     """
     chosen, left_out = [*names], []
-    known = trained = trained_tasks(include)
+    known, trained = trained_tasks(include), trained_tasks(include, large=True)
     if fixed_texts:
         from .base import resources
         from .pipeline.bundled_texts import read_manifest
@@ -104,12 +107,41 @@ def plan_task(
     unknown task or preset and for a corpus that cannot be read, SpecError for faulty files and overrides.
     """
     plan = make_plan(task, preset, overrides=overrides, seed=seed, limit=limit, replicates=replicates, include=include)
-    try:
-        for variant in plan.variants:
-            open_corpus(variant.settings.corpus)
-    except UserError as error:
-        raise UserError(f"{error}\n  {task} at preset {preset} has it as its corpus.name") from None
+    _check_corpora(plan)
     return plan
+
+
+def _check_corpora(plan: Plan) -> None:
+    try:
+        for corpus in {
+            variant.settings.corpus.model_dump_json(): variant.settings.corpus for variant in plan.variants
+        }.values():
+            open_corpus(corpus)
+    except UserError as error:
+        raise UserError(f"{error}\n  {plan.task.name} at preset {plan.preset} has it as its corpus.name") from None
+
+
+def plan_sweep(
+    task: str,
+    over: Mapping[str, Sequence[str]],
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    replicates: int | None = None,
+    include: Sequence[Path] = (),
+) -> list[Plan]:
+    """Plan to run a task at every combination of some settings' values.
+
+    over: setting (or settings joined by `+`, which change together) -> values as YAML texts; `x0.5` is half of the
+    preset's value. The other arguments are those of `plan_task`, and so are the errors.
+    """
+    options: dict[str, Any] = {"seed": seed, "limit": limit, "replicates": replicates}
+    plans = sweep_plans(task, preset, over, overrides=overrides, include=include, **options)
+    for plan in plans:
+        _check_corpora(plan)
+    return plans
 
 
 def plan_fixed_texts(task: str, *, include: Sequence[Path] = ()) -> Plan:
@@ -146,6 +178,14 @@ def overview(plan: Plan, *, store: Path | str | None = None) -> Overview:
     from .pipeline.overview import overview
 
     return overview(plan, _root(store))
+
+
+def dry_run_sweep(plans: Sequence[Plan], *, store: Path | str | None = None, **how: Any) -> SweepOverview:
+    """Check the arguments as `run_plans` does, and describe the plans of a sweep, one by one and together."""
+    from .pipeline.overview import sweep_overview
+
+    dry_run([], store=store, **how)
+    return sweep_overview(plans, _root(store))
 
 
 def dry_run(

@@ -29,6 +29,7 @@ DOCUMENTS = {
     "docs/validity.md": "Validity",
     "docs/reliability.md": "Reliability",
     "docs/performance.md": "Performance",
+    "docs/sweeps.md": "Sweeps and trends",
     "docs/cluster.md": "On a cluster",
     "CONTRIBUTING.md": "Contributing",
     "SECURITY.md": "Security",
@@ -40,8 +41,8 @@ REFERENCE = {
     "functions": (
         "Functions",
         "What `import natfp_bench` offers to scripts and notebooks. Each function does what a command does.",
-        [*(f"natfp_bench.python.run.{name}" for name in ("run", "run_texts"))]
-        + [f"natfp_bench.python.ask.{name}" for name in ("load_results", "leaderboard", "report", "identify")]
+        [*(f"natfp_bench.python.run.{name}" for name in ("run", "sweep", "run_texts"))]
+        + [f"natfp_bench.python.ask.{name}" for name in ("load_results", "leaderboard", "trends", "report", "identify")]
         + ["natfp_bench.api.load_task", "natfp_bench.base.resources.evaluate_module"],
     ),
     "results": (

@@ -13,11 +13,16 @@ from rich.console import Console, RenderableType
 from natfp_bench.pipeline.result import FactorStudy, Result
 from natfp_bench.report.finding import finding, given_texts, scope
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
+from natfp_bench.report.many_tables import many_sentences, many_table, many_title
 from natfp_bench.report.result_tables import board_notes, findings, main_board, variants_table
 from natfp_bench.report.table import ReportTable, interval, number, spread, value
+from natfp_bench.report.trend_tables import scope as trend_scope
+from natfp_bench.report.trend_tables import sentences, trend_tables, trend_title
 from natfp_bench.results import protocols
 from natfp_bench.results.leaderboard import Leaderboards, Standing
+from natfp_bench.results.many import ManyCandidates
 from natfp_bench.results.protocols import Board
+from natfp_bench.results.trends import Trend
 from natfp_bench.statistics.wording import TellingWord
 
 from .terminal import print_table, say, show, table
@@ -32,6 +37,29 @@ def print_leaderboards(out: Console, found: Leaderboards, *, boards: bool = Fals
         _print_standing(out, standing, standing_tables(standing))
     for board in found.boards if boards else ():
         print_table(out, board_table(board))
+
+
+def print_trends(out: Console, trends: Sequence[Trend], many: Sequence[ManyCandidates]) -> None:
+    """Print trends, and results with many candidates."""
+    for trend in trends:
+        print_trend(out, trend)
+    for one in many:
+        say(out, many_title(one), style="bold underline")
+        for sentence in many_sentences(one):
+            say(out, sentence, indent=2)
+        say(out, "")
+        print_table(out, many_table(one))
+
+
+def print_trend(out: Console, trend: Trend) -> None:
+    """Print what a trend shows, sentence by sentence, and its tables."""
+    say(out, f"trend of {trend_title(trend)}", style="bold underline")
+    say(out, trend_scope(trend), "")
+    for sentence in sentences(trend):
+        say(out, sentence, indent=2)
+    say(out, "")
+    for made in trend_tables(trend):
+        print_table(out, made)
 
 
 def print_summary(out: Console, found: Leaderboards) -> None:

@@ -13,6 +13,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run --task seed_id --corpus text:notes.txt --baseline fast,./my_words",
         "run --fixed-texts --task all",
     ),
+    "sweep": (
+        "sweep --task seed_id --over budget.tokens=x0.25,x0.5,x1,x2,x4 --over model.width=32,64,128 --dry-run",
+        "sweep --task fork_id --over fork.at=0.25,0.5,0.75,0.9",
+    ),
     "texts": (
         "texts data.jsonl",
         "texts data.csv --text-column body --label-column author --group-column book",

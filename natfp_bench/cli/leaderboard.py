@@ -13,6 +13,8 @@ from natfp_bench.base.errors import UserError
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result
+    from natfp_bench.results.many import ManyCandidates
+    from natfp_bench.results.trends import Trend
 
 from .options import RESULTS, Json, Results, one_of
 
@@ -22,14 +24,20 @@ def leaderboard(
     boards: Annotated[
         bool, typer.Option("--boards", help="also rank the attributors of each protocol (always done for one task)")
     ] = False,
+    trends: Annotated[
+        bool, typer.Option("--trends", help="only the trends: results that differ in settings that were swept")
+    ] = False,
     format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="write Markdown or JSON to this file")] = None,
     as_json: Json = False,
 ) -> None:
     """Rank factors by identifiability, and attributors."""
     from natfp_bench.pipeline.result_files import find
-    from natfp_bench.report import markdown
+    from natfp_bench.report import markdown, trend_tables
     from natfp_bench.results import leaderboard as leaderboards
+    from natfp_bench.results.many import many_of
+    from natfp_bench.results.protocols import read_protocols
+    from natfp_bench.results.trends import trends_of, without_points
 
     from . import console, terminal
 
@@ -41,16 +49,47 @@ def leaderboard(
     terminal.skipped(terminal.stderr(), found.faults)
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
+    read = read_protocols(paths)[0]
+    swept, many = trends_of(read), many_of(read)
+    if trends:
+        _print_trends(swept, many, as_json=as_json, format_=format_, output=output)
+        if found.faults:
+            raise typer.Exit(1)
+        return
     boards = boards or len({board.task for board in found.boards}) == 1
     marks = (markdown.WRITTEN, '"standings"')
     if as_json:
         terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
-        terminal.write(markdown.render(found, list(_sound(paths)), boards=boards), output, marks=marks)
+        shown = without_points(found, swept)
+        text = markdown.render(shown, list(_sound(paths)), boards=boards, trends=trend_tables.trend_parts(swept, many))
+        terminal.write(text, output, marks=marks)
     else:
-        console.print_leaderboards(terminal.stdout(), found, boards=boards)
+        console.print_leaderboards(terminal.stdout(), without_points(found, swept), boards=boards)
+        console.print_trends(terminal.stdout(), swept, many)
     if found.faults:
         raise typer.Exit(1)
+
+
+def _print_trends(
+    swept: Sequence[Trend], many: Sequence[ManyCandidates], *, as_json: bool, format_: str, output: Path | None
+) -> None:
+    """Print or write the trends alone."""
+    from natfp_bench.report import trend_tables
+
+    from . import console, terminal
+
+    marks = (trend_tables.WRITTEN, '"trends"')
+    if as_json:
+        dumped = {"trends": swept, "many": many}
+        shown = {name: [one.model_dump(mode="json") for one in found] for name, found in dumped.items()}
+        terminal.print_json(shown, output, marks=marks)
+    elif format_ == "md":
+        terminal.write(trend_tables.trends_document(swept, many), output, marks=marks)
+    elif not swept and not many:
+        terminal.say(terminal.stdout(), f"{trend_tables.NOTHING}: natfp-bench sweep makes some")
+    if format_ == "text" and not as_json:
+        console.print_trends(terminal.stdout(), swept, many)
 
 
 def _sound(paths: Sequence[Path]) -> Iterator[Result]:

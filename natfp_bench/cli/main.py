@@ -30,6 +30,7 @@ from .look import list_, schema, show, validate
 from .regress import regress
 from .report import report
 from .run import run
+from .sweep import sweep
 from .texts import texts
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_,
     "show": show,
     "run": run,
+    "sweep": sweep,
     "texts": texts,
     "compare": compare,
     "leaderboard": leaderboard,

@@ -10,7 +10,7 @@ from rich.console import Console
 from .terminal import say, show, table
 
 if TYPE_CHECKING:
-    from natfp_bench.pipeline.overview import Overview
+    from natfp_bench.pipeline.overview import Overview, SweepOverview
 
 
 def _count(value: int | None) -> str:
@@ -57,8 +57,44 @@ def print_overview(out: Console, found: Overview, factors: int = 1, *, given: bo
     say(out, f"disk: about {found.disk_bytes / 1e6:,.0f} MB{models}")
     if found.least_p is not None:
         say(out, *_testable(found, found.least_p, factors))
+    for one in found.beginnings:
+        copies = f"{len(one.variants)} variants are one run until step {one.step} of {one.steps}"
+        say(out, f"shared beginning: {copies} (model {one.key[:12]})")
     for note in found.notes:
         say(out, f"note: {note}")
+
+
+def print_sweep(out: Console, found: SweepOverview) -> None:
+    """Print what a sweep amounts to, cell by cell and in total."""
+    first = found.plans[0][1]
+    say(out, f"{first.task} at preset {first.preset}, {len(found.plans)} times: {first.summary}")
+    say(out, f"swept over: {', '.join(found.over)}; corpus: {first.corpus}; {first.texts:,} texts per variant")
+    rows = []
+    for values, one in found.plans:
+        done = "done" if all(variant.sampled for variant in one.variants) else "to do"
+        sizes = [_count(one.variants[0].parameters), _count(one.variants[0].tokens)]
+        work = [_count(one.models_to_train), _count(one.tokens_to_train), _hours(one.training_seconds)]
+        rows.append((*(str(values[name]) for name in found.over), *sizes, *work, _megabytes(one.disk_bytes), done))
+    total = [_count(found.models_to_train), _count(found.tokens_to_train), _hours(found.training_seconds)]
+    rows.append(("total", *([""] * (len(found.over) + 1)), *total, _megabytes(found.disk_bytes), ""))
+    numbers = ("parameters", "tokens", "models to train", "tokens to train", "hours", "MB")
+    columns = (*found.over, *numbers, "texts")
+    show(out, table("", columns, rows, right=(*found.over, *numbers)))
+    if found.training_seconds is None:
+        say(out, "hours are unknown (?) where this store has no trained model of that size yet; one worker is counted")
+    else:
+        say(out, "hours are those of one worker, at the rates that this store has measured")
+    if (saved := found.tokens_apart - found.tokens_to_train) > 0 and found.tokens_to_train:
+        share = saved / found.tokens_apart
+        say(out, f"saved: {saved:,} tokens ({share:.0%}), because trainings go on from others or are there already")
+
+
+def _hours(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{seconds / 3600:,.2f}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}"
 
 
 def _testable(found: Overview, least_p: float, factors: int) -> list[str]:

@@ -55,6 +55,7 @@ def report(
         from natfp_bench.pipeline.result_files import find
         from natfp_bench.pipeline.store import default_root
         from natfp_bench.report import leaderboard_tables, markdown, site
+        from natfp_bench.results.trends import without_points
 
         from . import console
 
@@ -66,10 +67,11 @@ def report(
             # Without a site, only the pages of the figures that somebody asked for are made.
             made = list(site.pages(found, chosen if output is None else [], _told(watch), cores))
         drawn = site.chosen_figures(made, chosen)
+    shown = without_points(found.found, found.trends)
     if format_ == "md":
-        terminal.write(markdown.summary(found.found), output, marks=(leaderboard_tables.FACTORS,))
+        terminal.write(markdown.summary(shown), output, marks=(leaderboard_tables.FACTORS,))
     else:
-        console.print_summary(out, found.found)
+        console.print_summary(out, shown)
     if format_ == "html" and output is not None:
         with Watcher(errors, f"writing {len(made)} pages") as watch:
             rendered = site.render(made, site.written_by(shlex.join(command())), _told(watch))

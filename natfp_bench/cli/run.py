@@ -32,7 +32,11 @@ def run(
     context: typer.Context,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", "--tasks", help="task names (a,b), or all (every task whose models are trained here)"),
+        typer.Option(
+            "--task",
+            "--tasks",
+            help="task names (a,b), or all (every task whose models are trained here, large ones apart)",
+        ),
     ] = None,
     tag: Annotated[
         list[str] | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,34 @@ def dry_run(plans: Sequence[Plan], how: dict[str, Any], *, as_json: bool) -> Non
         overview.print_overview(terminal.stdout(), one, factors=tests, given=plan.given is not None)
 
 
+def run_sweep(plans: Sequence[Plan], how: dict[str, Any], watch: Watcher, *, output: Path, as_json: bool) -> None:
+    """Run the plans of a sweep, print what each found in a line, and then the trends."""
+    from natfp_bench.results.protocols import read_protocols
+    from natfp_bench.results.trends import trends_of
+
+    from . import console, terminal
+
+    out = terminal.stdout()
+    finished = _run(plans, how, watch, output=output, parity=None, show=None if as_json else _print_cell)
+    if as_json:
+        terminal.print_json([result.model_dump(mode="json") for result, _ in finished])
+    else:
+        terminal.say(out, "")
+        for trend in trends_of(read_protocols([folder / "result.json" for _, folder in finished])[0]):
+            console.print_trend(out, trend)
+        terminal.say(out, f"natfp-bench leaderboard {output} --trends   shows this again", wrap=False)
+    _fail_for(finished, watch)
+
+
+def _print_cell(result: Result, folder: Path) -> None:
+    from natfp_bench.report.finding import finding
+
+    from . import terminal
+
+    values = ", ".join(f"{name}={value}" for name, value in result.overrides.items())
+    terminal.say(terminal.stdout(), f"{values}: {finding(result)}", f"  written to {folder}", wrap=False)
+
+
 def run_plans(
     plans: Sequence[Plan],
     how: dict[str, Any],
@@ -44,12 +72,39 @@ def run_plans(
     details: bool,
 ) -> None:
     """Run plans one after another and print each result; the exit code is 1 if a part of one failed."""
-    from natfp_bench import api
     from natfp_bench.results import leaderboard
 
     from . import console, terminal
 
-    out, errors = terminal.stdout(), watch.console
+    out = terminal.stdout()
+
+    def show(result: Result, folder: Path) -> None:
+        console.print_result(out, result, folder, details=details)
+
+    finished = _run(plans, how, watch, output=output, parity=parity, show=None if as_json else show)
+    if as_json:
+        terminal.print_json([result.model_dump(mode="json") for result, _ in finished])
+    elif len(finished) > 1:
+        written = [folder / "result.json" for _, folder in finished]
+        console.print_leaderboards(out, leaderboard.leaderboards(written))
+    _fail_for(finished, watch)
+
+
+def _run(
+    plans: Sequence[Plan],
+    how: dict[str, Any],
+    watch: Watcher,
+    *,
+    output: Path,
+    parity: Sequence[str] | None,
+    show: Callable[[Result, Path], None] | None,
+) -> list[tuple[Result, Path]]:
+    """Run plans one after another; each result is shown when it is there."""
+    from natfp_bench import api
+
+    from . import terminal
+
+    errors = watch.console
     finished: list[tuple[Result, Path]] = []
     runs = api.run_plans(
         plans, **how, output=output, parity=parity, command=options.command(), watch=watch, warn=terminal.warner(errors)
@@ -63,21 +118,23 @@ def run_plans(
                 result, folder = next(runs)
                 watch.end()
                 finished.append((result, folder))
-                if not as_json:
-                    console.print_result(out, result, folder, details=details)
+                if show:
+                    show(result, folder)
     except KeyboardInterrupt:
         again = shlex.join(options.command())
         terminal.say(errors, f"interrupted; finished work is kept. To go on, run: {again}", wrap=False)
         raise typer.Exit(130) from None
     finally:
         runs.close()
-    if as_json:
-        terminal.print_json([result.model_dump(mode="json") for result, _ in finished])
-    elif len(finished) > 1:
-        written = [folder / "result.json" for _, folder in finished]
-        console.print_leaderboards(out, leaderboard.leaderboards(written))
+    return finished
+
+
+def _fail_for(finished: Sequence[tuple[Result, Path]], watch: Watcher) -> None:
+    """Name what failed in runs that went on; the exit code is then 1."""
+    from . import terminal
+
     failures = [f"{result.task.name}: {failure}" for result, _ in finished for failure in result.failures]
     for failure in failures:
-        terminal.error(errors, failure)
+        terminal.error(watch.console, failure)
     if failures:
         raise typer.Exit(1)

@@ -58,6 +58,8 @@ def schedule(optimizer: Optimizer, recipe: Recipe) -> Any:
         case "warmup_stable_decay" as name:
             # The last tenth decays, as in MiniCPM (arXiv 2404.06395).
             decay = min(recipe.steps // 10, recipe.steps - warmup)
+            if recipe.schedule.decay_at_stop:
+                decay, options["num_training_steps"] = recipe.decay_steps, recipe.stop_step
             return get_scheduler(name, optimizer, scheduler_specific_kwargs={"num_decay_steps": decay}, **options)
         case "constant":
             return get_scheduler("constant_with_warmup", optimizer, **options)

@@ -7,11 +7,12 @@ recipe and on the number of the step, and on nothing else.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -46,13 +47,31 @@ STATE = "state.safetensors"
 """File beside the weights of a training that stopped early. It holds everything needed to continue."""
 
 
-def data_order(available: int, needed: int, *stream: streams.Name) -> NDArray[np.int64]:
+def data_order(available: int, needed: int, *stream: streams.Name, segments: Sequence[int] = ()) -> NDArray[np.int64]:
     """Order in which blocks are read: (needed,) int64 indices, with a new permutation for each epoch.
 
     An incomplete last epoch takes the first blocks and permutes them: the multiset never depends on the stream.
+    segments: places at which the multiset of what was read until then must not depend on it either, so that blocks
+    are permuted between these places alone.
     """
-    sizes = [min(available, needed - start) for start in range(0, needed, available)]
-    return np.concatenate([streams.permutation(size, *stream, epoch) for epoch, size in enumerate(sizes)])
+    found = []
+    for epoch, start in enumerate(range(0, needed, available)):
+        end = min(start + available, needed)
+        inside = [place for place in segments if start < place < end]
+        for part, (low, high) in enumerate(itertools.pairwise([start, *inside, end])):
+            name: tuple[streams.Name, ...] = (*stream, epoch, "segment", part) if inside else (*stream, epoch)
+            found.append(low - start + streams.permutation(high - low, *name))
+    return np.concatenate(found)
+
+
+def forked_order(order: NDArray[np.int64], at: int, available: int, *stream: streams.Name) -> NDArray[np.int64]:
+    """Permute what is left of an order from place `at` on, each epoch's rest by itself: the multiset stays."""
+    found = order.copy()
+    for epoch, start in enumerate(range(0, len(order), available)):
+        rest = slice(max(start, at), min(start + available, len(order)))
+        if rest.start < rest.stop:
+            found[rest] = order[rest][streams.permutation(rest.stop - rest.start, *stream, epoch)]
+    return found
 
 
 def multiset_digest(blocks: NDArray[Any], order: NDArray[np.int64]) -> str:
@@ -112,7 +131,13 @@ class _Training:
         batch, tuning = recipe.budget.batch, recipe.finetune_steps > 0
         self.step_tokens = batch * recipe.model.context
         self.unique = min(recipe.unique_blocks, len(self.blocks) - recipe.finetune_steps * batch)
-        shuffled = data_order(self.unique, recipe.steps * batch, seed, "data_order", recipe.seeds.data_order)
+        segments = [round(recipe.steps * share) * batch for share in recipe.budget.segment_ends]
+        stream = (seed, "data_order", recipe.seeds.data_order)
+        shuffled = data_order(self.unique, recipe.steps * batch, *stream, segments=segments)
+        fork, self.fork_step = recipe.fork, recipe.fork_step
+        if fork.branch and fork.kind == "data_order":
+            own = (seed, "fork order", recipe.seeds.data_order, fork.branch)
+            shuffled = forked_order(shuffled, self.fork_step * batch, self.unique, *own)
         self.base_order = shuffled[: recipe.stop_step * batch]
         if tuning:
             if job.start is None:
@@ -149,6 +174,9 @@ class _Training:
         """Take all steps that are left; returns why the training diverged, or None."""
         reason = None
         while reason is None and self.state.step < self.stop:
+            if self.recipe.fork.kind == "last_place" and self.recipe.fork.branch and self.state.step == self.fork_step:
+                # Before the step, not after the one before: a checkpoint of this step has the weight unmoved.
+                self._move_one_weight()
             lr = self.state.schedulers[0].get_last_lr()[0]
             reason = self._note(*_step(self.state, self._tokens(), self.recipe), lr)
             if reason is None and self.state.step == self.stop:
@@ -158,13 +186,33 @@ class _Training:
                 self._keep()
         return reason
 
+    def _move_one_weight(self) -> None:
+        """Move one weight of a matrix, which the branch draws, to the next larger number of its type."""
+        matrices = [parameter for parameter in self.state.model.parameters() if parameter.ndim >= 2]
+        total = sum(matrix.numel() for matrix in matrices)
+        place = int(streams.raw(1, self.job.seed, "fork weight", self.recipe.fork.branch)[0] % total)
+        for matrix in matrices:
+            if place < matrix.numel():
+                with torch.no_grad():
+                    weights = matrix.view(-1)
+                    weights[place] = torch.nextafter(weights[place], torch.full_like(weights[place], math.inf))
+                return
+            place -= matrix.numel()
+
+    def _dropout(self, step: int) -> tuple[streams.Name, ...]:
+        """Name of the stream of a step's dropout."""
+        fork = self.recipe.fork
+        if fork.branch and fork.kind == "dropout" and step >= self.fork_step:
+            return (self.job.seed, "fork dropout", self.recipe.seeds.dropout, fork.branch, step)
+        return (*self.dropout, step)
+
     def _tokens(self) -> Tensor:
         """Read the next step's sequences: (batch, context) int64."""
         batch, step = self.recipe.budget.batch, self.state.step
         rows = self.order[step * batch : (step + 1) * batch]
         # Whether a released model has dropout is known to its own code alone.
         if self.recipe.model.dropout or self.job.released:
-            torch.manual_seed(streams.seed(*self.dropout, step))
+            torch.manual_seed(streams.seed(*self._dropout(step)))
         return torch.from_numpy(self.blocks[rows].astype(np.int64)).to(self.device)
 
     def _note(self, loss: float, norm: float, lr: float) -> str | None:

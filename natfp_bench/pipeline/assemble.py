@@ -34,6 +34,7 @@ from .result import (
     VariantResult,
 )
 from .scoring import View
+from .sources.train import TrainedModel
 from .stages.variant import VariantStages
 
 
@@ -55,6 +56,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
     checks = [
         *_same_data(evidence),
         *_same_weights(evidence),
+        *_one_run(evidence),
         *left_out(evidence.variants, evidence.kept, diverged),
         *score_checks.above_entropy(variants),
     ]
@@ -235,6 +237,21 @@ def _same_data(evidence: Evidence) -> list[Check]:
     free = any(path.startswith(other) for path in fields)
     detail = f"{len(distinct)} distinct digests of the training multiset" + (", which the factor is about" * free)
     return [Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)]
+
+
+def _one_run(evidence: Evidence) -> list[Check]:
+    """If copies of a run part at a fork, check that those of a replicate went on from one model."""
+    trunks: dict[int, set[TrainedModel]] = {}
+    for of in evidence.variants:
+        if of.variant.settings.fork.at and isinstance(of.model, TrainedModel) and (trunk := of.model.trunk):
+            trunks.setdefault(of.variant.replicate, set()).add(trunk)
+    if not trunks:
+        return []
+    models = [trunk for found in trunks.values() for trunk in found]
+    step = models[0].recipe.stop_step
+    weights = ", ".join(evidence.metas[trunk].weights[:12] for trunk in models)
+    detail = f"until step {step}, copies are {len(models)} run of {len(trunks)}, of weights {weights}"
+    return [Check(name="copies are one run until the fork", ok=len(models) == len(trunks), detail=detail)]
 
 
 def _same_weights(evidence: Evidence) -> list[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -15,7 +16,7 @@ from natfp_bench.statistics.replication import smallest_p
 
 from . import store as stores
 from .sources.finetune import TunedModel
-from .sources.train import TrainedModel
+from .sources.train import TrainedModel, stopped_before
 from .stages.stage import Stage
 from .variants import resolve
 
@@ -36,6 +37,15 @@ class VariantOverview(Record):
     trained: bool
     sampled: bool
     hub: str | None = None
+
+
+class SharedBeginning(Record):
+    """A run until the step at which variants part; key: of the model that all of them go on from."""
+
+    key: str
+    step: int
+    steps: int
+    variants: tuple[str, ...]
 
 
 class Overview(Record):
@@ -64,26 +74,69 @@ class Overview(Record):
     least_p: float | None
     permutations: int
     protocol: dict[str, str | int | float | bool]
+    beginnings: tuple[SharedBeginning, ...] = ()
 
 
-def overview(plan: Plan, root: Path) -> Overview:
+class SweepOverview(Record):
+    """The plans of a sweep in figures, each beside its values of the swept settings.
+
+    apart: tokens that the models would read if none went on from another. training_seconds: None if a rate is unknown.
+    """
+
+    over: tuple[str, ...]
+    plans: tuple[tuple[dict[str, str | int | float | bool], Overview], ...]
+    models_to_train: int
+    tokens_to_train: int
+    tokens_apart: int
+    training_seconds: float | None
+    disk_bytes: int
+
+
+def sweep_overview(plans: Sequence[Plan], root: Path) -> SweepOverview:
+    """Describe the plans of a sweep in their order: what an earlier one makes is there for a later one."""
+    made: dict[TrainedModel, bool] = {}
+    found = [overview(plan, root, made) for plan in plans]
+    values = [plan.overrides for plan in plans]
+    over = [name for name in values[0] if len({repr(one.get(name)) for one in values}) > 1]
+    seconds = [one.training_seconds for one in found]
+    return SweepOverview(
+        over=tuple(over),
+        plans=tuple(({name: own[name] for name in over}, one) for own, one in zip(values, found, strict=True)),
+        models_to_train=sum(one.models_to_train for one in found),
+        tokens_to_train=sum(one.tokens_to_train for one in found),
+        tokens_apart=sum(model.recipe.tokens_trained for model, wanted in made.items() if wanted),
+        training_seconds=None if None in seconds else sum(one or 0.0 for one in seconds),
+        disk_bytes=sum(one.disk_bytes for one in found),
+    )
+
+
+def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = None) -> Overview:
     """Describe a plan against the store at `root`, which need not exist. Nothing is written.
 
+    made: models that plans before this one make, and whether a variant has each itself, or others only begin with it;
+    those of this plan are added.
     training_seconds: of all models still to train, one after another, at the median rate of finished trainings of the
     same shape. Raises UserError for a corpus that cannot be read.
     """
     differs, resolved = differing(plan.variants), resolve(plan)
     trained = [of.model for of in resolved if isinstance(of.model, TrainedModel)]
     tuned = {of.model for of in resolved if isinstance(of.model, TunedModel)}
-    models = {*trained, *(model.base for model in trained if model.base)}
+    trunks = {of.name: trunk for of in resolved if isinstance(of.model, TrainedModel) and (trunk := of.model.trunk)}
+    models = {*trained, *(model.base for model in trained if model.base), *trunks.values()}
     untuned = [model for model in tuned if not _there(root, model)]
-    missing = [model for model in models if not _there(root, model)]
+    before = {*made} if made else set()
+    missing = [model for model in models if not _there(root, model) and model not in before]
     # What a model goes on from has read its share already.
     starts = {of.model: of.start for of in resolved}
+    for of in resolved:
+        if of.name in trunks:
+            starts[trunks[of.name]] = stopped_before(trunks[of.name], plan, of.variant.settings.corpus)
+    at_hand = {*models, *before}
     work = []
     for model in sorted(missing, key=lambda model: model.key):
-        start = model.base or starts.get(model)
-        read = start.recipe.tokens_trained if isinstance(start, TrainedModel) else 0
+        start = model.base or model.trunk or starts.get(model)
+        known = isinstance(start, TrainedModel) and (start in at_hand or _there(root, start))
+        read = start.recipe.tokens_trained if isinstance(start, TrainedModel) and known else 0
         work.append((_size(model.recipe), model.recipe.tokens_trained - read))
     rows = []
     for of in resolved:
@@ -104,7 +157,11 @@ def overview(plan: Plan, root: Path) -> Overview:
     levels, held_out = len(plan.task.factor.levels), plan.holds_out_replicates and plan.task.control is None
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
     sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
-    disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models) + sampled * 12
+    disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models - before) + sampled * 12
+    # What a later training goes on from: the weights once more, and about two moments of each.
+    disk += sum(_size(model.recipe) * 12 for model in models - before if model.recipe.budget.stop < 1)
+    if made is not None:
+        made |= {model: model in trained or made.get(model, False) for model in models}
     return Overview(
         task=plan.task.name,
         summary=plan.task.summary,
@@ -125,6 +182,15 @@ def overview(plan: Plan, root: Path) -> Overview:
         least_p=smallest_p(levels, plan.replicates, plan.analysis.permutations) if held_out else None,
         permutations=plan.analysis.permutations,
         protocol={k: v for k, v in flatten(first.model_dump(mode="json")) if k not in differs},
+        beginnings=tuple(
+            SharedBeginning(
+                key=trunk.key,
+                step=trunk.recipe.stop_step,
+                steps=trunk.recipe.steps,
+                variants=tuple(name for name, own in trunks.items() if own == trunk),
+            )
+            for trunk in dict.fromkeys(trunks.values())
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from natfp_bench.base.errors import JobError, UserError
@@ -56,6 +56,10 @@ class Schedule:
         for one in wanted:
             if one.stage not in self.metas:
                 waiting.setdefault(one.stage, one)
+        for stage, one in waiting.items():
+            if one.start and one.start not in waiting and not self._at_hand(one.start):
+                # It only saves time, and what another plan was to make may be gone.
+                waiting[stage] = replace(one, start=None)
         for stage in [need for one in waiting.values() for need in _first(one)]:
             if stage not in self.metas and stage not in waiting and stage not in self.left_out:
                 self._find(stage)
@@ -100,6 +104,9 @@ class Schedule:
         if talkative:
             several = f" and {len(talkative) - 1} other jobs" if len(talkative) > 1 else ""
             self.warn(f"{talkative[0].job.name}{several} printed something: {talkative[0].log}")
+
+    def _at_hand(self, stage: Stage) -> bool:
+        return stage in self.metas or stage in self.left_out or self.store.open(stage.kind, stage.key) is not None
 
     def _find(self, stage: Stage) -> None:
         entry = self.store.open(stage.kind, stage.key)

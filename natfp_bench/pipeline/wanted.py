@@ -12,7 +12,7 @@ from natfp_bench.plan.plan import Plan, Target
 from .evidence import Evidence
 from .schedule import Wanted
 from .sources.finetune import TunedModel
-from .sources.train import TrainedModel
+from .sources.train import TrainedModel, stopped_before
 from .stages.parity import Parity
 from .stages.prediction import Prediction
 from .stages.score import TextScores
@@ -35,6 +35,9 @@ def models(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
         if isinstance(of.model, TrainedModel) and (base := of.model.base):
             corpora.append(base.corpus)
             made.append(Wanted(base, f"train base of {of.name}"))
+        elif isinstance(of.model, TrainedModel) and (trunk := of.model.trunk):
+            start = stopped_before(trunk, plan, of.variant.settings.corpus)
+            made.append(Wanted(trunk, f"train the beginning of {of.name}", start))
         if isinstance(of.model, TunedModel):
             corpora.append(of.model.base.corpus)
             made.append(Wanted(of.model.base, f"measure base of {of.name}"))

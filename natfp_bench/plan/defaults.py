@@ -55,6 +55,9 @@ DEFAULTS: dict[str, Any] = {
 
 LATER: dict[str, Any] = {
     "corpus": {"part": ""},
+    "schedule": {"decay_at_stop": False},
+    "budget": {"segments": ""},
+    "fork": {"at": 0.0, "kind": "data_order", "branch": 0},
     "serve": {"batch": 0, "compile": False},
     "source": {"gguf_file": ""},
     "tuning": {"lora_rank": 0, "parts": 1, "part": 0},

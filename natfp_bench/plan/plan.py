@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from pydantic import Field
+
 from natfp_bench.base.errors import SpecError
 from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar
 
-from .settings import ModelSpec, Settings
+from .settings import CorpusSpec, ModelSpec, Recipe, Settings
 from .task_files import NO_TRACE, AnalysisSpec, Factor, SplitSpec, Task
 from .text_settings import SourceSpec, TextsSpec
 
@@ -38,7 +40,8 @@ class Plan(Record):
 
     texts: texts per variant. fixed_texts: digest of the fixed texts that are used in place of the task's models; None
     for an ordinary run. given: the labelled texts from files that are attributed; None if models write the texts.
-    notes: what a user should know of the preset, or of the given texts.
+    notes: what a user should know of the preset, or of the given texts. stops: in a sweep, where the trainings of all
+    its plans stop, by `run_of`, so that a longer one goes on from a shorter one.
     """
 
     task: Task
@@ -52,6 +55,7 @@ class Plan(Record):
     fixed_texts: str | None = None
     given: TextsSpec | None = None
     notes: tuple[str, ...] = ()
+    stops: dict[str, tuple[float, ...]] = Field({})
 
     @property
     def task_digest(self) -> str:
@@ -104,6 +108,12 @@ class Plan(Record):
         return cut_to(self.task.factor.fields, self.variants[0].settings)
 
 
+def run_of(recipe: Recipe, corpus: CorpusSpec) -> str:
+    """Digest of a training, wherever it stops: trainings that agree in it are one run, the shorter its beginning."""
+    budget = recipe.budget.model_copy(update={"stop": 1.0})
+    return digest([recipe.model_copy(update={"budget": budget}), corpus])
+
+
 def cut_to(fields: Sequence[str], settings: Settings) -> int | None:
     """Bytes that texts are cut to if tokenizers differ: the number of tokens, as a token has at least one byte."""
     differ = any(path.startswith("tokenizer.") for path in fields) or not settings.source.shared_tokenizer
@@ -121,7 +131,9 @@ def no_trace(task: Task) -> bool:
 def differing(variants: Iterable[Variant]) -> list[str]:
     """Dotted paths of the settings that are not the same in all given variants."""
     flat = [dict(flatten(variant.settings.model_dump(mode="json"))) for variant in variants]
-    return sorted(path for path in flat[0] if any(other[path] != flat[0][path] for other in flat[1:]))
+    # Settings that were added later are shown only where they do not have their default.
+    paths = {path for one in flat for path in one}
+    return sorted(path for path in paths if any(other.get(path) != flat[0].get(path) for other in flat[1:]))
 
 
 def check_one_factor(variants: Sequence[Variant], factor: Factor) -> None:

@@ -5,6 +5,7 @@ Each section is a record of its own. A preset may leave out a field that has a d
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated, Any, Literal
 
@@ -143,6 +144,22 @@ class ScheduleSpec(Record):
 
     name: Literal["cosine", "linear", "constant", "warmup_stable_decay"] = "cosine"
     warmup_tokens: Natural = Field(description="length of the warm-up, in tokens")
+    decay_at_stop: bool = Field(
+        False, description="warmup_stable_decay: the last tenth before budget.stop decays, not that of the whole budget"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_decay(self) -> ScheduleSpec:
+        if self.decay_at_stop and self.name != "warmup_stable_decay":
+            raise ValueError(f"schedule {self.name} has no decay to move: decay_at_stop is for warmup_stable_decay")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_default_decay(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown: dict[str, Any] = serialize(self)
+        if not self.decay_at_stop:
+            shown.pop("decay_at_stop", None)
+        return shown
 
 
 class BudgetSpec(Record):
@@ -152,6 +169,58 @@ class BudgetSpec(Record):
     batch: Count = Field(description="sequences per step, each as long as the context")
     epochs: int = Field(1, ge=1, le=MAX_EPOCHS, description="how often each block is read")
     stop: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="end training after this share of the steps")
+    segments: str = Field(
+        "",
+        description="shares of the steps (a,b) at which every data order has read the same blocks; empty: at the end",
+    )
+
+    @field_validator("segments")
+    @classmethod
+    def _shares_that_grow(cls, segments: str) -> str:
+        try:
+            shares = [0.0, *map(float, separated(segments)), 1.0]
+        except ValueError:
+            raise ValueError(f"{segments!r} is no list of shares; for example 0.25,0.5") from None
+        if any(not before < after for before, after in itertools.pairwise(shares)):
+            raise ValueError(f"shares between 0 and 1 must grow, and those of {segments!r} do not")
+        return segments
+
+    @property
+    def segment_ends(self) -> tuple[float, ...]:
+        """The shares one by one."""
+        return tuple(map(float, separated(self.segments)))
+
+    @model_serializer(mode="wrap")
+    def _without_default_segments(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown: dict[str, Any] = serialize(self)
+        if not self.segments:
+            shown.pop("segments", None)
+        return shown
+
+
+class ForkSpec(Record):
+    """Copies of one run: until the fork they are one run, and then each goes on in a way of its own.
+
+    `data_order`: the blocks that are left come in another order. `dropout`: dropout has another stream. `last_place`:
+    one weight is moved to the next number of its type, and nothing else differs. Branch 0 goes on undisturbed.
+    """
+
+    at: float = Field(0.0, description="share of the steps after which the copies part; 0: the run is not forked")
+    kind: Literal["data_order", "dropout", "last_place"] = Field("data_order", description="what differs after it")
+    branch: Natural = Field(0, description="number of the copy; 0 goes on undisturbed")
+
+    @field_validator("at")
+    @classmethod
+    def _within_the_run(cls, at: float) -> float:
+        if not 0 <= at < 1:
+            raise ValueError(f"a fork at {at:g} is beyond the run: take a share of its steps, from 0 to below 1")
+        return at
+
+    @model_validator(mode="after")
+    def _is_a_fork(self) -> ForkSpec:
+        if not self.at and self != ForkSpec.model_construct():
+            raise ValueError("fork.kind and fork.branch change nothing while fork.at is 0")
+        return self
 
 
 class FinetuneSpec(Record):
@@ -203,6 +272,7 @@ class Recipe(Record):
     budget: BudgetSpec
     seeds: SeedsSpec = SeedsSpec()
     finetune: FinetuneSpec = FinetuneSpec()
+    fork: ForkSpec = ForkSpec()
     numerics: NumericsSpec = NumericsSpec()
     rerun: Natural = Field(0, description="a control: it changes the variant's key, and nothing in training")
 
@@ -215,6 +285,32 @@ class Recipe(Record):
     def stop_step(self) -> int:
         """Steps after which pre-training ends."""
         return round(self.steps * self.budget.stop)
+
+    @property
+    def fork_step(self) -> int:
+        """Steps after which the copies of a forked run part."""
+        return round(self.steps * self.fork.at)
+
+    @property
+    def decay_steps(self) -> int:
+        """Steps of the decay that ends at `budget.stop`, if the schedule has one: a tenth of those before it."""
+        warmup = self.schedule.warmup_tokens // (self.budget.batch * self.model.context)
+        return max(0, min(self.stop_step // 10, self.stop_step - warmup)) if self.schedule.decay_at_stop else 0
+
+    @property
+    def trunk(self) -> Recipe | None:
+        """The beginning that this run shares with others, as a run that stops there; None if it shares none.
+
+        Copies share what is before the fork. Runs whose decay ends at their stop share a run without any decay.
+        """
+        if self.fork.at:
+            budget = self.budget.model_copy(update={"stop": self.fork.at})
+            return self.model_copy(update={"fork": ForkSpec(), "budget": budget})
+        if self.decay_steps:
+            budget = self.budget.model_copy(update={"stop": (self.stop_step - self.decay_steps) / self.steps})
+            schedule = self.schedule.model_copy(update={"name": "constant", "decay_at_stop": False})
+            return self.model_copy(update={"schedule": schedule, "budget": budget})
+        return None
 
     @property
     def finetune_steps(self) -> int:
@@ -249,6 +345,8 @@ class Settings(Recipe):
             shown.pop("source", None)
         if not self.source.facts.released:
             shown.pop("tuning", None)
+        if not self.fork.at:
+            shown.pop("fork", None)
         return shown
 
     @model_validator(mode="after")
@@ -277,7 +375,20 @@ class Settings(Recipe):
             raise ValueError(f"budget.stop {self.budget.stop} ends training before the first of {self.steps} steps")
         if self.finetune.share and not self.finetune_steps:
             raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
+        if self.fork.at:
+            self._can_be_forked()
         return self
+
+    def _can_be_forked(self) -> None:
+        if self.budget.stop < 1 or self.finetune.share:
+            raise ValueError("a run that stops early (budget.stop) or is fine-tuned (finetune.share) cannot be forked")
+        if not 0 < self.fork_step < self.steps:
+            where = "before the first" if self.fork_step == 0 else "after the last"
+            raise ValueError(
+                f"fork.at {self.fork.at:g} is {where} of {self.steps} steps: copies would share nothing, or everything"
+            )
+        if self.fork.kind == "dropout" and not self.model.dropout:
+            raise ValueError("fork.kind dropout changes nothing while model.dropout is 0")
 
     @property
     def recipe(self) -> Recipe:

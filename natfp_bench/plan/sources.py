@@ -43,6 +43,8 @@ def faults(
             # Where no settings speak of the source, it is the levels that do.
             yield chosen.fault(place, what) if place[:2] in chosen.where else file.fault(("factor", "fields"), what)
         return
+    if first.fork.at:
+        yield _no_fork(file, chosen, f"a {kind} source is not trained here")
     if not spec.facts.task:
         yield chosen.fault(place, "given texts need no task: natfp-bench texts FILE")
         return
@@ -66,7 +68,14 @@ def faults(
         yield chosen.fault(place, what)
 
 
-FIXED = ("tokenizer", "model", "finetune")
+def _no_fork(file: YamlSource, chosen: YamlSource, why: str) -> str:
+    """Say that there is no run that could be forked, where the fork is asked for."""
+    at = ("settings", "fork", "at")
+    what = f"a fork is of a run that is trained here from nothing: {why}"
+    return chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
+
+
+FIXED = ("tokenizer", "model", "finetune", "fork")
 """Sections that change nothing in fine-tuning a released model, except `model.context`."""
 
 
@@ -92,6 +101,8 @@ def _finetuning(
         if getattr(settings.source, name):
             what = f"source.{name} changes nothing: replicates of a fine-tuning differ in their seeds"
             yield chosen.fault(("settings", "source", name), what)
+    if settings.fork.at:
+        yield _no_fork(file, chosen, "a fine-tuning starts from a released model")
     if settings.finetune.share:
         what = "finetune.share is for models that are trained here from nothing; a fine-tuning has budget.tokens"
         yield chosen.fault(("settings", "finetune", "share"), what)

@@ -46,8 +46,11 @@ NO_FACTOR = {
 """Settings that no task can vary, and why."""
 
 
-NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed")
+NO_TRACE = ("seeds.", "rerun", "sampling.stream", "finetune.seed", "fork.branch")
 """Factors whose levels have no meaning across replicates: models of seed 1 in two replicates share nothing."""
+
+LARGE = "large"
+"""The tag of tasks of so many models that `--task all` does not stand for them."""
 
 FILES_WANTED = "text:"
 """The corpus of a task that needs text files of the user's: `--corpus text:A,B` names them."""
@@ -152,14 +155,18 @@ def task_files(include: Iterable[Path] = ()) -> dict[str, Path]:
     return _files([resources.tasks(), *include], "task")
 
 
-def trained_tasks(include: Iterable[Path] = ()) -> dict[str, Path]:
+def trained_tasks(include: Iterable[Path] = (), *, large: bool = False) -> dict[str, Path]:
     """Find the tasks whose models are trained here on a corpus that is here; `--task all` means these.
 
-    They need neither the network nor files of the user's.
+    They need neither the network nor files of the user's. Those with the tag LARGE take as long as all others together,
+    and are left out unless `large` asks for them, too.
     """
     found = {}
     for name, path in task_files(include).items():
-        sections = {key: value for key, value in load_task(path)[0].settings.items() if isinstance(value, dict)}
+        task = load_task(path)[0]
+        if LARGE in task.tags and not large:
+            continue
+        sections = {key: value for key, value in task.settings.items() if isinstance(value, dict)}
         corpus = sections.get("corpus", {}).get("name", "")
         if sections.get("source", {}).get("kind", "train") == "train" and corpus != FILES_WANTED:
             found[name] = path

@@ -19,6 +19,7 @@ from .progress import plain_errors, watching
 
 if TYPE_CHECKING:
     from natfp_bench.attributors.registry import Baseline
+    from natfp_bench.results.trends import Trend
     from natfp_bench.results.unlabelled_texts import GivenText
 
 RESULTS = Path("results")
@@ -64,6 +65,28 @@ def leaderboard(results: Found = RESULTS) -> Leaderboard:
     if not found.boards:
         raise UserError("no results found\n  natfp_bench.run('seed_id') makes some")
     return shown_as(Leaderboard, found)
+
+
+@plain_errors
+def trends(results: Found = RESULTS) -> list[Trend]:
+    """Find the trends of results that differ in settings that were swept, as `natfp-bench leaderboard --trends` does.
+
+    Args:
+        results: results, `result.json` files, or folders that contain some.
+
+    Returns:
+        A trend for each task, preset, corpus and seed that has several points, with its lines and their fitted laws. A
+        file that cannot be used is skipped, with a warning.
+
+    Raises:
+        UserError: a path does not exist.
+    """
+    from natfp_bench.results.protocols import read_protocols
+    from natfp_bench.results.trends import trends_of
+
+    protocols, faults = read_protocols(_files(results))
+    _skipped(faults)
+    return trends_of(protocols)
 
 
 @plain_errors

@@ -149,6 +149,61 @@ def run(
 
 
 @plain_errors
+def sweep(
+    task: str,
+    over: Mapping[str, Sequence[Any]],
+    *,
+    preset: str = "quick",
+    corpus: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    replicates: int | None = None,
+    include: Sequence[Path | str] = (),
+    **where: Unpack[Where],
+) -> Results:
+    """Run one task at every combination of some settings' values, as `natfp-bench sweep` does.
+
+    Each combination is an ordinary run. Trainings go on from each other where the learning rate allows it; an
+    interrupted sweep goes on where it stopped if it is called again. `trends` shows the curves.
+
+    Args:
+        task: name of the task.
+        over: dotted path (or several, joined by `+`, that change together) -> values; `"x0.5"` is half of the preset's
+            value: `{"budget.tokens": ["x0.5", "x1", "x2"], "model.width": [32, 64]}`.
+        preset: size of the experiment.
+        corpus: training text, as of `run`.
+        settings: dotted path -> value, the same in every run.
+        seed: of the whole experiment.
+        limit: at most this many texts of each variant.
+        replicates: runs of each level, instead of the preset's number.
+        include: folders with more task and preset files.
+        **where: `baselines`, `store`, `output`, `workers`, `sandbox`, `progress` and others, as of `run`.
+
+    Returns:
+        One result for each combination.
+
+    Raises:
+        UserError: a setting is unknown, is the task's factor, or has a value that does not fit.
+        JobError: a job failed, and the input is not the reason.
+    """
+    plans = api.plan_sweep(
+        task,
+        {
+            path: [one if isinstance(one, str) else canonical_json(one) for one in values]
+            for path, values in over.items()
+        },
+        preset,
+        overrides=_overrides(settings, corpus),
+        seed=seed,
+        limit=limit,
+        replicates=replicates,
+        include=[Path(folder) for folder in include],
+    )
+    return _run(plans, "", **where)
+
+
+@plain_errors
 def run_texts(
     texts: str | Path | Sequence[str | Path],
     *,

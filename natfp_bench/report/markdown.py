@@ -26,10 +26,12 @@ ABOUT_FINDINGS = (
 )
 
 
-def render(found: Leaderboards, results: Sequence[Result] = (), *, boards: bool = False) -> str:
+def render(
+    found: Leaderboards, results: Sequence[Result] = (), *, boards: bool = False, trends: Sequence[str] = ()
+) -> str:
     """Write leaderboards as one document, which begins with what each result found. Ends with a newline.
 
-    boards: with the board of each protocol.
+    boards: with the board of each protocol. trends: parts of the document about results of sweeps.
     """
     parts = ["# Leaderboards", WRITTEN]
     if results:
@@ -37,6 +39,7 @@ def render(found: Leaderboards, results: Sequence[Result] = (), *, boards: bool 
     for standing in found.standings:
         parts.append(f"## {escape(setting_title(standing.setting))}")
         parts += map(section, standing_tables(standing))
+    parts += trends
     for table in corpora_tables(found.standings):
         parts += ["## From one corpus to another", _lines(table), escape(table.caption)]
     if boards:

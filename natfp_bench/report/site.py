@@ -32,6 +32,7 @@ from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.text import printable
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import Protocol, read_protocols
+from natfp_bench.results.trends import trends_of
 
 from .drawing import Figure, room
 from .glossary import explained
@@ -41,10 +42,12 @@ from .pages.compare import compare
 from .pages.game import game
 from .pages.glossary import glossary
 from .pages.home import home
-from .pages.page import Page, Pages, attributor_path, task_path
+from .pages.page import Page, Pages, attributor_path, task_path, trend_path
 from .pages.task import task
+from .pages.trend import trend
 from .pages.validity import validity
 from .table import BAR, BELOW
+from .trend_tables import trend_title
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -85,7 +88,7 @@ def read(paths: Sequence[Path], store: Path) -> Pages:
         found = "\n  ".join(["no results found", *faults])
         raise UserError(f"{found}\n  natfp-bench run --task seed_id   makes some")
     protocols.sort(key=lambda of: (of.newest.task.name, of.newest.preset, of.newest.protocol_digest))
-    return Pages(protocols, leaderboards_of(protocols, faults), store)
+    return Pages(protocols, leaderboards_of(protocols, faults), store, trends_of(protocols))
 
 
 def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers: int = 1) -> Iterator[Page]:
@@ -94,11 +97,13 @@ def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers
     workers: processes that make the pages of tasks, where most of the work is.
     """
     shared = {"links": of.links, "tags_of": of.tags, "menu": of.menu, "attributors": of.attributors}
+    shared["trends"] = [(trend_title(one), trend_path(one)) for one in of.trends]
     tasks = {task_path(protocol.newest): protocol for protocol in of.protocols}
     made: dict[str, Callable[[], Page]] = {
         "index.html": lambda: home(of),
         **{path: partial(task, of, one) for path, one in tasks.items()},
     }
+    made |= {trend_path(one): partial(trend, of, one) for one in of.trends}
     made |= {attributor_path(name): partial(attributor, of, name) for name in of.attributors}
     made["validity.html"] = lambda: validity(of)
     if not only:
@@ -320,7 +325,7 @@ def _write_manifest(root: Path, names: set[str]) -> None:
 
 
 def _remove_empty(root: Path) -> None:
-    for name in ("tasks", "attributors", "data", "assets"):
+    for name in ("tasks", "trends", "attributors", "data", "assets"):
         if (root / name).is_dir() and not any((root / name).iterdir()):
             (root / name).rmdir()
 

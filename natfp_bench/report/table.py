@@ -154,6 +154,13 @@ def plain_p(p: float | None) -> str:
     return "" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
 
 
+def test_verdict(*, agrees: bool, sound: bool) -> str:
+    """Say what became of the prediction of a point that was held out."""
+    if not agrees:
+        return "did not hold"
+    return "held" if sound else "held, within an interval too wide to build on"
+
+
 def estimate_cell(found: Interval | None, text: str) -> Cell:
     """Show an estimate as text, sorted by its value."""
     return Cell(text, sort=None if found is None else found.value)

@@ -13,4 +13,6 @@ replication      tests of the factor, with the replicate as unit
 wording          words and n-grams that differ between levels
 token_evidence   bits by position and by type of token
 curves           the records of studies: curves, robustness, wording, permutation test
+power_law        curves with a limit, and what they say beyond their points
+candidates       accuracy against the number of candidates
 """

@@ -224,24 +224,47 @@ def standard_error(values: Sequence[float], *, cross_fitted: bool) -> float:
 
 
 def student_quantile(df: int) -> float:
-    """Quantile of Student's t at 0.975, from its elementary distribution (Abramowitz and Stegun 26.7.3 and 26.7.4).
+    """Quantile of Student's t at 0.975.
 
     scipy has it too, but takes longer to import than the whole leaderboard takes.
     """
-
-    def within(angle: float) -> float:
-        """P(|T| < sqrt(df) tan(angle))."""
-        odd = df % 2
-        # For even df 1, 1/2 c^2, (1 3)/(2 4) c^4, ...; for odd df c, 2/3 c^3, (2 4)/(3 5) c^5, ...
-        term = total = math.cos(angle) ** odd
-        for i in range(2 + odd, df, 2):
-            term *= (i - 1) / i * math.cos(angle) ** 2
-            total += term
-        share = math.sin(angle) * total if df > 1 else 0.0
-        return (angle + share) * 2 / math.pi if odd else share
-
     low, high = 0.0, math.pi / 2
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if within(middle) < 0.95 else (low, middle)
+        low, high = (middle, high) if _within(middle, df) < 0.95 else (low, middle)
     return math.sqrt(df) * math.tan(high)
+
+
+def student_p(t: float, df: int) -> float:
+    """Two-sided p-value of Student's t, without scipy."""
+    return max(0.0, 1.0 - _within(math.atan(abs(t) / math.sqrt(df)), df))
+
+
+def _within(angle: float, df: int) -> float:
+    """P(|T| < sqrt(df) tan(angle)) of Student's t (Abramowitz and Stegun 26.7.3 and 26.7.4)."""
+    odd = df % 2
+    # For even df 1, 1/2 c^2, (1 3)/(2 4) c^4, ...; for odd df c, 2/3 c^3, (2 4)/(3 5) c^5, ...
+    term = total = math.cos(angle) ** odd
+    for i in range(2 + odd, df, 2):
+        term *= (i - 1) / i * math.cos(angle) ** 2
+        total += term
+    share = math.sin(angle) * total if df > 1 else 0.0
+    return (angle + share) * 2 / math.pi if odd else share
+
+
+def jackknife(value: float, left_out: Sequence[float], units: str) -> Interval:
+    """An estimate with the interval of leaving out one of n units at a time (Tukey 1958), with Student's t, df = n - 1.
+
+    left_out: the estimate without each unit, (n,). Below three units there is no interval.
+    """
+    n = len(left_out)
+    if n < FEWEST_UNITS:
+        return Interval(value=value, low=None, high=None, method="none", units=units, n_units=n)
+    half = student_quantile(n - 1) * jackknife_error(left_out)
+    return Interval(value=value, low=value - half, high=value + half, method="jackknife t", units=units, n_units=n)
+
+
+def jackknife_error(left_out: Sequence[float]) -> float:
+    """Standard error of an estimate from its n values without one unit each."""
+    mean, n = statistics.fmean(left_out), len(left_out)
+    return math.sqrt((n - 1) / n * math.fsum((one - mean) ** 2 for one in left_out))

@@ -270,3 +270,16 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         natfp_bench.run("seed_id", preset="smoke", output=tmp_path)
     assert capsys.readouterr().err.endswith("To go on, run the same call again\n")
+
+
+@pytest.mark.slow
+def test_a_sweep_gives_its_results_and_their_trends(how: dict[str, Any], seed_run: Any) -> None:
+    settings = {"sampling.texts": 60, "analysis.transfer": False, "schedule.name": "constant"}
+    over = {"budget.tokens": ["x0.25", "x0.5", 61_440]}
+    results = natfp_bench.sweep("seed_id", over, settings=settings, progress=False, **how)
+    assert isinstance(results, Results)
+    assert [result.variants[0].tokens_trained for result in results] == [15_360, 30_720, 61_440]
+    (trend,) = natfp_bench.trends(results)
+    assert [len(line.points) for line in trend.lines if line.against == "tokens"] == [3, 3, 3]
+    with pytest.raises(UserError, match=r"varies .seeds\.init. itself"):
+        natfp_bench.sweep("seed_id", {"seeds.init": [1, 2]}, progress=False, **how)

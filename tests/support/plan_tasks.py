@@ -27,7 +27,10 @@ factor:
     high: 1e-2
 """
 
-TRAINED = [path for path in leaves(Settings) if not path.startswith(("source.", "tuning."))]
+ELSEWHERE = ("source.", "tuning.", "fork.", "schedule.decay_at_stop", "budget.segments")
+"""Settings that are shown only where they do not have their defaults."""
+
+TRAINED = [path for path in leaves(Settings) if not path.startswith(ELSEWHERE)]
 """Settings of models that are trained here."""
 
 

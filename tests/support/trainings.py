@@ -25,7 +25,7 @@ def changed(settings: Settings, **paths: Any) -> Settings:
         *sections, name = path.split("__")
         at = data
         for section in sections:
-            at = at[section]
+            at = at.setdefault(section, {})  # a fork is shown only where there is one
         at[name] = value
     return Settings.model_validate(data)
 

@@ -158,7 +158,9 @@ def test_every_public_name_has_a_reference_page(made: pages.Pages) -> None:
     assert "natfp_bench.python.ask.report" in shown
 
 
-@pytest.mark.parametrize("name", ["run", "run_texts", "load_results", "leaderboard", "report", "identify"])
+@pytest.mark.parametrize(
+    "name", ["run", "sweep", "run_texts", "load_results", "leaderboard", "trends", "report", "identify"]
+)
 def test_docstrings_name_every_argument(name: str) -> None:
     of = getattr(natfp_bench, name)
     arguments = list(inspect.signature(of).parameters)

@@ -41,7 +41,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> PackageCopy:
     """The package with one more field, with a default, in each section of the settings."""
     made = PackageCopy(tmp_path_factory.mktemp("later"))
     added = 0
-    for name in ("settings", "task_files"):
+    for name in ("settings", "text_settings", "task_files"):
         path = made.folder / "natfp_bench" / "plan" / f"{name}.py"
         text, count = SECTION.subn(lambda head: f"{head[0]}\n    later_{head[1].lower()}: int = 0\n", path.read_text())
         path.write_text(text.replace("later_settings", "later"))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from natfp_bench.base.records import digest
 from natfp_bench.corpus.metas import CorpusMeta
 from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models.metas import Prefix, TrainMeta
@@ -14,7 +13,7 @@ from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace
 from natfp_bench.pipeline.store import Store
-from natfp_bench.plan.plan import Plan, Variant, parameters
+from natfp_bench.plan.plan import Plan, Variant, parameters, run_of
 from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, NumericsSpec, Recipe, Settings, TokenizerSpec
 from natfp_bench.plan.text_settings import ServeSpec
 
@@ -85,6 +84,12 @@ class TrainedModel(ModelStage):
         return TrainedModel(recipe, self.seed, replace(self.corpus, **packed))
 
     @property
+    def trunk(self) -> TrainedModel | None:
+        """The beginning that it shares with other runs, as a model that stops there; None if it shares none."""
+        recipe = self.recipe.trunk
+        return replace(self, recipe=recipe) if recipe else None
+
+    @property
     def lineage(self) -> str:
         """Name of the model in random streams."""
         packed, recipe = self.corpus, self.recipe
@@ -99,8 +104,9 @@ class TrainedModel(ModelStage):
         return "fused" if self.recipe.numerics.compile and device == "cuda" else "kept"
 
     def needs(self) -> tuple[CorpusStage | ModelStage, ...]:
-        """The corpus, and the base of a fine-tuned model."""
-        return (self.corpus, self.base) if self.base else (self.corpus,)
+        """The corpus, and what training goes on from: the base of a fine-tuned model, or a shared beginning."""
+        before = self.base or self.trunk
+        return (self.corpus, before) if before else (self.corpus,)
 
     def machine(self, device: str) -> Needs:
         """Weights, gradients and moments, and what a batch keeps for its backward pass."""
@@ -123,7 +129,7 @@ class TrainedModel(ModelStage):
         from natfp_bench.models.model import pick_device
 
         at.store.keep_kernels()
-        start = self.base or at.start
+        start = self.base or self.trunk or at.start
         job = train.TrainingJob(
             self.recipe,
             self.seed,
@@ -169,15 +175,27 @@ class Trained(SourceKind):
         return TrainedModel(recipe, plan.seed, packed)
 
     def start(self, variant: Variant, plan: Plan, models: Mapping[str, ModelStage]) -> ModelStage | None:
-        """The same run stopped the last time before this variant's stop, if the plan has one."""
+        """The same run stopped the last time before this variant's stop, if the plan or its sweep has one."""
 
         def run(of: Variant) -> str:
-            budget = of.settings.budget.model_copy(update={"stop": 1.0})
-            return digest([of.settings.recipe.model_copy(update={"budget": budget}), of.settings.corpus])
+            return run_of(of.settings.recipe, of.settings.corpus)
 
         mine = variant.settings.budget.stop
         earlier = [other for other in plan.variants if other.settings.budget.stop < mine and run(other) == run(variant)]
-        return models[max(earlier, key=lambda other: other.settings.budget.stop).name] if earlier else None
+        if earlier:
+            return models[max(earlier, key=lambda other: other.settings.budget.stop).name]
+        model = models[variant.name]
+        return stopped_before(model, plan, variant.settings.corpus) if isinstance(model, TrainedModel) else None
+
+
+def stopped_before(model: TrainedModel, plan: Plan, corpus: CorpusSpec) -> TrainedModel | None:
+    """The same run where another plan of the sweep stopped it, the last time before this model's stop."""
+    recipe = model.recipe
+    stops = [stop for stop in plan.stops.get(run_of(recipe, corpus), ()) if stop < recipe.budget.stop]
+    if not stops or model.base or model.trunk:
+        return None
+    budget = recipe.budget.model_copy(update={"stop": max(stops)})
+    return replace(model, recipe=recipe.model_copy(update={"budget": budget}))
 
 
 SOURCE = Trained()

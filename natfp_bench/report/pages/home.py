@@ -17,6 +17,7 @@ from natfp_bench.report.main_figure import main_figure
 from natfp_bench.report.table import ReportTable, number
 from natfp_bench.results.leaderboard import FactorRow, Standing
 from natfp_bench.results.protocols import Setting
+from natfp_bench.results.trends import without_points
 from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .page import Page, Pages, all_provenance, question
@@ -40,7 +41,8 @@ class SettingSection:
 
 def home(of: Pages) -> Page:
     """Make the first page."""
-    standings = sorted(of.found.standings, key=_place)
+    # A folder of nothing but a sweep still has a first table.
+    standings = sorted(without_points(of.found, of.trends).standings or of.found.standings, key=_place)
     first = standings[0].setting
     sections = []
     for place, standing in enumerate(standings):

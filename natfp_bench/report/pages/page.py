@@ -19,6 +19,7 @@ from natfp_bench.report.main_figure import CONTROLS, family
 from natfp_bench.report.page_texts import LevelAnswers, PageTexts, page_texts
 from natfp_bench.results.leaderboard import FactorRow, Leaderboards
 from natfp_bench.results.protocols import Board, Protocol
+from natfp_bench.results.trends import Trend
 
 Facts = Sequence[tuple[str, str]]
 
@@ -51,6 +52,7 @@ class Pages:
     protocols: Sequence[Protocol]
     found: Leaderboards
     store: Path
+    trends: Sequence[Trend] = ()
     guesses: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     texts: dict[str, PageTexts] = field(default_factory=dict)
 
@@ -118,10 +120,23 @@ def question(result: Result) -> str:
     return task.summary if task and same else f"{result.task.name}: {result.factor.name}"
 
 
+def about(result: Result) -> str:
+    """What the file of a task says of it; empty if the file is unknown or is another."""
+    task = _bundled(result.task.name)
+    same = task is not None and (task.factor.name, task.version) == (result.factor.name, result.task.version)
+    return " ".join(task.notes.split()) if task and same else ""
+
+
 def slug(name: str) -> str:
     """Make a file name from any name, with a digest if the name has to be changed."""
     plain = re.sub(r"[^a-z0-9_]+", "-", name.lower())[:60].strip("-")
     return plain if plain and plain == name else f"{plain}-{digest(name)[:8]}".strip("-")
+
+
+def trend_path(of: Trend) -> str:
+    """Path of the page of a trend."""
+    name = digest([of.setting, [point.protocol_digest for point in of.points]])[:8]
+    return f"trends/{slug(of.task)}-{slug(of.setting.preset)}-{name}.html"
 
 
 def task_path(result: Result) -> str:

@@ -13,33 +13,42 @@ from natfp_bench.report import study_figures as report_study_figures
 from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
+from natfp_bench.report.many_tables import many_figure, many_sentences, many_table
 from natfp_bench.report.result_tables import SPLITS, findings, variants_table
 from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
+from natfp_bench.report.trend_tables import trend_title
 from natfp_bench.results.leaderboard import FactorRow
+from natfp_bench.results.many import many
 from natfp_bench.results.protocols import Protocol
+from natfp_bench.results.trends import Trend
 
-from .page import Facts, Page, Pages, bibtex, boards_of, provenance, question, task_path
+from .page import Facts, Page, Pages, about, bibtex, boards_of, provenance, question, task_path, trend_path
 
 
 def task(of: Pages, protocol: Protocol) -> Page:
     """Make the page of one task in one protocol."""
     result = protocol.newest
     of.read(protocol)
+    found = many(protocol)
     logs, log_note = report_texts.training_logs(result, of.store)
     parts: dict[str, list[Figure | None]] = {
         "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
         "models": [report_study_figures.training(result, logs), report_study_figures.equivalence(result)],
         "curves": list(report_study_figures.curves(result)),
+        "many": [many_figure(found)] if found else [],
         "apart": list(report_study_figures.mean_kl(result)),
         "evidence": [report_study_figures.wording(result), *report_study_figures.evidence(result)],
         "robustness": [report_study_figures.robustness(result)],
     }
     drawn = {name: [figure for figure in figures if figure] for name, figures in parts.items()}
+    point_of = next((one for one in of.trends if _is_point(one, result)), None)
     others = [
         (setting_title(other.setting), task_path(other.newest))
         for other in of.protocols
-        if other is not protocol and other.newest.task.name == result.task.name
+        if other is not protocol
+        and other.newest.task.name == result.task.name
+        and not (point_of and _is_point(point_of, other.newest))
     ]
     shown = {
         "result": result,
@@ -52,6 +61,8 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "setting": setting_title(protocol.setting),
         "tiles": tiles(of.row(protocol)),
         "findings": list(findings(result.study)) if result.study else [],
+        "many": list(many_sentences(found)) if found else [],
+        "many_table": many_table(found) if found else None,
         "failures": result.failures,
         "recipe": recipe_table(result),
         "common": common_settings(result),
@@ -62,11 +73,17 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "texts": of.texts[result.protocol_digest],
         "checks": result.checks,
         "others": others,
+        "about": about(result),
+        "point_of": (trend_title(point_of), trend_path(point_of)) if point_of else None,
     }
     figures = [figure for name in drawn for figure in drawn[name]]
     title = f"{question(result)} ({result.task.name}, {result.preset})"
     made = [provenance(one) for _, one in reversed(protocol.results)]
     return Page(task_path(result), title, "task.html", shown, figures, made)
+
+
+def _is_point(trend: Trend, result: Result) -> bool:
+    return any(point.protocol_digest == result.protocol_digest for point in trend.points)
 
 
 def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
