@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -88,7 +87,8 @@ def run(
     with watch:
         from natfp_bench import api
 
-        chosen = _chosen(task, tag, include, fixed=fixed)
+        names, tags = options.names(task), options.names(tag)
+        chosen, left_out = api.find_tasks(names, tags=tags, include=include, fixed_texts=fixed)
         if fixed:
             others: dict[str, Any] = {"--preset": preset != "quick", "--set": set_, "--corpus": corpus}
             others |= {"--seed": seed, "--limit": limit is not None, "--replicates": replicates}
@@ -107,6 +107,10 @@ def run(
                 )
                 for name in chosen
             ]
+    if left_out:  # after the plans: what is wrong is said first
+        listed = ", ".join(left_out)
+        what = f"left out, because they need models of the Hub, or models or text of yours: {listed} (add --task NAME)"
+        terminal.say(terminal.stderr(), what)
     how: dict[str, Any] = {"baselines": baseline, "store": store, "device": device}
     how |= {"workers": workers, "engine": engine, "ray_address": ray_address, "sandbox": sandbox}
     if dry_run:
@@ -114,21 +118,6 @@ def run(
         return
     tasks = options.names([parity_tasks or ""]) if parity or parity_tasks else None
     running.run_plans(plans, how, watch, output=output, parity=tasks, as_json=as_json, details=details)
-
-
-def _chosen(task: list[str] | None, tag: list[str] | None, include: list[Path], *, fixed: bool = False) -> list[str]:
-    """Names of the tasks that are asked for; says which tasks of a tag are left out."""
-    from natfp_bench import api
-
-    from . import terminal
-
-    names, tags = options.names(task), options.names(tag)
-    chosen, left_out = api.find_tasks(names, tags=tags, include=include, fixed_texts=fixed)
-    if left_out:
-        listed = ", ".join(left_out)
-        what = f"left out, because they need models of the Hub, or models or text of yours: {listed} (add --task NAME)"
-        terminal.say(terminal.stderr(), what)
-    return chosen
 
 
 def _takes_no_arguments(given: list[str]) -> None:

@@ -58,7 +58,7 @@ def faults(
     if len(set(names)) < len(names):
         yield chosen.fault(("settings", "source", "replicate"), "a replicate is named twice")
     for level, preset in levels.items():
-        yield from (f"{fault} (level {level!r})" for fault in _level(preset.settings, names, chosen))
+        yield from (f"{fault} (level {level!r})" for fault in _level(preset.settings, names, file, chosen))
     if kind == "lm_eval" and any(preset.settings.serve != ServeSpec() for preset in levels.values()):
         what = "serve changes nothing: a backend of lm-eval serves its own model, as source.model_args say"
         at = ("settings", "serve")
@@ -108,11 +108,15 @@ def _finetuning(
         yield chosen.fault(("settings", "finetune", "share"), what)
 
 
-def _level(settings: Settings, names: list[str], chosen: YamlSource) -> Iterable[str]:
+def _level(settings: Settings, names: list[str], file: YamlSource, chosen: YamlSource) -> Iterable[str]:
+    def fault(name: str, what: str) -> str:
+        """Where the settings do not speak of the field, the task is named that needs it."""
+        at = ("settings", "source", name)
+        return chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
+
     spec = settings.source
     if not spec.model:
-        yield chosen.fault(("settings", "source", "model"), f"source.model is empty: it takes {spec.facts.model}")
+        yield fault("model", f"source.model is empty: it takes {spec.facts.model}")
     used = any("{replicate}" in getattr(spec, name) for name in NAMED)
     if used != (names != [""]):
-        what = "source.replicate and {replicate} in a name need each other: give both or neither"
-        yield chosen.fault(("settings", "source", "replicate"), what)
+        yield fault("replicate", "source.replicate and {replicate} in a name need each other: give both or neither")
