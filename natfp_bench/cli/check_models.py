@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import CorpusOption, Include, Json, PresetOption, Set, StoreRoot, Workers, settings
+from .options import CorpusOption, Device, Include, Json, PresetOption, Set, StoreRoot, Workers, settings
 
 
 def check_models(
@@ -18,7 +18,7 @@ def check_models(
     include: Include = None,
     store: StoreRoot = None,
     workers: Workers = None,
-    device: Annotated[str, typer.Option(help="what models run on: auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Check the checkpoints of a task, before anything is sampled from them.

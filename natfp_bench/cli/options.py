@@ -67,3 +67,12 @@ def one_of(kind: str, word: str, known: Sequence[str]) -> None:
 def command() -> list[str]:
     """The command as the user gave it, for results and messages."""
     return ["natfp-bench", *sys.argv[1:]]
+
+
+BaselineOption = Annotated[str, typer.Option(help="names and folders of baselines (a,b), fast (all fast ones) or all")]
+Device = Annotated[str, typer.Option(help="what models run on: auto, cpu or cuda")]
+EngineOption = Annotated[str, typer.Option(help="where jobs run: local or ray")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="address of a running Ray cluster, or auto (default: Ray is started on this machine)"),
+]

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from . import options
-from .options import RESULTS, Details, Json, Output, PresetOption, Sandbox, Seed, Set, StoreRoot, Workers
+from .options import (
+    RESULTS,
+    BaselineOption,
+    Details,
+    Json,
+    Output,
+    PresetOption,
+    Sandbox,
+    Seed,
+    Set,
+    StoreRoot,
+    Workers,
+)
 
 GroupColumn = Annotated[
     str | None, typer.Option(help="column whose groups (prompts, authors) are never split between train and test")
@@ -19,9 +31,7 @@ def texts(
     text_column: Annotated[str, typer.Option(help="column of the text")] = "text",
     label_column: Annotated[str, typer.Option(help="column of the label that is guessed")] = "label",
     group_column: GroupColumn = None,
-    baseline: Annotated[
-        str, typer.Option(help="names and folders of baselines (a,b), fast (all fast ones) or all")
-    ] = "fast",
+    baseline: BaselineOption = "fast",
     preset: PresetOption = "quick",
     set_: Set = None,
     seed: Seed = 0,

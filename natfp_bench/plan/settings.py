@@ -21,7 +21,7 @@ from pydantic import (
 from natfp_bench.base.errors import did_you_mean
 from natfp_bench.base.records import Record
 
-from .fields import Count, Natural, Positive, Share, narrowed, separated
+from .fields import Count, Extended, Natural, Positive, Share, narrowed, separated
 from .text_settings import MAX_BLOCKS, SamplingSpec, ServeSpec, SourceSpec
 
 TOPICS = ("harvest", "voyage", "mill", "market", "school", "court", "mountain", "illness", "music", "hunt")
@@ -139,8 +139,10 @@ IDLE = {
 """Fields that some optimisers do not use: field -> those optimisers."""
 
 
-class ScheduleSpec(Record):
+class ScheduleSpec(Extended):
     """The learning rate over a training run, from warm-up to the end of the token budget."""
+
+    later = ("decay_at_stop",)
 
     name: Literal["cosine", "linear", "constant", "warmup_stable_decay"] = "cosine"
     warmup_tokens: Natural = Field(description="length of the warm-up, in tokens")
@@ -154,16 +156,11 @@ class ScheduleSpec(Record):
             raise ValueError(f"schedule {self.name} has no decay to move: decay_at_stop is for warmup_stable_decay")
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_default_decay(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        shown: dict[str, Any] = serialize(self)
-        if not self.decay_at_stop:
-            shown.pop("decay_at_stop", None)
-        return shown
 
-
-class BudgetSpec(Record):
+class BudgetSpec(Extended):
     """The amount of training."""
+
+    later = ("segments",)
 
     tokens: Count = Field(description="tokens of the whole schedule")
     batch: Count = Field(description="sequences per step, each as long as the context")
@@ -189,13 +186,6 @@ class BudgetSpec(Record):
     def segment_ends(self) -> tuple[float, ...]:
         """The shares one by one."""
         return tuple(map(float, separated(self.segments)))
-
-    @model_serializer(mode="wrap")
-    def _without_default_segments(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        shown: dict[str, Any] = serialize(self)
-        if not self.segments:
-            shown.pop("segments", None)
-        return shown
 
 
 class ForkSpec(Record):

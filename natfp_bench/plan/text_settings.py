@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from natfp_bench.base.records import Record
 
-from .fields import Count, Natural, Positive, narrowed
+from .fields import Count, Extended, Natural, Positive, narrowed
 
 MAX_BLOCKS = 1_000
 """Most blocks of a sample set: each is an entry of the store."""
-
 
 SourceName = Literal["train", "finetune", "checkpoint", "lm_eval", "texts"]
 
@@ -44,7 +43,7 @@ SOURCES: dict[SourceName, SourceFacts] = {
 """All kinds of sources. What a kind does during a run is in `pipeline/sources/`, in the module of the same name."""
 
 
-class SourceSpec(Record):
+class SourceSpec(Extended):
     """Where a variant's texts come from.
 
     `train`: a model that is trained here. `finetune`: a released model that is trained further here. `checkpoint`: any
@@ -52,6 +51,8 @@ class SourceSpec(Record):
     `lm_eval`: a backend of lm-evaluation-harness, which gives texts and no likelihoods. `texts`: texts from files,
     with a label each.
     """
+
+    later = ("gguf_file",)
 
     kind: SourceName = "train"
     model: str = Field("", description="checkpoint, finetune: Hub id or folder; lm_eval: the backend; texts: label")
@@ -62,14 +63,6 @@ class SourceSpec(Record):
     shared_tokenizer: bool = Field(True, description="all models have the same tokenizer (checked)")
     trust_remote_code: bool = Field(False, description="run the code that comes with a checkpoint")
     gguf_file: str = Field("", description="name of a GGUF file there, whose weights are turned back into floats")
-
-    @model_serializer(mode="wrap")
-    def _without_default_file(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # As of the first release: streams and settings of other sources do not depend on there being such files.
-        shown: dict[str, Any] = serialize(self)
-        if not self.gguf_file:
-            shown.pop("gguf_file", None)
-        return shown
 
     @property
     def facts(self) -> SourceFacts:

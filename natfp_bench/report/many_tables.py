@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from natfp_bench.results.many import ManyCandidates
-from natfp_bench.statistics.candidates import FURTHER, SHARP
+from natfp_bench.statistics.candidates import FURTHER
+from natfp_bench.statistics.intervals import SHARP
 
 from . import charts
 from .drawing import Figure, figure

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from natfp_bench.results.trends import FIGURES, Line, Trend
+from natfp_bench.results.trends import FIGURES, Line, Trend, x_of
 from natfp_bench.statistics.power_law import Law
 
 from . import charts
@@ -71,7 +71,8 @@ def _measured(trend: Trend, line: Line) -> Iterator[dict[str, Any]]:
     for at, height in line.points:
         for point in trend.points:
             found = point.figures[line.figure].estimate if line.figure in point.figures else None
-            if found and found.value == height:
+            where = x_of(point, line.against)
+            if found and where and (where.estimate.value, found.value) == (at, height):
                 sizes = {path: one for path, one in point.swept.items() if not path.startswith("budget.")}
                 called = _called(sizes if line.against == "excess" else line.fixed)
                 yield {"series": called, "at": at, "value": height, "low": found.low, "high": found.high}

@@ -8,7 +8,8 @@ from typing import Any
 from natfp_bench.base.markdown import escape
 from natfp_bench.results.many import ManyCandidates
 from natfp_bench.results.trends import FIGURES, Line, Trend, TrendPoint
-from natfp_bench.statistics.power_law import SHARP, LawFit
+from natfp_bench.statistics.intervals import SHARP
+from natfp_bench.statistics.power_law import LawFit
 from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .leaderboard_tables import setting_title

@@ -11,6 +11,7 @@ from natfp_bench.plan.task_files import NO_TRACE
 from natfp_bench.statistics import candidates
 from natfp_bench.statistics.candidates import CandidateCurve
 
+from .leaderboard import best
 from .predictions import PredictionFiles
 from .protocols import Protocol, Setting
 
@@ -66,10 +67,9 @@ def many(protocol: Protocol) -> ManyCandidates | None:
 
 
 def _shown(protocol: Protocol) -> list[str]:
-    """The ceiling, the attributor with the highest accuracy, and the reference."""
+    """The ceiling, the best attributor, which is not chosen by its own figure, and the reference."""
     view = protocol.level(protocol.main_split)
-    sound = {name: score for name, score in view.items() if score.status == "ok"}
-    texts = [name for name, score in sound.items() if score.attributor.access == "text" and not score.attributor.floor]
-    best = max(texts, key=lambda name: sound[name].metrics["accuracy"].value, default=None)
+    sound = {name for name, score in view.items() if score.status == "ok"}
+    chosen, _ = best({name: view[name] for name in sound})
     reference = protocol.newest.study.reference if protocol.newest.study else None
-    return [name for name in dict.fromkeys(["ceiling", best, reference]) if name in sound]
+    return [name for name in dict.fromkeys(["ceiling", *chosen[:1], reference]) if name in sound]

@@ -333,7 +333,7 @@ def _lines(points: Sequence[TrendPoint], over: Sequence[str], units: str) -> Ite
             groups.setdefault(canonical_json([point.swept[path] for path in rest]), []).append(point)
         for group in groups.values():
             for figure in FIGURES:
-                own = [point for point in group if figure in point.figures and _x(point, against) is not None]
+                own = [point for point in group if figure in point.figures and x_of(point, against) is not None]
                 if line := _line(
                     own, figure, against, {path: own[0].swept[path] for path in rest} if own else {}, toward, units
                 ):
@@ -346,7 +346,7 @@ def _against(over: Sequence[str]) -> dict[str, tuple[tuple[str, ...], Toward | N
     return {**AGAINST, **{path: ((path,), None) for path in over if path not in known}}
 
 
-def _x(point: TrendPoint, against: str) -> Measured | None:
+def x_of(point: TrendPoint, against: str) -> Measured | None:
     """Where a point lies along a line; None if that is no positive number."""
     if against == "excess":
         return point.excess if point.excess and point.excess.estimate.value > 0 else None
@@ -366,7 +366,7 @@ def _line(
     units: str,
 ) -> Line | None:
     """A line through some points, in the order of x; None if it has no length."""
-    where = [(at, point.figures[figure]) for point in own if (at := _x(point, against))]
+    where = [(at, point.figures[figure]) for point in own if (at := x_of(point, against))]
     where.sort(key=lambda pair: pair[0].estimate.value)
     x, y = (np.array([pair[i].estimate.value for pair in where]) for i in (0, 1))
     if len(np.unique(x)) < FEWEST_POINTS or not np.isfinite(np.concatenate([x, y])).all():

@@ -19,16 +19,13 @@ import numpy as np
 from natfp_bench.base.records import Record
 
 from .curves import powers
-from .intervals import Floats, Interval, Ints, jackknife, jackknife_error, student_quantile
+from .intervals import SHARP, Floats, Interval, Ints, jackknife, jackknife_error, student_quantile
 
 FEWEST = 8
 """Fewest classes of which half can be fitted and half held out."""
 
 FURTHER = 1_000
 """Number of candidates of the extrapolation."""
-
-SHARP = 0.5
-"""Half of the interval of a held-out difference, relative to what was seen, above which the test says nothing."""
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 

@@ -268,3 +268,7 @@ def jackknife_error(left_out: Sequence[float]) -> float:
     """Standard error of an estimate from its n values without one unit each."""
     mean, n = statistics.fmean(left_out), len(left_out)
     return math.sqrt((n - 1) / n * math.fsum((one - mean) ** 2 for one in left_out))
+
+
+SHARP = 0.5
+"""Half of the interval of a held-out difference, relative to what was seen; if it is larger, a test says nothing."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from natfp_bench.base.records import Record
 
-from .intervals import FEWEST_UNITS, Floats, Interval, jackknife, jackknife_error, student_p
+from .intervals import FEWEST_UNITS, SHARP, Floats, Interval, jackknife, jackknife_error, student_p
 
 Toward = Literal["settles", "vanishes"]
 """Where a law has its limit: at large x, or at x = 0."""
@@ -28,9 +28,6 @@ EXPONENTS = (0.05, 3.0)
 
 FURTHER = 4.0
 """How far an extrapolation goes: this many times the largest x, or this part of the smallest."""
-
-SHARP = 0.5
-"""Half of a prediction's interval, relative to what was seen, above which the test of it says nothing."""
 
 
 @dataclass(frozen=True)

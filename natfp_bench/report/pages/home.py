@@ -110,13 +110,13 @@ def headline(standing: Standing, of: Pages) -> str:
     said = []
     if held_out:
         tested = [row for row in held_out if row.verdict != "not testable"]
-        where = "show in what a language model writes, even on models that no classifier has seen"
+        where = "show in what a language model writes, even in models that no classifier has seen"
         said.append(f"{len(found)} of the {len(tested)} training factors tested {where}")
     if alone:
         best = max(alone, key=lambda row: _reference(row) or 0.0)
         above = [row for row in alone if _low(row) > 0]
         said.append(
-            f"models that differ in {best.factor} alone can be told apart, too"
+            f"models that differ in nothing but {best.factor} can be told apart, too"
             if len(above) == len(alone) and (_low(best) > 0)
             else f"{len(above)} of {len(alone)} factors without held-out runs are above chance"
         )
@@ -138,7 +138,8 @@ def how_sure(standing: Standing) -> str:
             sizes.setdefault(number(_reference(row) or 0.0, 2), []).append(row.factor)
     said = []
     if sizes:
-        first, *_, last = [*sizes.items()] * 2  # twice, as there may be one alone
+        each_size = list(sizes.items())
+        first, last = each_size[0], each_size[-1]
         each = " each" if len(first[1]) > 1 else ""
         said.append(f"Clearest: {' and '.join(first[1])} ({first[0]}{each}, where 0 is chance and 1 is certainty)")
         said += [f"faintest: {' and '.join(last[1])} ({last[0]})"] if len(sizes) > 1 else []
