@@ -30,6 +30,7 @@ DOCUMENTS = {
     "docs/reliability.md": "Reliability",
     "docs/performance.md": "Performance",
     "docs/sweeps.md": "Sweeps and trends",
+    "docs/descent.md": "Descent",
     "docs/cluster.md": "On a cluster",
     "CONTRIBUTING.md": "Contributing",
     "SECURITY.md": "Security",

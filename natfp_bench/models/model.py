@@ -89,14 +89,17 @@ def load(folder: Path, serve: ServeSpec, device: torch.device) -> torch.nn.Modul
 
 def served(model: torch.nn.Module, serve: ServeSpec, device: torch.device) -> torch.nn.Module:
     """Prepare a float32 model for inference, as the specification says."""
-    if serve.quantization == "int8":
-        quantize(model)
+    if serve.quantization != "none":
+        bits, _, per = serve.quantization.removeprefix("int").partition("_")
+        quantize(model, int(bits), whole=per == "tensor")
     return model.to(device, DTYPES[serve.dtype]).eval()
 
 
 @torch.no_grad()
-def quantize(model: torch.nn.Module) -> None:
-    """Round every matrix in place to 8 bits, symmetrically for each output channel: w = s q, s = max|w| / 127.
+def quantize(model: torch.nn.Module, bits: int = 8, *, whole: bool = False) -> None:
+    """Round every matrix in place, symmetrically: w = s q, with |q| below half of 2^bits and s = max|w| / max|q|.
+
+    whole: one scale s for the whole matrix, instead of one for each output channel.
 
     Shared parameters, such as tied embeddings, are rounded once; vectors (norms, biases) stay as they are.
     """
@@ -107,7 +110,8 @@ def quantize(model: torch.nn.Module) -> None:
         for weight in module.parameters(recurse=False):
             if weight.ndim == 2 and id(weight) not in seen:
                 seen.add(id(weight))
-                scale = weight.abs().amax(1 - channel, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny) / 127
+                largest = weight.abs().amax((0, 1) if whole else 1 - channel, keepdim=True)
+                scale = largest.clamp_min(torch.finfo(weight.dtype).tiny) / (2 ** (bits - 1) - 1)
                 weight.copy_((weight / scale).round() * scale)
 
 

@@ -34,7 +34,7 @@ from .result import (
     VariantResult,
 )
 from .scoring import View
-from .sources.train import TrainedModel
+from .sources.train import TrainedModel, parents
 from .stages.variant import VariantStages
 
 
@@ -243,8 +243,9 @@ def _one_run(evidence: Evidence) -> list[Check]:
     """If copies of a run part at a fork, check that those of a replicate went on from one model."""
     trunks: dict[int, set[TrainedModel]] = {}
     for of in evidence.variants:
-        if of.variant.settings.fork.at and isinstance(of.model, TrainedModel) and (trunk := of.model.trunk):
-            trunks.setdefault(of.variant.replicate, set()).add(trunk)
+        for model in parents(of.model) if of.variant.settings.fork.at else ():
+            if trunk := model.trunk:
+                trunks.setdefault(of.variant.replicate, set()).add(trunk)
     if not trunks:
         return []
     models = [trunk for found in trunks.values() for trunk in found]

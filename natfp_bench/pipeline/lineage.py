@@ -6,6 +6,7 @@ added later appears only if it does not have its default. So neither a new optio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from natfp_bench.base.records import Record, canonical, digest
@@ -38,6 +39,11 @@ def of_tuned(recipe: Recipe, tuning: TuningSpec, seed: int, base: Any, corpus: d
     """Name of a released model that is fine-tuned here; base: its identity, corpus: that of what it reads."""
     named = {"recipe": canonical(recipe), "tuning": canonical(tuning), "seed": seed}
     return digest({**MODEL, "tuned": {**named, "base": base, "corpus": digest({**CORPUS, **corpus})}})
+
+
+def of_derived(parents: Sequence[str], shares: Sequence[float], pruned: float) -> str:
+    """Name of a model that is made of others' weights; parents: their names, with the share of each."""
+    return digest({**MODEL, "derived": [list(parents), list(shares), pruned]})
 
 
 def of_backend(source: SourceSpec, heldout: dict[str, Any]) -> str:

@@ -10,13 +10,13 @@ from statistics import median
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.models import checkpoint_files
 from natfp_bench.models.metas import TrainMeta
-from natfp_bench.plan.plan import Plan, differing, parameters
+from natfp_bench.plan.plan import Plan, differing, parameters, values_of
 from natfp_bench.plan.settings import Recipe
 from natfp_bench.statistics.replication import smallest_p
 
 from . import store as stores
 from .sources.finetune import TunedModel
-from .sources.train import TrainedModel, stopped_before
+from .sources.train import TrainedModel, parents, stopped_before, trained_for
 from .stages.stage import Stage
 from .variants import resolve
 
@@ -119,30 +119,25 @@ def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = Non
     same shape. Raises UserError for a corpus that cannot be read.
     """
     differs, resolved = differing(plan.variants), resolve(plan)
-    trained = [of.model for of in resolved if isinstance(of.model, TrainedModel)]
+    trained = {model for of in resolved for model in parents(of.model)}
     tuned = {of.model for of in resolved if isinstance(of.model, TunedModel)}
     trunks = {of.name: trunk for of in resolved if isinstance(of.model, TrainedModel) and (trunk := of.model.trunk)}
-    models = {*trained, *(model.base for model in trained if model.base), *trunks.values()}
+    models = {model for of in resolved for model in trained_for(of.model)}
     untuned = [model for model in tuned if not _there(root, model)]
     before = {*made} if made else set()
     missing = [model for model in models if not _there(root, model) and model not in before]
-    # What a model goes on from has read its share already.
-    starts = {of.model: of.start for of in resolved}
-    for of in resolved:
-        if of.name in trunks:
-            starts[trunks[of.name]] = stopped_before(trunks[of.name], plan, of.variant.settings.corpus)
     at_hand = {*models, *before}
     work = []
     for model in sorted(missing, key=lambda model: model.key):
-        start = model.base or model.trunk or starts.get(model)
-        known = isinstance(start, TrainedModel) and (start in at_hand or _there(root, start))
-        read = start.recipe.tokens_trained if isinstance(start, TrainedModel) and known else 0
+        # What a model goes on from has read its share already.
+        start = model.base or model.trunk or stopped_before(model, models, plan)
+        read = start.recipe.tokens_trained if start and (start in at_hand or _there(root, start)) else 0
         work.append((_size(model.recipe), model.recipe.tokens_trained - read))
     rows = []
     for of in resolved:
         settings, here = of.variant.settings, plan.source.trained
         released = plan.source.facts.released
-        flat = dict(flatten(settings.model_dump(mode="json")))
+        flat = values_of(settings)
         row = VariantOverview(
             name=of.name,
             differs={path: flat[path] for path in differs},

@@ -12,7 +12,7 @@ from natfp_bench.plan.plan import Plan, Target
 from .evidence import Evidence
 from .schedule import Wanted
 from .sources.finetune import TunedModel
-from .sources.train import TrainedModel, stopped_before
+from .sources.train import stopped_before, trained_for
 from .stages.parity import Parity
 from .stages.prediction import Prediction
 from .stages.score import TextScores
@@ -32,12 +32,10 @@ def models(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
     for of in variants:
         corpora.append(of.corpus)
         made.append(Wanted(of.model, f"{of.model.doing} {of.name}", of.start))
-        if isinstance(of.model, TrainedModel) and (base := of.model.base):
-            corpora.append(base.corpus)
-            made.append(Wanted(base, f"train base of {of.name}"))
-        elif isinstance(of.model, TrainedModel) and (trunk := of.model.trunk):
-            start = stopped_before(trunk, plan, of.variant.settings.corpus)
-            made.append(Wanted(trunk, f"train the beginning of {of.name}", start))
+        for model in trained_for(of.model):
+            corpora.append(model.corpus)
+            start = stopped_before(model, (one.model for one in variants), plan)
+            made.append(Wanted(model, f"train a model for {of.name}", start))
         if isinstance(of.model, TunedModel):
             corpora.append(of.model.base.corpus)
             made.append(Wanted(of.model.base, f"measure base of {of.name}"))

@@ -11,11 +11,10 @@ from typing import Any
 
 from natfp_bench.base import yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
-from natfp_bench.base.records import flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from . import sources
-from .plan import Plan, Variant, check_one_factor, no_trace, parameters
+from .plan import Plan, Variant, check_one_factor, no_trace, parameters, values_of
 from .settings import IDLE, ModelSpec, SeedsSpec, Settings
 from .task_files import MATCH, Preset, Task, find, leaves, load_task, near, preset_files, task_files
 
@@ -179,7 +178,7 @@ def _is_relative(value: Scalar) -> bool:
 
 def _resolve(values: Mapping[str, Scalar], base: Settings) -> tuple[dict[str, Scalar], list[str]]:
     """Turn values that are relative to the preset (`x0.5`, `match`) into numbers; also return the faults."""
-    flat = dict(flatten(base.model_dump(mode="json")))
+    flat = values_of(base)
     resolved, faults = dict(values), []
     for path, value in values.items():
         if not isinstance(value, str) or not (relative := RELATIVE.fullmatch(value)):
@@ -234,6 +233,7 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
             what = "'seeds.dropout' changes nothing while model.dropout is 0"
             raise SpecError([source.fault(("factor", "fields"), what)])
     finetuned = any(preset.settings.finetune.share for preset in levels.values())
+    derived = [preset.settings.derive for preset in levels.values()]
     optimizers = {preset.settings.optimizer.name for preset in levels.values()}
     for i, path in enumerate(task.factor.fields):
         idle = None
@@ -241,6 +241,10 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
             idle = "finetune.share is 0"
         elif optimizers <= set(IDLE.get(path, ())):
             idle = f"optimizer.name is {' or '.join(sorted(optimizers))}"
+        elif path in ("derive.spacing", "derive.fading") and all(one.average == 1 for one in derived):
+            idle = "derive.average is 1"
+        elif path == "derive.partner" and not any(one.merge for one in derived):
+            idle = "derive.merge is 0"
         if idle:
             raise SpecError([source.fault(("factor", "fields", i), f"{path!r} changes nothing while {idle}")])
     trained = first.settings.source.trained

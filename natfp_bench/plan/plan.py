@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from natfp_bench.base.errors import SpecError
 from natfp_bench.base.records import Record, digest, flatten
 from natfp_bench.base.yaml_source import Scalar
 
+from .defaults import LATER
 from .settings import CorpusSpec, ModelSpec, Recipe, Settings
 from .task_files import NO_TRACE, AnalysisSpec, Factor, SplitSpec, Task
 from .text_settings import SourceSpec, TextsSpec
@@ -128,10 +129,14 @@ def no_trace(task: Task) -> bool:
     return all(path.startswith(NO_TRACE) for path in task.factor.fields) and not task.factor.own_seeds
 
 
+def values_of(settings: Settings) -> dict[str, Any]:
+    """Each setting by its dotted path, also those that records leave out at their default because they came later."""
+    return {**dict(flatten(LATER)), **dict(flatten(settings.model_dump(mode="json")))}
+
+
 def differing(variants: Iterable[Variant]) -> list[str]:
     """Dotted paths of the settings that are not the same in all given variants."""
-    flat = [dict(flatten(variant.settings.model_dump(mode="json"))) for variant in variants]
-    # Settings that were added later are shown only where they do not have their default.
+    flat = [values_of(variant.settings) for variant in variants]
     paths = {path for one in flat for path in one}
     return sorted(path for path in paths if any(other.get(path) != flat[0].get(path) for other in flat[1:]))
 

@@ -21,6 +21,7 @@ from pydantic import (
 from natfp_bench.base.errors import did_you_mean
 from natfp_bench.base.records import Record
 
+from .derived import PARTNER, DeriveSpec
 from .fields import Count, Extended, Natural, Positive, Share, narrowed, separated
 from .text_settings import MAX_BLOCKS, SamplingSpec, ServeSpec, SourceSpec
 
@@ -326,6 +327,7 @@ class Settings(Recipe):
     sampling: SamplingSpec
     source: SourceSpec = SourceSpec()
     tuning: TuningSpec = TuningSpec()
+    derive: DeriveSpec = DeriveSpec()
 
     @model_serializer(mode="wrap")
     def _without_default_source(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -337,6 +339,8 @@ class Settings(Recipe):
             shown.pop("tuning", None)
         if not self.fork.at:
             shown.pop("fork", None)
+        if self.derive == DeriveSpec():
+            shown.pop("derive", None)
         return shown
 
     @model_validator(mode="after")
@@ -367,6 +371,8 @@ class Settings(Recipe):
             raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
         if self.fork.at:
             self._can_be_forked()
+        if self.derive.active:
+            self._can_be_derived()
         return self
 
     def _can_be_forked(self) -> None:
@@ -380,10 +386,43 @@ class Settings(Recipe):
         if self.fork.kind == "dropout" and not self.model.dropout:
             raise ValueError("fork.kind dropout changes nothing while model.dropout is 0")
 
+    def _can_be_derived(self) -> None:
+        derive = self.derive
+        if derive.merge and derive.partner == "finetuning" and not self.finetune.share:
+            raise ValueError(
+                "derive.merge with another fine-tuning needs one: set finetune.share, or derive.partner run"
+            )
+        if derive.average == 1:
+            return
+        if self.finetune.share or self.fork.at or self.schedule.decay_at_stop or self.budget.stop < 1:
+            raise ValueError(
+                "derive.average is of checkpoints of one whole run: leave out finetune.share, fork.at, "
+                "schedule.decay_at_stop and budget.stop"
+            )
+        if len({round(self.steps * stop) for stop in derive.stops} - {0}) < derive.average:
+            raise ValueError(
+                f"derive.average: {self.steps} steps have no {derive.average} checkpoints so close together"
+            )
+
     @property
     def recipe(self) -> Recipe:
         """What determines how the model is trained."""
         return narrowed(Recipe, self)
+
+    @property
+    def parents(self) -> tuple[Recipe, ...]:
+        """Recipes of the models that this one is made of, `derive.shares` of each; its own if of no others."""
+        derive, own = self.derive, self.recipe
+        if derive.average > 1:
+            budgets = [own.budget.model_copy(update={"stop": stop}) for stop in derive.stops]
+            return tuple(own.model_copy(update={"budget": budget}) for budget in budgets)
+        if derive.merge and derive.partner == "finetuning":
+            tuned = own.finetune.model_copy(update={"seed": own.finetune.seed + PARTNER})
+            return (own, own.model_copy(update={"finetune": tuned}))
+        if derive.merge:
+            seeds = SeedsSpec(**{name: seed + PARTNER for name, seed in own.seeds})
+            return (own, own.model_copy(update={"seeds": seeds}))
+        return (own,)
 
     @property
     def tuning_recipe(self) -> Recipe:

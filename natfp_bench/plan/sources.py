@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
+from .derived import DeriveSpec
 from .settings import Recipe, Settings, TuningSpec
 from .task_files import Preset, Task
 from .text_settings import ServeSpec, SourceSpec
@@ -45,6 +46,7 @@ def faults(
         return
     if first.fork.at:
         yield _no_fork(file, chosen, f"a {kind} source is not trained here")
+    yield from _not_derived(file, levels, chosen, f"a {kind} source is not trained here")
     if not spec.facts.task:
         yield chosen.fault(place, "given texts need no task: natfp-bench texts FILE")
         return
@@ -75,6 +77,14 @@ def _no_fork(file: YamlSource, chosen: YamlSource, why: str) -> str:
     return chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
 
 
+def _not_derived(file: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource, why: str) -> Iterable[str]:
+    """Say that nothing is made of these weights, where it is asked for."""
+    if any(preset.settings.derive != DeriveSpec() for preset in levels.values()):
+        at = ("settings", "derive")
+        what = f"derive is for models that are trained here from nothing: {why}"
+        yield chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
+
+
 FIXED = ("tokenizer", "model", "finetune", "fork")
 """Sections that change nothing in fine-tuning a released model, except `model.context`."""
 
@@ -103,6 +113,7 @@ def _finetuning(
             yield chosen.fault(("settings", "source", name), what)
     if settings.fork.at:
         yield _no_fork(file, chosen, "a fine-tuning starts from a released model")
+    yield from _not_derived(file, levels, chosen, "a fine-tuning starts from a released model")
     if settings.finetune.share:
         what = "finetune.share is for models that are trained here from nothing; a fine-tuning has budget.tokens"
         yield chosen.fault(("settings", "finetune", "share"), what)

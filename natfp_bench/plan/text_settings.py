@@ -106,8 +106,8 @@ class ServeSpec(Record):
     """How a trained model is served: what happens to its weights before texts are sampled, and how it computes."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
-    quantization: Literal["none", "int8"] = Field(
-        "none", description="int8: weights in 8 bits, scaled by output channel"
+    quantization: Literal["none", "int8", "int4", "int8_tensor", "int4_tensor"] = Field(
+        "none", description="weights in 8 or 4 bits, scaled by output channel, or by whole matrix (_tensor)"
     )
     batch: Natural = Field(0, description="texts that go through the model at once; 0: sampling.block")
     compile: bool = Field(False, description="sample with fused kernels on any device; needs a C++ compiler")

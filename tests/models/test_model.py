@@ -86,11 +86,13 @@ def channels(name: str, weight: torch.Tensor, architecture: str) -> torch.Tensor
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("tied", [True, False])
-def test_int8_puts_every_channel_on_a_grid(architecture: str, tied: bool) -> None:
-    """w = s q with integers |q| <= 127 and s = max|w| / 127, computed here with torch's rounding."""
+@pytest.mark.parametrize(("bits", "whole"), [(8, False), (8, True), (4, False), (4, True)])
+def test_rounding_puts_every_channel_on_a_grid(architecture: str, tied: bool, bits: int, whole: bool) -> None:
+    """w = s q with integers |q| <= 127 (7 for 4 bits) and s = max|w| / 127, computed here with torch's rounding."""
+    most = 2 ** (bits - 1) - 1
     built = models.build(small(architecture=architecture, tied_embeddings=tied), 300, 0, "a")
     before = {name: parameter.detach().clone() for name, parameter in built.named_parameters()}
-    models.quantize(built)
+    models.quantize(built, bits, whole=whole)
     matrices = 0
     for name, parameter in built.named_parameters():
         if parameter.ndim < 2:
@@ -98,11 +100,13 @@ def test_int8_puts_every_channel_on_a_grid(architecture: str, tied: bool) -> Non
             continue
         matrices += 1
         old, new = (channels(name, weight.detach(), architecture).double() for weight in (before[name], parameter))
-        scale = old.abs().amax(1, keepdim=True) / 127
+        if whole:
+            old, new = old.reshape(1, -1), new.reshape(1, -1)
+        scale = old.abs().amax(1, keepdim=True) / most
         grid = new / scale
         assert torch.allclose(grid, grid.round(), atol=1e-4), name
-        assert grid.abs().max() <= 127 + 1e-4
-        assert (grid.abs().amax(1) > 127 - 1e-4).all(), "each channel uses the whole range"
+        assert grid.abs().max() <= most + 1e-4
+        assert (grid.abs().amax(1) > most - 1e-4).all(), "each channel, or the matrix, uses the whole range"
         assert ((new - old).abs() <= scale * (0.5 + 1e-4)).all(), "to the nearest"
         assert not torch.equal(new, old)
     assert matrices > 8

@@ -15,7 +15,7 @@ from natfp_bench.base import records, yaml_source
 from natfp_bench.base.errors import SpecError
 from natfp_bench.plan import task_files as spec
 from natfp_bench.plan.make_plan import make_plan
-from natfp_bench.plan.plan import Plan, Variant, check_one_factor, differing, parameters
+from natfp_bench.plan.plan import Plan, Variant, check_one_factor, differing, parameters, values_of
 from natfp_bench.plan.settings import ModelSpec, Settings
 
 TASKS, PRESETS = sorted(spec.trained_tasks()), sorted(spec.preset_files())
@@ -27,7 +27,7 @@ def usual(task: str, preset: str) -> dict[str, Any]:
     data = yaml_source.load(spec.preset_files()[preset]).data["settings"]
     for section, given_ in spec.load_task(spec.task_files()[task])[0].settings.items():
         data[section] = data.get(section, {}) | given_
-    return dict(records.flatten(Settings.model_validate_json(json.dumps(data)).model_dump()))
+    return values_of(Settings.model_validate_json(json.dumps(data)))
 
 
 @pytest.mark.parametrize("preset", PRESETS)

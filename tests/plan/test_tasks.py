@@ -51,6 +51,7 @@ def test_the_suite_covers_the_training_conditions() -> None:
         *("model.width", "model.layers", "model.feed_forward", "model.architecture"),
         *("tokenizer.vocabulary", "numerics.dtype", "serve.quantization", "sampling.temperature"),
         *("corpus.topics", "sampling.stream", "rerun"),
+        *("derive.prune", "derive.merge", "derive.average"),
     }
 
 
@@ -62,7 +63,7 @@ def test_every_task_has_a_summary_and_tags(task: str) -> None:
     assert found.summary[-1] in "?."
     assert len(found.tags) >= 1
     assert (found.control is not None) == ("control" in found.tags)
-    assert len(found.factor.levels) <= 4 or "many" in found.tags
+    assert len(found.factor.levels) <= 5 or "many" in found.tags
 
 
 @pytest.mark.parametrize("preset", PRESETS)

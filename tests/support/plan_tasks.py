@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from natfp_bench.base.errors import SpecError
-from natfp_bench.base.records import flatten
 from natfp_bench.plan.make_plan import make_plan
-from natfp_bench.plan.plan import Variant
+from natfp_bench.plan.plan import Variant, values_of
 from natfp_bench.plan.settings import Settings
 from natfp_bench.plan.task_files import leaves
 
@@ -27,7 +26,7 @@ factor:
     high: 1e-2
 """
 
-ELSEWHERE = ("source.", "tuning.", "fork.", "schedule.decay_at_stop", "budget.segments")
+ELSEWHERE = ("source.", "tuning.", "fork.", "derive.", "schedule.decay_at_stop", "budget.segments")
 """Settings that are shown only where they do not have their defaults."""
 
 TRAINED = [path for path in leaves(Settings) if not path.startswith(ELSEWHERE)]
@@ -60,4 +59,4 @@ def cases(text: str) -> list[tuple[str, str, list[str]]]:
 
 def flat(variant: Variant) -> dict[str, Any]:
     """Settings of a variant by dotted path."""
-    return dict(flatten(variant.settings.model_dump()))
+    return values_of(variant.settings)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from natfp_bench.corpus.metas import CorpusMeta
@@ -11,10 +12,11 @@ from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models.metas import Prefix, TrainMeta
 from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
-from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace
+from natfp_bench.pipeline.stages.derived import DerivedModel
+from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace, load_folder
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import Plan, Variant, parameters, run_of
-from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, NumericsSpec, Recipe, Settings, TokenizerSpec
+from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, Recipe, Settings, TokenizerSpec
 from natfp_bench.plan.text_settings import ServeSpec
 
 from .kind import Identities, SourceKind
@@ -89,6 +91,11 @@ class TrainedModel(ModelStage):
         recipe = self.recipe.trunk
         return replace(self, recipe=recipe) if recipe else None
 
+    @cached_property
+    def whole(self) -> str:
+        """Digest of the run that it is, wherever it stops."""
+        return run_of(self.recipe, self.corpus.corpus.where)
+
     @property
     def lineage(self) -> str:
         """Name of the model in random streams."""
@@ -142,14 +149,8 @@ class TrainedModel(ModelStage):
 
     def load(self, at: Workplace, serve: ServeSpec, threads: int) -> Loaded:
         """Load the checkpoint folder."""
-        from natfp_bench.corpus import tokens
-        from natfp_bench.models import model as models
-
-        device = models.pick_device(at.device)
-        models.set_numerics(NumericsSpec(threads=threads), device)
-        folder = self.folder(at.store)
-        model, reader = models.load(folder, serve, device), tokens.reader(folder, {})
-        return Loaded(model, reader, self.recipe.model.context, self.prefix(device.type))
+        loaded = load_folder(self.folder(at.store), at, serve, threads, self.recipe.model.context)
+        return replace(loaded, prefix=self.prefix(loaded.model.device.type))
 
     def tokenizer(self, store: Store) -> Any:
         """Load the tokenizer of the checkpoint folder."""
@@ -161,41 +162,53 @@ class TrainedModel(ModelStage):
 class Trained(SourceKind):
     """Variants that are trained here."""
 
-    def model(self, settings: Settings, plan: Plan, identities: Identities) -> TrainedModel:
-        """Return the stage that trains a variant's model."""
-        spec, recipe = settings.corpus, settings.recipe
-        packed = PackedCorpus(
-            corpus=identities.corpus(spec),
-            whole=identities.corpus(spec.whole),
-            tokenizer=recipe.tokenizer,
-            context=recipe.model.context,
-            heldout=spec.heldout_documents,
-            **packing(recipe),
-        )
-        return TrainedModel(recipe, plan.seed, packed)
+    def model(self, settings: Settings, plan: Plan, identities: Identities) -> ModelStage:
+        """Return the stage that trains a variant's model, or makes it of trained ones."""
+        spec, derive = settings.corpus, settings.derive
+        parents = []
+        for recipe in settings.parents:
+            packed = PackedCorpus(
+                corpus=identities.corpus(spec),
+                whole=identities.corpus(spec.whole),
+                tokenizer=recipe.tokenizer,
+                context=recipe.model.context,
+                heldout=spec.heldout_documents,
+                **packing(recipe),
+            )
+            parents.append(TrainedModel(recipe, plan.seed, packed))
+        if not derive.active:
+            return parents[0]
+        context, threads = settings.model.context, settings.numerics.threads
+        return DerivedModel(tuple(parents), derive.shares, derive.prune, context, threads)
 
     def start(self, variant: Variant, plan: Plan, models: Mapping[str, ModelStage]) -> ModelStage | None:
         """The same run stopped the last time before this variant's stop, if the plan or its sweep has one."""
-
-        def run(of: Variant) -> str:
-            return run_of(of.settings.recipe, of.settings.corpus)
-
-        mine = variant.settings.budget.stop
-        earlier = [other for other in plan.variants if other.settings.budget.stop < mine and run(other) == run(variant)]
-        if earlier:
-            return models[max(earlier, key=lambda other: other.settings.budget.stop).name]
         model = models[variant.name]
-        return stopped_before(model, plan, variant.settings.corpus) if isinstance(model, TrainedModel) else None
+        return stopped_before(model, models.values(), plan) if isinstance(model, TrainedModel) else None
 
 
-def stopped_before(model: TrainedModel, plan: Plan, corpus: CorpusSpec) -> TrainedModel | None:
-    """The same run where another plan of the sweep stopped it, the last time before this model's stop."""
-    recipe = model.recipe
-    stops = [stop for stop in plan.stops.get(run_of(recipe, corpus), ()) if stop < recipe.budget.stop]
-    if not stops or model.base or model.trunk:
+def parents(model: ModelStage) -> list[TrainedModel]:
+    """The trained models that a model is made of: itself alone, unless it is derived from others."""
+    found = model.parents if isinstance(model, DerivedModel) else (model,)
+    return [one for one in found if isinstance(one, TrainedModel)]
+
+
+def trained_for(model: ModelStage) -> list[TrainedModel]:
+    """All models that are trained for a model: its parents, their bases, and what they share with other runs."""
+    found = [of for one in parents(model) for of in (one, one.base or one.trunk) if of]
+    return list(dict.fromkeys(found))
+
+
+def stopped_before(model: TrainedModel, others: Iterable[ModelStage], plan: Plan) -> TrainedModel | None:
+    """The same run stopped the last time before this model's stop: by other models of its plan, or by its sweep."""
+    if model.base or model.trunk:
         return None
-    budget = recipe.budget.model_copy(update={"stop": max(stops)})
-    return replace(model, recipe=recipe.model_copy(update={"budget": budget}))
+    same = [one.recipe.budget.stop for other in others for one in parents(other) if one.whole == model.whole]
+    stops = [stop for stop in (*same, *plan.stops.get(model.whole, ())) if stop < model.recipe.budget.stop]
+    if not stops:
+        return None
+    budget = model.recipe.budget.model_copy(update={"stop": max(stops)})
+    return replace(model, recipe=model.recipe.model_copy(update={"budget": budget}))
 
 
 SOURCE = Trained()

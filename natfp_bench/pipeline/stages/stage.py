@@ -17,6 +17,7 @@ from natfp_bench.corpus.metas import CorpusMeta
 from natfp_bench.models.metas import ModelMeta, Prefix, TrainMeta
 from natfp_bench.pipeline.engine import Context, Needs
 from natfp_bench.pipeline.store import Entry, Store
+from natfp_bench.plan.settings import NumericsSpec
 from natfp_bench.plan.text_settings import ServeSpec
 
 if TYPE_CHECKING:
@@ -155,6 +156,16 @@ class Loaded:
     reader: TextReader
     positions: int | None
     prefix: Prefix = "kept"
+
+
+def load_folder(folder: Path, at: Workplace, serve: ServeSpec, threads: int, context: int) -> Loaded:
+    """Load a checkpoint folder that was written here onto the workplace's device; context: its positions."""
+    from natfp_bench.corpus import tokens
+    from natfp_bench.models import model as models
+
+    device = models.pick_device(at.device)
+    models.set_numerics(NumericsSpec(threads=threads), device)
+    return Loaded(models.load(folder, serve, device), tokens.reader(folder, {}), context)
 
 
 class ModelStage(Stage):
