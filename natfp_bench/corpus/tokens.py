@@ -102,17 +102,18 @@ def prepare(
     whole: Corpus | None = None,
     reads: int | None = None,
     fresh: int = 0,
+    tail: Corpus | None = None,
     progress: Progress = no_progress,
 ) -> CorpusMeta:
     """Train the tokenizer, pack the first training documents, and keep the first held-out documents.
 
     whole: a corpus of which `corpus` is a part; tokenizer and held-out documents then come from the whole, so that
     models of different parts share them. reads: blocks that training reads, repetitions included (default: each block
-    once); the last `fresh` blocks are never repeated. spec: a tokenizer to train, or that
-    of a model that exists already. Writes `tokenizer.json`, `blocks.bin` (little-endian uint32,
-    (blocks, context)) and `heldout.parquet` (text, bits) into the folder; fewer than `blocks` blocks if the corpus has
-    no more. Memory stays bounded. Raises UserError if the corpus is too small: if blocks had to be read more than four
-    times, or if there are no held-out documents.
+    once); the last `fresh` blocks are never repeated, and are those of the corpus `tail` if there is one. spec: a
+    tokenizer to train, or that of a model that exists already. Writes `tokenizer.json`, `blocks.bin` (little-endian
+    uint32, (blocks, context)) and `heldout.parquet` (text, bits) into the folder; fewer than `blocks` blocks if the
+    corpus has no more. Memory stays bounded. Raises UserError if the corpus is too small: if blocks had to be read more
+    than four times, if there are too few for the fine-tuning, or if there are no held-out documents.
     """
     whole, reads = whole or corpus, blocks - fresh if reads is None else reads
     if isinstance(spec, TokenizerSpec):
@@ -122,25 +123,25 @@ def prepare(
     else:
         known = spec
         known.tokenizer.save(str(folder / "tokenizer.json"))
-    tokenizer = known.tokenizer
-    # Where one token begins and ends texts, it separates them once.
-    last = [] if known.begin == known.end else [known.end]
-
     documents = size = written = 0
-    pending: list[int] = []
     with (folder / "blocks.bin").open("wb") as file:
-        for batch in _batches(corpus.documents()):
-            texts = [doc.text for doc in batch if not doc.heldout]
-            documents += len(texts)
-            size += sum(len(text.encode()) for text in texts)
-            for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
-                pending += [known.begin, *encoding.ids, *last]
-            ready = min(len(pending) // context, blocks - written)
-            np.array(pending[: ready * context], dtype="<u4").tofile(file)
-            pending, written = pending[ready * context :], written + ready
-            progress(written * context, blocks * context, "tokens")
-            if written == blocks:
-                break
+        for source, wanted in [(corpus, blocks)] if tail is None else [(corpus, blocks - fresh), (tail, fresh)]:
+            done = 0
+            for packed in _packed(source, known, context):
+                documents += packed.documents
+                size += packed.bytes
+                ready = packed.blocks[: wanted - done]
+                ready.tofile(file)
+                done += len(ready)
+                progress((written + done) * context, blocks * context, "tokens")
+                if done == wanted:
+                    break
+            written += done
+    if tail is not None and done < fresh:
+        raise UserError(
+            f"there are too few documents for the fine-tuning: they have {done * context:,} tokens, and it reads "
+            f"{fresh * context:,}\n  take more text, or a smaller finetune.share"
+        )
     if (written - fresh) * MAX_EPOCHS < reads:
         raise UserError(
             f"the corpus is too small for the preset: it has {written * context:,} tokens to train on "
@@ -158,6 +159,29 @@ def prepare(
         heldout_documents=kept,
         digest=file_digest(folder / "blocks.bin"),
     )
+
+
+class _Packed(NamedTuple):
+    """Blocks of tokens, (blocks, context) uint32, and the documents that were read for them."""
+
+    blocks: NDArray[Any]
+    documents: int
+    bytes: int
+
+
+def _packed(corpus: Corpus, known: TextReader, context: int) -> Iterator[_Packed]:
+    """Pack the training documents of a corpus, in bounded memory."""
+    # Where one token begins and ends texts, it separates them once.
+    last = [] if known.begin == known.end else [known.end]
+    pending: list[int] = []
+    for batch in _batches(corpus.documents()):
+        texts = [doc.text for doc in batch if not doc.heldout]
+        for encoding in known.tokenizer.encode_batch(texts, add_special_tokens=False):
+            pending += [known.begin, *encoding.ids, *last]
+        ready = len(pending) // context
+        blocks = np.array(pending[: ready * context], dtype="<u4").reshape(ready, context)
+        pending = pending[ready * context :]
+        yield _Packed(blocks, len(texts), sum(len(text.encode()) for text in texts))
 
 
 def prepare_heldout(corpus: Corpus, heldout: int, folder: Path) -> CorpusMeta:

@@ -130,7 +130,7 @@ class _Training:
             self.blocks = job.released.blocks(self.blocks)
         batch, tuning = recipe.budget.batch, recipe.finetune_steps > 0
         self.step_tokens = batch * recipe.model.context
-        self.unique = min(recipe.unique_blocks, len(self.blocks) - recipe.finetune_steps * batch)
+        self.unique = min(recipe.unique_blocks, len(self.blocks) - recipe.fresh_blocks)
         segments = [round(recipe.steps * share) * batch for share in recipe.budget.segment_ends]
         stream = (seed, "data_order", recipe.seeds.data_order)
         shuffled = data_order(self.unique, recipe.steps * batch, *stream, segments=segments)
@@ -145,7 +145,8 @@ class _Training:
             model = models.load(job.start, ServeSpec(), device)
             spec = recipe.optimizer.model_copy(update={"lr": recipe.optimizer.lr * recipe.finetune.lr})
             tail = streams.permutation(recipe.finetune_steps * batch, seed, "finetune", recipe.finetune.seed)
-            self.order, schedule, self.stop = self.unique + tail, optimizers.finetune_schedule, recipe.finetune_steps
+            first = self.unique + recipe.finetune.part * len(tail)
+            self.order, schedule, self.stop = first + tail, optimizers.finetune_schedule, recipe.finetune_steps
             self.dropout: tuple[streams.Name, ...] = (seed, "finetune dropout", recipe.finetune.seed)
         elif job.released:
             model, spec = job.released.model(seed, recipe.seeds.init).to(device), recipe.optimizer

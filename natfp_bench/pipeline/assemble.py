@@ -217,26 +217,32 @@ def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
     return []
 
 
+DATA = (
+    *("budget.tokens", "budget.epochs", "budget.stop", "model.context", "corpus.", "tokenizer.", "tuning.part"),
+    *("finetune.share", "finetune.part", "finetune.topics", "finetune.file"),
+)
+"""Settings that decide what is read, and not only in which order."""
+
+
 def _same_data(evidence: Evidence) -> list[Check]:
-    """Check that all variants read exactly the same training data, unless that is what varies."""
+    """Check that variants read exactly the same training data, unless that is what varies.
+
+    If replicates are meant to differ in their data, it is checked within each.
+    """
     if not evidence.plan.source.trained:
         return []
-    fields = evidence.plan.task.factor.fields
-    finished = [evidence.model_meta(of) for of in evidence.variants]
-    distinct = {meta.training_multiset for meta in finished if meta.status == "ok"}
-    other = (
-        "budget.tokens",
-        "budget.epochs",
-        "budget.stop",
-        "model.context",
-        "corpus.",
-        "tokenizer.",
-        "finetune.share",
-        "tuning.part",
-    )
-    free = any(path.startswith(other) for path in fields)
-    detail = f"{len(distinct)} distinct digests of the training multiset" + (", which the factor is about" * free)
-    return [Check(name="same training data", ok=free or len(distinct) <= 1, detail=detail)]
+    task = evidence.plan.task
+    free = any(path.startswith(DATA) for path in task.factor.fields)
+    apart = any(path.startswith(DATA) for path in task.nuisance)
+    digests: dict[int, set[str | None]] = {}
+    for of in evidence.variants:
+        meta = evidence.model_meta(of)
+        if meta.status == "ok":
+            digests.setdefault(of.variant.replicate if apart else 0, set()).add(meta.training_multiset)
+    most = max(map(len, digests.values()), default=0)
+    detail = f"{most} distinct digests of the training multiset" + (" in each replicate" * apart)
+    detail += ", which the factor is about" * free
+    return [Check(name="same training data", ok=free or most <= 1, detail=detail)]
 
 
 def _one_run(evidence: Evidence) -> list[Check]:

@@ -65,6 +65,7 @@ LATER: dict[str, Any] = {
         "partner": "finetuning",
         "prune": 0.0,
     },
+    "finetune": {"parts": 1, "part": 0, "topics": "", "file": 0},
     "fork": {"at": 0.0, "kind": "data_order", "branch": 0},
     "serve": {"batch": 0, "compile": False},
     "source": {"gguf_file": ""},

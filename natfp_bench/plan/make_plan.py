@@ -54,6 +54,7 @@ def make_plan(
     values = _overrides(asked, task_record)
     chosen = _overlay(values).over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
+    every = _replicates_of(task_record, task_source, chosen, levels)
     if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):
         raise SpecError(faults)
     base = next(iter(levels.values()))
@@ -61,11 +62,11 @@ def make_plan(
         # Such sources have exactly the replicates that the task names.
         number = {"replicates": len(sources.replicates(base.settings.source))}
         levels = {level: preset.model_copy(update=number) for level, preset in levels.items()}
-        base = base.model_copy(update=number)
+        base, every = base.model_copy(update=number), [levels] * number["replicates"]
     _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
-    variants = _variants(task_record, levels)
-    check_one_factor(variants, task_record.factor)
+    variants = _variants(task_record, every)
+    check_one_factor(variants, task_record.factor, task_record.nuisance)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
     if texts < 2 * base.split.test_every:
         given = f"--limit {limit}" if limit is not None else f"sampling.texts {texts}"
@@ -172,6 +173,23 @@ def _at_levels(task: Task, source: YamlSource, chosen: YamlSource) -> dict[str, 
     return levels
 
 
+def _replicates_of(
+    task: Task, source: YamlSource, chosen: YamlSource, levels: dict[str, Preset]
+) -> list[dict[str, Preset]]:
+    """The levels of each replicate: alike, unless the task says in which settings replicates differ."""
+    number = next(iter(levels.values())).replicates
+    if not task.nuisance:
+        return [levels] * number
+    if number > (most := min(map(len, task.nuisance.values()))):
+        what = f"{task.name} says what {most} replicates differ in, and {number} are asked for: --replicates {most}"
+        raise SpecError([source.fault(("nuisance",), what)])
+    found, place = [], source.place(("nuisance",))
+    for replicate in range(number):
+        values = {path: given[replicate] for path, given in task.nuisance.items()}
+        found.append(_at_levels(task, source, _overlay(values, place).over(chosen)))
+    return found
+
+
 def _is_relative(value: Scalar) -> bool:
     return isinstance(value, str) and (value == MATCH or bool(RELATIVE.fullmatch(value)))
 
@@ -250,7 +268,7 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
     trained = first.settings.source.trained
     if task.factor.own_seeds:
         _check_own_seeds(task, source, levels)
-    elif trained and first.replicates > 1 and live <= set(task.factor.fields):
+    elif trained and first.replicates > 1 and live <= set(task.factor.fields) and not task.nuisance:
         what = f"{task.name} varies every seed that matters, so all replicates would be the same; set `replicates: 1`"
         raise SpecError([chosen.fault(("replicates",), what)])
 
@@ -307,14 +325,16 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
         raise SpecError(faults)
 
 
-def _variants(task: Task, levels: Mapping[str, Preset]) -> tuple[Variant, ...]:
+def _variants(task: Task, every: Sequence[Mapping[str, Preset]]) -> tuple[Variant, ...]:
     factor = task.factor
     nuisance = [name for name in SeedsSpec.model_fields if factor.own_seeds or f"seeds.{name}" not in factor.fields]
     variants = []
-    for replicate in range(next(iter(levels.values())).replicates):
+    for replicate, levels in enumerate(every):
         for level, preset in levels.items():
             seeds = preset.settings.seeds
-            if preset.settings.source.trained:
+            if task.nuisance:
+                settings = preset.settings
+            elif preset.settings.source.trained:
                 shifted = seeds.model_copy(update={name: getattr(seeds, name) + replicate for name in nuisance})
                 settings = preset.settings.model_copy(update={"seeds": shifted})
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -126,7 +126,9 @@ def no_trace(task: Task) -> bool:
 
     Such levels are not looked for on other replicates, except to see that nothing is found (`own_seeds`).
     """
-    return all(path.startswith(NO_TRACE) for path in task.factor.fields) and not task.factor.own_seeds
+    # Where the task says what replicates differ in, a level's seeds are the same in all of them, and so mean something.
+    alone = task.factor.own_seeds or task.nuisance
+    return all(path.startswith(NO_TRACE) for path in task.factor.fields) and not alone
 
 
 def values_of(settings: Settings) -> dict[str, Any]:
@@ -141,14 +143,21 @@ def differing(variants: Iterable[Variant]) -> list[str]:
     return sorted(path for path in paths if any(other.get(path) != flat[0].get(path) for other in flat[1:]))
 
 
-def check_one_factor(variants: Sequence[Variant], factor: Factor) -> None:
-    """Check that variants of a replicate differ only in the factor's fields, and replicates only in nuisance seeds.
+def check_one_factor(variants: Sequence[Variant], factor: Factor, nuisance: Collection[str] = ()) -> None:
+    """Check that variants of a replicate differ only in the factor's fields, and replicates only in nuisance.
 
-    With `own_seeds`, all seeds are nuisance seeds. Raises SpecError that names the field. `make_plan` builds plans that
+    nuisance: the settings in which replicates differ; without any, these are the seeds that the factor leaves, and with
+    `own_seeds` all seeds. Raises SpecError that names the field. `make_plan` builds plans that
     pass; the check guards against other ways.
     """
-    fields = factor.fields
+    fields, kind = factor.fields, "setting" if nuisance else "seed"
     faults = []
+
+    def is_nuisance(path: str) -> bool:
+        if nuisance:
+            return path in nuisance
+        return path.startswith(("seeds.", "source.replicate")) and (path not in fields or factor.own_seeds)
+
     for replicate in sorted({variant.replicate for variant in variants}):
         block = [variant for variant in variants if variant.replicate == replicate]
         faults += [
@@ -160,9 +169,9 @@ def check_one_factor(variants: Sequence[Variant], factor: Factor) -> None:
     for level in sorted({variant.level for variant in variants}):
         block = [variant for variant in variants if variant.level == level]
         faults += [
-            f"level {level!r}: replicates differ in {path!r}, which is not a nuisance seed"
+            f"level {level!r}: replicates differ in {path!r}, which is not a nuisance {kind}"
             for path in differing(block)
-            if not path.startswith(("seeds.", "source.replicate")) or (path in fields and not factor.own_seeds)
+            if not is_nuisance(path)
         ]
     if faults:
         raise SpecError(faults)

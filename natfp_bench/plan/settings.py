@@ -32,6 +32,20 @@ MAX_EPOCHS = 4
 """More repetitions of the data change what a language model learns (Muennighoff et al., arXiv 2305.16264)."""
 
 
+def topics_of(corpus: str, topics: str) -> str:
+    """Check that a corpus has these topics, written a,b; raises ValueError if not."""
+    names = separated(topics)
+    if names and corpus != "chronicle":
+        raise ValueError(f"corpus {corpus!r} has no topics; only 'chronicle' has")
+    for topic in names:
+        if topic not in TOPICS:
+            near = did_you_mean(topic, TOPICS)
+            raise ValueError(f"unknown topic {topic!r}{near}; known: {', '.join(TOPICS)}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a topic is listed twice in {topics!r}")
+    return topics
+
+
 class CorpusSpec(Record):
     """The documents: `chronicle`, a corpus of the catalogue, `text:PATH[,PATH...]` or `hf:NAME[/CONFIG][@REVISION]`."""
 
@@ -73,16 +87,7 @@ class CorpusSpec(Record):
     @field_validator("topics")
     @classmethod
     def _topics_of_the_corpus(cls, topics: str, info: ValidationInfo) -> str:
-        names = separated(topics)
-        if names and (corpus := info.data.get("name", "chronicle")) != "chronicle":
-            raise ValueError(f"corpus {corpus!r} has no topics; only 'chronicle' has")
-        for topic in names:
-            if topic not in TOPICS:
-                near = did_you_mean(topic, TOPICS)
-                raise ValueError(f"unknown topic {topic!r}{near}; known: {', '.join(TOPICS)}")
-        if len(set(names)) < len(names):
-            raise ValueError(f"a topic is listed twice in {topics!r}")
-        return topics
+        return topics_of(info.data.get("name", "chronicle"), topics)
 
 
 class TokenizerSpec(Record):
@@ -214,12 +219,28 @@ class ForkSpec(Record):
         return self
 
 
-class FinetuneSpec(Record):
+class FinetuneSpec(Extended):
     """Fine-tuning after pre-training: fresh documents, the same optimiser, a linear decay of the learning rate."""
+
+    later = ("parts", "part", "topics", "file")
 
     share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="tokens, as a share of budget.tokens; 0: none")
     lr: Positive = Field(0.25, description="peak learning rate, as a share of optimizer.lr")
     seed: Natural = Field(0, description="seed of the order in which its blocks are read")
+    parts: Count = Field(1, description="parts of fresh blocks, each of which is enough for a fine-tuning")
+    part: Natural = Field(0, description="the part that is read")
+    topics: str = Field(
+        "", description="topics of chronicle (a,b) that the fresh documents are about; empty: as before"
+    )
+    file: Natural = Field(0, description="number of the file of text:A,B that they are from; 0: as before")
+
+    @model_validator(mode="after")
+    def _part_exists(self) -> FinetuneSpec:
+        if self.part >= self.parts:
+            raise ValueError(
+                f"finetune.part {self.part} does not exist: parts count from 0, and there are {self.parts}"
+            )
+        return self
 
 
 class TuningSpec(Record):
@@ -309,6 +330,11 @@ class Recipe(Record):
         return round(self.steps * self.finetune.share)
 
     @property
+    def fresh_blocks(self) -> int:
+        """Blocks for fine-tunings behind those of pre-training: those of all parts."""
+        return self.finetune_steps * self.budget.batch * self.finetune.parts
+
+    @property
     def tokens_trained(self) -> int:
         """Tokens that training reads, fine-tuning included."""
         return (self.stop_step + self.finetune_steps) * self.budget.batch * self.model.context
@@ -367,6 +393,9 @@ class Settings(Recipe):
             raise ValueError("training that stops early (budget.stop) cannot be fine-tuned (finetune.share)")
         if not self.stop_step:
             raise ValueError(f"budget.stop {self.budget.stop} ends training before the first of {self.steps} steps")
+        topics_of(self.corpus.name, self.finetune.topics)
+        if self.finetune.file and not self.corpus.part:
+            raise ValueError("finetune.file needs corpus.part, which says what is read before: --set corpus.part=1")
         if self.finetune.share and not self.finetune_steps:
             raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
         if self.fork.at:
@@ -408,6 +437,15 @@ class Settings(Recipe):
     def recipe(self) -> Recipe:
         """What determines how the model is trained."""
         return narrowed(Recipe, self)
+
+    @property
+    def tail(self) -> CorpusSpec | None:
+        """The documents of the fine-tuning, if others than those of the training before it."""
+        tune = self.finetune
+        if not tune.share or not (tune.topics or tune.file):
+            return None
+        other = {"topics": tune.topics} if tune.topics else {"part": str(tune.file)}
+        return self.corpus.model_copy(update=other)
 
     @property
     def parents(self) -> tuple[Recipe, ...]:

@@ -39,6 +39,7 @@ NO_FACTOR = {
     "source.replicate": "levels have their replicates in common",
     "source.shared_tokenizer": "it is a fact about all models together",
     "source.trust_remote_code": "it is a permission",
+    "finetune.parts": "it is how the data are divided; finetune.part is which of them a model reads",
     "tuning.parts": "it is how the data are divided; tuning.part is which of them a model reads",
     "source.gguf_file": "levels are models, not files of one",
     "tokenizer.train_bytes": "it is an amount of text, not a kind of text",
@@ -126,6 +127,9 @@ class Task(Record):
     control: Literal["negative", "positive"] | None = None
     factor: Factor
     replicates: Count | None = Field(None, description="number of replicates, instead of the preset's")
+    nuisance: dict[str, tuple[Scalar, ...]] = Field(
+        {}, description="settings in which replicates differ, instead of in seeds, with a value for each replicate"
+    )
     settings: dict[str, Any] = Field({}, description="settings in which this task differs from the presets")
     notes: str = ""
 
@@ -211,7 +215,8 @@ def load_task(path: Path) -> tuple[Task, YamlSource]:
     stand_in = YamlSource({**placeholders, **sound}, source.where)
     if not yaml_records.faults(stand_in, Task):
         task = yaml_records.validate(stand_in, Task)
-        faults += [*_names(task, source, path.stem), *_factor_faults(task, source), *_setting_faults(task, source)]
+        faults += [*_names(task, source, path.stem), *_factor_faults(task, source)]
+        faults += [*_nuisance_faults(task, source), *_setting_faults(task, source)]
     if faults:
         raise SpecError(faults)
     return task, source
@@ -264,6 +269,24 @@ def _level_faults(factor: Factor, source: YamlSource) -> Iterable[str]:
         # With one field, equal values are equal levels, a fault reported above. `match` gives each level its own size.
         if len(factor.fields) > 1 and column[0] != MATCH and all(value == column[0] for value in column):
             yield source.fault(("factor", "fields", i), f"{path!r} is the same at every level; remove it")
+
+
+def _nuisance_faults(task: Task, source: YamlSource) -> Iterable[str]:
+    known, numbers = leaves(Settings), {path: len(values) for path, values in task.nuisance.items()}
+    for path, values in task.nuisance.items():
+        key = ("nuisance", path)
+        if path not in known:
+            yield source.fault(key, f"unknown setting {path!r}{near(path, known)}")
+        elif path in task.factor.fields:
+            yield source.fault(key, f"{path!r} is the factor's field: replicates have it in common")
+        elif why := NO_FACTOR.get(path):
+            yield source.fault(key, f"{path!r} cannot differ between replicates: {why}")
+        if len(values) < max(numbers.values()):
+            what = f"{path!r} has {len(values)} values, and another setting {max(numbers.values())}: one per replicate"
+            yield source.fault(key, what)
+    columns = list(zip(*task.nuisance.values(), strict=False))
+    if len(set(map(repr, columns))) < len(columns):
+        yield source.fault(("nuisance",), "two replicates have the same values, so that their models would be the same")
 
 
 def _setting_faults(task: Task, source: YamlSource) -> Iterable[str]:

@@ -44,8 +44,12 @@ def test_one_factor_by_construction(task: str, preset: str) -> None:
             different = {path for path in mine if mine[path] != other[path]}
             if level == other_level:
                 varied = set() if plan.task.factor.own_seeds else fields
-                nuisance = SEEDS - varied if replicate != other_replicate else set()
-                assert different == nuisance
+                nuisance = set(plan.task.nuisance) or SEEDS - varied
+                if plan.task.nuisance:
+                    assert different <= nuisance
+                    assert bool(different) == (replicate != other_replicate)
+                else:
+                    assert different == (nuisance if replicate != other_replicate else set())
             elif replicate == other_replicate:
                 assert different
                 assert different <= fields
@@ -59,10 +63,10 @@ def test_one_factor_by_construction(task: str, preset: str) -> None:
                 assert at[level, 0][path] == pytest.approx(base[path] * float(value[1:]), rel=1e-12)
             else:
                 assert at[level, 0][path] == value
-        assert {path for path, value in at[level, 0].items() if value != base[path]} <= fields
+        assert {path for path, value in at[level, 0].items() if value != base[path]} <= fields | set(plan.task.nuisance)
     for path in fields:
         assert len({at[level, 0][path] for level in levels}) > 1
-    check_one_factor(plan.variants, plan.task.factor)
+    check_one_factor(plan.variants, plan.task.factor, plan.task.nuisance)
     assert len({records.digest(variant.settings) for variant in plan.variants}) == len(plan.variants)
     assert len({variant.name for variant in plan.variants}) == len(plan.variants)
     assert plan.targets == (("level",) if plan.replicates == 1 else ("level", "instance"))
@@ -118,19 +122,19 @@ def _nested(model: Any, data: dict[str, Any]) -> dict[str, Any]:
 @example(task="null_id", path="sampling.temperature", which=3, everywhere=False)
 def test_a_plan_that_breaks_the_rule_is_refused(task: str, path: str, which: int, everywhere: bool) -> None:
     plan = PLANS[task]
-    fields = plan.task.factor.fields
+    fields, nuisance = plan.task.factor.fields, plan.task.nuisance
     victim = plan.variants[which % len(plan.variants)]
     new = _other(flat(victim)[path])
     if everywhere:
         # The same change in all variants is another experiment, still with one factor.
-        if path not in fields and path not in SEEDS:
-            check_one_factor([_set(variant, path, new) for variant in plan.variants], plan.task.factor)
+        if path not in fields and path not in SEEDS and path not in nuisance:
+            check_one_factor([_set(variant, path, new) for variant in plan.variants], plan.task.factor, nuisance)
         return
     broken = [_set(variant, path, new) if variant is victim else variant for variant in plan.variants]
     if path in fields and (plan.replicates == 1 or plan.task.factor.own_seeds):
         return  # merely another value of the factor
     with pytest.raises(SpecError) as caught:
-        check_one_factor(broken, plan.task.factor)
+        check_one_factor(broken, plan.task.factor, nuisance)
     assert any(repr(path) in fault for fault in caught.value.faults)
 
 

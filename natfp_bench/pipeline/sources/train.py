@@ -28,7 +28,7 @@ class PackedCorpus(CorpusStage):
 
     whole: the corpus that tokenizer and held-out documents are from, if `corpus` is only a part of it. blocks: how
     many distinct ones training wants. reads: how many it reads, repeated ones counted again. fresh: how many behind
-    them are for fine-tuning.
+    them are for fine-tuning. tail: the corpus that these are from, if it is another one.
     """
 
     corpus: Located[CorpusSpec]
@@ -39,6 +39,7 @@ class PackedCorpus(CorpusStage):
     blocks: int
     reads: int
     fresh: int
+    tail: Located[CorpusSpec] | None = None
 
     meta_type = CorpusMeta
 
@@ -56,13 +57,14 @@ class PackedCorpus(CorpusStage):
             blocks=self.blocks,
             reads=self.reads,
             fresh=self.fresh,
+            tail=open_corpus(self.tail.where) if self.tail else None,
             progress=at.context.progress,
         )
 
 
 def packing(recipe: Recipe) -> dict[str, int]:
     """How many blocks training wants: distinct ones in all, reads of repeated ones, and fresh ones behind them."""
-    batch, fresh = recipe.budget.batch, recipe.finetune_steps * recipe.budget.batch
+    batch, fresh = recipe.budget.batch, recipe.fresh_blocks
     return {"blocks": recipe.unique_blocks + fresh, "reads": recipe.steps * batch, "fresh": fresh}
 
 
@@ -83,7 +85,7 @@ class TrainedModel(ModelStage):
             return None
         recipe = self.recipe.model_copy(update={"finetune": FinetuneSpec()})
         packed: dict[str, Any] = packing(recipe)
-        return TrainedModel(recipe, self.seed, replace(self.corpus, **packed))
+        return TrainedModel(recipe, self.seed, replace(self.corpus, tail=None, **packed))
 
     @property
     def trunk(self) -> TrainedModel | None:
@@ -101,6 +103,7 @@ class TrainedModel(ModelStage):
         """Name of the model in random streams."""
         packed, recipe = self.corpus, self.recipe
         identity = {"corpus": packed.corpus.content, "whole": packed.whole.content, "context": packed.context}
+        identity |= {"tail": packed.tail.content} if packed.tail else {}
         return lineage.of_trained(recipe, self.seed, {**identity, "heldout": packed.heldout, **packing(recipe)})
 
     def prefix(self, device: str) -> Prefix:
@@ -173,6 +176,7 @@ class Trained(SourceKind):
                 tokenizer=recipe.tokenizer,
                 context=recipe.model.context,
                 heldout=spec.heldout_documents,
+                tail=identities.corpus(settings.tail) if settings.tail else None,
                 **packing(recipe),
             )
             parents.append(TrainedModel(recipe, plan.seed, packed))

@@ -1,0 +1,88 @@
+"""Runs whose question is where a model comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from bench import BRIEF
+
+from natfp_bench.base.errors import SpecError, UserError
+from natfp_bench.corpus import tokens
+from natfp_bench.corpus.open_corpus import Chronicle
+from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.settings import TokenizerSpec
+
+if TYPE_CHECKING:
+    from bench import Bench
+
+TWO = BRIEF | {"replicates": "2"}
+
+
+def test_finetunings_of_one_base_in_several_ways(bench: Bench) -> None:
+    result, _ = bench.run("base_id", overrides=TWO, baselines="majority")
+    trained = [name for name in bench.started() if name.startswith("train")]
+    assert len(trained) == 4 + 8, "four bases, and two fine-tunings of each"
+    data: dict[int, set[Any]] = {}
+    for of in result.variants:
+        data.setdefault(of.replicate, set()).add(of.training_multiset)
+    assert [len(found) for found in data.values()] == [1, 1], "within a replicate, all read the same"
+    assert data[0] != data[1], "and replicates read other documents"
+    (check,) = (one for one in result.checks if one.name == "same training data")
+    assert check.ok
+    assert check.detail == "1 distinct digests of the training multiset in each replicate"
+    assert {score.split for score in result.scores} >= {"unseen_replicate", "seen_replicate"}
+    assert result.failures == []
+
+
+def test_a_base_is_the_same_model_whatever_follows_it() -> None:
+    from natfp_bench.pipeline.variants import resolve
+
+    far, near = (
+        {of.name: of.model.base.key for of in resolve(make_plan("base_far_id", "smoke", overrides=given))}
+        for given in ({}, {"finetune.share": "0.5", "finetune.topics": "hunt"})
+    )
+    assert far == near
+    assert len(set(far.values())) == 4
+
+
+def packed(folder: Path, **options: Any) -> np.ndarray:
+    folder.mkdir()
+    spec = TokenizerSpec(vocabulary=300, train_bytes=20_000)
+    one = {"context": 16, "heldout": 2, "folder": folder, "whole": Chronicle(0)}
+    tokens.prepare(Chronicle(0, ("mill",)), spec, **one, **options)
+    return tokens.read_blocks(folder, 16)
+
+
+def test_the_tail_follows_the_documents_before_it(tmp_path: Path) -> None:
+    plain = packed(tmp_path / "plain", blocks=30)
+    tailed = packed(tmp_path / "tailed", blocks=40, fresh=10, tail=Chronicle(0, ("hunt",)))
+    alone = packed(tmp_path / "alone", blocks=40)
+    assert (tailed[:30] == plain).all()
+    assert (alone[:30] == plain).all()
+    assert not (tailed[30:] == alone[30:]).all()
+    text = tokens.reader(tmp_path / "tailed", {}).tokenizer.decode(tailed[30:].ravel().tolist())
+    first = next(document.text for document in Chronicle(0, ("hunt",)).documents() if not document.heldout)
+    assert text.startswith(first[:60])
+
+
+def test_a_tail_that_is_too_short_is_named(tmp_path: Path, prose: Path) -> None:
+    from natfp_bench.corpus.text_corpora import TextFiles
+
+    with pytest.raises(UserError, match="too few documents for the fine-tuning: they have"):
+        packed(tmp_path / "short", blocks=10**6, fresh=10**6 - 30, tail=TextFiles((prose,)))
+
+
+REFUSED = {
+    ("finetune.topics", "hunting"): "unknown topic 'hunting'",
+    ("finetune.file", "2"): "finetune.file needs corpus.part",
+    ("finetune.part", "7"): "finetune.part 7 does not exist",
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_documents_that_are_not_there_are_refused(given: tuple[str, str]) -> None:
+    with pytest.raises(SpecError, match=REFUSED[given]):
+        make_plan("finetune_seed_id", "smoke", overrides=dict([given]))
