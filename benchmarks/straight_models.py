@@ -16,7 +16,7 @@ from natfp_bench.corpus import tokens
 from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import model
 from natfp_bench.models.train import data_order
-from natfp_bench.pipeline.sources.train import packing
+from natfp_bench.pipeline.stages.trained import packing
 from natfp_bench.plan.settings import Settings
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+from natfp_bench.base.records import digest
 
 from .metas import CorpusOrigin
 
@@ -46,6 +49,25 @@ class Corpus(Protocol):
     def origin(self) -> CorpusOrigin:
         """Return where the documents come from, as a result states it."""
         ...
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts that are at hand, as a corpus; empty ones are left out."""
+
+    texts: tuple[str, ...]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the digest of all texts."""
+        return {"texts": digest(list(self.texts))}
+
+    def documents(self) -> Iterator[Document]:
+        """Stream the texts in their order."""
+        yield from (Document(text) for text in self.texts if text.strip())
+
+    def origin(self) -> CorpusOrigin:
+        """Return nothing: no file has them."""
+        return CorpusOrigin()
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from natfp_bench.base import streams
 from natfp_bench.corpus.tokens import TextReader
-from natfp_bench.plan.settings import TuningSpec
+from natfp_bench.plan.descent import TuningSpec
 from natfp_bench.plan.text_settings import SourceSpec
 
 from . import checkpoint

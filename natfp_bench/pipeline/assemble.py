@@ -34,7 +34,8 @@ from .result import (
     VariantResult,
 )
 from .scoring import View
-from .sources.train import TrainedModel, parents
+from .sources.train import parents
+from .stages.trained import TrainedModel
 from .stages.variant import VariantStages
 
 
@@ -219,7 +220,7 @@ def _above_half(factor: FactorStudy, scores: Sequence[Score]) -> list[Check]:
 
 DATA = (
     *("budget.tokens", "budget.epochs", "budget.stop", "model.context", "corpus.", "tokenizer.", "tuning.part"),
-    *("finetune.share", "finetune.part", "finetune.topics", "finetune.file"),
+    *("finetune.share", "finetune.part", "finetune.topics", "finetune.file", "teacher.run"),
 )
 """Settings that decide what is read, and not only in which order."""
 

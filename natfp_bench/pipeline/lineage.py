@@ -11,7 +11,8 @@ from typing import Any
 
 from natfp_bench.base.records import Record, canonical, digest
 from natfp_bench.plan.defaults import DEFAULTS
-from natfp_bench.plan.settings import Recipe, TuningSpec
+from natfp_bench.plan.descent import TuningSpec
+from natfp_bench.plan.settings import Recipe
 from natfp_bench.plan.text_settings import DrawSpec, ServeSpec, SourceSpec
 
 CORPUS, MODEL = {"stage": "corpus", "version": 1}, {"stage": "model", "version": 2}

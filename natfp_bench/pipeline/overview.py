@@ -16,8 +16,9 @@ from natfp_bench.statistics.replication import smallest_p
 
 from . import store as stores
 from .sources.finetune import TunedModel
-from .sources.train import TrainedModel, parents, stopped_before, trained_for
+from .sources.train import parents, stopped_before, trained_for
 from .stages.stage import Stage
+from .stages.trained import TrainedModel
 from .variants import resolve
 
 ON_HUB = ("checkpoint", "finetune")

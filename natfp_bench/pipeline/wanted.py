@@ -18,6 +18,7 @@ from .stages.prediction import Prediction
 from .stages.score import TextScores
 from .stages.stage import CorpusStage
 from .stages.studies import STUDIES, Ground, Study
+from .stages.taught import TaughtCorpus
 from .stages.variant import VariantStages
 
 
@@ -32,10 +33,12 @@ def models(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
     for of in variants:
         corpora.append(of.corpus)
         made.append(Wanted(of.model, f"{of.model.doing} {of.name}", of.start))
-        for model in trained_for(of.model):
+        for model, what in trained_for(of.model).items():
             corpora.append(model.corpus)
             start = stopped_before(model, (one.model for one in variants), plan)
-            made.append(Wanted(model, f"train a model for {of.name}", start))
+            made.append(Wanted(model, f"train {what}{of.name}", start))
+            if isinstance(model.corpus, TaughtCorpus):
+                made += _lessons(model.corpus, f"{what}{of.name}")
         if isinstance(of.model, TunedModel):
             corpora.append(of.model.base.corpus)
             made.append(Wanted(of.model.base, f"measure base of {of.name}"))
@@ -50,6 +53,11 @@ def _corpora(plan: Plan, distinct: Sequence[CorpusStage]) -> Iterator[Wanted]:
             f"read {', '.join(plan.given.paths)}" if plan.given else f"prepare {plan.variants[0].settings.corpus.name}"
         )
         yield Wanted(corpus, f"{name}{which}")
+
+
+def _lessons(corpus: TaughtCorpus, name: str) -> Iterator[Wanted]:
+    for number, stage in enumerate(corpus.lessons, 1):
+        yield Wanted(stage, f"draw what {name} reads {number}/{len(corpus.lessons)}")
 
 
 def _samples(of: VariantStages) -> Iterator[Wanted]:

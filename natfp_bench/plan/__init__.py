@@ -2,6 +2,7 @@
 
 Reading order:
 
+descent      settings of where a model comes from, and of what is made of its weights
 settings     all settings of a variant: how it is trained, served and sampled
 defaults     the frozen defaults of the settings; a test compares both
 task_files   tasks and presets, and the YAML files that hold them

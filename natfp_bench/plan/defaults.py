@@ -69,6 +69,7 @@ LATER: dict[str, Any] = {
     "fork": {"at": 0.0, "kind": "data_order", "branch": 0},
     "serve": {"batch": 0, "compile": False},
     "source": {"gguf_file": ""},
+    "teacher": {"run": -1, "same_init": False},
     "tuning": {"lora_rank": 0, "parts": 1, "part": 0},
 }
 """Likewise, for fields that were added since: `{"model": {"qk_norm": False}}`."""

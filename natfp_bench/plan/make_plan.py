@@ -250,6 +250,9 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
         if task.factor.fields == ("seeds.dropout",):
             what = "'seeds.dropout' changes nothing while model.dropout is 0"
             raise SpecError([source.fault(("factor", "fields"), what)])
+    if any(preset.settings.teacher.same_init and preset.settings.teacher.run < 0 for preset in levels.values()):
+        what = "teacher.same_init changes nothing without a teacher: set teacher.run"
+        raise SpecError([chosen.fault(("settings", "teacher", "same_init"), what)])
     finetuned = any(preset.settings.finetune.share for preset in levels.values())
     derived = [preset.settings.derive for preset in levels.values()]
     optimizers = {preset.settings.optimizer.name for preset in levels.values()}

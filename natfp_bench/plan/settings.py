@@ -21,7 +21,7 @@ from pydantic import (
 from natfp_bench.base.errors import did_you_mean
 from natfp_bench.base.records import Record
 
-from .derived import PARTNER, DeriveSpec
+from .descent import PARTNER, DeriveSpec, FinetuneSpec, ForkSpec, TeacherSpec, TuningSpec
 from .fields import Count, Extended, Natural, Positive, Share, narrowed, separated
 from .text_settings import MAX_BLOCKS, SamplingSpec, ServeSpec, SourceSpec
 
@@ -194,69 +194,6 @@ class BudgetSpec(Extended):
         return tuple(map(float, separated(self.segments)))
 
 
-class ForkSpec(Record):
-    """Copies of one run: until the fork they are one run, and then each goes on in a way of its own.
-
-    `data_order`: the blocks that are left come in another order. `dropout`: dropout has another stream. `last_place`:
-    one weight is moved to the next number of its type, and nothing else differs. Branch 0 goes on undisturbed.
-    """
-
-    at: float = Field(0.0, description="share of the steps after which the copies part; 0: the run is not forked")
-    kind: Literal["data_order", "dropout", "last_place"] = Field("data_order", description="what differs after it")
-    branch: Natural = Field(0, description="number of the copy; 0 goes on undisturbed")
-
-    @field_validator("at")
-    @classmethod
-    def _within_the_run(cls, at: float) -> float:
-        if not 0 <= at < 1:
-            raise ValueError(f"a fork at {at:g} is beyond the run: take a share of its steps, from 0 to below 1")
-        return at
-
-    @model_validator(mode="after")
-    def _is_a_fork(self) -> ForkSpec:
-        if not self.at and self != ForkSpec.model_construct():
-            raise ValueError("fork.kind and fork.branch change nothing while fork.at is 0")
-        return self
-
-
-class FinetuneSpec(Extended):
-    """Fine-tuning after pre-training: fresh documents, the same optimiser, a linear decay of the learning rate."""
-
-    later = ("parts", "part", "topics", "file")
-
-    share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="tokens, as a share of budget.tokens; 0: none")
-    lr: Positive = Field(0.25, description="peak learning rate, as a share of optimizer.lr")
-    seed: Natural = Field(0, description="seed of the order in which its blocks are read")
-    parts: Count = Field(1, description="parts of fresh blocks, each of which is enough for a fine-tuning")
-    part: Natural = Field(0, description="the part that is read")
-    topics: str = Field(
-        "", description="topics of chronicle (a,b) that the fresh documents are about; empty: as before"
-    )
-    file: Natural = Field(0, description="number of the file of text:A,B that they are from; 0: as before")
-
-    @model_validator(mode="after")
-    def _part_exists(self) -> FinetuneSpec:
-        if self.part >= self.parts:
-            raise ValueError(
-                f"finetune.part {self.part} does not exist: parts count from 0, and there are {self.parts}"
-            )
-        return self
-
-
-class TuningSpec(Record):
-    """How a released model is fine-tuned (`source.kind: finetune`); the other terms are those of any training."""
-
-    lora_rank: Natural = Field(0, description="rank of LoRA's matrices (Hu et al., 2022); 0: all weights are trained")
-    parts: Count = Field(1, description="parts that the training blocks are divided into; a model reads one of them")
-    part: Natural = Field(0, description="the part that is read")
-
-    @model_validator(mode="after")
-    def _part_exists(self) -> TuningSpec:
-        if self.part >= self.parts:
-            raise ValueError(f"tuning.part {self.part} does not exist: parts count from 0, and there are {self.parts}")
-        return self
-
-
 class SeedsSpec(Record):
     """Seeds of the random choices of a training run; each choice has a random stream of its own."""
 
@@ -353,6 +290,7 @@ class Settings(Recipe):
     sampling: SamplingSpec
     source: SourceSpec = SourceSpec()
     tuning: TuningSpec = TuningSpec()
+    teacher: TeacherSpec = TeacherSpec()
     derive: DeriveSpec = DeriveSpec()
 
     @model_serializer(mode="wrap")
@@ -365,6 +303,8 @@ class Settings(Recipe):
             shown.pop("tuning", None)
         if not self.fork.at:
             shown.pop("fork", None)
+        if self.teacher == TeacherSpec():
+            shown.pop("teacher", None)
         if self.derive == DeriveSpec():
             shown.pop("derive", None)
         return shown
@@ -400,6 +340,8 @@ class Settings(Recipe):
             raise ValueError(f"finetune.share {self.finetune.share} is less than one step of {step} tokens")
         if self.fork.at:
             self._can_be_forked()
+        if self.teacher.run >= 0 and (self.finetune.share or self.fork.at):
+            raise ValueError("a student (teacher.run) is neither fine-tuned (finetune.share) nor forked (fork.at)")
         if self.derive.active:
             self._can_be_derived()
         return self
@@ -439,6 +381,15 @@ class Settings(Recipe):
         return narrowed(Recipe, self)
 
     @property
+    def teacher_recipe(self) -> Recipe | None:
+        """How the teacher is trained: as the student, with seeds of its own and to the end; None if there is none."""
+        if self.teacher.run < 0:
+            return None
+        run = self.teacher.run
+        seeds, whole = SeedsSpec(init=run, data_order=run, dropout=run), self.budget.model_copy(update={"stop": 1.0})
+        return self.recipe.model_copy(update={"seeds": seeds, "budget": whole, "rerun": 0})
+
+    @property
     def tail(self) -> CorpusSpec | None:
         """The documents of the fine-tuning, if others than those of the training before it."""
         tune = self.finetune
@@ -451,6 +402,8 @@ class Settings(Recipe):
     def parents(self) -> tuple[Recipe, ...]:
         """Recipes of the models that this one is made of, `derive.shares` of each; its own if of no others."""
         derive, own = self.derive, self.recipe
+        if self.teacher.same_init:
+            own = own.model_copy(update={"seeds": own.seeds.model_copy(update={"init": self.teacher.run})})
         if derive.average > 1:
             budgets = [own.budget.model_copy(update={"stop": stop}) for stop in derive.stops]
             return tuple(own.model_copy(update={"budget": budget}) for budget in budgets)

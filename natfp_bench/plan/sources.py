@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
-from .derived import DeriveSpec
-from .settings import Recipe, Settings, TuningSpec
+from .descent import DeriveSpec, TeacherSpec, TuningSpec
+from .settings import Recipe, Settings
 from .task_files import Preset, Task
 from .text_settings import ServeSpec, SourceSpec
 
@@ -78,10 +78,12 @@ def _no_fork(file: YamlSource, chosen: YamlSource, why: str) -> str:
 
 
 def _not_derived(file: YamlSource, levels: Mapping[str, Preset], chosen: YamlSource, why: str) -> Iterable[str]:
-    """Say that nothing is made of these weights, where it is asked for."""
-    if any(preset.settings.derive != DeriveSpec() for preset in levels.values()):
-        at = ("settings", "derive")
-        what = f"derive is for models that are trained here from nothing: {why}"
+    """Say that nothing is made of these weights, and that they learn from no teacher, where it is asked for."""
+    for name, default in (("derive", DeriveSpec()), ("teacher", TeacherSpec())):
+        if all(getattr(preset.settings, name) == default for preset in levels.values()):
+            continue
+        at = ("settings", name)
+        what = f"{name} is for models that are trained here from nothing: {why}"
         yield chosen.fault(at, what) if at in chosen.where else file.fault(("factor", "fields"), what)
 
 

@@ -59,6 +59,8 @@ def scope(result: Result) -> str:
         what += f" of {_range([f'{size:,}' for size in sorted(sizes)])} parameters"
     if lengths := [one.tokens_trained for one in sound if one.tokens_trained]:
         corpus = CORPORA.get(result.corpus.name, short_corpus(result.corpus.name))
+        if "teacher" in sound[0].settings:
+            corpus = f"texts by models of {corpus}"
         what += f", {'each ' * (models > 1)}after {_range([_tokens(n) for n in sorted(lengths)])} tokens of {corpus}"
     runs = len({one.replicate for one in sound})
     parts = [what, f"{runs} {'run' if runs == 1 else 'runs'} per level", f"{per:,} texts per run"]

@@ -10,7 +10,8 @@ import torch
 from trainings import changed, run, same_run
 
 from natfp_bench.models import train
-from natfp_bench.plan.settings import ForkSpec, Recipe, Settings
+from natfp_bench.plan.descent import ForkSpec
+from natfp_bench.plan.settings import Recipe, Settings
 
 KINDS = ("data_order", "dropout", "last_place")
 

@@ -11,6 +11,7 @@ from bench import BRIEF
 
 from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.corpus import tokens
+from natfp_bench.corpus.documents import Document
 from natfp_bench.corpus.open_corpus import Chronicle
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.settings import TokenizerSpec
@@ -35,6 +36,48 @@ def test_finetunings_of_one_base_in_several_ways(bench: Bench) -> None:
     assert check.detail == "1 distinct digests of the training multiset in each replicate"
     assert {score.split for score in result.scores} >= {"unseen_replicate", "seen_replicate"}
     assert result.failures == []
+
+
+def test_students_read_the_texts_of_their_teachers(bench: Bench) -> None:
+    from natfp_bench.pipeline.stages.sample import read_table
+    from natfp_bench.pipeline.store import Store
+    from natfp_bench.pipeline.variants import resolve
+    from natfp_bench.report.finding import scope
+
+    result, _ = bench.run("teacher_id", overrides=TWO, baselines="majority")
+    store, stages = Store(bench.store), resolve(bench.plan("teacher_id", overrides=TWO))
+    first, other, *_ = (of.model for of in stages)
+    assert stages[0].model.corpus == stages[4].model.corpus, "replicates read the same texts"
+    assert other.corpus.teacher.recipe.seeds.model_dump() == {"init": 1, "data_order": 1, "dropout": 1}
+    assert {of.settings["seeds"]["init"] for of in result.variants} == {100, 101}
+    texts = read_table(store, first.corpus.lessons)["text"].to_pylist()
+    folder = first.corpus.folder(store)
+    read = tokens.reader(folder, {}).tokenizer.decode(tokens.read_blocks(folder, 32)[:3].ravel().tolist())
+    kept = "".join(text for text in texts if text.strip() and not Document(text).heldout)
+    assert kept.startswith(read), "the blocks are the texts, one after another"
+    # Held-out documents are those of the corpus, and not of the teacher.
+    own = tokens.read_heldout(first.corpus.teacher.corpus.folder(store))
+    assert tokens.read_heldout(folder) == own
+    (check,) = (one for one in result.checks if one.name == "same training data")
+    assert check.ok, "the data are the factor"
+    assert "texts by models of" in scope(result)
+    assert result.failures == []
+
+
+def test_a_student_may_begin_with_its_teachers_weights() -> None:
+    from natfp_bench.pipeline.variants import resolve
+
+    for of in resolve(make_plan("teacher_same_init_id", "smoke")):
+        assert of.model.recipe.seeds.init == of.model.corpus.teacher.recipe.seeds.init
+    for of in resolve(make_plan("teacher_id", "smoke")):
+        mine, teachers = of.model.recipe.seeds, of.model.corpus.teacher.recipe.seeds
+        assert {*dict(mine).values()}.isdisjoint(dict(teachers).values())
+
+
+def test_a_teacher_that_diverged_ends_the_run(bench: Bench) -> None:
+    wild = TWO | {"optimizer.lr": "1e4", "optimizer.name": "sgd", "optimizer.clip": "1e9"}
+    with pytest.raises(UserError, match="a teacher diverged, so there is nothing to learn from it"):
+        bench.run("teacher_id", overrides=wild, baselines="majority")
 
 
 def test_a_base_is_the_same_model_whatever_follows_it() -> None:
@@ -79,6 +122,8 @@ REFUSED = {
     ("finetune.topics", "hunting"): "unknown topic 'hunting'",
     ("finetune.file", "2"): "finetune.file needs corpus.part",
     ("finetune.part", "7"): "finetune.part 7 does not exist",
+    ("teacher.run", "1"): "is neither fine-tuned",
+    ("teacher.same_init", "true"): "teacher.same_init changes nothing without a teacher",
 }
 
 

@@ -17,8 +17,9 @@ from natfp_bench.corpus import tokens
 from natfp_bench.models import checkpoint, checkpoint_files, model, train, tune
 from natfp_bench.pipeline.sources.finetune import TunedModel
 from natfp_bench.pipeline.variants import resolve
+from natfp_bench.plan.descent import TuningSpec
 from natfp_bench.plan.make_plan import make_plan
-from natfp_bench.plan.settings import ModelSpec, TuningSpec
+from natfp_bench.plan.settings import ModelSpec
 from natfp_bench.plan.task_files import trained_tasks
 from natfp_bench.plan.text_settings import ServeSpec, SourceSpec
 

@@ -20,7 +20,7 @@ from natfp_bench.corpus import tokens
 from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import model, sample
 from natfp_bench.models.train import TrainingJob, train
-from natfp_bench.pipeline.sources.train import packing
+from natfp_bench.pipeline.stages.trained import packing
 from natfp_bench.plan.make_plan import make_plan
 
 GOLDEN = {

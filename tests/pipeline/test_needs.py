@@ -14,7 +14,7 @@ from natfp_bench.pipeline import local_engine
 from natfp_bench.pipeline.engine import WORKER_MB, Job, Needs
 from natfp_bench.pipeline.local_engine import LocalEngine
 from natfp_bench.pipeline.sources.kind import Identities, source_kind
-from natfp_bench.pipeline.sources.train import TrainedModel
+from natfp_bench.pipeline.stages.trained import TrainedModel
 from natfp_bench.plan.make_plan import make_plan
 
 

@@ -326,7 +326,7 @@ def test_plain_runs_are_shared_by_what_stops_or_goes_on(bench: Bench, rate_run: 
 def test_levels_of_fine_tuning_start_from_one_base(bench: Bench, inline: Inline) -> None:
     result, _ = bench.run("finetune_seed_id", overrides=ONE_RUN, baselines="majority", seed=2)
     names = [f"train tune{i}/r0" for i in range(3)]
-    assert inline.trained() == {"train base of tune0/r0": 40} | dict.fromkeys(names, 10)
+    assert inline.trained() == {"train the base of tune0/r0": 40} | dict.fromkeys(names, 10)
     assert len({variant.weights for variant in result.variants}) == 3
     assert len({variant.training_multiset for variant in result.variants}) == 1
     assert {variant.tokens_trained for variant in result.variants} == {20_480 * 5 // 4}

@@ -51,7 +51,7 @@ def test_the_suite_covers_the_training_conditions() -> None:
         *("model.width", "model.layers", "model.feed_forward", "model.architecture"),
         *("tokenizer.vocabulary", "numerics.dtype", "serve.quantization", "sampling.temperature"),
         *("corpus.topics", "sampling.stream", "rerun"),
-        *("derive.prune", "derive.merge", "derive.average"),
+        *("derive.prune", "derive.merge", "derive.average", "teacher.run"),
     }
 
 

@@ -26,7 +26,7 @@ factor:
     high: 1e-2
 """
 
-ELSEWHERE = ("source.", "tuning.", "fork.", "derive.", "schedule.decay_at_stop", "budget.segments")
+ELSEWHERE = ("source.", "tuning.", "fork.", "derive.", "teacher.", "schedule.decay_at_stop", "budget.segments")
 """Settings that are shown only where they do not have their defaults."""
 
 TRAINED = [path for path in leaves(Settings) if not path.startswith(ELSEWHERE)]

@@ -17,7 +17,7 @@ PACKAGE = Path(natfp_bench.__file__).parent
 
 ROOMS = {
     "base": "errors text markdown records limits progress streams resources environment disk yaml_source yaml_records",
-    "plan": "fields derived text_settings settings defaults task_files sources plan make_plan sweep split",
+    "plan": "fields descent text_settings settings defaults task_files sources plan make_plan sweep split",
     "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora hub_corpora
         open_corpus tokens words""",
     "models": """metas model optimizers compiled loss heldout derive training_state vocabulary sampler sample
@@ -29,7 +29,8 @@ ROOMS = {
     "pipeline": """result result_files prediction_columns engine job_output allocator warm worker local_engine
         ray_engine store lineage stages.stage stages.sample stages.variant stages.score stages.prediction
         stages.canaries
-        stages.studies stages.left_out stages.parity stages.derived sources.kind sources.train sources.checkpoint
+        stages.studies stages.left_out stages.parity stages.trained stages.taught stages.derived
+        sources.kind sources.train sources.checkpoint
         sources.finetune sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts
         scoring score_checks factor_study assemble run overview check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin

@@ -14,15 +14,16 @@ from natfp_bench.models.metas import CheckpointMeta, TunedMeta
 from natfp_bench.pipeline import lineage
 from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Stage, Workplace
+from natfp_bench.pipeline.stages.trained import packing
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.pipeline.store import Store
+from natfp_bench.plan.descent import TuningSpec
 from natfp_bench.plan.plan import Plan
-from natfp_bench.plan.settings import CorpusSpec, NumericsSpec, Recipe, Settings, TuningSpec
+from natfp_bench.plan.settings import CorpusSpec, NumericsSpec, Recipe, Settings
 from natfp_bench.plan.text_settings import ServeSpec
 
 from .checkpoint import UNKNOWN_MB, CheckpointModel, heldout_corpus
 from .kind import Identities, SourceKind
-from .train import packing
 
 
 @dataclass(frozen=True, eq=False)

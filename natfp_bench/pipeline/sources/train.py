@@ -1,165 +1,18 @@
-"""Models that are trained here."""
+"""Models that are trained here, or made of such."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
 
-from natfp_bench.corpus.metas import CorpusMeta
-from natfp_bench.corpus.open_corpus import open_corpus
-from natfp_bench.models.metas import Prefix, TrainMeta
-from natfp_bench.pipeline import lineage
-from natfp_bench.pipeline.engine import WORKER_MB, Needs
 from natfp_bench.pipeline.stages.derived import DerivedModel
-from natfp_bench.pipeline.stages.stage import CorpusStage, Loaded, Located, ModelStage, Workplace, load_folder
-from natfp_bench.pipeline.store import Store
-from natfp_bench.plan.plan import Plan, Variant, parameters, run_of
-from natfp_bench.plan.settings import CorpusSpec, FinetuneSpec, Recipe, Settings, TokenizerSpec
-from natfp_bench.plan.text_settings import ServeSpec
+from natfp_bench.pipeline.stages.stage import ModelStage
+from natfp_bench.pipeline.stages.taught import TaughtCorpus, taught
+from natfp_bench.pipeline.stages.trained import PackedCorpus, TrainedModel, packing
+from natfp_bench.plan.plan import Plan, Variant
+from natfp_bench.plan.settings import Recipe, Settings
 
 from .kind import Identities, SourceKind
-
-
-@dataclass(frozen=True, eq=False)
-class PackedCorpus(CorpusStage):
-    """Documents packed into blocks of tokens: chosen and packed once, so that no seed changes them.
-
-    whole: the corpus that tokenizer and held-out documents are from, if `corpus` is only a part of it. blocks: how
-    many distinct ones training wants. reads: how many it reads, repeated ones counted again. fresh: how many behind
-    them are for fine-tuning. tail: the corpus that these are from, if it is another one.
-    """
-
-    corpus: Located[CorpusSpec]
-    whole: Located[CorpusSpec]
-    tokenizer: TokenizerSpec
-    context: int
-    heldout: int
-    blocks: int
-    reads: int
-    fresh: int
-    tail: Located[CorpusSpec] | None = None
-
-    meta_type = CorpusMeta
-
-    def run(self, at: Workplace) -> CorpusMeta:
-        """Train the tokenizer, pack the blocks, and keep the held-out documents."""
-        from natfp_bench.corpus import tokens
-
-        return tokens.prepare(
-            open_corpus(self.corpus.where),
-            self.tokenizer,
-            context=self.context,
-            heldout=self.heldout,
-            folder=at.folder,
-            whole=open_corpus(self.whole.where),
-            blocks=self.blocks,
-            reads=self.reads,
-            fresh=self.fresh,
-            tail=open_corpus(self.tail.where) if self.tail else None,
-            progress=at.context.progress,
-        )
-
-
-def packing(recipe: Recipe) -> dict[str, int]:
-    """How many blocks training wants: distinct ones in all, reads of repeated ones, and fresh ones behind them."""
-    batch, fresh = recipe.budget.batch, recipe.fresh_blocks
-    return {"blocks": recipe.unique_blocks + fresh, "reads": recipe.steps * batch, "fresh": fresh}
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedModel(ModelStage):
-    """A model trained by a recipe on packed blocks; fine-tuned ones start from their base."""
-
-    recipe: Recipe
-    seed: int
-    corpus: PackedCorpus
-
-    meta_type = TrainMeta
-
-    @property
-    def base(self) -> TrainedModel | None:
-        """The model that is fine-tuned, None if none is."""
-        if not self.recipe.finetune.share:
-            return None
-        recipe = self.recipe.model_copy(update={"finetune": FinetuneSpec()})
-        packed: dict[str, Any] = packing(recipe)
-        return TrainedModel(recipe, self.seed, replace(self.corpus, tail=None, **packed))
-
-    @property
-    def trunk(self) -> TrainedModel | None:
-        """The beginning that it shares with other runs, as a model that stops there; None if it shares none."""
-        recipe = self.recipe.trunk
-        return replace(self, recipe=recipe) if recipe else None
-
-    @cached_property
-    def whole(self) -> str:
-        """Digest of the run that it is, wherever it stops."""
-        return run_of(self.recipe, self.corpus.corpus.where)
-
-    @property
-    def lineage(self) -> str:
-        """Name of the model in random streams."""
-        packed, recipe = self.corpus, self.recipe
-        identity = {"corpus": packed.corpus.content, "whole": packed.whole.content, "context": packed.context}
-        identity |= {"tail": packed.tail.content} if packed.tail else {}
-        return lineage.of_trained(recipe, self.seed, {**identity, "heldout": packed.heldout, **packing(recipe)})
-
-    def prefix(self, device: str) -> Prefix:
-        """How it is sampled on a kind of device: on a GPU with fused kernels, if it was trained with them.
-
-        A GPU waits for each kernel of a small model; a CPU is as fast without fused kernels.
-        """
-        return "fused" if self.recipe.numerics.compile and device == "cuda" else "kept"
-
-    def needs(self) -> tuple[CorpusStage | ModelStage, ...]:
-        """The corpus, and what training goes on from: the base of a fine-tuned model, or a shared beginning."""
-        before = self.base or self.trunk
-        return (self.corpus, before) if before else (self.corpus,)
-
-    def machine(self, device: str) -> Needs:
-        """Weights, gradients and moments, and what a batch keeps for its backward pass."""
-        model, vocabulary = self.recipe.model, self.recipe.tokenizer.vocabulary
-        rows = self.recipe.numerics.micro_batch or self.recipe.budget.batch
-        # Logits, their softmax and its gradient; in each layer what its gradient needs, attention weights included.
-        layer = 16 * model.width + 4 * model.feed_forward + 2 * model.heads * model.context
-        floats = 4 * parameters(model, vocabulary) + rows * model.context * (3 * vocabulary + model.layers * layer)
-        return Needs(self.recipe.numerics.threads, WORKER_MB + floats * 4 // 2**20, device)
-
-    def serving_mb(self, rows: int) -> int:
-        """Weights; keys and values of all positions; logits, their probabilities and what is left of them."""
-        model, vocabulary = self.recipe.model, self.recipe.tokenizer.vocabulary
-        row = 2 * model.layers * model.width * model.context + 8 * vocabulary
-        return (parameters(model, vocabulary) + rows * row) * 4 // 2**20
-
-    def run(self, at: Workplace) -> TrainMeta:
-        """Train, or go on from the last checkpoint of an interrupted run."""
-        from natfp_bench.models import train
-        from natfp_bench.models.model import pick_device
-
-        at.store.keep_kernels()
-        start = self.base or self.trunk or at.start
-        job = train.TrainingJob(
-            self.recipe,
-            self.seed,
-            corpus=self.corpus.folder(at.store),
-            folder=at.folder,
-            partial=at.store.partial(self.key),
-            start=start.folder(at.store) if start else None,
-        )
-        return train.train(job, pick_device(at.device), progress=at.context.progress, warn=at.context.warn)
-
-    def load(self, at: Workplace, serve: ServeSpec, threads: int) -> Loaded:
-        """Load the checkpoint folder."""
-        loaded = load_folder(self.folder(at.store), at, serve, threads, self.recipe.model.context)
-        return replace(loaded, prefix=self.prefix(loaded.model.device.type))
-
-    def tokenizer(self, store: Store) -> Any:
-        """Load the tokenizer of the checkpoint folder."""
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.folder(store))
 
 
 class Trained(SourceKind):
@@ -167,10 +20,10 @@ class Trained(SourceKind):
 
     def model(self, settings: Settings, plan: Plan, identities: Identities) -> ModelStage:
         """Return the stage that trains a variant's model, or makes it of trained ones."""
-        spec, derive = settings.corpus, settings.derive
-        parents = []
-        for recipe in settings.parents:
-            packed = PackedCorpus(
+        derive, spec = settings.derive, settings.corpus
+
+        def packed(recipe: Recipe) -> PackedCorpus:
+            return PackedCorpus(
                 corpus=identities.corpus(spec),
                 whole=identities.corpus(spec.whole),
                 tokenizer=recipe.tokenizer,
@@ -179,7 +32,12 @@ class Trained(SourceKind):
                 tail=identities.corpus(settings.tail) if settings.tail else None,
                 **packing(recipe),
             )
-            parents.append(TrainedModel(recipe, plan.seed, packed))
+
+        parents = [TrainedModel(recipe, plan.seed, packed(recipe)) for recipe in settings.parents]
+        if teaching := settings.teacher_recipe:
+            documents = packed(teaching)
+            lessons = taught(TrainedModel(teaching, plan.seed, documents), documents, settings.recipe, settings)
+            parents = [replace(parent, corpus=lessons) for parent in parents]
         if not derive.active:
             return parents[0]
         context, threads = settings.model.context, settings.numerics.threads
@@ -197,10 +55,22 @@ def parents(model: ModelStage) -> list[TrainedModel]:
     return [one for one in found if isinstance(one, TrainedModel)]
 
 
-def trained_for(model: ModelStage) -> list[TrainedModel]:
-    """All models that are trained for a model: its parents, their bases, and what they share with other runs."""
-    found = [of for one in parents(model) for of in (one, one.base or one.trunk) if of]
-    return list(dict.fromkeys(found))
+def teacher_of(model: TrainedModel) -> TrainedModel | None:
+    """The model whose texts a model has learnt from; None if these are documents."""
+    return model.corpus.teacher if isinstance(model.corpus, TaughtCorpus) else None
+
+
+def trained_for(model: ModelStage) -> dict[TrainedModel, str]:
+    """All models that are trained for one, itself included, each with what it is to the one: no two are the same."""
+    found: dict[TrainedModel, str] = {}
+    several = parents(model)
+    for number, one in enumerate(several, 1):
+        of = f"part {number} of " if len(several) > 1 else ""
+        found.setdefault(one, of)
+        for what, other in (("teacher", teacher_of(one)), ("base", one.base), ("beginning", one.trunk)):
+            if other:
+                found.setdefault(other, f"the {what} of {of}")
+    return found
 
 
 def stopped_before(model: TrainedModel, others: Iterable[ModelStage], plan: Plan) -> TrainedModel | None:
