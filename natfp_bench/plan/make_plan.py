@@ -233,6 +233,10 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
         if task.factor.fields == ("seeds.dropout",):
             what = "'seeds.dropout' changes nothing while model.dropout is 0"
             raise SpecError([source.fault(("factor", "fields"), what)])
+    if dead := sorted(task.factor.crossed.keys() - live) if task.factor.crossed else []:
+        why = {"seeds.init": "tuning.lora_rank", "seeds.dropout": "model.dropout"}
+        what = "{0!r} changes nothing while {1} is 0, so the models of some cells would be the same"
+        raise SpecError([source.fault(("factor", "crossed", path), what.format(path, why[path])) for path in dead])
     finetuned = any(preset.settings.finetune.share for preset in levels.values())
     optimizers = {preset.settings.optimizer.name for preset in levels.values()}
     for i, path in enumerate(task.factor.fields):
@@ -280,6 +284,9 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
             )
     if (n := len(levels) * first.replicates) > MAX_VARIANTS:
         what = f"{n:,} variants are too many, {MAX_VARIANTS:,} are allowed: take fewer replicates or levels"
+        faults.append(chosen.fault(("replicates",), what))
+    if task.factor.crossed and first.replicates > 1:
+        what = f"{task.name} has one model in each cell of its crossing; set `replicates: 1`"
         faults.append(chosen.fault(("replicates",), what))
     if first.split.level == "unseen_replicate":
         key = ("split", "level")
