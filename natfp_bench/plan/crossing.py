@@ -29,6 +29,9 @@ FEWEST_VALUES = 3
 
 AT: Key = ("factor", "crossed")
 
+MADE, MEANINGLESS = ("fields", "levels"), ("ordered", "matched", "own_seeds")
+"""Keys of a factor that a crossing makes, and those that mean nothing for it."""
+
 
 def expanded(source: YamlSource) -> YamlSource:
     """Add to a task's crossing the fields and levels that it stands for; other tasks stay as they are.
@@ -42,7 +45,8 @@ def expanded(source: YamlSource) -> YamlSource:
     unread = any(key[: len(AT)] == AT for key in source.unsound)
     found = [] if unread else [source.fault(*fault) for fault in _faults(factor)]
     if unread or found:
-        factor = {"name": factor.get("name"), "crossed": {path: [*range(FEWEST_VALUES)] for path in [*SHORT][:2]}}
+        factor = {key: value for key, value in factor.items() if key not in (*MADE, *MEANINGLESS)}
+        factor["crossed"] = {path: [*range(FEWEST_VALUES)] for path in [*SHORT][:2]}
     crossed: dict[str, list[int]] = factor["crossed"]
     levels = {
         "-".join(f"{SHORT[path]}{value}" for path, value in zip(crossed, cell, strict=True)): dict(
@@ -62,10 +66,10 @@ def expanded(source: YamlSource) -> YamlSource:
 
 def _faults(factor: dict[str, Any]) -> Iterator[tuple[Key, str]]:
     """Everything that is wrong with a crossing, each with its place."""
-    for key in ("fields", "levels"):
+    for key in MADE:
         if key in factor:
             yield ("factor", key), f"factor.crossed makes the {key}; leave out factor.{key}"
-    for key in ("ordered", "matched", "own_seeds"):
+    for key in MEANINGLESS:
         if factor.get(key):
             yield ("factor", key), f"the cells of a crossing are seeds, so factor.{key} has no meaning; leave it out"
     crossed = factor["crossed"]

@@ -56,7 +56,8 @@ FEWEST_FOR_INTERVAL = FEWEST_UNITS + 1
 class VariancePart(Record):
     """One part of the variance: of a seed, or `interaction`. share: of the whole; variance: in squared bits per token.
 
-    Neither is clipped: a part that is nothing may be slightly negative.
+    Estimates are not clipped: a part that is nothing may be slightly negative. The share itself is between 0 and 1, so
+    its interval is cut there.
     """
 
     part: str
@@ -180,8 +181,8 @@ def products(
     }
     for writer in range(models):
         rows = np.flatnonzero(np.asarray(source) == writer)
-        others = np.flatnonzero(strangers(cells, writer))
-        if not len(rows) or not len(others):
+        others = np.flatnonzero(strangers(cells, writer)).tolist()
+        if not len(rows) or not others:
             continue
         bits = np.stack([token_log_likelihood[other][rows] for other in others]).astype(np.float64) / math.log(2.0)
         within = np.arange(bits.shape[2]) < length[rows, None]
@@ -224,7 +225,7 @@ def decompose(which: str, of: Products, cells: Ints, names: Sequence[str]) -> Pa
     values = [len(np.unique(column)) for column in cells.T]
     spread: list[Floats] | None = [] if min(values) >= FEWEST_FOR_INTERVAL else None
     for seed in range(len(names)) if spread is not None else ():
-        without = [_components(of, cells, cells[:, seed] != value) for value in np.unique(cells[:, seed])]
+        without = [_components(of, cells, cells[:, seed] != value) for value in np.unique(cells[:, seed]).tolist()]
         if any(one is None or one.sum() <= 0 for one in without) or spread is None:
             spread = None
             break
@@ -235,7 +236,7 @@ def decompose(which: str, of: Products, cells: Ints, names: Sequence[str]) -> Pa
         low = high = None
         if spread is not None:
             half = student_quantile(min(values) - 1) * math.sqrt(math.fsum(one[i] ** 2 for one in spread))
-            low, high = float(shares[i] - half), float(shares[i] + half)
+            low, high = (float(np.clip(end, 0.0, 1.0)) for end in (shares[i] - half, shares[i] + half))
         method = "none" if spread is None else "jackknife t"
         share = Interval(value=float(shares[i]), low=low, high=high, method=method, units=UNITS, n_units=min(values))
         parts.append(VariancePart(part=name, share=share, variance=float(whole[i])))
