@@ -46,7 +46,7 @@ def crossed_finding(found: Crossed, reference: str) -> str:
 
 def _guess(side: CrossedSide) -> str:
     test = side.permuted.test
-    p = f"uncorrected p = {plain_p(test.p)}, smallest possible {plain_p(test.smallest)}"
+    p = f"permutation test: uncorrected p = {plain_p(test.p)}, smallest possible {plain_p(test.smallest)}"
     return f"{in_words(side.accuracy)}, where chance is {number(1 / side.values, 2)} ({p})"
 
 
