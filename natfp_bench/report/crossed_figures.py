@@ -13,6 +13,8 @@ from .crossed_words import ABOUT_PARTS, seed_name
 from .drawing import Figure, figure
 from .study_figures import ESTIMATE, estimate
 
+HEADINGS = {"type": "by type of token", "position": "by position in the text"}
+
 
 def crossed_figures(result: Result) -> Iterator[Figure]:
     """The parts of the variance, all tokens and by type and position; and each seed as it is guessed from texts."""
@@ -29,7 +31,7 @@ def _parts(found: Variance) -> Figure:
     order: list[str] = []
     groups = (("", [found.whole]), ("type", found.by_type), ("position", found.by_position))
     for kind, many in groups:
-        order += [f"by {kind}"] if kind and many else []
+        order += [HEADINGS[kind]] if kind and many else []
         for one in many:
             line = "all tokens" if not kind else one.which if kind == "type" else f"position {one.which}"
             order.append(line)
