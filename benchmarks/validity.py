@@ -17,6 +17,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import validity_crossed
 import validity_factors
 from validity_experiments import HITS, SHAPES, attributor_size, divergence_size, instance_coverage
 from validity_pool import MARGINS, REPLICATES, pool_coverage, pool_equivalence
@@ -58,6 +59,14 @@ SECTIONS: dict[str, tuple[str, list[Part]]] = {
         "In these experiments there is nothing to find: the number of p-values below 0.05 must not exceed its 99.9% "
         "quantile.",
         [attributor_size, divergence_size, *validity_factors.SIZES],
+    ),
+    "Crossed seeds": (
+        "Grids of 4 x 4 models, each value of one seed with each of another, with planted parts of the variance of a "
+        "token's log-probability between models. Models differ in few directions or in many. A row is about the part "
+        "whose interval contains the truth least often; the band has no upper end, because these intervals are wider "
+        "than they have to be. The row that must fail takes tokens as independent. In the last rows one seed does "
+        "nothing, the other one does much, and the first is guessed on models whose value of the second is held out.",
+        validity_crossed.PARTS,
     ),
     POOL: (
         "36 real models that differ in their seeds alone, the variants of `null_factor_id` at `quick` with twelve "

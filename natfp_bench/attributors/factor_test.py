@@ -8,7 +8,7 @@ classes are part of many labellings. So every refit is exact, and all of them to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natfp_bench.base.progress import Progress, no_progress
-from natfp_bench.plan.split import Fold
-from natfp_bench.statistics import replication
-from natfp_bench.statistics.curves import Permuted
+from natfp_bench.plan.split import UNSEEN_REPLICATE, Fold
+from natfp_bench.statistics import crossed, replication
+from natfp_bench.statistics.curves import Permuted, Side
 from natfp_bench.statistics.intervals import Floats, Ints
 
-from .study import Experiment, Texts
+from .study import Experiment, Texts, regrouped
 
 BUCKETS_LOG2 = 18
 WORD = r"(?u)\w+|[^\w\s]"
@@ -85,6 +85,29 @@ def permutation_test(experiment: Experiment, limit: int, texts: int, progress: P
     train, test = experiment.train.first(texts), experiment.test.first(texts)
     counted = Counted.of(train, test, len(levels))
     return permuted(counted, levels, experiment.replicates, experiment.folds, limit, experiment.seed, progress)
+
+
+def crossed_side(
+    experiment: Experiment, seed: str, cells: Mapping[str, Sequence[int]], limit: int, texts: int, progress: Progress
+) -> Side:
+    """Guess one seed of a crossing on models whose other seeds no fit has met, and test it as a factor.
+
+    cells: by seed, its value in each variant. limit, texts: as for `permutation_test`.
+    """
+    names = [*cells]
+    block = crossed.held_fixed(np.array([*cells.values()], dtype=np.int64).T, names.index(seed))
+    labels = [f"{value:03}" for value in np.unique(np.array(cells[seed]), return_inverse=True)[1].tolist()]
+    part = regrouped(experiment, labels, block, UNSEEN_REPLICATE, block >= 0)
+    (answers,) = part.fit(part.train, part.test)
+    point = part.point(len(set(labels)), answers)
+    return Side(
+        seed=seed,
+        held_out=tuple(name for name in names if name != seed),
+        values=point.at,
+        accuracy=point.accuracy.model_copy(update={"units": crossed.UNITS}),
+        by_value=point.by_fold,
+        permuted=permutation_test(part, limit, texts, progress),
+    )
 
 
 def permuted(

@@ -112,6 +112,29 @@ def _by_fold(answers: Sequence[Answer]) -> list[float]:
     return [float(per_text.credits(answer.proba, answer.truth).mean()) for answer in answers]
 
 
+def regrouped(
+    experiment: Experiment, labels: Sequence[str], replicates: Ints, split: str, kept: NDArray[np.bool_]
+) -> Experiment:
+    """Look at the texts of some variants, (V,) bool, with other labels, replicates and folds.
+
+    labels, replicates: of all variants.
+    """
+    place = np.cumsum(kept) - 1
+
+    def taken(texts: Texts) -> Texts:
+        own = texts.written_by(kept)
+        return replace(own, source=place[own.source])
+
+    return replace(
+        experiment,
+        labels=tuple(label for label, keep in zip(labels, kept.tolist(), strict=True) if keep),
+        replicates=replicates[kept],
+        split=split,
+        train=taken(experiment.train),
+        test=taken(experiment.test),
+    )
+
+
 def length_curve(
     experiment: Experiment, cut: Callable[[int], tuple[Texts, Texts]], lengths: Sequence[int], unit: str
 ) -> Curve:

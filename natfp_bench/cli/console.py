@@ -11,6 +11,7 @@ from statistics import median
 from rich.console import Console, RenderableType
 
 from natfp_bench.pipeline.result import FactorStudy, Result
+from natfp_bench.report.crossed_words import crossed_table
 from natfp_bench.report.finding import finding, given_texts, scope
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.many_tables import many_sentences, many_table, many_title
@@ -129,6 +130,8 @@ def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType
     given = given_texts(result)
     title = f"the {'labels' if given else 'factor'}: {result.factor.name}"
     yield table(title, ("", ""), [*findings(study, given=given)], header=False)
+    if parts := crossed_table(study):
+        yield table(parts.title, parts.columns, parts.texts, right=parts.right)
     yield from _length_table(study)
     yield from _type_table(study)
     yield from _robustness_table(study)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.yaml_source import scalar
+from natfp_bench.plan.fields import MAX_LEVELS
 from natfp_bench.plan.make_plan import overlaid
 from natfp_bench.plan.plan import Plan, Variant
-from natfp_bench.plan.task_files import MAX_LEVELS, Factor, Task
+from natfp_bench.plan.task_files import Factor, Task
 from natfp_bench.plan.text_settings import SourceSpec, TextsSpec
 
 from . import labelled_texts

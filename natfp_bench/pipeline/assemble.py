@@ -59,6 +59,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         *_same_weights(evidence),
         *_one_run(evidence),
         *left_out(evidence.variants, evidence.kept, diverged),
+        *_whole_crossing(evidence),
         *score_checks.above_entropy(variants),
     ]
     tables: list[pa.Table] = []
@@ -260,6 +261,16 @@ def _one_run(evidence: Evidence) -> list[Check]:
     weights = ", ".join(evidence.metas[trunk].weights[:12] for trunk in models)
     detail = f"until step {step}, copies are {len(models)} run of {len(trunks)}, of weights {weights}"
     return [Check(name="copies are one run until the fork", ok=len(models) == len(trunks), detail=detail)]
+
+
+def _whole_crossing(evidence: Evidence) -> list[Check]:
+    """Check that a crossing has all its models: one that misses some cannot be divided into the parts of its seeds."""
+    if not evidence.plan.task.factor.crossed:
+        return []
+    kept = {of.name for of in evidence.kept}
+    missing = [of.name for of in evidence.variants if of.name not in kept]
+    detail = f"without {', '.join(missing)}, nothing is said of single seeds" if missing else f"{len(kept)} models"
+    return [Check(name="the crossing is whole", ok=not missing, detail=detail)]
 
 
 def _same_weights(evidence: Evidence) -> list[Check]:

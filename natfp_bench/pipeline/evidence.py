@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.base.text import first_bytes
+from natfp_bench.corpus import words
 from natfp_bench.corpus.metas import CorpusMeta, TextsMeta
+from natfp_bench.corpus.tokens import reader
 from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Plan, Target, Variant
@@ -137,6 +139,16 @@ class Evidence:
     def token_scores(self) -> list[NDArray[np.float32]]:
         """Nats of each token of every test text under each kept variant: one (texts, tokens) array per variant."""
         return [self.text_scores[name].read(self.store) for name in self.names]
+
+    @cached_property
+    def token_types(self) -> list[list[str]]:
+        """Type of each token of every test text, one of `words.WORD_TYPES`; only where all models share a tokenizer."""
+        entry = self.kept[0].model.entry(self.store)
+        tokenizer, _, end = reader(entry.folder, entry.meta)
+        known = sorted({token for row in self.texts.ids for token in row})
+        decoded = tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False)
+        pieces = {**dict(zip(known, decoded, strict=True)), end: ""}
+        return [words.token_types([pieces[token] for token in row]) for row in self.texts.ids]
 
     def log_likelihood(self, length: int | None = None) -> Floats:
         """Nats of the first `length` tokens of every test text under each kept variant: (texts, variants)."""

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from natfp_bench.corpus import words
-from natfp_bench.corpus.tokens import reader
 from natfp_bench.plan import split
 from natfp_bench.statistics import ceiling, intervals, per_text, replication, token_evidence
 from natfp_bench.statistics.curves import Curve, Permuted, crossing
 from natfp_bench.statistics.intervals import Floats
 
+from .crossed_study import crossed
 from .evidence import Evidence
 from .result import Detectable, FactorStudy, Gap, Length, LengthPoint, MeanKL
 from .scoring import View
@@ -35,14 +34,15 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
         curves=tuple(curves),
         by_position=_by_position(evidence),
         by_type=_by_type(evidence),
+        crossed=crossed(evidence),
         failed=dict(evidence.failed_studies),
         **_plain(evidence),
     )
 
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
-    """Findings of the studies that stand in the result as they are; the length curve gets the ceiling beside it."""
-    fields = FactorStudy.model_fields.keys() - {"length"}
+    """Findings of the studies that stand in the result as they are; some others get the likelihoods' beside them."""
+    fields = FactorStudy.model_fields.keys() - {"length", "crossed"}
     return {name: study.finding(evidence.store) for name, study in evidence.studies.items() if name in fields}
 
 
@@ -121,15 +121,7 @@ def _by_type(evidence: Evidence) -> tuple[token_evidence.TypeRatio, ...]:
     if not evidence.plan.shared_tokenizer or evidence.plan.fixed_texts or not evidence.text_scores:
         return ()
     texts, class_of = evidence.texts, View(evidence, "level", split.UNSEEN_PROMPT).class_of
-    entry = evidence.kept[0].model.entry(evidence.store)
-    tokenizer, _, end = reader(entry.folder, entry.meta)
-    known = sorted({token for row in texts.ids for token in row})
-    pieces = dict(
-        zip(known, tokenizer.decode_batch([[token] for token in known], skip_special_tokens=False), strict=True)
-    )
-    pieces[end] = ""
-    types = [words.token_types([pieces[token] for token in row]) for row in texts.ids]
     found = token_evidence.ratio_by_type(
-        evidence.token_scores, texts.source, texts.lengths, types, class_of, evidence.replicates
+        evidence.token_scores, texts.source, texts.lengths, evidence.token_types, class_of, evidence.replicates
     )
     return tuple(found)

@@ -15,7 +15,8 @@ from natfp_bench.base.records import Record
 from natfp_bench.corpus.metas import CorpusFile
 from natfp_bench.plan.text_settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
-from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording
+from natfp_bench.statistics.crossed import Variance
+from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wording
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import Equivalence, Permanova
 from natfp_bench.statistics.token_evidence import PositionRatio, TypeRatio
@@ -207,6 +208,23 @@ class Detectable(Record):
     factor: float | None = None
 
 
+class CrossedSide(Side):
+    """One seed of a crossing; likelihood: accuracy of the likelihoods of the same models that the attributor knows."""
+
+    likelihood: Interval | None = None
+
+
+class Crossed(Record):
+    """A crossing of seeds: the parts of the differences between models, and how well each seed is guessed.
+
+    variance: None if the models have no likelihoods, or do not differ.
+    """
+
+    seeds: tuple[str, ...]
+    variance: Variance | None
+    sides: tuple[CrossedSide, ...] = Field((), description="none if the study of them failed")
+
+
 class FactorStudy(Record):
     """What is known about the factor beyond its scores; the reference attributor was refitted for these studies.
 
@@ -225,6 +243,7 @@ class FactorStudy(Record):
     wording: Wording | None = None
     by_position: tuple[PositionRatio, ...] = ()
     by_type: tuple[TypeRatio, ...] = ()
+    crossed: Crossed | None = None
     failed: dict[str, str] = Field({})
 
 

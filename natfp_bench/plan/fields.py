@@ -13,6 +13,9 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+MAX_LEVELS = 128
+"""Most levels of a factor."""
+
 
 class Extended(Record):
     """A record with fields that came later: not shown at their default, so that what was made before stays valid."""

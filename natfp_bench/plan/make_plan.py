@@ -253,6 +253,10 @@ def _check_effects(task: Task, source: YamlSource, levels: Mapping[str, Preset],
     if any(preset.settings.teacher.same_init and preset.settings.teacher.run < 0 for preset in levels.values()):
         what = "teacher.same_init changes nothing without a teacher: set teacher.run"
         raise SpecError([chosen.fault(("settings", "teacher", "same_init"), what)])
+    if dead := sorted(task.factor.crossed.keys() - live) if task.factor.crossed else []:
+        why = {"seeds.init": "tuning.lora_rank", "seeds.dropout": "model.dropout"}
+        what = "{0!r} changes nothing while {1} is 0, so the models of some cells would be the same"
+        raise SpecError([source.fault(("factor", "crossed", path), what.format(path, why[path])) for path in dead])
     finetuned = any(preset.settings.finetune.share for preset in levels.values())
     derived = [preset.settings.derive for preset in levels.values()]
     optimizers = {preset.settings.optimizer.name for preset in levels.values()}
@@ -305,6 +309,9 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
             )
     if (n := len(levels) * first.replicates) > MAX_VARIANTS:
         what = f"{n:,} variants are too many, {MAX_VARIANTS:,} are allowed: take fewer replicates or levels"
+        faults.append(chosen.fault(("replicates",), what))
+    if task.factor.crossed and first.replicates > 1:
+        what = f"{task.name} has one model in each cell of its crossing; set `replicates: 1`"
         faults.append(chosen.fault(("replicates",), what))
     if first.split.level == "unseen_replicate":
         key = ("split", "level")

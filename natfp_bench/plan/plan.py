@@ -60,8 +60,8 @@ class Plan(Record):
 
     @property
     def task_digest(self) -> str:
-        """Digest of the task as loaded, with its includes."""
-        return digest(self.task)
+        """Digest of the task as loaded, with its includes; what its notes tell a reader is no part of it."""
+        return digest(self.task.model_copy(update={"notes": ""}))
 
     @property
     def replicates(self) -> int:

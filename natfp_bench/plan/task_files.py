@@ -18,14 +18,12 @@ from natfp_bench.base.errors import SpecError, UserError, did_you_mean, unknown
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
-from .fields import Count, Share
+from . import crossing
+from .fields import MAX_LEVELS, Count, Natural, Share
 from .settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Names of tasks, levels and results: words that are safe as file names."""
-
-MAX_LEVELS = 128
-"""Most levels of a factor."""
 
 NO_FACTOR = {
     "sampling.texts": "it is the number of texts, not their source",
@@ -102,6 +100,9 @@ class Factor(Record):
     If a level is one value, every field gets it; a mapping gives each field a value of its own. `x0.5` is half of the
     preset's value, so that a task makes sense at every size. `match`, for model.feed_forward only, is the size that
     gives the model as many parameters as the preset's model has.
+
+    A crossing (`crossing`) states the values of nuisance seeds instead of fields and levels: each level is then one
+    combination of them, such as `init0-order2`.
     """
 
     name: str
@@ -110,6 +111,9 @@ class Factor(Record):
     ordered: bool = Field(False, description="the levels have an order, so a guess can be nearly right")
     matched: Share | None = Field(None, description="promise: all models have equally many parameters up to this share")
     own_seeds: bool = Field(False, description="each variant has seeds of its own, so that the levels mean nothing")
+    crossed: dict[str, tuple[Natural, ...]] | None = Field(
+        None, description="instead of fields and levels: values of nuisance seeds, each combination of which is a level"
+    )
 
     def values(self, level: str) -> dict[str, Scalar]:
         """Value of each field at a level."""
@@ -205,7 +209,7 @@ def find(kind: str, name: str, files: dict[str, Path]) -> Path:
 
 def load_task(path: Path) -> tuple[Task, YamlSource]:
     """Read a task file and check everything that needs no preset; raises SpecError with every fault."""
-    source = yaml_source.examine(path)
+    source = crossing.expanded(yaml_source.examine(path))
     wrong = yaml_records.faults(source, Task)
     faults = [*source.faults, *(source.fault(key, what) for key, what in wrong)]
     # To report all faults at once, the sound keys are checked further; placeholders stand for the faulty ones.
@@ -310,5 +314,10 @@ def schemas() -> dict[str, dict[str, Any]]:
         schema = model.model_json_schema()
         schema["properties"] |= include
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        if name == "task":
+            # A file states either of these; a loaded task has all of them.
+            factor = schema["$defs"]["Factor"]
+            factor["required"] = ["name"]
+            factor["oneOf"] = [{"required": ["fields", "levels"]}, {"required": ["crossed"]}]
         found[name] = schema
     return found

@@ -3,10 +3,12 @@
 Read in this order; the room imports base to results, and never cli.
 
 table                   the model of a table, which terminal, Markdown and pages render
+crossed_words, finding  what a result says, in sentences
 result_tables, leaderboard_tables   all tables, with their captions
 markdown, regression_formats        documents for GitHub, and formats for CI
 drawing                 what all figures share: colours of roles, the look, the parts of a chart
 charts                  kinds of charts; study_figures and figures make the figures of a result from them
+crossed_figures         a crossing of seeds
 many_tables, trend_tables, trend_figures   many candidates, and trends of sweeps: sentences, tables, curves
 main_figure             one line per factor: on the first page, in the README and in papers
 glossary                each word of the report, explained once

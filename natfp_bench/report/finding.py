@@ -14,7 +14,8 @@ from natfp_bench.results.origin import settings_of
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import SIGNIFICANT
 
-from .table import number, plain_p
+from .crossed_words import crossed_finding
+from .table import in_words, number, plain_p
 
 CEILING = "ceiling"
 
@@ -39,6 +40,8 @@ def finding(result: Result) -> str:
     if given_texts(result):
         named = f"a text names its {result.factor.name}, of {_levels(scores)},"
         return f"{_title(result)}: {named} {_how_well(scores)}{_test(scores)}{_who(scores)}."
+    if result.study and result.study.crossed:
+        return f"{_title(result)}: {crossed_finding(result.study.crossed, result.study.reference)}."
     if next(iter(scores.values())).split == UNSEEN_REPLICATE:
         return _about_factor(result, scores)
     return _about_models(result, scores)
@@ -128,14 +131,14 @@ def _negative_control(result: Result, scores: Mapping[str, Score]) -> str:
     p = f" ({_permutation(result)})" if unseen else ""
     return (
         f"Negative control ({result.factor.name}): nothing should be found{where}, {outcome}: the highest accuracy is "
-        f"{_estimate(highest.metrics['accuracy'])}, where chance is {number(highest.chance, 2)}{p}."
+        f"{in_words(highest.metrics['accuracy'])}, where chance is {number(highest.chance, 2)}{p}."
     )
 
 
 def _how_well(scores: Mapping[str, Score]) -> str:
     """Accuracy of the best attributor with its interval, chance, and the ceiling of the same question if known."""
     chance = next(iter(scores.values())).chance
-    said = f"with accuracy {_estimate(_best(scores)[1])}, where chance is {number(chance, 2)}"
+    said = f"with accuracy {in_words(_best(scores)[1])}, where chance is {number(chance, 2)}"
     ceiling = scores.get(CEILING)
     return said + (f" and the ceiling {number(ceiling.metrics['accuracy'].value, 2)}" if ceiling else "")
 
@@ -200,8 +203,8 @@ def _instance(result: Result, scores: Mapping[str, Score]) -> str:
         seen = any(score.split == SEEN_REPLICATE for score in result.scores)
         return "" if seen else "; no models that attributors saw were tested"
     if gap.low is not None and gap.low <= 0:
-        return f"; {name} is not significantly better on models that it saw ({_estimate(gap, label=False)} higher)"
-    size = _estimate(gap, label=False)
+        return f"; {name} is not significantly better on models that it saw ({in_words(gap, label=False)} higher)"
+    size = in_words(gap, label=False)
     return f"; on models that it saw, {name} is {size} more accurate, and this part is only the instance"
 
 
@@ -232,13 +235,6 @@ def _served(result: Result) -> str:
         "; all levels have the same weights, so a difference is due to how they were served, and is no evidence about "
         "who trained or copied a model"
     )
-
-
-def _estimate(found: Interval, *, label: bool = True) -> str:
-    """`0.68 (95% interval 0.67 to 0.69)`, or the reason why there is no interval."""
-    if found.low is None or found.high is None:
-        return f"{number(found.value, 2)} ({found.n_units} {found.units}: no interval)"
-    return f"{number(found.value, 2)} ({'95% interval ' * label}{number(found.low, 2)} to {number(found.high, 2)})"
 
 
 def _text(result: Result) -> str:

@@ -14,6 +14,8 @@ TERMS: Mapping[str, str] = {
     "expectation, if it has read texts of the same runs.",
     "chance": "Accuracy of a guess that does not look at the text.",
     "corrected p": "p by Holm's method, over all factors of a table that can be found at all. A claim rests on it.",
+    "crossing": "A design with one model for every combination of the values of several seeds, such as each "
+    "initialisation with each data order. It says which seed differences go with.",
     "detectable": "The smallest identifiability that a preset would find with a power of 0.8.",
     "equally good": "Whether the levels are equally good language models, within a margin. 'not shown' is neither.",
     "F1": "Mean over the labels of F1, the harmonic mean of precision and recall.",

@@ -125,6 +125,13 @@ def interval(found: Interval | None, digits: int = 3) -> str:
     return f"{number(found.value, digits)} {number(found.low, digits)}{dash}{number(found.high, digits)}"
 
 
+def in_words(found: Interval, *, label: bool = True) -> str:
+    """`0.68 (95% interval 0.67 to 0.69)`, or the reason why there is no interval."""
+    if found.low is None or found.high is None:
+        return f"{number(found.value, 2)} ({found.n_units} {found.units}: no interval)"
+    return f"{number(found.value, 2)} ({'95% interval ' * label}{number(found.low, 2)} to {number(found.high, 2)})"
+
+
 def spread(found: Interval | None, digits: int = 2) -> str:
     """Print an estimate, with half the width of its interval if that is symmetric: `0.51 ± 0.02`."""
     if found is None:

@@ -42,7 +42,8 @@ def many(protocol: Protocol) -> ManyCandidates | None:
     """The curves of one protocol; None if its levels are few or not exchangeable, or its answers are not there."""
     result = protocol.newest
     seeds = all(path.startswith(NO_TRACE) for path in result.factor.fields)
-    if not seeds or result.task.control or len(result.factor.levels) < candidates.FEWEST:
+    crossed = result.study and result.study.crossed
+    if not seeds or crossed or result.task.control or len(result.factor.levels) < candidates.FEWEST:
         return None
     files, curves = PredictionFiles(), dict[str, CandidateCurve]()
     view = protocol.scores.get(("level", protocol.main_split), {})

@@ -52,6 +52,22 @@ class Permuted(Record):
     spread: float
 
 
+class Side(Record):
+    """One seed of a crossing, guessed from texts of models whose other seeds no fit has met.
+
+    seed: its setting; held_out: those of the other seeds. values: how many there are to choose from, each as likely as
+    the others. accuracy: of the reference attributor, over the values that are held out, and by_value for each of them.
+    permuted: the permutation test, with the seed's labels permuted among models that share the other seeds.
+    """
+
+    seed: str
+    held_out: tuple[str, ...]
+    values: int
+    accuracy: Interval
+    by_value: tuple[float, ...]
+    permuted: Permuted
+
+
 class Robustness(Record):
     """Accuracy of the reference attributor under one condition of the test texts.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from known_attributors import Bag, experiment
 from sklearn.naive_bayes import MultinomialNB
 
-from natfp_bench.attributors.factor_test import Counted, permutation_test
+from natfp_bench.attributors.factor_test import Counted, crossed_side, permutation_test
 from natfp_bench.attributors.study import Experiment
+from natfp_bench.base.progress import no_progress
 from natfp_bench.statistics import replication
 
 LEVELS = ("p", "q", "r")
@@ -69,6 +73,36 @@ def test_progress_counts_the_replicates() -> None:
     seen: list[tuple[int, int, str]] = []
     permutation_test(named_levels(2), 99, 100, lambda *of: seen.append(of))
     assert seen == [(1, 2, "replicates"), (2, 2, "replicates")]
+
+
+def grid(shape: tuple[int, ...], seed: int) -> tuple[Experiment, dict[str, list[int]]]:
+    """A crossing in which each text is the name of the value of one seed, and the value itself of each cell."""
+    cells = list(itertools.product(*(range(n) for n in shape)))
+    texts = [[LEVELS[cell[seed]]] * 8 for cell in cells]
+    names = tuple(f"cell{place:02}" for place in range(len(cells)))
+    made = replace(experiment(Bag, names, texts, texts, "unseen_prompt"), replicates=np.zeros(len(cells), dtype=int))
+    return made, {f"seed{place}": [10 * cell[place] for cell in cells] for place in range(len(shape))}
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 4), (3, 3, 3), (3, 5, 4)])
+def test_a_seed_of_a_crossing_is_found_on_other_values_of_the_others(shape: tuple[int, ...]) -> None:
+    made, cells = grid(shape, 0)
+    found = crossed_side(made, "seed0", cells, 1999, 100, no_progress)
+    # Of two other seeds, only as many blocks have values of their own as there are of the one with fewer.
+    blocks = min(shape[1:])
+    assert (found.held_out, found.values) == (tuple(f"seed{place}" for place in range(1, len(shape))), 3)
+    assert found.by_value == (1.0,) * blocks
+    assert (found.accuracy.value, found.accuracy.n_units, found.accuracy.units) == (1.0, blocks, "values of a seed")
+    test = found.permuted.test
+    assert test.p == test.smallest == pytest.approx(1 / min(6 ** (blocks - 1), 2000))
+
+
+def test_a_seed_of_a_crossing_that_does_nothing_is_guessed_at_chance() -> None:
+    made, cells = grid((3, 4), 0)
+    found = crossed_side(made, "seed1", cells, 199, 100, no_progress)
+    assert (found.held_out, found.values, found.by_value) == (("seed0",), 4, (0.25,) * 3)
+    assert found.permuted.test.p == 1.0
+    assert found.permuted.test.smallest == pytest.approx(1 / 200)
 
 
 def drawn(seed: int, replicates: int = 4) -> Experiment:

@@ -21,7 +21,7 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.corpus import labelled_texts as texts
 from natfp_bench.corpus.plan_from_texts import plan_from_texts
 from natfp_bench.pipeline import result_files as results
-from natfp_bench.plan.task_files import MAX_LEVELS
+from natfp_bench.plan.fields import MAX_LEVELS
 from natfp_bench.plan.text_settings import TextsSpec
 
 Natfp = Callable[..., tuple[int, str, str]]

@@ -63,7 +63,7 @@ def test_every_task_has_a_summary_and_tags(task: str) -> None:
     assert found.summary[-1] in "?."
     assert len(found.tags) >= 1
     assert (found.control is not None) == ("control" in found.tags)
-    assert len(found.factor.levels) <= 5 or "many" in found.tags
+    assert len(found.factor.levels) <= 5 or {"many", "crossed"} & set(found.tags)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -122,6 +122,7 @@ def test_levels_of_seeds_and_null_tasks_have_no_meaning_across_replicates() -> N
     found = {task for task in TASKS if no_trace(make_plan(task, "smoke").task)}
     assert found == {
         "seed_id",
+        "seeds_crossed",
         "init_seed_id",
         "data_order_id",
         "dropout_seed_id",

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import validity
+import validity_crossed as crossed_seeds
 import validity_experiments as experiments
 import validity_sources as sources
 
@@ -113,3 +114,19 @@ def test_every_statistic_says_what_is_true(tmp_path: Path) -> None:
     simulated, _, real = validity.DOCUMENT.read_text().partition(f"## {validity.POOL}")
     assert names.findall(text) == names.findall(simulated)
     assert real.count("| yes |") == len(names.findall(real)) - 1  # all rows but the head of the table
+
+
+def test_parts_of_a_crossing_are_covered() -> None:
+    """The short form of what the document says of crossed seeds."""
+    amount = sources.Amount(0, 0, 0, 40, 10, 0)
+    rows = [
+        *crossed_seeds.parts_coverage("small parts", 10, amount),
+        *crossed_seeds.parts_coverage("large parts", 1, amount),
+        *crossed_seeds.tokens_as_units(amount),
+        *crossed_seeds.one_seed(amount),
+    ]
+    assert [row.what for row in rows if not row.holds] == []
+    assert len(rows) == 5
+    # The bands of so few experiments are wide, so what is seen is compared with what the full run saw, too.
+    assert float(rows[0].seen) >= 0.95
+    assert float(rows[1].seen) >= 0.8

@@ -21,7 +21,7 @@ from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.split import UNSEEN_REPLICATE, folds
 from natfp_bench.plan.task_files import TransformName
-from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Wording, powers
+from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wording, powers
 
 from .prediction import Labelled
 from .sample import SampleStage, read_samples
@@ -282,8 +282,8 @@ class Classes(Study):
 
     @classmethod
     def of(cls, ground: Ground, **common: Any) -> Self | None:
-        """Only if there are many instances."""
-        return cls(**common) if len(ground.kept) >= MANY else None
+        """Only if there are many instances, and they are alike: cells of a crossing share seeds with some others."""
+        return cls(**common) if len(ground.kept) >= MANY and not ground.plan.task.factor.crossed else None
 
     def do(self, experiment: Experiment, at: Workplace) -> Record:  # noqa: ARG002
         """Refit on more and more instances."""
@@ -291,6 +291,44 @@ class Classes(Study):
 
         names = [f"{label}/r{replicate}" for label, replicate in zip(self.labels, self.replicates, strict=True)]
         return study.class_curve(experiment, names)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossedStudy(Study):
+    """Which value of one seed of a crossing, on models whose other seeds no fit has met? Once for each seed.
+
+    cells: by seed, its value in each variant. permutations, refit_texts: as for the permutation test.
+    """
+
+    name = "crossed"
+    record, several = Side, True
+
+    cells: Mapping[str, tuple[int, ...]]
+    permutations: int
+    refit_texts: int
+
+    @classmethod
+    def of(cls, ground: Ground, **common: Any) -> Self | None:
+        """Only a crossing that is whole: no model of it diverged."""
+        factor, spec = ground.plan.task.factor, ground.plan.analysis
+        if not factor.crossed or len(ground.kept) < len(ground.plan.variants):
+            return None
+        at = [factor.values(of.variant.level) for of in ground.kept]
+        cells = {path: tuple(int(values[path]) for values in at) for path in factor.crossed}
+        return cls(**common, cells=cells, permutations=spec.permutations, refit_texts=spec.texts)
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the card allows for one fit, for those of all seeds together."""
+        card, fits = self.baseline.card.limits, len(self.cells) * len(self.labels)
+        return card.model_copy(update={"seconds": card.seconds * fits})
+
+    def do(self, experiment: Experiment, at: Workplace) -> Sequence[Record]:
+        """Look at the crossing from each of its seeds."""
+        from natfp_bench.attributors.factor_test import crossed_side
+
+        limits = self.permutations, self.refit_texts, at.context.progress
+        return [crossed_side(experiment, seed, self.cells, *limits) for seed in self.cells]
 
 
 STUDIES: tuple[type[Study], ...] = tuple(Study.__subclasses__())

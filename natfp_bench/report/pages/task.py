@@ -10,6 +10,8 @@ from natfp_bench.pipeline.result import Result
 from natfp_bench.report import figures as report_figures
 from natfp_bench.report import page_texts as report_texts
 from natfp_bench.report import study_figures as report_study_figures
+from natfp_bench.report.crossed_figures import crossed_figures
+from natfp_bench.report.crossed_words import crossed_sentences, crossed_table
 from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
@@ -37,6 +39,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "models": [report_study_figures.training(result, logs), report_study_figures.equivalence(result)],
         "curves": list(report_study_figures.curves(result)),
         "many": [many_figure(found)] if found else [],
+        "crossed": list(crossed_figures(result)),
         "apart": list(report_study_figures.mean_kl(result)),
         "evidence": [report_study_figures.wording(result), *report_study_figures.evidence(result)],
         "robustness": [report_study_figures.robustness(result)],
@@ -63,6 +66,8 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "findings": list(findings(result.study)) if result.study else [],
         "many": list(many_sentences(found)) if found else [],
         "many_table": many_table(found) if found else None,
+        "crossed": list(crossed_sentences(result.study)),
+        "crossed_table": crossed_table(result.study),
         "failures": result.failures,
         "recipe": recipe_table(result),
         "common": common_settings(result),
