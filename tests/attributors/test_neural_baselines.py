@@ -8,17 +8,19 @@ import numpy as np
 import planted_words
 import pytest
 import torch
+from fast_baselines import module
 from sklearn.exceptions import NotFittedError
 
 from natfp_bench.attributors import neural_text, registry
 from natfp_bench.attributors import planted as planted_habits
 from natfp_bench.attributors.attribute import attribute
 from natfp_bench.attributors.contract import CHECKS
+from natfp_bench.attributors.kit import build_bundled
 from natfp_bench.base.errors import AttributorError
 from natfp_bench.pipeline import contract_suite as conformance
 from natfp_bench.pipeline.local_engine import LocalEngine
 
-NAMES = ["transformer", "surrogate_lm"]
+NAMES = ["transformer", "surrogate_lm", "mixture_lm"]
 TINY = {
     "transformer": {"vocabulary": 300, "width": 32, "layers": 1, "epochs": 8},
     "surrogate_lm": {"vocabulary": 300, "width": 32, "layers": 1, "read": 0, "tuning": 3},
@@ -33,6 +35,9 @@ def planted(n, seed, *, classes=3, strength=6.0):
 
 def build(name, seed=0):
     made = registry.build(registry.find(name)[0], seed)
+    if name == "mixture_lm":
+        made.neural = build("surrogate_lm", seed)
+        return made
     return type(made)(seed, **TINY[name])
 
 
@@ -133,6 +138,31 @@ def test_the_bundled_sizes_tell_planted_texts(name):
     found = attribute(lambda seed: registry.build(registry.find(name)[0], seed), 0, train, labels, range(900), test)
     assert np.mean(np.array(found.classes)[found.proba.argmax(axis=1)] == truth) > 0.7
     assert losses(found, truth).mean() < 0.75
+
+
+def test_a_mixture_is_better_than_its_members():
+    train, labels = planted(450, 1, strength=2.0)
+    test, truth = planted(900, 2, strength=2.0)
+    groups = [i // 3 for i in range(450)]
+    mixed = build("mixture_lm").fit(train, labels, groups)
+    y = [mixed.classes_.tolist().index(label) for label in truth]
+    members = [build("surrogate_lm").fit(train, labels, groups), build_bundled(*module("mixture_lm").NGRAMS, 0)]
+    members[1].fit(train, labels, groups)
+    together, *alone = [-np.log(one.predict_proba(test)[np.arange(900), y]).mean() for one in [mixed, *members]]
+    assert together < min(alone) + 0.03
+    assert min(alone) < 0.9 * np.log(3)
+    assert mixed.weights_.shape == (10,)
+    assert (mixed.weights_ >= 0).all()
+    assert mixed.log_likelihood(test[:2]).shape == (2, 3, 10)
+
+
+def test_a_mixture_refuses_a_member_of_another_version(monkeypatch):
+    mixture = module("mixture_lm")
+    for name, version in (mixture.NGRAMS, mixture.NEURAL):
+        assert registry.find(name)[0].card.version == version
+    monkeypatch.setattr(mixture, "NEURAL", ("surrogate_lm", "0"))
+    with pytest.raises(AttributorError, match="surrogate_lm has version 1, not 0"):
+        mixture.build(0)
 
 
 def test_groups_are_held_out_whole_and_no_class_is_lost():
