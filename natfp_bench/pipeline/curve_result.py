@@ -128,7 +128,7 @@ def schema() -> dict[str, Any]:
 
 def is_curve(path: Path) -> bool:
     """Whether a file is a curve, going by what it says that it is."""
-    if path.suffix != ".json":
+    if path.suffix != ".json" or not path.is_file():
         return False
     data = read_json(path)
     return isinstance(data, dict) and data.get("kind") == "curve"
