@@ -116,11 +116,15 @@ class CurveRun:
         return replace(evidence, text_scores=scores)
 
     def _further(self, evidence: Evidence) -> Iterator[tuple[Stage, str]]:
-        """The blocks of the longer sample sets, with their names."""
-        for place, of in enumerate(evidence.kept):
-            blocks = dict.fromkeys(block for fit in self.fits.values() for block in fit.further[place])
-            for number, block in enumerate(blocks, 1):
-                yield block, f"sample {of.name} {number}/{len(blocks)}"
+        """The blocks of the longer sample sets, first blocks first, so that small fits start early."""
+        blocks = [
+            [*dict.fromkeys(block for fit in self.fits.values() for block in fit.further[place])]
+            for place in range(len(evidence.kept))
+        ]
+        for number in range(max(map(len, blocks))):
+            for of, own in zip(evidence.kept, blocks, strict=True):
+                if number < len(own):
+                    yield own[number], f"sample {of.name} {number + 1}/{len(own)}"
 
     def _result(self, evidence: Evidence, info: RunInfo) -> CurveResult:
         plan, kept = self.curve.plan, {of.name for of in evidence.kept}

@@ -136,12 +136,16 @@ def _ceiling(of: CurveResult) -> str:
 
 
 def _law(law: LawFit | None) -> str:
-    if law is None or (tested := law.prediction) is None or tested.predicted.low is None:
-        return " There are too few points to test a power law." if law is None or law.prediction is None else ""
+    if law is None or (tested := law.prediction) is None:
+        return " There are too few points to test a power law."
+    if tested.predicted.low is None:
+        return " There are too few replicates for an interval, so no power law is tested."
     estimate, _, within = interval(tested.predicted).partition(" ")
     verdict = test_verdict(agrees=tested.agrees, sound=tested.sound)
     said = f" A power law fitted without the largest number of texts predicts {estimate} bits there (95% {within}), "
     said += f"and {number(tested.observed)} was seen: the prediction {verdict}."
+    if tested.sound and not law.settled:
+        said += " The points do not settle its exponent, so it is not extrapolated."
     if law.further:
         at, found = law.further
         said += f" Extrapolated, not measured: {interval(found)} bits with {amount(at)} texts."
