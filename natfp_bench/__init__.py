@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from .base.resources import evaluate_module
     from .python.ask import identify, leaderboard, load_results, report, trends
     from .python.finished import Result, Results
-    from .python.run import run, run_texts, sweep
+    from .python.run import curve, run, run_texts, sweep
     from .statistics import ceiling, metrics
 
 _HOME = {
     "run": ".python.run",
     "run_texts": ".python.run",
     "sweep": ".python.run",
+    "curve": ".python.run",
     "trends": ".python.ask",
     "identify": ".python.ask",
     "leaderboard": ".python.ask",
@@ -43,6 +44,7 @@ __all__ = [
     "UserError",
     "__version__",
     "ceiling",
+    "curve",
     "evaluate_module",
     "identify",
     "leaderboard",

@@ -3,8 +3,10 @@
 find_tasks                                   names of tasks, from names and tags
 plan_task, plan_fixed_texts, plan_texts      a plan: which variants, texts and settings a run would have
 plan_sweep                                   plans of one task at many values of some settings
-overview, dry_run, dry_run_sweep             what a plan amounts to, without running it
+plan_curve                                   a plan with several numbers of training texts
+overview, dry_run, dry_run_sweep, dry_run_curve   what a plan amounts to, without running it
 run_plans                                    run plans one after another; each result is written to a folder
+run_curve                                    run a curve; its result is written to a folder
 load_task                                    read a task file
 open_engine, local_engine                    where jobs run
 
@@ -26,6 +28,8 @@ from .corpus.open_corpus import open_corpus
 from .pipeline.engine import Engine, Watch
 from .pipeline.result import Result
 from .pipeline.store import Store, default_root
+from .plan import curve as curves
+from .plan.curve import CurvePlan
 from .plan.make_plan import make_plan
 from .plan.plan import Plan
 from .plan.sweep import sweep_plans
@@ -34,6 +38,9 @@ from .plan.task_files import load_task as load_task_file
 from .plan.text_settings import TextsSpec
 
 if TYPE_CHECKING:
+    from .attributors.registry import Baseline
+    from .pipeline.curve import CurveOverview
+    from .pipeline.curve_result import CurveResult
     from .pipeline.overview import Overview, SweepOverview
 
 ENGINES = ("local", "ray")
@@ -144,6 +151,27 @@ def plan_sweep(
     return plans
 
 
+def plan_curve(
+    task: str,
+    texts: Sequence[int | str],
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    replicates: int | None = None,
+    include: Sequence[Path] = (),
+) -> CurvePlan:
+    """Plan to let attributors learn from several numbers of training texts per model, in increasing order.
+
+    The other arguments are those of `plan_task`, and so are the errors; UserError too for numbers that make no curve.
+    """
+    options: dict[str, Any] = {"seed": seed, "limit": limit, "replicates": replicates, "include": include}
+    made = curves.plan_curve(task, preset, texts, overrides=overrides, **options)
+    _check_corpora(made.plan)
+    return made
+
+
 def plan_fixed_texts(task: str, *, include: Sequence[Path] = ()) -> Plan:
     """Plan to score attributors on the bundled texts of a task; raises UserError if the task has none."""
     from .pipeline.bundled_texts import make_fixed_plan
@@ -186,6 +214,16 @@ def dry_run_sweep(plans: Sequence[Plan], *, store: Path | str | None = None, **h
 
     dry_run([], store=store, **how)
     return sweep_overview(plans, _root(store))
+
+
+def dry_run_curve(
+    curve: CurvePlan, *, baselines: str | None = None, store: Path | str | None = None, **how: Any
+) -> CurveOverview:
+    """Check the arguments as `run_curve` does before it starts, and describe the curve. Nothing is written."""
+    from .pipeline.curve import curve_overview
+
+    dry_run([], store=store, **how)
+    return curve_overview(curve, _attributors(curve, baselines), _root(store))
 
 
 def dry_run(
@@ -259,6 +297,53 @@ def run_plans(
             opened_engine.close()
 
     return each()
+
+
+def run_curve(
+    curve: CurvePlan,
+    *,
+    baselines: str | None = None,
+    store: Path | str | None = None,
+    output: Path | str = "results",
+    device: str = "auto",
+    workers: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
+    sandbox: str = "auto",
+    command: Sequence[str] = (),
+    watch: Watch = lambda _: None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> tuple[CurveResult, Path]:
+    """Run a curve; returns its result and the folder that it was written to.
+
+    baselines: names and folders separated by commas; None is the reference attributor of the preset. The other
+    arguments are those of `run_plans`, and so are the errors.
+    """
+    from .pipeline import curve as curve_runs
+
+    _check_device(device, ray_address)
+    sandboxes.check_mode(sandbox)
+    chosen = _attributors(curve, baselines)
+    opened = open_engine(engine, workers, ray_address)
+    try:
+        return curve_runs.run_curve(
+            curve,
+            chosen,
+            store=Store(_root(store), warn),
+            engine=opened,
+            output=Path(output),
+            device=device,
+            command=command,
+            sandbox=sandbox,
+            watch=watch,
+        )
+    finally:
+        opened.close()
+
+
+def _attributors(curve: CurvePlan, baselines: str | None) -> list[Baseline]:
+    """The baselines of a curve; raises UserError for an unknown one."""
+    return registry.find(baselines or curve.plan.analysis.reference)
 
 
 def local_engine(workers: int | None) -> Engine:

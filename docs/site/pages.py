@@ -31,6 +31,7 @@ DOCUMENTS = {
     "docs/performance.md": "Performance",
     "docs/sweeps.md": "Sweeps and trends",
     "docs/descent.md": "Descent",
+    "docs/curves.md": "Texts needed",
     "docs/cluster.md": "On a cluster",
     "CONTRIBUTING.md": "Contributing",
     "SECURITY.md": "Security",
@@ -42,7 +43,7 @@ REFERENCE = {
     "functions": (
         "Functions",
         "What `import natfp_bench` offers to scripts and notebooks. Each function does what a command does.",
-        [*(f"natfp_bench.python.run.{name}" for name in ("run", "sweep", "run_texts"))]
+        [*(f"natfp_bench.python.run.{name}" for name in ("run", "sweep", "curve", "run_texts"))]
         + [f"natfp_bench.python.ask.{name}" for name in ("load_results", "leaderboard", "trends", "report", "identify")]
         + ["natfp_bench.api.load_task", "natfp_bench.base.resources.evaluate_module"],
     ),
@@ -50,7 +51,7 @@ REFERENCE = {
         "Results",
         "What the functions return. A `Result` has all fields of `result.json`.",
         [f"natfp_bench.python.finished.{name}" for name in ("Result", "Results")]
-        + [f"natfp_bench.python.answers.{name}" for name in ("Leaderboard", "Identification")]
+        + [f"natfp_bench.python.answers.{name}" for name in ("Leaderboard", "Curve", "Identification")]
         + [f"natfp_bench.pipeline.result.{name}" for name in ("Score", "VariantResult", "FactorStudy", "RunInfo")]
         + ["natfp_bench.statistics.intervals.Interval"],
     ),

@@ -10,8 +10,11 @@ from statistics import median
 
 from rich.console import Console, RenderableType
 
+from natfp_bench.pipeline.curve_result import CurveResult
 from natfp_bench.pipeline.result import FactorStudy, Result
 from natfp_bench.report.crossed_words import crossed_table
+from natfp_bench.report.curve_tables import ABOUT as CURVES
+from natfp_bench.report.curve_tables import curve_scope, curve_sentences, curve_table
 from natfp_bench.report.finding import finding, given_texts, scope
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.many_tables import many_sentences, many_table, many_title
@@ -61,6 +64,20 @@ def print_trend(out: Console, trend: Trend) -> None:
     say(out, "")
     for made in trend_tables(trend):
         print_table(out, made)
+
+
+def print_curve(out: Console, found: CurveResult, folder: Path) -> None:
+    """Print a curve: what each attributor needs, its scope, and all its points."""
+    say(out, "")
+    for answer, rest in curve_sentences(found):
+        say(out, answer, style="bold")
+        say(out, rest, indent=2)
+    say(out, curve_scope(found), "")
+    print_table(out, curve_table(found))
+    say(out, CURVES)
+    say(out, f"took {found.run.seconds['total']:.1f} s", f"written to {folder}", wrap=False)
+    quoted = shlex.quote(str(folder))
+    say(out, f"figures: natfp-bench report {quoted} --figures {quoted}", wrap=False)
 
 
 def print_summary(out: Console, found: Leaderboards) -> None:

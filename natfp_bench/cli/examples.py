@@ -17,6 +17,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "sweep --task seed_id --over budget.tokens=x0.25,x0.5,x1,x2,x4 --over model.width=32,64,128 --dry-run",
         "sweep --task fork_id --over fork.at=0.25,0.5,0.75,0.9",
     ),
+    "curve": (
+        "curve --task seed_id --texts 250,1000,4000,16000,64000 --dry-run",
+        "curve --task seed_id --texts 250,500,1000,2000,4000,8000 --attributors naive_bayes,unigram",
+        "show results/seed_id/quick/RUN/curve.json",
+    ),
     "texts": (
         "texts data.jsonl",
         "texts data.csv --text-column body --label-column author --group-column book",

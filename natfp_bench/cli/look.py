@@ -84,7 +84,8 @@ def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
 
 def show(
     task: Annotated[
-        str, typer.Argument(metavar="TASK|RESULT", help="name of a task, or a finished run's folder or file")
+        str,
+        typer.Argument(metavar="TASK|RESULT", help="name of a task, or a finished run's (or curve's) folder or file"),
     ],
     preset: PresetOption = "quick",
     set_: Set = None,
@@ -124,12 +125,22 @@ def show(
 
 
 def _show_result(given: Path, *, details: bool, as_json: bool) -> None:
-    """Print a finished run again."""
+    """Print a finished run again, or a curve."""
+    from natfp_bench.pipeline import curve_result
     from natfp_bench.pipeline import result_files as results
-    from natfp_bench.results.origin import find_result
+    from natfp_bench.results.origin import find_result, the_only
 
     from . import console, terminal
 
+    curves = curve_result.find([given]) if given.is_dir() else [given] if curve_result.is_curve(given) else []
+    if curves and not (given.is_dir() and results.find([given])):
+        place = the_only(curves, given, "curves", "")
+        curve = curve_result.read(place)
+        if as_json:
+            terminal.print_json(curve.model_dump(mode="json"))
+        else:
+            console.print_curve(terminal.stdout(), curve, place.parent)
+        return
     path = find_result(given)
     found = results.read(path)
     if as_json:
@@ -158,20 +169,21 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, car
 
 
 def schema(
-    which: Annotated[str, typer.Argument(help="task, preset, card, result or identification")] = "result",
+    which: Annotated[str, typer.Argument(help="task, preset, card, result, curve or identification")] = "result",
 ) -> None:
     """Print the JSON Schema of a kind of file.
 
     `identification` is what `natfp-bench identify --json` prints.
     """
     from natfp_bench.attributors import registry
-    from natfp_bench.pipeline import result
+    from natfp_bench.pipeline import curve_result, result
     from natfp_bench.plan import task_files
     from natfp_bench.results import identification
 
     from . import terminal
 
     schemas = {**task_files.schemas(), "card": registry.Card.model_json_schema(), "result": result.schema()}
+    schemas["curve"] = curve_result.schema()
     schemas["identification"] = identification.Identification.model_json_schema()
     if which not in schemas:
         raise unknown("schema", which, schemas)

@@ -22,6 +22,7 @@ from natfp_bench.base.errors import JobError, NatfpError
 from . import baseline, hidden, store
 from .check_models import check_models
 from .compare import compare
+from .curve import curve
 from .examples import epilog
 from .export import export, import_lm_eval
 from .identify import identify
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "show": show,
     "run": run,
     "sweep": sweep,
+    "curve": curve,
     "texts": texts,
     "compare": compare,
     "leaderboard": leaderboard,

@@ -10,6 +10,7 @@ from rich.console import Console
 from .terminal import say, show, table
 
 if TYPE_CHECKING:
+    from natfp_bench.pipeline.curve import CurveOverview
     from natfp_bench.pipeline.overview import Overview, SweepOverview
 
 
@@ -87,6 +88,18 @@ def print_sweep(out: Console, found: SweepOverview) -> None:
     if (saved := found.tokens_apart - found.tokens_to_train) > 0 and found.tokens_to_train:
         share = saved / found.tokens_apart
         say(out, f"saved: {saved:,} tokens ({share:.0%}), because trainings go on from others or are there already")
+
+
+def print_curve(out: Console, found: CurveOverview) -> None:
+    """Print what a curve amounts to: the plan of its task, and what the curve adds."""
+    print_overview(out, found.plan)
+    points = ", ".join(f"{texts:,}" for texts in found.texts)
+    say(out, f"curve: {points} training texts per model; attributors: {', '.join(found.attributors)}")
+    all_of = len(found.plan.variants) * found.rows
+    what = f"{found.rows:,} texts of each model, {all_of:,} in all, with test texts and those that share their prompts"
+    say(out, f"to sample: {found.texts_to_sample:,} texts that the store lacks ({what})")
+    say(out, f"fits: {found.fits:,}, the largest to {found.texts[-1]:,} texts per model; the store keeps those done")
+    say(out, f"disk with the curve: about {found.disk_bytes / 1e6:,.0f} MB in total")
 
 
 def _hours(seconds: float | None) -> str:

@@ -52,6 +52,7 @@ def report(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     # A line at once: importing the libraries takes seconds on a busy machine.
     with Watcher(errors, "reading results") as watch:
+        from natfp_bench.pipeline import curve_result
         from natfp_bench.pipeline.result_files import find
         from natfp_bench.pipeline.store import default_root
         from natfp_bench.report import leaderboard_tables, markdown, site
@@ -59,7 +60,9 @@ def report(
 
         from . import console
 
-        found = site.read(find(results or [RESULTS]), store or default_root())
+        places = results or [RESULTS]
+        curves = curve_result.find(places)
+        found = site.read(find([one for one in places if one not in curves]), store or default_root(), curves)
         terminal.skipped(errors, found.found.faults)
         made = []
         if figures or format_ == "html":

@@ -1,9 +1,10 @@
-"""What `run` and `texts` share: plans are run with progress, and each result is printed and counted."""
+"""What `run`, `sweep`, `curve` and `texts` share: plans are run with progress, and results are printed and counted."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from . import options
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result
+    from natfp_bench.plan.curve import CurvePlan
     from natfp_bench.plan.plan import Plan
 
     from .progress import Watcher
@@ -50,6 +52,43 @@ def run_sweep(plans: Sequence[Plan], how: dict[str, Any], watch: Watcher, *, out
             console.print_trend(out, trend)
         terminal.say(out, f"natfp-bench leaderboard {output} --trends   shows this again", wrap=False)
     _fail_for(finished, watch)
+
+
+def run_curve(curve: CurvePlan, how: dict[str, Any], watch: Watcher, *, output: Path, as_json: bool) -> None:
+    """Run a curve, and print what it found; the exit code is 1 if a part of it failed."""
+    from natfp_bench import api
+
+    from . import console, terminal
+
+    plan = curve.plan
+    with _going_on(watch), watch:
+        most = f"up to {curve.texts[-1]:,} training texts of each"
+        watch.begin(plan.task.name, f"preset {plan.preset}, {len(plan.variants)} models, {most}")
+        warn = terminal.warner(watch.console)
+        result, folder = api.run_curve(curve, **how, output=output, command=options.command(), watch=watch, warn=warn)
+        watch.end()
+    if as_json:
+        terminal.print_json(result.model_dump(mode="json"))
+    else:
+        console.print_curve(terminal.stdout(), result, folder)
+    for failure in result.failures:
+        terminal.error(watch.console, f"{result.task.name}: {failure}")
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _going_on(watch: Watcher) -> Iterator[None]:
+    """If the user interrupts the work, say how it goes on."""
+    from . import terminal
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = shlex.join(options.command())
+        said = f"interrupted; finished work is kept. To go on, run: {again}"
+        terminal.say(watch.console, said, wrap=False)
+        raise typer.Exit(130) from None
 
 
 def _print_cell(result: Result, folder: Path) -> None:
@@ -110,7 +149,7 @@ def _run(
         plans, **how, output=output, parity=parity, command=options.command(), watch=watch, warn=terminal.warner(errors)
     )
     try:
-        with watch:
+        with _going_on(watch), watch:
             for plan in plans:
                 n = len(plan.variants)
                 of = "labels" if plan.given else "model" if n == 1 else "models"
@@ -120,10 +159,6 @@ def _run(
                 finished.append((result, folder))
                 if show:
                     show(result, folder)
-    except KeyboardInterrupt:
-        again = shlex.join(options.command())
-        terminal.say(errors, f"interrupted; finished work is kept. To go on, run: {again}", wrap=False)
-        raise typer.Exit(130) from None
     finally:
         runs.close()
     return finished

@@ -11,7 +11,7 @@ from natfp_bench.corpus.metas import TextsMeta
 from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
-from natfp_bench.plan.plan import Target
+from natfp_bench.plan.plan import Plan, Target
 from natfp_bench.statistics import ceiling, intervals
 
 from . import score_checks, scoring
@@ -100,17 +100,9 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         overrides=plan.overrides,
         seed=plan.seed,
         fixed_texts=plan.fixed_texts,
-        task=TaskId(
-            name=plan.task.name,
-            version=plan.task.version,
-            digest=plan.task_digest,
-            tags=plan.task.tags,
-            control=plan.task.control,
-        ),
+        task=task_id(plan),
         preset=plan.preset,
-        factor=FactorResult(
-            name=plan.task.factor.name, fields=plan.task.factor.fields, levels=tuple(plan.task.factor.levels)
-        ),
+        factor=factor_result(plan),
         corpus=CorpusResult(
             name=plan.given.name if plan.given else plan.variants[0].settings.corpus.name,
             digest=corpus.digest,
@@ -131,6 +123,18 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         run=info,
     )
     return _in_units(made, plan.units), pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
+
+
+def task_id(plan: Plan) -> TaskId:
+    """Which version of which task a plan is of."""
+    task = plan.task
+    return TaskId(name=task.name, version=task.version, digest=plan.task_digest, tags=task.tags, control=task.control)
+
+
+def factor_result(plan: Plan) -> FactorResult:
+    """What varies in a plan."""
+    factor = plan.task.factor
+    return FactorResult(name=factor.name, fields=factor.fields, levels=tuple(factor.levels))
 
 
 def _in_units(made: Result, units: str) -> Result:

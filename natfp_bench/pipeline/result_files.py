@@ -8,48 +8,62 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from natfp_bench.base.errors import UserError
+from natfp_bench.base.records import Record
 
 from .result import SCHEMA, Result, Score
 
 NAMES = ("result.json", "result.json.gz")
 """Names of a result's file; the compressed one is for results that are kept without their predictions."""
 
+Read = TypeVar("Read", bound=Record)
+
 MOST_BYTES = 2**28
 """Size of the largest file that is read as a result, unpacked."""
 
 
-def read(path: Path) -> Result:
-    """Read a `result.json`; raises UserError if it is damaged, contradicts itself, or has another schema."""
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a result, which may be compressed; raises UserError if it is damaged or too large."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise UserError(f"{path}: no result: it has more than {MOST_BYTES:,} bytes")
         data = json.loads(content.decode("utf-8"))
-        text = json.dumps(data, allow_nan=False)
+        json.dumps(data, allow_nan=False)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: damaged, it cannot be unpacked ({error})") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged, not JSON ({error})") from None
-    version = data.get("schema") if isinstance(data, dict) else None
-    if type(version) is int and version > SCHEMA:
+    return data
+
+
+def parsed(path: Path, kind: type[Read], data: Any, version: int = SCHEMA) -> Read:
+    """Make a record of a file's JSON; raises UserError if it is of another schema, or damaged."""
+    found = data.get("schema") if isinstance(data, dict) else None
+    if type(found) is int and found > version:
         raise UserError(
-            f"{path}: not a result of schema {SCHEMA} (found {version}, which is newer)\n"
+            f"{path}: not a result of schema {version} (found {found}, which is newer)\n"
             "  pip install --upgrade natfp_bench, or use the version that wrote it"
         )
-    if type(version) is not int or version != SCHEMA:
-        raise UserError(f"{path}: not a result of schema {SCHEMA} (found {version!r})\n  use the version that wrote it")
+    if type(found) is not int or found != version:
+        raise UserError(f"{path}: not a result of schema {version} (found {found!r})\n  use the version that wrote it")
     try:
-        found = Result.model_validate_json(text)
+        return kind.model_validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: damaged at {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def read(path: Path) -> Result:
+    """Read a `result.json`; raises UserError if it is damaged, contradicts itself, or has another schema."""
+    found = parsed(path, Result, read_json(path))
     if wrong := next(_contradictions(found), None):
         raise UserError(f"{path}: damaged, it contradicts itself: {wrong}")
     return found

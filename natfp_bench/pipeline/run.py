@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from .evidence import Evidence, without_diverged
 from .result import Result, RunInfo
 from .schedule import Schedule, Wanted
 from .sources.kind import SourceKind, source_kind
-from .stages.prediction import Prediction
+from .stages.prediction import Prediction, PredictionMeta
 from .stages.score import TextScores
 from .stages.stage import Stage
 from .stages.variant import VariantStages
@@ -72,14 +72,16 @@ class Run:
         seconds = {"total": round(time.perf_counter() - clock, 3), **info.seconds}
         return result.model_copy(update={"run": info.model_copy(update={"seconds": seconds})}), predictions
 
-    def gather(self) -> Evidence:
-        """Make models and texts, or find them."""
+    def gather(self, *, transfer: bool = True) -> Evidence:
+        """Make models and texts, or find them; transfer: also the test rows that are drawn in other ways."""
         source = source_kind(self.plan.source.kind)
         if self.plan.fixed_texts:
             variants = bundled_texts.install(self.plan, self.schedule.store)
         else:
             variants = resolve(self.plan)
             source.require([of.variant.settings for of in variants])
+        if not transfer:
+            variants = [replace(of, transfer={}) for of in variants]
         if source.reviewed_early:
             self.schedule.drive(wanted.models(self.plan, variants))
             self._review(source, variants)
@@ -140,30 +142,8 @@ class Run:
 
     def _info(self, evidence: Evidence, started: datetime) -> RunInfo:
         """Everything volatile; says so, once, if stages were made by different versions."""
-        seconds: dict[str, dict[str, float]] = {}
-        memory: dict[str, int] = {}
-        for (name, target, _), prediction in evidence.predictions.items():
-            meta, at = evidence.prediction_meta(prediction), f"{target}/{name}"
-            spent = seconds.setdefault(at, {"fit": 0.0, "predict": 0.0})
-            spent["fit"] = round(spent["fit"] + meta.fit_seconds, 3)
-            spent["predict"] = round(spent["predict"] + meta.predict_seconds, 3)
-            memory[at] = max(memory.get(at, 0), meta.peak_mb)
-        mixed = self.schedule.mixed()
-        if mixed:
-            listed = "; ".join(f"{package} {' and '.join(versions)}" for package, versions in mixed.items())
-            self.schedule.warn(f"this result mixes what different versions made: {listed}")
-        return RunInfo(
-            id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
-            command=tuple(self.command),
-            started=started.isoformat(timespec="seconds"),
-            seconds={stage: round(spent, 3) for stage, spent in sorted(self.schedule.seconds.items())},
-            work={stage: round(spent, 3) for stage, spent in sorted(self.schedule.work.items())},
-            attributors=seconds,
-            memory_mb=memory,
-            environment=environment(),
-            sandboxed=tuple(sorted(set(evidence.sandboxed))),
-            mixed_versions=mixed,
-        )
+        fits = [(f"{target}/{name}", stage) for (name, target, _), stage in evidence.predictions.items()]
+        return run_info(self.schedule, self.command, started, fits, evidence.sandboxed)
 
     def _reference(self) -> Baseline:
         """Find the baseline that studies refit; raises UserError if the plan does not name exactly one."""
@@ -171,6 +151,43 @@ class Run:
         if len(found := registry.find(name)) > 1:
             raise UserError(f"analysis.reference {name!r} names {len(found)} baselines, and takes one")
         return found[0]
+
+
+def run_info(
+    schedule: Schedule,
+    command: Sequence[str],
+    started: datetime,
+    fits: Sequence[tuple[str, Stage]],
+    sandboxed: Collection[str],
+) -> RunInfo:
+    """Everything volatile; says so, once, if stages were made by different versions.
+
+    fits: finished predictions, each with the name under which its time and memory are noted.
+    """
+    seconds: dict[str, dict[str, float]] = {}
+    memory: dict[str, int] = {}
+    for at, stage in fits:
+        meta: PredictionMeta = schedule.metas[stage]
+        spent = seconds.setdefault(at, {"fit": 0.0, "predict": 0.0})
+        spent["fit"] = round(spent["fit"] + meta.fit_seconds, 3)
+        spent["predict"] = round(spent["predict"] + meta.predict_seconds, 3)
+        memory[at] = max(memory.get(at, 0), meta.peak_mb)
+    mixed = schedule.mixed()
+    if mixed:
+        listed = "; ".join(f"{package} {' and '.join(versions)}" for package, versions in mixed.items())
+        schedule.warn(f"this result mixes what different versions made: {listed}")
+    return RunInfo(
+        id=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        command=tuple(command),
+        started=started.isoformat(timespec="seconds"),
+        seconds={stage: round(spent, 3) for stage, spent in sorted(schedule.seconds.items())},
+        work={stage: round(spent, 3) for stage, spent in sorted(schedule.work.items())},
+        attributors=seconds,
+        memory_mb=memory,
+        environment=environment(),
+        sandboxed=tuple(sorted(set(sandboxed))),
+        mixed_versions=mixed,
+    )
 
 
 def _attribution(at: tuple[str, Target, int], stage: Prediction) -> str:

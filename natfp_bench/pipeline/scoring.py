@@ -157,7 +157,7 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
     top = score(frame, best, by_likelihood) if by_likelihood else None
     scores = []
     for baseline in evidence.baselines:
-        who = _identity(baseline)
+        who = identity(baseline)
         if baseline.name in given:
             learnt, rank = _n_train(view, baseline), ranks[baseline.name]
             scores.append(score(frame, who, given[baseline.name], n_train=learnt, rank=rank, top=top))
@@ -168,7 +168,8 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
     return [*scores, top], {**given, best.name: by_likelihood}
 
 
-def _identity(baseline: Baseline) -> AttributorId:
+def identity(baseline: Baseline) -> AttributorId:
+    """Who answers, as results name it."""
     card = baseline.card
     return AttributorId(name=card.name, version=card.version, digest=baseline.digest, access="text", floor=card.floor)
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
+from natfp_bench.plan.curve import CurvePlan
 from natfp_bench.plan.plan import Plan, Target
 
 from .evidence import Evidence
 from .schedule import Wanted
 from .sources.finetune import TunedModel
+from .sources.kind import source_kind
 from .sources.train import stopped_before, trained_for
+from .stages.curve import CurvePrediction
 from .stages.parity import Parity
 from .stages.prediction import Prediction
+from .stages.sample import SampleStage
 from .stages.score import TextScores
 from .stages.stage import CorpusStage
 from .stages.studies import STUDIES, Ground, Study
@@ -99,6 +103,26 @@ def predictions(evidence: Evidence) -> dict[tuple[str, Target, int], Prediction]
             for fold in split.folds(evidence.splits(target)[0], evidence.replicates):
                 shared = labelled(evidence, baseline, labels)
                 found[baseline.name, target, fold.number] = Prediction(**shared, known=tuple(fold.known.tolist()))
+    return found
+
+
+def longer(of: VariantStages, plan: Plan, rows: int) -> tuple[SampleStage, ...]:
+    """The sample set of a variant with so many rows: a longer one begins with the blocks of a shorter one."""
+    settings = of.variant.settings
+    return source_kind(settings.source.kind).samples(of.model, settings, plan.seed, rows)
+
+
+def curve_predictions(evidence: Evidence, curve: CurvePlan) -> dict[tuple[str, int, int], CurvePrediction]:
+    """Predictions of levels by baseline, number of training texts per variant, and fold."""
+    found = {}
+    for texts in curve.texts:
+        further = tuple(longer(of, evidence.plan, curve.rows(texts)) for of in evidence.kept)
+        for baseline in evidence.baselines:
+            shared = labelled(evidence, baseline, tuple(evidence.levels))
+            for fold in split.folds(evidence.splits("level")[0], evidence.replicates):
+                known = tuple(fold.known.tolist())
+                made = CurvePrediction(**shared, known=known, further=further, learnt=texts)
+                found[baseline.name, texts, fold.number] = made
     return found
 
 

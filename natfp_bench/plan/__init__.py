@@ -11,4 +11,5 @@ plan         variants and plans, and the check that only one factor varies
 make_plan    the way from a task and a preset to a plan
 sweep        one task at many values of some settings
 split        which texts an attributor is trained on, and which it is tested on
+curve        one task at several numbers of training texts
 """

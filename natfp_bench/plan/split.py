@@ -51,6 +51,14 @@ def is_test(prompts: Any, test_every: int) -> Any:
     return prompts % test_every == test_every - 1
 
 
+def rows_for(train: int, test_every: int) -> int:
+    """How many rows are enough for so many training texts, whatever the number of prompts.
+
+    Prompts are counted off in turn, so at most one row in `test_every` is for testing, from the first row on.
+    """
+    return -(-train * test_every // (test_every - 1))
+
+
 def test_rows(prompts: NDArray[np.int64], split: SplitSpec) -> NDArray[np.bool_]:
     """Mask of the test texts: all texts of one prompt in `test_every`.
 

@@ -1,14 +1,30 @@
-"""Leaderboards and identifications as notebooks show them. Like `Result`, each is its record, and adds no field."""
+"""Leaderboards, curves and identifications as notebooks show them. Like `Result`, each is its record, with no more."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import PrivateAttr
+
+from natfp_bench.base.errors import unknown
 from natfp_bench.base.text import one_line
+from natfp_bench.pipeline.curve_result import FIGURES
+from natfp_bench.pipeline.curve_result import CurveResult as CurveRecord
+from natfp_bench.report.curve_figures import curve_figures
+from natfp_bench.report.curve_tables import ABOUT, curve_scope, curve_sentences, curve_table
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.table import ReportTable, number, plain_p
 from natfp_bench.results.identification import Identification as IdentificationRecord
 from natfp_bench.results.leaderboard import Leaderboards
 
-from . import html
+from . import frames, html
+from .finished import chart, shown_as
+from .progress import plain_errors
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
 
 
 class Leaderboard(Leaderboards):
@@ -35,6 +51,58 @@ class Leaderboard(Leaderboards):
         if len({board.task for board in self.boards}) == 1:
             parts += [html.table(board_table(board)) for board in self.boards]
         return html.block(*parts, *(html.paragraph(f"skipped: {fault}") for fault in self.faults))
+
+
+class Curve(CurveRecord):
+    """Accuracy and bits of attributors against the number of training texts: everything that `curve.json` holds."""
+
+    _path: Path = PrivateAttr()
+
+    @classmethod
+    def at(cls, record: CurveRecord, path: Path) -> Curve:
+        """Say where a record was written to."""
+        made = shown_as(cls, record)
+        made._path = path
+        return made
+
+    @property
+    def path(self) -> Path:
+        """The `curve.json`."""
+        return self._path
+
+    @plain_errors
+    def to_frame(self) -> pd.DataFrame:
+        """Table with one row per attributor and number of texts, and every metric with its 95% interval."""
+        rows = []
+        for curve in self.curves:
+            for point in curve.points:
+                row = {"attributor": curve.attributor.name, "texts": point.texts, "status": point.status}
+                for name, found in point.metrics.items():
+                    row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+                rows.append({**row, "extraction": point.extraction})
+        estimates = [f"{name}{part}" for name in FIGURES for part in ("", "_low", "_high")]
+        return frames.frame(rows, ["attributor", "texts", "status", *estimates, "extraction"])
+
+    @plain_errors
+    def figure(self, name: str = "texts-bits") -> alt.Chart:
+        """Chart against the number of texts: `texts-bits` or `texts-accuracy`. Raises UserError for another name."""
+        made = {figure.name: figure for figure in curve_figures(self)}
+        if name not in made:
+            raise unknown("figure", name, made)
+        return chart(made[name])
+
+    def __repr__(self) -> str:
+        points = ", ".join(f"{point.texts:,}" for point in self.curves[0].points)
+        return f"<Curve of {one_line(f'{self.task.name} ({self.preset})')}: {points} texts per model; {self._path}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """What each attributor needs, the curves, and their points."""
+        said = [html.paragraph(part, strong=not n) for pair in curve_sentences(self) for n, part in enumerate(pair)]
+        drawn = [html.image(figure.spec, figure.title) for figure in curve_figures(self)]
+        scope = html.paragraph(curve_scope(self))
+        return html.block(*said, scope, *drawn, html.table(curve_table(self)), html.paragraph(ABOUT, small=True))
 
 
 class Identification(IdentificationRecord):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from natfp_bench import api
 from natfp_bench.base.errors import UserError, unknown
+from natfp_bench.pipeline import curve_result
 from natfp_bench.pipeline import result_files as records
 from natfp_bench.pipeline.store import default_root
 
@@ -121,7 +122,9 @@ def report(
         raise UserError("report: say what to write\n  output='site', or figures='figures'")
     if only and figures is None:
         raise UserError("only= chooses figures, so it needs figures=FOLDER")
-    found = site.read(_files(results), Path(store) if store else default_root())
+    curves = curve_result.find(Path(one) for one in _listed(results) if not isinstance(one, Result))
+    given = [one for one in _listed(results) if isinstance(one, Result) or Path(one) not in curves]
+    found = site.read(_files(given), Path(store) if store else default_root(), curves)
     _skipped(found.found.faults)
     made = list(site.pages(found))
     drawn = site.chosen_figures(made, [*only])
@@ -210,8 +213,11 @@ def _one_baseline(given: str) -> Baseline:
 
 def _files(given: Found) -> list[Path]:
     """The `result.json` files of results, files and folders, each once."""
-    several = [given] if isinstance(given, str | Path | Result) else given
-    return records.find([one.path if isinstance(one, Result) else Path(one) for one in several])
+    return records.find([one.path if isinstance(one, Result) else Path(one) for one in _listed(given)])
+
+
+def _listed(given: Found) -> list[Path | str | Result]:
+    return [given] if isinstance(given, str | Path | Result) else [*given]
 
 
 def _skipped(faults: Sequence[str]) -> None:

@@ -135,7 +135,7 @@ class Result(records.Result):
         """
         for figure in self._figures():
             if figure.name == name:
-                return _chart(figure)
+                return chart(figure)
         raise unknown("figure", name, self.figures)
 
     def _figures(self) -> Iterator[Figure]:
@@ -230,7 +230,7 @@ class Results(Sequence[Result]):
         """
         if (figure := self._figure()) is None:
             raise UserError("no result of this collection has scores to draw")
-        return _chart(figure)
+        return chart(figure)
 
     def _figure(self) -> Figure | None:
         """The first figure of a report's first page."""
@@ -257,7 +257,7 @@ class Results(Sequence[Result]):
         return html.block(html.table(ReportTable(repr(self)[1:-1], ("task", "preset", "finding"), rows)), *drawn)
 
 
-def _chart(figure: Figure) -> alt.Chart:
+def chart(figure: Figure) -> alt.Chart:
     """The Altair chart of a figure."""
     import altair as alt
 

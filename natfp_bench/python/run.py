@@ -1,4 +1,4 @@
-"""Runs from Python: of tasks, and of texts that exist already."""
+"""Runs from Python: of tasks, of curves, and of texts that exist already."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, TypedDict, Unpack, overload
 from natfp_bench import api
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import canonical_json
+from natfp_bench.pipeline.curve_result import NAME
 from natfp_bench.plan.plan import Plan
 
+from .answers import Curve
 from .finished import Result, Results
 from .progress import plain_errors, watching
 
@@ -31,6 +33,17 @@ class Where(TypedDict, total=False):
     sandbox: str
     parity: Sequence[str] | None
     progress: bool
+
+
+class CurveWhere(TypedDict, total=False):
+    """Where a curve runs: arguments that change no figure."""
+
+    output: Path | str
+    device: str
+    workers: int | None
+    engine: str
+    ray_address: str | None
+    sandbox: str
 
 
 class Options(Where, total=False):
@@ -201,6 +214,74 @@ def sweep(
         include=[Path(folder) for folder in include],
     )
     return _run(plans, "", **where)
+
+
+@plain_errors
+def curve(
+    task: str,
+    texts: Sequence[int],
+    *,
+    baselines: Names | None = None,
+    preset: str = "quick",
+    corpus: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    replicates: int | None = None,
+    include: Sequence[Path | str] = (),
+    store: Path | str | None = None,
+    progress: bool = True,
+    **where: Unpack[CurveWhere],
+) -> Curve:
+    """Show how many training texts attributors need, as `natfp-bench curve` does.
+
+    They learn from more and more texts of the same models, and are always tested on the test texts of the ordinary run.
+    If it is interrupted, the same call goes on where it stopped. The result is also written to a folder below `output`.
+
+    Args:
+        task: name of the task.
+        texts: numbers of training texts per model, in increasing order: `[250, 1000, 4000, 16000]`.
+        baselines: names and folders of classifiers; the default is the reference attributor of the preset.
+        preset: size of the experiment.
+        corpus: training text, as of `run`.
+        settings: dotted path -> value.
+        seed: of the whole experiment.
+        limit: at most this many texts of each model in the ordinary run, whose test texts these are.
+        replicates: runs of each level, instead of the preset's number.
+        include: folders with more task and preset files.
+        store: folder of the store; the default is $NATFP_STORE, else the user cache folder.
+        progress: show what happens, on standard error or in the notebook.
+        **where: `output`, `device`, `workers`, `engine`, `ray_address` and `sandbox`, as of `run`.
+
+    Raises:
+        UserError: the numbers do not increase, or are too small or too large; or what `run` refuses.
+        JobError: a job failed, and the input is not the reason.
+
+    What failed in a curve that went on is a Python warning.
+    """
+    asked: dict[str, Any] = {"seed": seed, "limit": limit, "replicates": replicates}
+    places = [Path(folder) for folder in include]
+    overrides = _overrides(settings, corpus)
+    planned = api.plan_curve(task, texts, preset, overrides=overrides, include=places, **asked)
+    plan = planned.plan
+    with watching(shown=progress) as (say, watch):
+        most = f"up to {planned.texts[-1]} training texts each"
+        say(f"{plan.task.name} ({plan.preset}): {len(plan.variants)} variants, {most}")
+        try:
+            record, folder = api.run_curve(
+                planned,
+                baselines=None if baselines is None else ",".join(_listed(baselines)),
+                store=store,
+                warn=lambda message: warnings.warn(message, stacklevel=2),
+                watch=watch,
+                **where,
+            )
+        except KeyboardInterrupt:
+            say("interrupted; finished work is kept. To go on, run the same call again")
+            raise
+    for failure in record.failures:
+        warnings.warn(f"{record.task.name}: {failure}", stacklevel=3)
+    return Curve.at(record, folder / NAME)
 
 
 @plain_errors

@@ -30,19 +30,22 @@ from natfp_bench.base import disk
 from natfp_bench.base.environment import commit
 from natfp_bench.base.errors import UserError, unknown
 from natfp_bench.base.text import printable
+from natfp_bench.pipeline import curve_result
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import Protocol, read_protocols
 from natfp_bench.results.trends import trends_of
 
+from .curve_tables import curve_title
 from .drawing import Figure, room
 from .glossary import explained
 from .page_texts import PageTexts
 from .pages.attributor import attributor
 from .pages.compare import compare
+from .pages.curve import curve
 from .pages.game import game
 from .pages.glossary import glossary
 from .pages.home import home
-from .pages.page import Page, Pages, attributor_path, task_path, trend_path
+from .pages.page import Page, Pages, attributor_path, curve_path, task_path, trend_path
 from .pages.task import task
 from .pages.trend import trend
 from .pages.validity import validity
@@ -78,17 +81,24 @@ class Site:
         return sum(len(content.encode()) for content in self.files.values())
 
 
-def read(paths: Sequence[Path], store: Path) -> Pages:
+def read(paths: Sequence[Path], store: Path, curves: Sequence[Path] = ()) -> Pages:
     """Read results for a report; those that cannot be used are named among its faults.
 
-    Raises UserError if none can be used.
+    curves: files of curves. Raises UserError if nothing can be used.
     """
     protocols, faults = read_protocols(paths)
-    if not protocols:
+    found_curves = []
+    for path in curves:
+        try:
+            found_curves.append(curve_result.read(path))
+        except UserError as error:
+            faults.append(str(error))
+    if not protocols and not found_curves:
         found = "\n  ".join(["no results found", *faults])
         raise UserError(f"{found}\n  natfp-bench run --task seed_id   makes some")
     protocols.sort(key=lambda of: (of.newest.task.name, of.newest.preset, of.newest.protocol_digest))
-    return Pages(protocols, leaderboards_of(protocols, faults), store, trends_of(protocols))
+    found_curves.sort(key=lambda of: (of.task.name, of.preset, of.run.started, of.run.id))
+    return Pages(protocols, leaderboards_of(protocols, faults), store, trends_of(protocols), found_curves)
 
 
 def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers: int = 1) -> Iterator[Page]:
@@ -98,12 +108,20 @@ def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers
     """
     shared = {"links": of.links, "tags_of": of.tags, "menu": of.menu, "attributors": of.attributors}
     shared["trends"] = [(trend_title(one), trend_path(one)) for one in of.trends]
+    shared["curves"] = [(curve_title(one), curve_path(one)) for one in of.curves]
+    if not of.protocols:  # nothing but curves: they have figures, and no site
+        curve_pages = (
+            curve(of, one) for one in of.curves if not only or any(_may_be_on(curve_path(one), o) for o in only)
+        )
+        yield from (replace(page, shown={**page.shown, **shared}) for page in curve_pages)
+        return
     tasks = {task_path(protocol.newest): protocol for protocol in of.protocols}
     made: dict[str, Callable[[], Page]] = {
         "index.html": lambda: home(of),
         **{path: partial(task, of, one) for path, one in tasks.items()},
     }
     made |= {trend_path(one): partial(trend, of, one) for one in of.trends}
+    made |= {curve_path(one): partial(curve, of, one) for one in of.curves}
     made |= {attributor_path(name): partial(attributor, of, name) for name in of.attributors}
     made["validity.html"] = lambda: validity(of)
     if not only:
@@ -157,7 +175,14 @@ def _may_be_on(path: str, pattern: str) -> bool:
 
 
 def render(pages: Sequence[Page], written: str, told: Told | None = None) -> Site:
-    """Lay out pages, with the data of their figures and the scripts that draw them."""
+    """Lay out pages, with the data of their figures and the scripts that draw them.
+
+    Raises UserError if there is no first page: a site begins with results, and curves alone have none.
+    """
+    if all(page.path != "index.html" for page in pages):
+        raise UserError(
+            "only curves were found, and a site needs a result\n  natfp-bench run --task seed_id   makes one"
+        )
     environment = _environment(written)
     files: dict[str, str] = {}
     for place, page in enumerate(pages):
@@ -325,7 +350,7 @@ def _write_manifest(root: Path, names: set[str]) -> None:
 
 
 def _remove_empty(root: Path) -> None:
-    for name in ("tasks", "trends", "attributors", "data", "assets"):
+    for name in ("tasks", "trends", "curves", "attributors", "data", "assets"):
         if (root / name).is_dir() and not any((root / name).iterdir()):
             (root / name).rmdir()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from natfp_bench.attributors import registry
 from natfp_bench.base import yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError
+from natfp_bench.pipeline import curve_result
 from natfp_bench.pipeline import result_files as results
 from natfp_bench.plan import make_plan
 from natfp_bench.plan import task_files as spec
@@ -18,6 +19,9 @@ def validate(path: Path) -> str:
         raise UserError(f"no file {str(path)!r}\n  validate takes task, preset, card and result files")
     if path.is_dir() or path.name == "card.yaml":
         return f"baseline {registry.read(path if path.is_dir() else path.parent).name}"
+    if curve_result.is_curve(path):
+        curve = curve_result.read(path)
+        return f"curve of {curve.task.name} at {curve.preset}"
     if path.suffix == ".json":
         found = results.read(path)
         return f"result of {found.task.name} at {found.preset}"

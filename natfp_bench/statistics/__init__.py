@@ -14,5 +14,6 @@ wording          words and n-grams that differ between levels
 token_evidence   bits by position and by type of token
 curves           the records of studies: curves, robustness, wording, permutation test
 power_law        curves with a limit, and what they say beyond their points
+texts_needed     the number of training texts with which a curve reaches a height
 candidates       accuracy against the number of candidates
 """

@@ -22,6 +22,8 @@ WRITING = {
     "run --store": (*RUN, "-o", "out", "--store", "PLACE"),
     "run -o": (*RUN, "--store", "store", "-o", "PLACE"),
     "run --fixed-texts -o": ("run", "--fixed-texts", "--task", "lr_id", "--store", "store", "-o", "PLACE"),
+    "curve --store": ("curve", *RUN[1:], "--texts", "20,40", "-o", "out", "--store", "PLACE"),
+    "curve -o": ("curve", *RUN[1:], "--texts", "20,40", "--store", "store", "-o", "PLACE"),
     "run --include-path": (*RUN, "--include-path", "PLACE"),
     "run --baseline": (*RUN, "--baseline", "./PLACE"),
     "export -o": ("export", "RESULT", "--format", "csv", "--store", "KNOWN", "-o", "PLACE"),

@@ -283,3 +283,21 @@ def test_a_sweep_gives_its_results_and_their_trends(how: dict[str, Any], seed_ru
     assert [len(line.points) for line in trend.lines if line.against == "tokens"] == [3, 3, 3]
     with pytest.raises(UserError, match=r"varies .seeds\.init. itself"):
         natfp_bench.sweep("seed_id", {"seeds.init": [1, 2]}, progress=False, **how)
+
+
+@pytest.mark.slow
+def test_a_curve_is_its_record_and_shows_itself(how: dict[str, Any], seed_run: Any) -> None:
+    how = {**how, "baselines": ["naive_bayes"]}
+    found = natfp_bench.curve("seed_id", [20, 40, 150], progress=False, **how)
+    assert found.path.is_relative_to(how["output"])
+    table = found.to_frame()
+    assert list(table.texts) == [20, 40, 150]
+    (known,) = [one for one in seed_run[0].scores if one.attributor.name == "naive_bayes"]
+    assert table.accuracy.iloc[-1] == known.metrics["accuracy"].value
+    assert found.figure().to_dict()["datasets"]
+    with pytest.raises(UserError, match="unknown figure"):
+        found.figure("bits")
+    assert "half of the ceiling" in found._repr_html_()
+    assert repr(found).startswith("<Curve of seed_id (smoke): 20, 40, 150 texts per model; ")
+    with pytest.raises(UserError, match="must be larger"):
+        natfp_bench.curve("seed_id", [40, 20], progress=False, **how)

@@ -12,6 +12,7 @@ from typing import Any
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
+from natfp_bench.pipeline.curve_result import CurveResult
 from natfp_bench.pipeline.result import Result
 from natfp_bench.plan.task_files import Task, load_task, task_files
 from natfp_bench.report.drawing import Figure
@@ -53,6 +54,7 @@ class Pages:
     found: Leaderboards
     store: Path
     trends: Sequence[Trend] = ()
+    curves: Sequence[CurveResult] = ()
     guesses: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     texts: dict[str, PageTexts] = field(default_factory=dict)
 
@@ -137,6 +139,11 @@ def trend_path(of: Trend) -> str:
     """Path of the page of a trend."""
     name = digest([of.setting, [point.protocol_digest for point in of.points]])[:8]
     return f"trends/{slug(of.task)}-{slug(of.setting.preset)}-{name}.html"
+
+
+def curve_path(of: CurveResult) -> str:
+    """Path of the page of a curve: each run has its own."""
+    return f"curves/{slug(of.task.name)}-{slug(of.preset)}-{digest([of.protocol_digest, of.run.id])[:8]}.html"
 
 
 def task_path(result: Result) -> str:
