@@ -36,6 +36,17 @@ def crossed(evidence: Evidence) -> Crossed | None:
     return Crossed(seeds=seeds, variance=parts, sides=sides)
 
 
+def transposed(evidence: Evidence) -> CrossedSide | None:
+    """Which replicate wrote the text, at levels that no fit has met; None if the plan does not ask."""
+    for side in evidence.studied("transposed", Side):
+        levels = np.unique(evidence.levels, return_inverse=True)[1]
+        cells = np.column_stack([levels, evidence.replicates]).astype(np.int64)
+        scored = bool(evidence.text_scores) and evidence.plan.shared_tokenizer
+        likelihood = _likelihood(evidence, cells, 1).model_copy(update={"units": "levels"}) if scored else None
+        return CrossedSide(**dict(side), likelihood=likelihood)
+    return None
+
+
 def _likelihood(evidence: Evidence, cells: Ints, seed: int) -> Interval:
     """Accuracy of guessing a seed by the likelihoods of the models that share no other seed with the writer's block."""
     values = np.unique(cells[:, seed], return_inverse=True)[1].astype(np.int64)

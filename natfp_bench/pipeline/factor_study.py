@@ -12,7 +12,7 @@ from natfp_bench.statistics import ceiling, intervals, per_text, replication, to
 from natfp_bench.statistics.curves import Curve, Permuted, crossing
 from natfp_bench.statistics.intervals import Floats
 
-from .crossed_study import crossed
+from .crossed_study import crossed, transposed
 from .evidence import Evidence
 from .result import Detectable, FactorStudy, Gap, Length, LengthPoint, MeanKL
 from .scoring import View
@@ -35,6 +35,7 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
         by_position=_by_position(evidence),
         by_type=_by_type(evidence),
         crossed=crossed(evidence),
+        transposed=transposed(evidence),
         failed=dict(evidence.failed_studies),
         **_plain(evidence),
     )
@@ -42,7 +43,7 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
     """Findings of the studies that stand in the result as they are; some others get the likelihoods' beside them."""
-    fields = FactorStudy.model_fields.keys() - {"length", "crossed"}
+    fields = FactorStudy.model_fields.keys() - {"length", "crossed", "transposed"}
     return {name: study.finding(evidence.store) for name, study in evidence.studies.items() if name in fields}
 
 

@@ -244,6 +244,9 @@ class FactorStudy(Record):
     by_position: tuple[PositionRatio, ...] = ()
     by_type: tuple[TypeRatio, ...] = ()
     crossed: Crossed | None = None
+    transposed: CrossedSide | None = Field(
+        None, description="which replicate wrote the text, at levels that no fit has met; likelihoods beside it"
+    )
     failed: dict[str, str] = Field({})
 
 

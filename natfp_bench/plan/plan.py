@@ -131,6 +131,18 @@ def no_trace(task: Task) -> bool:
     return all(path.startswith(NO_TRACE) for path in task.factor.fields) and not alone
 
 
+TREATMENTS = ("derive.", "serve.", "finetune.", "sampling.temperature", "sampling.top_k", "sampling.top_p")
+"""Factors whose levels are done to one model: a replicate is the same model at every level."""
+
+
+def can_be_transposed(task: Task) -> bool:
+    """Whether the replicates of a task are somebody to be told apart, at levels that were not learnt from.
+
+    Either each is one model at all levels, which something is done to, or the task says what each does at all levels.
+    """
+    return bool(task.nuisance) or all(path.startswith(TREATMENTS) for path in task.factor.fields)
+
+
 def values_of(settings: Settings) -> dict[str, Any]:
     """Each setting by its dotted path, also those that records leave out at their default because they came later."""
     return {**dict(flatten(LATER)), **dict(flatten(settings.model_dump(mode="json")))}

@@ -116,6 +116,18 @@ def crossed_facts(study: FactorStudy) -> Iterator[tuple[str, str]]:
         )
 
 
+def transposed_facts(study: FactorStudy) -> Iterator[tuple[str, str]]:
+    """How well replicates are told apart at other levels, for the list of what is known of the factor."""
+    if side := study.transposed:
+        test, reach = side.permuted.test, f"; likelihoods {interval(side.likelihood)}" if side.likelihood else ""
+        yield (
+            "turned round",
+            f"which of {side.values} replicates wrote the text? {study.reference} {interval(side.accuracy)} at levels "
+            f"that it has not learnt from, chance {number(1 / side.values, 2)}{reach}; p = {plain_p(test.p)} (smallest "
+            f"{plain_p(test.smallest)}), uncorrected",
+        )
+
+
 def crossed_table(study: FactorStudy | None) -> ReportTable | None:
     """Make the table of the parts of the variance: of all tokens, by type, and by position."""
     variance = study.crossed.variance if study and study.crossed else None

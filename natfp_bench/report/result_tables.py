@@ -8,7 +8,7 @@ from natfp_bench.pipeline.result import FactorStudy, Length, Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.replication import PermutationTest
 
-from .crossed_words import crossed_facts
+from .crossed_words import crossed_facts, transposed_facts
 from .finding import given_texts, main_scores
 from .table import ReportTable, interval, log_p, plain_p, spread, value
 
@@ -133,6 +133,7 @@ def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, 
         accuracy = f"accuracy of naive Bayes on words {study.permutation.observed:.3f} on unseen replicates"
         yield "permutation", f"{_p_of(test)}; {accuracy}, {drawn}; before any correction for several tasks"
     yield from crossed_facts(study)
+    yield from transposed_facts(study)
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
         yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)} before any correction; on mean KL between models"

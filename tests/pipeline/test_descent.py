@@ -14,6 +14,7 @@ from natfp_bench.corpus import tokens
 from natfp_bench.corpus.documents import Document
 from natfp_bench.corpus.open_corpus import Chronicle
 from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.plan import can_be_transposed
 from natfp_bench.plan.settings import TokenizerSpec
 
 if TYPE_CHECKING:
@@ -116,6 +117,23 @@ def test_a_tail_that_is_too_short_is_named(tmp_path: Path, prose: Path) -> None:
 
     with pytest.raises(UserError, match="too few documents for the fine-tuning: they have"):
         packed(tmp_path / "short", blocks=10**6, fresh=10**6 - 30, tail=TextFiles((prose,)))
+
+
+def test_a_task_is_turned_round_where_replicates_are_somebody(bench: Bench) -> None:
+    from natfp_bench.report.result_tables import findings
+
+    result, _ = bench.run("prune_id", overrides=TWO, baselines="majority")
+    side = result.study.transposed
+    assert (side.values, side.held_out, len(side.by_value)) == (2, ("level",), 5), "each level is held out once"
+    assert side.accuracy.units == side.likelihood.units == "levels"
+    # Two runs of which a tenth to seven tenths of the weights are gone: their likelihoods still tell them apart.
+    assert side.likelihood.value > 0.6
+    (said,) = (text for name, text in findings(result.study) if name == "turned round")
+    assert said.startswith("which of 2 replicates wrote the text? naive_bayes 0.")
+    # Replicates of a learning rate are other models at each level, so there is nobody to look for.
+    assert not can_be_transposed(make_plan("lr_id", "smoke").task)
+    assert not can_be_transposed(make_plan("null_id", "smoke").task)
+    assert can_be_transposed(make_plan("base_id", "smoke").task)
 
 
 REFUSED = {

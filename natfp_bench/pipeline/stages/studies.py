@@ -18,7 +18,7 @@ from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.base.text import first_bytes
 from natfp_bench.pipeline.store import Store
-from natfp_bench.plan.plan import Plan
+from natfp_bench.plan.plan import Plan, can_be_transposed
 from natfp_bench.plan.split import UNSEEN_REPLICATE, folds
 from natfp_bench.plan.task_files import TransformName
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wording, powers
@@ -329,6 +329,42 @@ class CrossedStudy(Study):
 
         limits = self.permutations, self.refit_texts, at.context.progress
         return [crossed_side(experiment, seed, self.cells, *limits) for seed in self.cells]
+
+
+@dataclass(frozen=True, eq=False)
+class Transposed(Study):
+    """The task turned round: which replicate wrote the text, at a level that no fit has met?
+
+    permutations, refit_texts: as for the permutation test.
+    """
+
+    name, record = "transposed", Side
+
+    permutations: int
+    refit_texts: int
+
+    @classmethod
+    def of(cls, ground: Ground, **common: Any) -> Self | None:
+        """Only if replicates are somebody to be told apart, and there are two of them."""
+        if not can_be_transposed(ground.plan.task) or len(set(common["replicates"])) < 2:
+            return None
+        spec = ground.plan.analysis
+        return cls(**common, permutations=spec.permutations, refit_texts=spec.texts)
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the card allows for one fit, for one with each level held out."""
+        card = self.baseline.card.limits
+        return card.model_copy(update={"seconds": card.seconds * (1 + len(set(self.labels)))})
+
+    def do(self, experiment: Experiment, at: Workplace) -> Record:
+        """Look at the grid of levels and replicates as a crossing, from the side of the replicates."""
+        from natfp_bench.attributors.factor_test import crossed_side
+
+        levels = sorted(set(self.labels))
+        cells = {"level": [levels.index(label) for label in self.labels], "replicate": self.replicates}
+        found = crossed_side(experiment, "replicate", cells, self.permutations, self.refit_texts, at.context.progress)
+        return found.model_copy(update={"accuracy": found.accuracy.model_copy(update={"units": "levels"})})
 
 
 STUDIES: tuple[type[Study], ...] = tuple(Study.__subclasses__())
