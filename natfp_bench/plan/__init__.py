@@ -4,6 +4,7 @@ Reading order:
 
 settings     all settings of a variant: how it is trained, served and sampled
 defaults     the frozen defaults of the settings; a test compares both
+crossing     levels that are every combination of nuisance seeds
 task_files   tasks and presets, and the YAML files that hold them
 sources      checks of tasks whose models are not trained here
 plan         variants and plans, and the check that only one factor varies
