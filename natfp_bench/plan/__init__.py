@@ -5,6 +5,7 @@ Reading order:
 descent      settings of where a model comes from, and of what is made of its weights
 settings     all settings of a variant: how it is trained, served and sampled
 defaults     the frozen defaults of the settings; a test compares both
+crossing     levels that are every combination of nuisance seeds
 task_files   tasks and presets, and the YAML files that hold them
 sources      checks of tasks whose models are not trained here
 plan         variants and plans, and the check that only one factor varies

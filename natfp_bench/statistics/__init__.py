@@ -12,6 +12,7 @@ open_set         which known source wrote a text, and whether it may be none of 
 replication      tests of the factor, with the replicate as unit
 wording          words and n-grams that differ between levels
 token_evidence   bits by position and by type of token
+crossed          which seed of a crossing the differences between models go with
 curves           the records of studies: curves, robustness, wording, permutation test
 power_law        curves with a limit, and what they say beyond their points
 texts_needed     the number of training texts with which a curve reaches a height
