@@ -8,7 +8,9 @@ from typing import Any
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Plan, Target
+from natfp_bench.plan.split import Fold
 
+from . import ladder
 from .evidence import Evidence
 from .schedule import Wanted
 from .sources.finetune import TunedModel
@@ -91,7 +93,7 @@ def predictions(evidence: Evidence) -> dict[tuple[str, Target, int], Prediction]
         labels = tuple(of.variant.label(target) for of in evidence.kept)
         for baseline in evidence.baselines:
             for fold in split.folds(evidence.splits(target)[0], evidence.replicates):
-                shared = labelled(evidence, baseline, labels)
+                shared = labelled(evidence, baseline, labels, fold)
                 found[baseline.name, target, fold.number] = Prediction(**shared, known=tuple(fold.known.tolist()))
     return found
 
@@ -111,8 +113,10 @@ def studies(evidence: Evidence, reference: Baseline) -> dict[str, Study]:
     return {study.name: study for study in made if study}
 
 
-def labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of every stage that shows the sample sets to a baseline."""
+def labelled(
+    evidence: Evidence, baseline: Baseline, labels: tuple[str, ...], fold: Fold | None = None
+) -> dict[str, Any]:
+    """The fields of every stage that shows the sample sets to a baseline, all of them or those of a fold."""
     plan = evidence.plan
     return {
         "baseline": baseline,
@@ -123,4 +127,5 @@ def labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) ->
         "split": plan.split,
         "cut": plan.cut,
         "sandboxed": baseline.name in evidence.sandboxed,
+        "knowledge": ladder.given(evidence, baseline.card.knowledge, fold),
     }

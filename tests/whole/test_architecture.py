@@ -16,7 +16,8 @@ import natfp_bench
 PACKAGE = Path(natfp_bench.__file__).parent
 
 ROOMS = {
-    "base": "errors text markdown records limits progress streams resources environment disk yaml_source yaml_records",
+    "base": """errors text markdown records limits rungs progress streams resources environment disk yaml_source
+        yaml_records""",
     "plan": "fields text_settings settings defaults task_files sources plan make_plan sweep split",
     "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora hub_corpora
         open_corpus tokens words""",
@@ -24,13 +25,14 @@ ROOMS = {
         checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
         token_evidence curves power_law candidates""",
-    "attributors": """kit code_digest transforms familiarity registry new_baseline attribute text_classifier neural_text
-        planted contract box_messages system_calls sandbox boxed box study factor_test""",
+    "attributors": """kit code_digest transforms familiarity knowledge registry new_baseline attribute text_classifier
+        neural_text class_models planted planted_knowledge contract box_messages system_calls sandbox boxed box
+        study factor_test""",
     "pipeline": """result result_files prediction_columns engine job_output allocator warm worker local_engine
-        ray_engine store lineage stages.stage stages.sample stages.variant stages.score stages.prediction
-        stages.canaries
+        ray_engine store lineage stages.stage stages.sample stages.variant stages.score
+        stages.knowledge stages.prediction stages.canaries
         stages.studies stages.left_out stages.parity sources.kind sources.train sources.checkpoint
-        sources.finetune sources.lm_eval sources.texts workbench variants evidence schedule wanted bundled_texts
+        sources.finetune sources.lm_eval sources.texts workbench variants evidence schedule ladder wanted bundled_texts
         scoring score_checks factor_study assemble run overview check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin
         comparison unlabelled_texts identification identify submission suspicion hidden validate_files export
