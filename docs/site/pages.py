@@ -58,7 +58,7 @@ REFERENCE = {
     "classifiers": (
         "Classifiers",
         "The contract of a classifier, and what its author may import.",
-        ["natfp_bench.attributors.attribute.Attributor", "natfp_bench.attributors.kit"],
+        [f"natfp_bench.attributors.{name}" for name in ("attribute.Attributor", "knowledge.Knowledge", "kit")],
     ),
     "statistics": (
         "Statistics",

@@ -24,6 +24,7 @@ from natfp_bench.base.text import how_it_ended
 
 from . import box_messages as messages
 from . import boxed, sandbox
+from .knowledge import Knowledge
 from .registry import Baseline
 
 STOPPING_SECONDS = 5.0
@@ -46,13 +47,14 @@ class Server:
         return cls(ours, process)
 
     @classmethod
-    def sandboxed(cls, baseline: Baseline, hidden: Sequence[Path]) -> Self:
-        """Start a server in a sandbox for a baseline."""
+    def sandboxed(cls, baseline: Baseline, hidden: Sequence[Path], readable: Sequence[Path]) -> Self:
+        """Start a server in a sandbox for a baseline; hidden, readable: as of `sandbox.command`."""
         ours, theirs = socket.socketpair()
         with theirs:
             number, memory = theirs.fileno(), baseline.card.limits.memory_mb
             arguments = sandbox.interpreter(number, memory)
-            process = sandbox.start(arguments, baseline.folder, hidden, memory, [number], stdin=subprocess.DEVNULL)
+            places = (baseline.folder, hidden, memory, readable)
+            process = sandbox.start(arguments, *places, keep=[number], stdin=subprocess.DEVNULL)
         return cls(ours, process)
 
     def fork(self) -> tuple[socket.socket, int]:
@@ -118,7 +120,8 @@ class Box:
     """Processes of one classifier, one after another; a context manager that ends them.
 
     sandboxed: whether they are in a sandbox, where its card's memory is limited by the kernel; hidden: folders that
-    must not be seen there; started: called once the sandbox is there.
+    must not be seen there; started: called once the sandbox is there; knowledge: what it is given beside labelled
+    texts, which can be read in the sandbox, and not written.
     """
 
     baseline: Baseline
@@ -126,6 +129,7 @@ class Box:
     hidden: Sequence[Path] = ()
     threads: int = 1
     started: Callable[[], None] = lambda: None
+    knowledge: Knowledge | None = None
     _own: Server | None = None
     _open: Process | None = None
 
@@ -141,26 +145,26 @@ class Box:
     def build(self, seed: int) -> BoxedAttributor:
         """Build a fresh attributor in a process of its own; the one before it is ended."""
         process = self._fresh()
-        said, _ = process.ask(
-            messages.Ready, {"do": "build", "baseline": self._named, "seed": seed, "threads": self.threads}
-        )
+        said, _ = process.ask(messages.Ready, {"do": "build", **self._named, "seed": seed, "threads": self.threads})
         return BoxedAttributor(process, said.groups, self.baseline.card.batch)
 
     def check(self, name: str) -> messages.Checked:
         """Make one check of the contract in a process of its own."""
-        said, _ = self._fresh().ask(messages.Checked, {"do": "check", "baseline": self._named, "check": name})
+        said, _ = self._fresh().ask(messages.Checked, {"do": "check", **self._named, "check": name})
         found: messages.Checked = said
         return found
 
     @property
     def _named(self) -> dict[str, Any]:
-        return self.baseline.model_dump(mode="json")
+        knowledge = self.knowledge.model_dump(mode="json") if self.knowledge else None
+        return {"baseline": self.baseline.model_dump(mode="json"), "knowledge": knowledge}
 
     def _fresh(self) -> Process:
         if self._open is not None:
             self._open.close()
         if self.sandboxed and self._own is None:
-            self._own = Server.sandboxed(self.baseline, self.hidden)
+            readable = self.knowledge.paths if self.knowledge else ()
+            self._own = Server.sandboxed(self.baseline, self.hidden, readable)
         server, first = self._own or _server(), self._open is None
         self._open = Process(server, *server.fork())
         if first:

@@ -17,9 +17,12 @@ import socket
 import struct
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import box_messages as messages
+
+if TYPE_CHECKING:
+    from .knowledge import Knowledge
 
 PID = struct.Struct("<q")
 
@@ -177,13 +180,15 @@ class Work:
     def _failed(error: str) -> dict[str, Any]:
         return {"done": "failed", "error": error[:10_000]}
 
-    def do_build(self, baseline: dict[str, Any], seed: int, threads: int) -> tuple[dict[str, Any], None]:
+    def do_build(
+        self, baseline: dict[str, Any], knowledge: dict[str, Any] | None, seed: int, threads: int
+    ) -> tuple[dict[str, Any], None]:
         """Build a fresh attributor."""
         from . import registry
         from .attribute import guarded, takes_groups
 
         self.baseline, self.threads = registry.Baseline.model_validate(baseline, strict=False), threads
-        self.attributor = guarded("build", lambda: registry.build(self.baseline, seed))
+        self.attributor = guarded("build", lambda: registry.build(self.baseline, seed, _known(knowledge)))
         groups = guarded("fit", lambda: takes_groups(self.attributor))
         return {"done": "build", "groups": groups}, None
 
@@ -214,16 +219,26 @@ class Work:
         proba = check_proba(answer, len(texts), self.columns)
         return {"done": "ask", "rows": len(proba), "columns": self.columns, "peak_mb": peak_mb()}, proba
 
-    def do_check(self, baseline: dict[str, Any], check: str) -> tuple[dict[str, Any], None]:
+    def do_check(
+        self, baseline: dict[str, Any], knowledge: dict[str, Any] | None, check: str
+    ) -> tuple[dict[str, Any], None]:
         """Make one check of the contract."""
         from . import contract, registry
 
         one = registry.Baseline.model_validate(baseline, strict=False)
-        subject = contract.Subject(lambda seed: registry.build(one, seed), one.card.floor, one.card.limits)
+        known = _known(knowledge)
+        subject = contract.Subject(lambda seed: registry.build(one, seed, known), one.card.floor, one.card.limits)
         start = time.perf_counter()
         ok, seen = contract.check(subject, next(rule for rule in contract.CHECKS if rule.name == check))
         seconds = round(time.perf_counter() - start, 3)
         return {"done": "check", "ok": bool(ok), "seen": str(seen)[:10_000], "seconds": seconds}, None
+
+
+def _known(knowledge: dict[str, Any] | None) -> Knowledge | None:
+    """What the attributor may know, from a message."""
+    from .knowledge import Knowledge
+
+    return None if knowledge is None else Knowledge.model_validate(knowledge, strict=False)
 
 
 def _die_with_parent() -> None:

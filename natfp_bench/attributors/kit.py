@@ -34,8 +34,17 @@ Neural models, trained on one thread with torch:
 - `PAD`, `END`: ids of the special tokens of `train_tokenizer`.
 - `WIDTH_STEP`: rows are padded to a multiple of this many tokens.
 
+Language models, one per class, which are copies of a trained one (the trunk):
+
+- `ClassModels`: base class for attribution by the likelihoods of such copies.
+- `Trunk`, `load_trunk`: a language model with its tokenizer, and how it is read from a checkpoint folder.
+- `encode_rows`: token ids of texts for a trunk.
+- `log_likelihoods`: log-likelihood of each text under each model.
+- `epochs_over`: train a language model, epoch after epoch.
+
 Anything else:
 
+- `Knowledge`: what `build` gets beside the seed if the card asks for knowledge.
 - `permutation`: a random order that depends on nothing but the names and numbers that you give.
 - `build_bundled`: build a bundled baseline of a stated version, to combine it with others.
 - `AttributorError`: raise it with a message for the user if the classifier cannot work.
@@ -53,6 +62,13 @@ if TYPE_CHECKING:
     from natfp_bench.corpus.words import word_types as word_types
     from natfp_bench.corpus.words import words as words
 
+    from .class_models import ClassModels as ClassModels
+    from .class_models import Trunk as Trunk
+    from .class_models import encode_rows as encode_rows
+    from .class_models import epochs_over as epochs_over
+    from .class_models import load_trunk as load_trunk
+    from .class_models import log_likelihoods as log_likelihoods
+    from .knowledge import Knowledge as Knowledge
     from .neural_text import END as END
     from .neural_text import PAD as PAD
     from .neural_text import WIDTH_STEP as WIDTH_STEP
@@ -78,6 +94,9 @@ _NAMES = {
     "natfp_bench.corpus.words": "words word_types FUNCTION_WORDS",
     "natfp_bench.attributors.neural_text": """NeuralClassifier SequenceClassifier train_tokenizer encode readable pad
         batches train_model linear_schedule apply_model calibrate PAD END WIDTH_STEP""",
+    "natfp_bench.attributors.class_models": """ClassModels Trunk load_trunk encode_rows log_likelihoods
+        epochs_over""",
+    "natfp_bench.attributors.knowledge": "Knowledge",
     "natfp_bench.base.streams": "permutation",
     "natfp_bench.attributors.registry": "build_bundled",
     "natfp_bench.base.errors": "AttributorError",

@@ -26,8 +26,10 @@ from natfp_bench.base import resources, yaml_records, yaml_source
 from natfp_bench.base.errors import AttributorError, UserError, unknown
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record
+from natfp_bench.base.rungs import Knows
 
 from .code_digest import code_digest, files_of
+from .knowledge import Knowledge
 
 GROUP = "natfp_bench.baselines"
 """Entry-point group under which a package names the module whose folder is a baseline."""
@@ -60,6 +62,7 @@ class Card(Record):
     )
     limits: Limits = Limits()
     batch: int = Field(256, gt=0, le=512, description="texts that it is asked about at a time")
+    knowledge: Knows = Field("texts", description="rung of the ladder: what it is given beside labelled texts")
 
     @field_validator("requires")
     @classmethod
@@ -215,20 +218,29 @@ def _entry_folder(entry: EntryPoint) -> Path:
     raise UserError(f"the entry point {entry.name!r} names {entry.value!r}, which leads to no folder")
 
 
-def build(baseline: Baseline, seed: int) -> Any:
-    """Run a baseline's `build(seed=seed)`: a fresh, unfitted attributor.
+def build(baseline: Baseline, seed: int, knowledge: Knowledge | None = None) -> Any:
+    """Run a baseline's `build(seed=seed)`, or `build(seed=seed, knowledge=knowledge)` if its card asks for knowledge.
 
-    Raises AttributorError if its file cannot be imported, has no such function, or returns no attributor.
+    Returns a fresh, unfitted attributor. Raises AttributorError if the knowledge is missing, or if its file cannot be
+    imported, has no such function, or returns no attributor.
     """
+    given: dict[str, Any] = {"seed": seed}
+    if (rung := baseline.card.knowledge) != "texts":
+        if knowledge is None:
+            raise AttributorError(
+                f"{baseline.name}: its card says knowledge: {rung}, and it is given labelled texts only"
+            )
+        given["knowledge"] = knowledge
+    called = f"build({', '.join(f'{name}=...' for name in given)})"
     make = getattr(_module(baseline), "build", None)
     if not callable(make):
-        raise AttributorError(f"{baseline.name}: baseline.py defines no function build(seed)")
+        raise AttributorError(f"{baseline.name}: baseline.py defines no function build({', '.join(given)})")
     try:
-        inspect.signature(make).bind(seed=seed)
+        inspect.signature(make).bind(**given)
     except TypeError as error:
-        raise AttributorError(f"{baseline.name}: build(seed=...) cannot be called: {error}") from None
+        raise AttributorError(f"{baseline.name}: {called} cannot be called: {error}") from None
     try:
-        attributor = make(seed=seed)
+        attributor = make(**given)
     except (Exception, SystemExit) as error:
         raise _broken(baseline, "build", error) from error
     if lacking := [name for name in ("fit", "predict_proba") if not callable(getattr(attributor, name, None))]:

@@ -104,25 +104,27 @@ def start(
     folder: Path,
     hidden: Sequence[Path],
     memory_mb: int,
+    readable: Sequence[Path] = (),
+    *,
     keep: Sequence[int] = (),
     **options: Any,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a sandbox; folder, hidden, memory_mb: as of `command`; keep: file descriptors it inherits."""
+    """Start a program in a sandbox; keep: file descriptors that it inherits; the others are as of `command`."""
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(system_calls.program())  # fits into the pipe
-        before = [*command(folder, hidden, memory_mb), "--seccomp", str(reading), "--"]
+        before = [*command(folder, hidden, memory_mb, readable), "--seccomp", str(reading), "--"]
         return subprocess.Popen([*before, *arguments], pass_fds=[reading, *keep], **options)
     finally:
         os.close(reading)
 
 
-def command(folder: Path, hidden: Sequence[Path], memory_mb: int) -> list[str]:
+def command(folder: Path, hidden: Sequence[Path], memory_mb: int, readable: Sequence[Path] = ()) -> list[str]:
     """The command that starts a sandbox, but for the filter of system calls.
 
     folder: of the classifier. hidden: folders that it must not see, wherever they are. memory_mb: most that it may keep
-    in temporary files.
+    in temporary files. readable: further files and folders that it may read, also inside of hidden ones.
     """
     room = ["--perms", "1777", "--size", str(memory_mb * 2**20), "--tmpfs"]
     # Root needs no namespace of users, and in one it would stay root to the limits of the kernel.
@@ -137,14 +139,22 @@ def command(folder: Path, hidden: Sequence[Path], memory_mb: int) -> list[str]:
         if path.is_symlink():
             made += ["--symlink", os.readlink(path), str(path)]
     # The folders above what is shown are made by root, and would be its own alone.
-    for path in sorted({above for place in shown for above in place.parents}):
+    given = [path.absolute() for path in readable]
+    for path in sorted({above for place in (*shown, *given) for above in place.parents}):
         made += ["--perms", "0755", "--dir", str(path)]
     for path in shown:
         made += ["--ro-bind", str(path), str(path)]
     for secret in (resources.fixed_texts(), *hidden):
         if any(secret.is_relative_to(place) for place in shown) and secret.is_dir():
-            made += ["--tmpfs", str(secret), "--remount-ro", str(secret)]
+            inside = [path for path in given if path.is_relative_to(secret)]
+            made += ["--tmpfs", str(secret), *_read_only(inside), "--remount-ro", str(secret)]
+            given = [path for path in given if path not in inside]
+    made += _read_only(given)
     return [*made, "--remount-ro", "/", "--chdir", TEMPORARY]
+
+
+def _read_only(paths: Sequence[Path]) -> list[str]:
+    return [part for path in paths for part in ("--ro-bind", str(path), str(path))]
 
 
 def _shown(folder: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ text          cut and show text
 markdown      escape text, and lay out tables, as Markdown
 records       frozen records, their canonical JSON and their digests
 limits        time and memory that a piece of work may take
+rungs         the ladder of knowledge: what an attributor may know
 progress      how a long computation reports its progress
 streams       named random streams, from which every random draw comes
 resources     where the bundled tasks and baselines are

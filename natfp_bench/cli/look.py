@@ -67,7 +67,13 @@ def _rows(what: str, include: list[Path]) -> list[dict[str, str]]:
 
             cards = [found.card for found in [*registry.bundled(), *registry.installed()]]
             return [
-                {"baseline": card.name, "version": card.version, "cost": card.cost, "summary": card.summary}
+                {
+                    "baseline": card.name,
+                    "version": card.version,
+                    "cost": card.cost,
+                    "knowledge": card.knowledge,
+                    "summary": card.summary,
+                }
                 for card in cards
             ]
         case "corpora":

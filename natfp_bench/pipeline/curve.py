@@ -25,8 +25,8 @@ from natfp_bench.statistics.intervals import Floats, Interval, Ints
 from natfp_bench.statistics.power_law import FEWEST, LawFit, Points, law_of
 from natfp_bench.statistics.texts_needed import TextsNeeded, texts_needed
 
+from . import ladder, wanted
 from . import store as stores
-from . import wanted
 from .assemble import factor_result, task_id
 from .curve_result import FIGURES, NAME, AttributorCurve, CurveCeiling, CurvePoint, CurveResult
 from .engine import Engine, Watch
@@ -91,6 +91,9 @@ class CurveRun:
         Raises UserError if so many variants diverged that there is nothing to tell apart.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
+        self.baselines, left_out = ladder.able(self.curve.plan, self.baselines)
+        for one in left_out:
+            self.schedule.warn(f"left out: {one}")
         evidence = Run(self.curve.plan, self.baselines, self.schedule).gather(transfer=False)
         if not evidence.attributed:
             lost = ", ".join(of.name for of in evidence.variants if of not in evidence.kept)
@@ -112,7 +115,10 @@ class CurveRun:
         further = [Wanted(stage, label) for stage, label in self._further(evidence)]
         # The largest fits first: they take longest.
         fits = [Wanted(fit, _fitting(*at, fit)) for at, fit in sorted(self.fits.items(), key=lambda one: -one[0][1])]
-        self.schedule.drive([*further, *fits, *(Wanted(stage, f"score under {of}") for of, stage in scores.items())])
+        first = ladder.first(self.fits.values())
+        self.schedule.drive(
+            [*further, *first, *fits, *(Wanted(stage, f"score under {of}") for of, stage in scores.items())]
+        )
         return replace(evidence, text_scores=scores)
 
     def _further(self, evidence: Evidence) -> Iterator[tuple[Stage, str]]:

@@ -60,9 +60,10 @@ class TestTexts:
 class Evidence:
     """All that a result is made from; predictions, text_scores and studies are finished stages.
 
-    metas: what is noted of each finished stage, of its `meta_type`. predictions: by (baseline, target, fold); failed:
-    why there is none. sandboxed: names of the baselines that were in a
-    sandbox. text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's model.
+    metas: what is noted of each finished stage, of its `meta_type`. strangers: variants of no class (`ladder`) that did
+    not diverge. predictions: by (baseline, target, fold); failed: why there is none. sandboxed: names of the baselines
+    that were in a sandbox. text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's
+    model.
     """
 
     plan: Plan
@@ -72,6 +73,7 @@ class Evidence:
     kept: Sequence[VariantStages]
     baselines: Sequence[Baseline]
     protocol: str
+    strangers: Sequence[VariantStages] = ()
     sandboxed: Collection[str] = ()
     predictions: Mapping[tuple[str, Target, int], Prediction] = field(default_factory=dict)
     failed: Mapping[tuple[str, Target], str] = field(default_factory=dict)

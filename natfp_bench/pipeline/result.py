@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from natfp_bench.base.records import Record
+from natfp_bench.base.rungs import Rung
 from natfp_bench.corpus.metas import CorpusFile
 from natfp_bench.plan.text_settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
@@ -99,13 +100,17 @@ class SampleResult(Record):
 
 
 class AttributorId(Record):
-    """An attributor; `access`: whether it uses the texts or the variants' likelihoods."""
+    """An attributor; `access`: whether it uses the texts or the variants' likelihoods.
+
+    knowledge: its rung of the ladder, which says what it was given beside labelled texts.
+    """
 
     name: str
     version: str
     digest: str | None
     access: Literal["text", "likelihood"]
     floor: bool
+    knowledge: Rung = "texts"
 
 
 METRICS = (
@@ -137,7 +142,7 @@ class Score(Record):
     n_test: int | None = None
     log10_p: float | None = Field(None, description="one-sided test against chance, about these models alone")
     p_test: str | None = Field(None, description="the test that gave log10_p, or why there is none")
-    rank: int | None = Field(None, description="1 + number of attributors of texts that are significantly better")
+    rank: int | None = Field(None, description="1 + number of attributors of its rung that are significantly better")
     metrics: dict[str, Interval] = Field({}, json_schema_extra={"propertyNames": {"enum": list(METRICS)}})
     parts: tuple[float, ...] = Field(
         (), description="accuracy on each held-out replicate, else on each tenth of the prompts"

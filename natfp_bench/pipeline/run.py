@@ -25,7 +25,7 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import digest
 from natfp_bench.plan.plan import Plan, Target
 
-from . import assemble, bundled_texts, wanted
+from . import assemble, bundled_texts, ladder, wanted
 from .engine import Engine, Watch
 from .evidence import Evidence, without_diverged
 from .result import Result, RunInfo
@@ -37,6 +37,9 @@ from .stages.stage import Stage
 from .stages.variant import VariantStages
 from .store import Store
 from .variants import resolve
+
+NO_STRANGERS = "all models that were trained for it with other seeds diverged"
+"""Why an attributor that takes strangers fails where there are none."""
 
 
 @dataclass
@@ -58,6 +61,9 @@ class Run:
         """Make all stages, and build the result and the table of predictions."""
         started, clock = datetime.now(UTC), time.perf_counter()
         reference = self._reference()
+        self.baselines, left_out = ladder.able(self.plan, self.baselines)
+        for one in left_out:
+            self.schedule.warn(f"left out: {one}")
         # By name from here on: the place of its folder is part of no key and no digest.
         named = self.plan.analysis.model_copy(update={"reference": reference.name})
         self.plan = self.plan.model_copy(update={"analysis": named})
@@ -85,10 +91,13 @@ class Run:
         if source.reviewed_early:
             self.schedule.drive(wanted.models(self.plan, variants))
             self._review(source, variants)
-        self.schedule.drive(wanted.texts(self.plan, variants))
+        strangers = ladder.strangers(self.plan, variants) if ladder.wants(self.baselines, "recipe") else []
+        more = ladder.further(self.plan, variants) if ladder.wants(self.baselines, "unlabelled") else ()
+        self.schedule.drive([*wanted.texts(self.plan, variants), *wanted.models(self.plan, strangers), *more])
         if not source.reviewed_early:
             self._review(source, variants)
         metas = self.schedule.metas
+        ladder.check_strangers(strangers, variants, metas)
         statuses = {of.name: metas[of.model].status for of in variants}
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(
@@ -99,6 +108,7 @@ class Run:
             kept=[of for of in variants if of.name in kept],
             baselines=self.baselines,
             protocol=protocol_digest(self.plan, variants, metas),
+            strangers=[of for of in strangers if metas[of.model].status == "ok"],
         )
 
     def _review(self, source: SourceKind, variants: Sequence[VariantStages]) -> None:
@@ -118,10 +128,15 @@ class Run:
         """Make the stages that read finished sample sets: studies, predictions, scores."""
         boxed = [one.name for one in (*self.baselines, reference) if sandbox.applies(self.sandbox, one)]
         evidence = replace(evidence, sandboxed=boxed)
-        scores, predictions = wanted.text_scores(evidence), wanted.predictions(evidence)
+        scores, asked = wanted.text_scores(evidence), wanted.predictions(evidence)
+        no_strangers = (
+            [] if evidence.strangers else [one.name for one in self.baselines if ladder.wants([one], "recipe")]
+        )
+        predictions = {at: stage for at, stage in asked.items() if at[0] not in no_strangers}
         studies = wanted.studies(evidence, reference)
         self.schedule.drive(
             [
+                *ladder.first(predictions.values()),
                 *(Wanted(stage, f"study {name}") for name, stage in studies.items()),
                 *(Wanted(stage, _attribution(at, stage)) for at, stage in predictions.items()),
                 *(Wanted(stage, f"score under {name}") for name, stage in scores.items()),
@@ -131,6 +146,7 @@ class Run:
         failed: dict[tuple[str, Target], str] = {
             (name, target): why[stage] for (name, target, _), stage in predictions.items() if stage in why
         }
+        failed |= {(name, target): NO_STRANGERS for name, target, _ in asked if name in no_strangers}
         return replace(
             evidence,
             text_scores=scores,
@@ -150,6 +166,7 @@ class Run:
         name = self.plan.analysis.reference
         if len(found := registry.find(name)) > 1:
             raise UserError(f"analysis.reference {name!r} names {len(found)} baselines, and takes one")
+        ladder.require_texts(found[0], "studies refit a baseline that reads labelled texts alone")
         return found[0]
 
 

@@ -23,7 +23,7 @@ from .evidence import Evidence
 from .prediction_columns import PREDICTIONS
 from .result import AttributorId, Score
 
-CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False)
+CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False, knowledge="weights")
 REFERENCE = CEILING.model_copy(update={"name": "likelihood_reference"})
 
 BINOMIAL = "exact binomial"
@@ -151,7 +151,8 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
             given[baseline.name] = answers(view, proba)
     credit = {name: one.credit for name, one in given.items()}
     prompts = next(iter(given.values())).prompts if given else None
-    ranks = {} if prompts is None else paired.ranks(credit, prompts, evidence.plan.seed)
+    rungs = {baseline.name: baseline.card.knowledge for baseline in evidence.baselines}
+    ranks = {} if prompts is None else paired.ranks_within(rungs, credit, prompts, evidence.plan.seed)
     by_likelihood = likelihood_answers(view) if evidence.text_scores else None
     frame, best = view.frame, CEILING if view.bounded else REFERENCE
     top = score(frame, best, by_likelihood) if by_likelihood else None
@@ -171,7 +172,8 @@ def score_view(view: View) -> tuple[list[Score], dict[str, Answers]]:
 def identity(baseline: Baseline) -> AttributorId:
     """Who answers, as results name it."""
     card = baseline.card
-    return AttributorId(name=card.name, version=card.version, digest=baseline.digest, access="text", floor=card.floor)
+    found = AttributorId(name=card.name, version=card.version, digest=baseline.digest, access="text", floor=card.floor)
+    return found.model_copy(update={"knowledge": card.knowledge})
 
 
 def _n_train(view: View, baseline: Baseline) -> int | None:

@@ -9,7 +9,9 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
 from natfp_bench.plan.curve import CurvePlan
 from natfp_bench.plan.plan import Plan, Target
+from natfp_bench.plan.split import Fold
 
+from . import ladder
 from .evidence import Evidence
 from .schedule import Wanted
 from .sources.finetune import TunedModel
@@ -101,7 +103,7 @@ def predictions(evidence: Evidence) -> dict[tuple[str, Target, int], Prediction]
         labels = tuple(of.variant.label(target) for of in evidence.kept)
         for baseline in evidence.baselines:
             for fold in split.folds(evidence.splits(target)[0], evidence.replicates):
-                shared = labelled(evidence, baseline, labels)
+                shared = labelled(evidence, baseline, labels, fold)
                 found[baseline.name, target, fold.number] = Prediction(**shared, known=tuple(fold.known.tolist()))
     return found
 
@@ -118,9 +120,8 @@ def curve_predictions(evidence: Evidence, curve: CurvePlan) -> dict[tuple[str, i
     for texts in curve.texts:
         further = tuple(longer(of, evidence.plan, curve.rows(texts)) for of in evidence.kept)
         for baseline in evidence.baselines:
-            shared = labelled(evidence, baseline, tuple(evidence.levels))
             for fold in split.folds(evidence.splits("level")[0], evidence.replicates):
-                known = tuple(fold.known.tolist())
+                shared, known = labelled(evidence, baseline, tuple(evidence.levels), fold), tuple(fold.known.tolist())
                 made = CurvePrediction(**shared, known=known, further=further, learnt=texts)
                 found[baseline.name, texts, fold.number] = made
     return found
@@ -141,8 +142,10 @@ def studies(evidence: Evidence, reference: Baseline) -> dict[str, Study]:
     return {study.name: study for study in made if study}
 
 
-def labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of every stage that shows the sample sets to a baseline."""
+def labelled(
+    evidence: Evidence, baseline: Baseline, labels: tuple[str, ...], fold: Fold | None = None
+) -> dict[str, Any]:
+    """The fields of every stage that shows the sample sets to a baseline, all of them or those of a fold."""
     plan = evidence.plan
     return {
         "baseline": baseline,
@@ -153,4 +156,5 @@ def labelled(evidence: Evidence, baseline: Baseline, labels: tuple[str, ...]) ->
         "split": plan.split,
         "cut": plan.cut,
         "sandboxed": baseline.name in evidence.sandboxed,
+        "knowledge": ladder.given(evidence, baseline.card.knowledge, fold),
     }

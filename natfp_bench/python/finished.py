@@ -18,6 +18,7 @@ from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table
 from natfp_bench.report.table import ReportTable, interval, number
+from natfp_bench.results.leaderboard import lowest_rung
 from natfp_bench.results.origin import remake, settings_of
 from natfp_bench.results.predictions import main_split, read_predictions
 from natfp_bench.results.protocols import Protocol, make_boards
@@ -177,7 +178,10 @@ class Result(records.Result):
         of_texts = [pair for pair in scores if pair[1].attributor.access == "text"]
         if not of_texts:
             return "no attributor answered"
-        best, score = max(of_texts, key=lambda pair: pair[0].value)
+        known = lowest_rung({score.attributor.name: score for _, score in of_texts})
+        best, score = max(
+            (pair for pair in of_texts if pair[1].attributor.name in known), key=lambda pair: pair[0].value
+        )
         parts = [f"{one_line(score.attributor.name)} {interval(best, 2)}", f"chance {number(score.chance, 2)}"]
         parts += [f"ceiling {number(found.value, 2)}" for found, of in scores if of.attributor.name == "ceiling"]
         return ", ".join(parts)

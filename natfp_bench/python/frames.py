@@ -15,7 +15,7 @@ ESTIMATES = tuple(f"{metric}{part}" for metric in METRICS for part in ("", "_low
 
 COLUMNS = (
     *("task", "factor", "preset", "corpus", "levels", "replicates", "run", "protocol"),
-    *("attributor", "version", "access", "floor", "target", "split", "status", "error", "rank"),
+    *("attributor", "version", "access", "knowledge", "floor", "target", "split", "status", "error", "rank"),
     *("chance", "n_train", "n_test", "log10_p", "p_test", "extraction", *ESTIMATES, "interval_over", "n_units"),
 )
 """Columns of a table of scores.
@@ -40,7 +40,10 @@ def score_rows(result: Result) -> Iterator[dict[str, Any]]:
     for score in result.scores:
         who = score.attributor
         row = {**about, **{name: getattr(score, name) for name in COLUMNS if name in type(score).model_fields}}
-        row |= {"attributor": who.name, "version": who.version, "access": who.access, "floor": who.floor}
+        row |= {
+            "attributor": who.name,
+            **{name: getattr(who, name) for name in ("version", "access", "knowledge", "floor")},
+        }
         for metric, found in score.metrics.items():
             row |= {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
         if accuracy := score.metrics.get("accuracy"):

@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from natfp_bench.base.rungs import GIVEN, RUNGS
 from natfp_bench.pipeline.result import Score
 from natfp_bench.plan.split import UNSEEN_REPLICATE
+from natfp_bench.results.leaderboard import by_rung
 from natfp_bench.results.protocols import Protocol
 
 from . import charts
@@ -66,6 +68,35 @@ def _bounds(rows: Rows) -> str:
     if score_bounds:
         return ", with its 95% interval; small dots are single held-out replicates, if any"
     return ". There are too few units for an interval; small dots are single held-out replicates, if any"
+
+
+def ladder(protocols: Sequence[Protocol]) -> Figure | None:
+    """Identifiability by the best attributor of each rung, on each task; None if all are the lowest."""
+    rows: list[dict[str, Any]] = []
+    for protocol in protocols:
+        held_out = protocol.main_split == UNSEEN_REPLICATE
+        for of in by_rung(protocol.level(protocol.main_split)):
+            task = protocol.newest.task.name + (" (held-out runs)" if held_out else "")
+            rows.append(
+                {"task": task, "rung": of.rung, "attributor": ", ".join(of.names), **estimate(of.identifiability)}
+            )
+    if all(row["rung"] in ("texts", "weights") for row in rows):
+        return None
+    climbed = {row["task"] for row in rows if row["rung"] not in ("texts", "weights")}
+    rows = [row for row in rows if row["task"] in climbed]
+    names = [rung for rung in RUNGS if any(row["rung"] == rung for row in rows)]
+    order = list(dict.fromkeys(row["task"] for row in rows))
+    chart = charts.dots(
+        rows, y="task", order=order, series="rung", names=names, x_title="identifiability", lines={"chance": 0.0}
+    )
+    given = "; ".join(f"{rung}: {GIVEN[rung]}" for rung in names)
+    caption = (
+        "What can be identified, by what is known. Each dot is the best attributor of its rung, chosen on other texts "
+        f"than it is measured on, with its 95% interval. Each rung is given what those before it have: {given}. "
+        "0 is chance, 1 is certainty."
+    )
+    columns = {"task": "task", "rung": "knowledge", "attributor": "attributor", **ESTIMATE}
+    return figure("ladder", "Identifiability by what is known", caption, columns, rows, chart)
 
 
 def confusion(protocol: Protocol) -> Figure | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from natfp_bench.base.errors import UserError
+from natfp_bench.base.rungs import Rung
 from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.plan.task_files import NO_TRACE
-from natfp_bench.results.leaderboard import best
+from natfp_bench.results.leaderboard import best, by_rung, lowest_rung
 from natfp_bench.results.origin import settings_of
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import SIGNIFICANT
@@ -21,6 +22,15 @@ CEILING = "ceiling"
 
 CORPORA = {"chronicle": "chronicle (synthetic stories)"}
 """Corpora whose names do not say what they are."""
+
+KNOWN: dict[Rung, str] = {
+    "texts": "labelled texts",
+    "unlabelled": "further texts",
+    "corpus": "the training corpus",
+    "recipe": "the training recipe",
+    "weights": "the models themselves",
+}
+"""What an attributor of each rung knows, in short."""
 
 NAMED = 4
 """At most this many attributors that share the first rank are named."""
@@ -140,7 +150,12 @@ def _how_well(scores: Mapping[str, Score]) -> str:
     chance = next(iter(scores.values())).chance
     said = f"with accuracy {in_words(_best(scores)[1])}, where chance is {number(chance, 2)}"
     ceiling = scores.get(CEILING)
-    return said + (f" and the ceiling {number(ceiling.metrics['accuracy'].value, 2)}" if ceiling else "")
+    said += f" and the ceiling {number(ceiling.metrics['accuracy'].value, 2)}" if ceiling else ""
+    higher = [one for one in by_rung(scores)[1:] if one.rung != "weights"]
+    known = [f"{number(chance + (1 - chance) * one.identifiability.value, 2)} with {KNOWN[one.rung]}" for one in higher]
+    least = next(iter(lowest_rung(scores).values())).attributor.knowledge
+    said += f", to who knows {KNOWN[least]}" if least != "texts" else ""
+    return said + (f"; it is {', and '.join(known)}" if known else "")
 
 
 def _best(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:
@@ -148,7 +163,7 @@ def _best(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:
     names, identified = best(scores)
     chance = next(iter(scores.values())).chance
     if identified is None:
-        texts = {name: score for name, score in scores.items() if score.attributor.access == "text"}
+        texts = lowest_rung(scores)
         name = max(texts, key=lambda one: (texts[one].metrics["accuracy"].value, one))
         return [name], texts[name].metrics["accuracy"]
 
@@ -161,7 +176,8 @@ def _best(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:
 
 def _who(scores: Mapping[str, Score]) -> str:
     """Who does best: the attributors of rank 1, the most accurate first."""
-    first = [score for score in scores.values() if score.rank == 1 and score.attributor.access == "text"]
+    asked = lowest_rung(scores)
+    first = [score for score in asked.values() if score.rank == 1]
     first.sort(key=lambda score: (-score.metrics["accuracy"].value, score.attributor.name))
     names = [score.attributor.name for score in first if not score.attributor.floor]
     if not names:
@@ -169,8 +185,7 @@ def _who(scores: Mapping[str, Score]) -> str:
     if len(names) < len(first):
         return "; no attributor does significantly better than guessing one level"
     if len(names) == 1:
-        alone = sum(score.attributor.access == "text" for score in scores.values()) == 1
-        return "" if alone else f"; {names[0]} does best"
+        return "" if len(asked) == 1 else f"; {names[0]} does best"
     if len(names) > NAMED:
         names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} others"]
     return f"; {', '.join(names[:-1])} and {names[-1]} do best, without a significant difference"

@@ -43,10 +43,12 @@ TERMS: Mapping[str, str] = {
     "takes hours.",
     "protocol digest": "A hash of everything that determines a result, attributors apart. Only results with the same "
     "digest rank together.",
-    "rank": "1 + the number of attributors that are significantly better.",
+    "rank": "1 + the number of attributors that are significantly better, among those that know as much.",
     "reference attributor": "One fast attributor, named by the preset, that all studies fit again.",
     "replicate": "One training run per level, with the same seeds at every level. Replicates differ in their "
     "seeds alone.",
+    "rung": "What an attributor knows beside the text: labelled texts, further texts, the corpus, the recipe, or, for "
+    "the ceiling, the models themselves. Each rung has what those before it have.",
     "same runs": "Training runs that the attributor has read other texts of: it may recognise single runs.",
     "stress": "How much a map in two dimensions distorts the distances, from 0 (not at all) to 1.",
     "verdict": "found: corrected p is at most 0.05. not found: it is above. not testable: so few replicates "

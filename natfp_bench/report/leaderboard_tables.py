@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from natfp_bench.base.rungs import ASKS, Rung, given
 from natfp_bench.results.leaderboard import (
     AttributorMean,
     AttributorRow,
@@ -183,16 +184,16 @@ def _attributor_table(standing: Standing) -> ReportTable:
             *("rank", "attributor", "identifiability, 95%", "unseen\nruns", "rank,\nseen", "seen\nruns", "failed"),
             *("fit, s", "predict, s"),
         ),
-        [_attributor_cells(row) for row in standing.attributors],
+        _by_rung([(row.knowledge, _attributor_cells(row)) for row in standing.attributors]),
         right=("rank", "unseen\nruns", "rank,\nseen", "seen\nruns", "failed", "fit, s", "predict, s"),
         wide=("predict, s",),
         caption=(
             f"Mean identifiability without controls: on unseen runs over the {held_out} tasks that hold out "
             f"replicates, on seen runs over all {tasks}. ± is the 95% interval over models, as if each had seeds of "
             "its own: tasks share models, so the models are what could have been others. Rank: 1 + the number of "
-            "attributors that are significantly better (sign flips of models, Holm). An attributor has a rank only if "
-            "one version of it did every task; there are no ranks if the models are too few for a significant "
-            "difference. Seconds are sums over all fits and all predictions, as measured where they ran."
+            "attributors of its rung that are significantly better (sign flips of models, Holm). An attributor has a "
+            "rank only if one version of it did every task; there are no ranks if the models are too few for a "
+            "significant difference. Seconds are sums over all fits and all predictions, as measured where they ran."
         ),
         bars=("identifiability, 95%",),
         bar_caption="The bar is the mean on unseen runs (on seen ones if none are held out).",
@@ -233,7 +234,7 @@ def board_table(board: Board, *, named: bool = True) -> ReportTable:
         title,
         # Narrow enough for 80 columns; --json has every interval.
         ("rank", "attributor", "accuracy", "accuracy, 95%", "ident.", "bits, 95%", "F1", "p"),
-        [_board_cells(row, board.chance) for row in board.rows],
+        _by_rung([(row.knowledge, _board_cells(row, board.chance)) for row in board.rows]),
         right=("rank", "ident.", "F1", "p"),
         wide=("F1",),
         caption=f"{board.n_test or 0:,} test texts; chance is {number(board.chance)}. {_about(board)}"
@@ -278,6 +279,20 @@ def _board_cells(row: Row, chance: float) -> list[Cell]:
         estimate_cell(row.macro_f1, value(row.macro_f1)),
         Cell(log_p(row.log10_p), sort=row.log10_p),
     ]
+
+
+def _by_rung(rows: Sequence[tuple[Rung, list[Cell]]]) -> list[TableRow]:
+    """Put a heading above the rows of each rung, if there is one above the lowest; the ceiling needs none."""
+    if all(rung in ("texts", "weights") for rung, _ in rows):
+        return [cells for _, cells in rows]
+    found: list[TableRow] = []
+    before = None
+    for rung, cells in rows:
+        if rung != before:
+            found.append(Heading(f"knowledge: {rung}", f"Given {given(rung)}. {ASKS[rung]}"))
+            before = rung
+        found.append(cells)
+    return found
 
 
 def factor_p(row: FactorRow) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from natfp_bench.base.rungs import height
 from natfp_bench.pipeline.result import FactorStudy, Length, Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.replication import PermutationTest
@@ -52,11 +53,13 @@ def main_board(result: Result) -> ReportTable:
     rows = []
     for name in sorted(either, key=lambda name: _place(either[name])) if scores else []:
         score, known = main.get(name), seen.get(name)
+        rung = either[name].attributor.knowledge
+        named = name if rung in ("texts", "weights") else f"{name} (knows: {rung})"
         if either[name].status == "failed":
-            rows.append(["", name, "failed", "", "", ""])
+            rows.append(["", named, "failed", "", "", ""])
             continue
         of = score.metrics if score else {}
-        cells = [str(score.rank or "") if score else "", name, interval(of.get("accuracy"))]
+        cells = [str(score.rank or "") if score else "", named, interval(of.get("accuracy"))]
         cells.append(value(of.get("identifiability"), 2))
         if held_out:
             cells += [value(known.metrics.get("accuracy")) if known else "", spread(gaps.get(name), 3)]
@@ -76,9 +79,11 @@ def board_notes(result: Result) -> list[tuple[str, str]]:
         return []
     one = next(iter(scores.values()))
     held_out, given = one.split == UNSEEN_REPLICATE, given_texts(result)
+    several = any(of.attributor.knowledge not in ("texts", "weights") for of in scores.values())
+    rungs = ", among those that know as much" * several
     about = "other models with these levels" if held_out else f"other texts {'with these labels' * given}"
     notes = [
-        ("rank", "1 + the number of attributors that are significantly better"),
+        ("rank", f"1 + the number of attributors that are significantly better{rungs}"),
         ("accuracy", f"share of {one.n_test or 0:,} test texts that are named right; the 95% interval is for {about}"),
         ("ident.", "identifiability: accuracy on a scale on which 0 is chance and 1 is certainty"),
     ]
@@ -115,11 +120,11 @@ def _level(result: Result, split: str) -> dict[str, Score]:
     return {one.attributor.name: one for one in result.scores if (one.target, one.split) == ("level", split)}
 
 
-def _place(score: Score) -> tuple[bool, bool, float, str]:
-    """The most accurate attributor of texts first, likelihoods last."""
+def _place(score: Score) -> tuple[bool, int, bool, float, str]:
+    """The most accurate attributor of texts first, rung by rung; likelihoods last."""
     found = score.metrics.get("accuracy")
     name, likelihood = score.attributor.name, score.attributor.access == "likelihood"
-    return likelihood, found is None, -found.value if found else 0.0, name
+    return likelihood, height(score.attributor.knowledge), found is None, -found.value if found else 0.0, name
 
 
 def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, str]]:

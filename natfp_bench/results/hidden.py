@@ -25,7 +25,7 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base import disk, resources, streams
 from natfp_bench.base.errors import JobError, UserError
 from natfp_bench.base.records import Record, canonical_json
-from natfp_bench.pipeline import bundled_texts, wanted
+from natfp_bench.pipeline import bundled_texts, ladder, wanted
 from natfp_bench.pipeline.engine import Engine, Watch
 from natfp_bench.pipeline.evidence import Evidence
 from natfp_bench.pipeline.result import Result
@@ -213,8 +213,10 @@ def score(
     """Score baselines on hidden texts, which are made first if they are missing.
 
     output: folder for the results, which tell which text is whose, and must not be published. Raises JobError if a
-    baseline fails.
+    baseline fails, UserError for one that asks for knowledge.
     """
+    for baseline in baselines:
+        ladder.require_texts(baseline, "hidden texts come with labels alone")
     shared: dict[str, Any] = {"store": at.store, "engine": at.engine, "watch": at.watch, "device": at.device}
     shared |= {"output": output, "sandbox": sandbox}
     found = {task: run_plan(make_hidden_plan(task, secret), baselines, **shared) for task in tasks}

@@ -21,6 +21,7 @@ from natfp_bench.base.records import canonical_json
 from natfp_bench.base.text import first_bytes
 from natfp_bench.corpus.plan_from_texts import plan_from_labels
 from natfp_bench.pipeline import bundled_texts as fixed_texts
+from natfp_bench.pipeline import ladder
 from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.engine import Engine, Job, Outcome, Watch
 from natfp_bench.pipeline.result import AttributorId, Result
@@ -139,7 +140,8 @@ def choose(known: KnownSources) -> Baseline:
         for score in reversed(known.result.scores)
         if score.target == target and score.status == "ok" and score.attributor.access == "text"
     }
-    able = [at_hand[name] for name in scores if name in at_hand and not at_hand[name].card.floor]
+    able = [at_hand[name] for name in scores if name in at_hand]
+    able = [baseline for baseline in able if not baseline.card.floor and baseline.card.knowledge == "texts"]
     if not able:
         raise UserError("no baseline of this result is bundled or installed\n  --baseline NAME names one")
     able = [baseline for baseline in able if baseline.card.cost == "fast"] or able
@@ -163,6 +165,7 @@ def identify(
 
     The attributor's code runs in workers, within the limits of its card. Raises AttributorError if it fails.
     """
+    ladder.require_texts(baseline, "identify gives labelled texts alone; --baseline names another")
     cut = known.plan.cut
     texts = tuple(one.text if cut is None else first_bytes(one.text, cut) for one in given)
     classes, seed, n = known.classes, known.plan.seed, len(texts)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from natfp_bench.base.records import Record, canonical_json
+from natfp_bench.base.rungs import RUNGS, Rung, height
 from natfp_bench.pipeline.result import Length, RunInfo, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import paired, per_text, replication
@@ -102,8 +103,8 @@ class FactorRow(Record):
 class AttributorMean(Record):
     """Mean identifiability of the levels over tasks, with an interval over models, and the rank by it.
 
-    rank: 1 + attributors that are significantly better (see `over_models`); None unless it did every task with the same
-    code, or if the models are too few for any difference to be significant.
+    rank: 1 + attributors of its rung that are significantly better (see `over_models`); None unless it did every task
+    with the same code, or if the models are too few for any difference to be significant.
     """
 
     identifiability: Interval
@@ -114,12 +115,14 @@ class AttributorMean(Record):
 class AttributorRow(Record):
     """How well an attributor identifies levels over the tasks of a table, controls excluded.
 
+    knowledge: its rung of the ladder; attributors rank within one.
     unseen: on the unseen replicates of the tasks that hold some out; seen: on unseen prompts of seen models, in all
     tasks. digests: of the code that did them. failed: tasks on which it failed. Seconds are sums over all its fits and
     predictions, over all tasks and targets, controls included.
     """
 
     attributor: str
+    knowledge: Rung = "texts"
     floor: bool
     digests: tuple[str | None, ...]
     unseen: AttributorMean | None
@@ -295,15 +298,47 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
     )
 
 
+def lowest_rung(scores: Mapping[str, Score]) -> dict[str, Score]:
+    """Scores of the attributors of texts that know least, by name: labelled texts alone, if any knows no more."""
+    texts = {name: of for name, of in scores.items() if of.attributor.access == "text"}
+    least = min((height(of.attributor.knowledge) for of in texts.values()), default=0)
+    return {name: of for name, of in texts.items() if height(of.attributor.knowledge) == least}
+
+
+class RungScore(Record):
+    """The best attributor of a rung on one split, as `best` chooses it; names: the most often chosen first."""
+
+    rung: Rung
+    names: tuple[str, ...]
+    identifiability: Interval
+
+
+def by_rung(scores: Mapping[str, Score]) -> list[RungScore]:
+    """The best attributor of each rung, the lowest rung first, and the ceiling as the highest one."""
+    found = []
+    for rung in RUNGS:
+        own = {name: of for name, of in scores.items() if of.attributor.knowledge == rung and of.metrics}
+        names, reached = best(own)
+        if rung == "weights" and "ceiling" in own:
+            names, reached = ("ceiling",), own["ceiling"].metrics["identifiability"]
+        if reached is None and own and rung != "weights":
+            names = (max(own, key=lambda name: (own[name].metrics["identifiability"].value, name)),)
+            reached = own[names[0]].metrics["identifiability"]
+        if reached is not None:
+            found.append(RungScore(rung=rung, names=names, identifiability=reached))
+    return found
+
+
 def best(scores: Mapping[str, Score]) -> tuple[tuple[str, ...], Interval | None]:
     """Choose the best attributor of one split by cross-validation, and measure it on the texts that did not choose it.
 
+    Only those of the lowest rung that has any take part (`lowest_rung`): one that knows more is no better method.
     For each part of the test texts (a held-out replicate, else a tenth of the prompts), the attributor that is best on
     the other parts is chosen and scored. The highest of several figures would be high by luck as well as by skill.
     Returns the names, the most often chosen first, and the identifiability. A single choice has its own interval, a
     mixed one Student's over the parts. None if there are fewer than two parts.
     """
-    texts = {name: of for name, of in scores.items() if of.attributor.access == "text"}
+    texts = lowest_rung(scores)
     n_parts = max((len(of.parts) for of in texts.values()), default=0)
     if n_parts < 2:
         return (), None
@@ -334,7 +369,7 @@ def _detectable(protocol: Protocol, *, held_out: bool) -> float | None:
 
 
 def _attributor_rows(protocols: Sequence[Protocol], counted: Sequence[Protocol]) -> list[AttributorRow]:
-    """Rows of all attributors of the counted tasks: the best first, and last those that did not do every task."""
+    """Rows of all attributors of the counted tasks, rung by rung: the best first, last those that lack a task."""
     unseen = _means({of.newest.task.name: (of, of.level(UNSEEN_REPLICATE)) for of in counted})
     seen = _means({of.newest.task.name: (of, of.level(SEEN_REPLICATE) or of.level(UNSEEN_PROMPT)) for of in counted})
     rows = []
@@ -345,6 +380,7 @@ def _attributor_rows(protocols: Sequence[Protocol], counted: Sequence[Protocol])
         rows.append(
             AttributorRow(
                 attributor=name,
+                knowledge=own[-1].attributor.knowledge,
                 floor=own[-1].attributor.floor,
                 digests=tuple(dict.fromkeys(score.attributor.digest for score in own)),
                 unseen=unseen.get(name),
@@ -357,16 +393,17 @@ def _attributor_rows(protocols: Sequence[Protocol], counted: Sequence[Protocol])
     return sorted(rows, key=_place)
 
 
-def _place(row: AttributorRow) -> tuple[bool, float, str]:
+def _place(row: AttributorRow) -> tuple[int, bool, float, str]:
     main = row.unseen or row.seen
     whole = main is not None and main.rank is not None
-    return not whole, -main.identifiability.value if main else math.inf, row.attributor
+    return height(row.knowledge), not whole, -main.identifiability.value if main else math.inf, row.attributor
 
 
 def _means(tasks: Mapping[str, tuple[Protocol, Mapping[str, Score]]]) -> dict[str, AttributorMean]:
     """Mean of each attributor over the tasks that have scores, and the ranks of those that did all with one code."""
     given: dict[str, list[TaskAccuracy]] = {}
     digests: dict[str, set[str | None]] = {}
+    rungs: dict[str, Rung] = {}
     for protocol, scores in tasks.values():
         models = {variant.name: variant.key for variant in protocol.newest.variants}
         for name, score in scores.items():
@@ -378,9 +415,12 @@ def _means(tasks: Mapping[str, tuple[Protocol, Mapping[str, Score]]]) -> dict[st
             task = TaskAccuracy(score.chance, accuracy, [models[variant] for variant in variants], levels)
             given.setdefault(name, []).append(task)
             digests.setdefault(name, set()).add(score.attributor.digest)
+            rungs[name] = score.attributor.knowledge
     n_tasks = sum(bool(scores) for _, scores in tasks.values())
     everywhere = {name: own for name, own in given.items() if len(own) == n_tasks and len(digests[name]) == 1}
-    ranks = ranks_over_models(everywhere)
+    ranks: dict[str, int] = {}
+    for rung in RUNGS:
+        ranks |= ranks_over_models({name: own for name, own in everywhere.items() if rungs[name] == rung})
     return {
         name: AttributorMean(identifiability=mean_over_models(own), rank=ranks.get(name), tasks=len(own))
         for name, own in given.items()

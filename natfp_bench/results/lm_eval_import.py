@@ -304,7 +304,8 @@ def _beside(
         given[score.attributor.name] = _answers(part, theirs.proba[kept], frame)
     of_texts = {of.attributor.name for of in view if of.attributor.access == "text"}
     credit = {name: one.credit for name, one in given.items() if name in of_texts} | {who.name: own.credit}
-    ranks = paired.ranks(credit, own.prompts, frame.seed)
+    rungs = {of.attributor.name: of.attributor.knowledge for of in view} | {who.name: who.knowledge}
+    ranks = paired.ranks_within(rungs, credit, own.prompts, frame.seed)
     top = None
     scores = []
     for score in reversed(view):

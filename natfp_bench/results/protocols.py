@@ -14,6 +14,7 @@ import numpy as np
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
+from natfp_bench.base.rungs import Rung, height
 from natfp_bench.pipeline import result_files as results
 from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
@@ -26,10 +27,11 @@ REFERENCE_COLUMNS = ("accuracy", "identifiability", "bits", "macro_f1")
 
 
 class Row(Record):
-    """One attributor on one board; the ceiling has no rank."""
+    """One attributor on one board, ranked among those of its rung (`knowledge`); the ceiling has no rank."""
 
     attributor: str
     access: str
+    knowledge: Rung = "texts"
     rank: int | None
     error: str | None
     accuracy: Interval | None
@@ -59,7 +61,10 @@ class ProtocolId(Record):
 
 
 class Board(ProtocolId):
-    """Attributors that guessed the same target of the same texts after the same fits, best first, the ceiling last."""
+    """Attributors that guessed the same target of the same texts after the same fits, rung by rung, the best first.
+
+    The lowest rung comes first, and the ceiling last.
+    """
 
     split: str
     target: str
@@ -187,7 +192,7 @@ def _board(protocol: Protocol, target: str, split: str, files: PredictionFiles, 
     ranked = {name: pair for name, pair in newest.items() if pair[1].rank is not None}
     ranks = _ranks(ranked, last.seed, files, faults)
     rows = [_row(score, ranks.get(name)) for name, (_, score) in newest.items()]
-    rows.sort(key=lambda row: (row.access != "text", row.rank is None, -(row.accuracy.value if row.accuracy else 0.0)))
+    rows.sort(key=_row_place)
     any_score = next(score for _, score in newest.values())
     return Board(
         **ProtocolId.fields_of(last),
@@ -198,6 +203,11 @@ def _board(protocol: Protocol, target: str, split: str, files: PredictionFiles, 
         n_test=next((score.n_test for _, score in newest.values() if score.n_test), None),
         rows=tuple(rows),
     )
+
+
+def _row_place(row: Row) -> tuple[bool, int, bool, float]:
+    likelihood = row.access != "text"
+    return likelihood, height(row.knowledge), row.rank is None, -(row.accuracy.value if row.accuracy else 0.0)
 
 
 def _ranks(
@@ -215,13 +225,15 @@ def _ranks(
             faults.append(f"{name} has no rank: {error}")
             continue
         credit[name], prompts = answers.credit, answers.prompts
-    return paired.ranks(credit, prompts, seed)
+    rungs = {name: score.attributor.knowledge for name, (_, score) in scores.items()}
+    return paired.ranks_within(rungs, credit, prompts, seed)
 
 
 def _row(score: Score, rank: int | None) -> Row:
     return Row(
         attributor=score.attributor.name,
         access=score.attributor.access,
+        knowledge=score.attributor.knowledge,
         rank=rank,
         error=score.error,
         log10_p=score.log10_p,

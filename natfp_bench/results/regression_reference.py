@@ -164,7 +164,10 @@ REFERENCE = pa.schema(
     ],
     metadata={MARK: SCHEMA},
 )
-"""Columns: the fields of RegressionSetup, ScorePlace and AttributorId; `classes`: how many; `proba`: steps, flat."""
+"""Columns: the fields of RegressionSetup, ScorePlace and AttributorId; `classes`: how many; `proba`: steps, flat.
+
+The rung of an attributor is left out: it follows from its digest, and older references have none.
+"""
 
 
 def write(path: Path, answers: Iterable[SteppedAnswers]) -> None:
@@ -227,7 +230,7 @@ def read(path: Path) -> dict[ScorePlace, SteppedAnswers]:
 def _row(row: Mapping[str, Any], proba: pa.ListScalar) -> SteppedAnswers:
     """Answers of one row; raises ValueError if the row is damaged."""
     setup = RegressionSetup.model_validate({name: row[name] for name in RegressionSetup.model_fields})
-    who = AttributorId.model_validate({name: row[name] for name in AttributorId.model_fields})
+    who = AttributorId.model_validate({name: row[name] for name in AttributorId.model_fields if name in row})
     place = _place(setup, row["target"], row["split"], who.name)
     return SteppedAnswers(setup, place, who, row["rows"], proba.values.to_numpy().reshape(-1, row["classes"]))
 

@@ -19,6 +19,7 @@ from natfp_bench.base.environment import environment
 from natfp_bench.base.errors import AttributorError, UserError
 from natfp_bench.base.records import Record
 from natfp_bench.pipeline import bundled_texts as fixed_texts
+from natfp_bench.pipeline import ladder
 from natfp_bench.pipeline.engine import Engine, Watch
 from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.pipeline.run import run_plan
@@ -153,9 +154,10 @@ def _split_score(score: Score) -> SplitScore:
 def kept_scores(baseline: Baseline, tasks: Sequence[str]) -> dict[str, TaskScore]:
     """Scores in a baseline's folder on other tasks than these, which stay when those of these tasks are written.
 
-    Raises UserError, before anything is computed, if they are of other code, or if the file there is no `results.json`
-    of a submission.
+    Raises UserError, before anything is computed, if they are of other code, if the file there is no `results.json` of
+    a submission, or if the baseline asks for knowledge.
     """
+    ladder.require_texts(baseline, "fixed texts come with labels alone; natfp-bench run gives knowledge")
     path = baseline.folder / RESULTS
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return {}

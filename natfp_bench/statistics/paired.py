@@ -80,6 +80,14 @@ def ranks(credits: Mapping[str, Floats], prompts: Ints, seed: int, level: float 
     return {name: 1 + beaten.count(name) for name in credits}
 
 
+def ranks_within(of: Mapping[str, str], credits: Mapping[str, Floats], prompts: Ints, seed: int) -> dict[str, int]:
+    """Rank each attributor among those of its group, as `ranks` does; of: the group of each."""
+    found: dict[str, int] = {}
+    for group in dict.fromkeys(of[name] for name in credits):
+        found |= ranks({name: own for name, own in credits.items() if of[name] == group}, prompts, seed)
+    return found
+
+
 def _flipped_sums(by_prompt: Floats, seed: int, flips: int) -> Floats:
     """Sums over prompts (C, m) under random signs, one bit each: (flips, m), rounded up to whole blocks."""
     width = -(-len(by_prompt) // 64)

@@ -56,7 +56,7 @@ def test_the_document_has_the_published_shape(seed_run: Any) -> None:
     assert set(score["metrics"]) == with_interval | {"pairwise_auroc", "calibration_error"}
     assert {name for name, found in score["metrics"].items() if found["method"] != "none"} == with_interval
     assert set(score["metrics"]["accuracy"]) == {"value", "low", "high", "method", "units", "n_units"}
-    assert set(score["attributor"]) == {"name", "version", "digest", "access", "floor"}
+    assert set(score["attributor"]) == {"name", "version", "digest", "access", "floor", "knowledge"}
     assert data["scores"][-1]["attributor"]["access"] == "likelihood"
 
 

@@ -35,7 +35,8 @@ def scored(name: str, split: str, value: float | None, **more: Any) -> Score:
     """A score of the level among four; `value`: its identifiability, None if the attributor failed."""
     access = "likelihood" if name in ("ceiling", "likelihood_reference") else "text"
     digest = more.pop("digest", f"code of {name}")
-    who = AttributorId(name=name, version="1", digest=digest, access=access, floor=name == "majority")
+    rung = more.pop("knowledge", "weights" if access == "likelihood" else "texts")
+    who = AttributorId(name=name, version="1", digest=digest, access=access, floor=name == "majority", knowledge=rung)
     given: dict[str, Any] = {"status": "failed", "error": "fit raised"}
     if value is not None:
         found = {

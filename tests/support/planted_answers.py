@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from made_results import bare_result
 
+from natfp_bench.base.rungs import Rung
 from natfp_bench.pipeline.prediction_columns import PREDICTIONS
 from natfp_bench.pipeline.result import AttributorId, RunInfo, Score
 from natfp_bench.results import regression, regression_reference
@@ -57,6 +58,8 @@ def planted(
     started: str = "2026-01-01T00:00:00+00:00",
     order: Ints | None = None,
     code: str = "0",
+    rung: Rung = "texts",
+    rank: int | None = None,
     **changes: Any,
 ) -> Path:
     """Write a result with planted answers; returns the folder of results."""
@@ -65,12 +68,12 @@ def planted(
     scores, tables = [], []
     for name, answer in given.items():
         access = "likelihood" if name == "ceiling" else "text"
-        who = AttributorId(name=name, version="1", digest=code, access=access, floor=False)
+        who = AttributorId(name=name, version="1", digest=code, access=access, floor=False, knowledge=rung)
         frame: dict[str, Any] = {"split": "unseen_prompt", "target": "level", "classes": CLASSES, "chance": 0.25}
         if isinstance(answer, str):
             scores.append(Score(attributor=who, status="failed", error=answer, **frame))
             continue
-        scores.append(Score(attributor=who, status="ok", n_test=TEXTS, **frame))
+        scores.append(Score(attributor=who, status="ok", n_test=TEXTS, rank=rank, **frame))
         columns = {
             "variant": [f"{CLASSES[label]}/r0" for label in TRUTH[rows]],
             "row": rows,

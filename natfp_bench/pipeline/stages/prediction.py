@@ -22,6 +22,7 @@ from natfp_bench.pipeline.store import Store
 from natfp_bench.plan import split
 from natfp_bench.plan.task_files import SplitSpec
 
+from .knowledge import knowledge_of
 from .sample import SampleStage, read_table
 from .stage import Stage, Workplace
 
@@ -48,6 +49,7 @@ class Labelled(Stage):
 
     texts: of each sample set. cut: bytes that texts are cut to, None if they are whole. sandboxed: whether the
     attributor is in a sandbox; what was answered outside of one is never taken for what was answered inside.
+    knowledge: what its rung of the ladder is given beside labelled texts, as stages whose entries it may read.
     """
 
     survived: ClassVar[tuple[type[NatfpError], ...]] = (AttributorError, JobError)
@@ -60,10 +62,12 @@ class Labelled(Stage):
     split: SplitSpec
     cut: int | None
     sandboxed: bool = field(default=False, kw_only=True)
+    knowledge: tuple[Stage, ...] = field(default=(), kw_only=True)
 
     def box(self, store: Store, context: Context) -> Box:
         """Where the attributor's code runs."""
-        return Box(self.baseline, self.sandboxed, (store.root,), started=context.started)
+        known = knowledge_of(self.baseline.card.knowledge, self.knowledge, store)
+        return Box(self.baseline, self.sandboxed, (store.root,), started=context.started, knowledge=known)
 
     @property
     def limits(self) -> Limits | None:

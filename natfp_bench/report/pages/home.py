@@ -164,11 +164,13 @@ def _low(row: FactorRow) -> float:
 
 def winner(standing: Standing) -> str:
     """Who identifies levels best, over all tasks of a setting; empty if there are no ranks."""
-    means = [(row.attributor, row.unseen or row.seen) for row in standing.attributors if not row.floor]
+    # Rows come rung by rung; a classifier that knows more than another is no better method.
+    rows = [row for row in standing.attributors if row.knowledge == standing.attributors[0].knowledge]
+    means = [(row.attributor, row.unseen or row.seen) for row in rows if not row.floor]
     first = [name for name, mean in means if mean and mean.rank == 1]
-    if not first or len(standing.attributors) < 2:
+    if not first or len(rows) < 2:
         return ""
-    return f"Best of {len(standing.attributors)} classifiers: {' and '.join(first)}."
+    return f"Best of {len(rows)} classifiers: {' and '.join(first)}."
 
 
 def scopes(standing: Standing, of: Pages) -> str:

@@ -35,7 +35,11 @@ def task(of: Pages, protocol: Protocol) -> Page:
     found = many(protocol)
     logs, log_note = report_texts.training_logs(result, of.store)
     parts: dict[str, list[Figure | None]] = {
-        "scores": [report_figures.accuracy(protocol), report_figures.confusion(protocol)],
+        "scores": [
+            report_figures.accuracy(protocol),
+            report_figures.ladder([protocol]),
+            report_figures.confusion(protocol),
+        ],
         "models": [report_study_figures.training(result, logs), report_study_figures.equivalence(result)],
         "curves": list(report_study_figures.curves(result)),
         "many": [many_figure(found)] if found else [],

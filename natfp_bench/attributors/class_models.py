@@ -1,0 +1,184 @@
+"""One causal language model per class, for authors of baselines: copies of one trained model, tuned on their classes.
+
+A text belongs to the class whose model finds it likeliest. All copies begin as one model (the trunk), so that they
+differ in nothing but what their texts taught them.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+
+from .neural_text import (
+    NeuralClassifier,
+    apply_model,
+    batches,
+    calibrate,
+    linear_schedule,
+    pad,
+    readable,
+    train_model,
+)
+
+MASKED = -1
+"""Stands for a place of a row that has no token."""
+
+WARMUP = 0.05
+
+
+class Trunk(NamedTuple):
+    """A language model with its tokenizer; begin, end: tokens around a text; context: most tokens to predict."""
+
+    model: torch.nn.Module
+    tokenizer: Tokenizer
+    begin: int
+    end: int
+    context: int
+
+
+def load_trunk(folder: Path) -> Trunk:
+    """Load a checkpoint folder in float32; a text that spells a special token is read as ordinary text."""
+    transformers.utils.logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    config = model.config
+    return Trunk(model, tokenizer, config.bos_token_id, config.eos_token_id, config.max_position_embeddings)
+
+
+def encode_rows(trunk: Trunk, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text after the begin token, cut to the context; the end token stands where there is room."""
+    found = trunk.tokenizer.encode_batch([readable(text, trunk.context) for text in texts], add_special_tokens=False)
+    return [[trunk.begin, *one.ids, trunk.end][: trunk.context + 1] for one in found]
+
+
+def log_probabilities(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each token given those before it, in nats: (rows, width - 1), zero where there is none."""
+    # Places without a token come after a text, where a causal model does not see them: no mask is needed.
+    logits = model(input_ids=tokens[:, :-1].clamp(min=0), use_cache=False).logits
+    losses = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=MASKED, reduction="none"
+    )
+    return -losses.view(len(tokens), -1)
+
+
+def log_likelihoods(models: Iterable[torch.nn.Module], rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Log-likelihood of each row under each model, in nats: (rows, models)."""
+    models = list(models)
+
+    def sums(tokens: torch.Tensor) -> torch.Tensor:
+        return torch.stack([log_probabilities(model, tokens).double().sum(1) for model in models], dim=1)
+
+    return apply_model(sums, rows, MASKED)
+
+
+def epochs_over(
+    model: torch.nn.Module,
+    rows: Sequence[Sequence[int]],
+    *name: str | int,
+    epochs: int,
+    batch: int,
+    rate: float,
+) -> Callable[[int], None]:
+    """Return a function that trains a model for one epoch over the rows.
+
+    epochs: their number in all, over which the learning rate rises to `rate` and falls to zero. name: of the random
+    stream of the order of the rows.
+    """
+    steps = -(-len(rows) // batch)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: linear_schedule(i, epochs * steps, WARMUP))
+    order = batches([len(row) for row in rows], batch, *name)
+
+    def epoch(_: int) -> None:
+        for part in islice(order, steps):
+            tokens = pad([rows[i] for i in part], MASKED)
+            optimizer.zero_grad(set_to_none=True)
+            loss = -log_probabilities(model, tokens).sum() / (tokens[:, 1:] != MASKED).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+
+    return epoch
+
+
+class ClassModels(NeuralClassifier):
+    """Attribution by the likelihoods of copies of a trunk, one per class.
+
+    The trunk first reads all texts together, with the further ones that `further` gives, as long as it predicts
+    held-out texts better. Then each copy reads the texts of its class, as long as the copies separate the classes of
+    held-out texts better. reading, tuning: epochs of both, at most; rate, tuning_rate: highest learning rates; batch:
+    texts per step.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        reading: int = 2,
+        rate: float = 3e-3,
+        tuning: int = 2,
+        tuning_rate: float = 1.5e-3,
+        batch: int = 16,
+    ) -> None:
+        super().__init__(seed)
+        self.reading, self.rate, self.tuning, self.tuning_rate, self.batch = reading, rate, tuning, tuning_rate, batch
+
+    @abstractmethod
+    def trunk(self, texts: Sequence[str]) -> Trunk:
+        """Return a fresh trained model to begin with; texts: those to learn from, without labels."""
+
+    def further(self) -> Sequence[str]:
+        """Further texts of the sources, without labels; none if nothing is known."""
+        return ()
+
+    def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
+        """Let the trunk read all texts, and then its copies those of their classes."""
+        self._trunk = self.trunk([text for text, out in zip(texts, held, strict=True) if not out])
+        rows, model = encode_rows(self._trunk, texts), self._trunk.model
+        known, asked = [rows[i] for i in np.flatnonzero(~held)], [rows[i] for i in np.flatnonzero(held)]
+        pooled = [*known, *encode_rows(self._trunk, self.further())]
+        read = self._epochs(model, pooled, self.reading, self.rate, "common")
+        train_model(
+            model, read, lambda: -float(log_likelihoods([model], asked).sum()), self.reading, every=1, patience=2
+        )
+
+        self._models = torch.nn.ModuleList(copy.deepcopy(model) for _ in self.classes_)
+        own = [[row for row, of in zip(known, y[~held], strict=True) if of == k] for k in range(len(self._models))]
+        tune = [
+            self._epochs(one, rows, self.tuning, self.tuning_rate, "class", k)
+            for k, (one, rows) in enumerate(zip(self._models, own, strict=True))
+        ]
+
+        def step(i: int) -> None:
+            for epoch in tune:
+                epoch(i)
+
+        train_model(self._models, step, lambda: self._loss(asked, y[held]), self.tuning, every=1, patience=2)
+
+    def _loss(self, rows: Sequence[Sequence[int]], y: NDArray[np.int64]) -> float:
+        return calibrate(log_likelihoods(self._models, rows), y, self.frequencies_)[0]
+
+    def _epochs(
+        self, model: torch.nn.Module, rows: Sequence[Sequence[int]], epochs: int, rate: float, *name: str | int
+    ) -> Callable[[int], None]:
+        stream = (type(self).__name__, "order", self.seed, *name)
+        return epochs_over(model, rows, *stream, epochs=epochs, batch=self.batch, rate=rate)
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Log-likelihood of each text under each class's model, in nats: (n, k)."""
+        return log_likelihoods(self._models, encode_rows(self._trunk, texts))

@@ -1,0 +1,64 @@
+"""Knowledge for the checks of attributors that ask for some: small, but made as a run makes it.
+
+Its corpus is `chronicle`, its further texts are planted ones, and its stranger is a model that is trained for it within
+seconds. Planted texts are not written by models, so a stranger helps to read them as far as it knows their language.
+"""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+from natfp_bench.base.rungs import Knows, reaches
+from natfp_bench.corpus.open_corpus import Chronicle
+from natfp_bench.plan.settings import BudgetSpec, ModelSpec, OptimizerSpec, Recipe, ScheduleSpec, TokenizerSpec
+
+from .knowledge import TEXTS, TOKENIZER, Knowledge, write_texts
+from .planted import planted
+
+UNLABELLED, DOCUMENTS = 240, 400
+"""Numbers of further texts, and of documents of the corpus."""
+
+RECIPE = Recipe(
+    tokenizer=TokenizerSpec(vocabulary=384, train_bytes=100_000),
+    model=ModelSpec(width=32, layers=2, heads=2, feed_forward=96, context=64),
+    optimizer=OptimizerSpec(lr=8e-3),
+    schedule=ScheduleSpec(warmup_tokens=8_192),
+    budget=BudgetSpec(tokens=163_840, batch=16),
+)
+
+
+def planted_knowledge(rung: Knows, folder: Path) -> Knowledge | None:
+    """Write the knowledge of a rung into a folder; None on the lowest one."""
+    if rung == "texts":
+        return None
+    folder = folder.absolute()
+    texts = folder / TEXTS
+    write_texts(iter(planted(UNLABELLED, "unlabelled")[0]), texts)
+    if not reaches(rung, "corpus"):
+        return Knowledge(rung=rung, texts_file=texts)
+    stranger = _stranger(folder)
+    strangers = (stranger,) if reaches(rung, "recipe") else ()
+    return Knowledge(rung=rung, texts_file=texts, corpus_folder=folder / "corpus", stranger_folders=strangers)
+
+
+def _stranger(folder: Path) -> Path:
+    """Write the corpus and train a model on it; returns the model's folder."""
+    import torch
+
+    from natfp_bench.corpus import tokens
+    from natfp_bench.models import train
+
+    packed, corpus, stranger = (folder / name for name in ("packed", "corpus", "stranger"))
+    for place in (packed, corpus, stranger):
+        place.mkdir(parents=True, exist_ok=True)
+    documents = Chronicle(seed=1)
+    blocks, context = RECIPE.unique_blocks, RECIPE.model.context
+    tokens.prepare(documents, RECIPE.tokenizer, context=context, blocks=blocks, heldout=2, folder=packed)
+    shutil.copyfile(packed / TOKENIZER, corpus / TOKENIZER)
+    write_texts((one.text for one in islice(documents.documents(), DOCUMENTS) if not one.heldout), corpus / TEXTS)
+    threads = torch.get_num_threads()
+    train.train(train.TrainingJob(RECIPE, 0, packed, stranger, folder / "partial"), torch.device("cpu"))
+    torch.set_num_threads(threads)
+    return stranger

@@ -1,0 +1,157 @@
+"""The ladder of knowledge in a run: what each rung is given, which stages that takes, and where it cannot be had.
+
+Nothing that a rung is given may reveal a label or a test text. Further texts are of the models that a fit learns from,
+behind those that are attributed. Strangers are variants of no class: the recipes of the variants, trained with seeds
+that no variant has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from natfp_bench.attributors.registry import Baseline
+from natfp_bench.base.errors import JobError, UserError
+from natfp_bench.base.records import flatten
+from natfp_bench.base.rungs import Knows, reaches
+from natfp_bench.plan.descent import ForkSpec
+from natfp_bench.plan.plan import Plan, Variant
+from natfp_bench.plan.settings import SeedsSpec, Settings
+from natfp_bench.plan.split import Fold
+
+from .evidence import Evidence
+from .schedule import Wanted
+from .sources.kind import Identities, source_kind
+from .stages.knowledge import KnowledgeStage, TrainingTexts, Unlabelled
+from .stages.prediction import Labelled
+from .stages.sample import SampleStage
+from .stages.stage import ModelStage, Stage
+from .stages.variant import VariantStages
+
+UNLABELLED = 1
+"""Further texts of each variant, as a multiple of those that are attributed."""
+
+STRANGER, STRANGER_SEED = "stranger", 1_000_003
+"""Level of strangers, and their first seed. It is far from the seeds of tasks, so that tasks share their strangers."""
+
+SEEDS = ("seeds.init", "seeds.data_order", "seeds.dropout", "finetune.seed", "teacher.run", "source.replicate")
+
+
+def lacking(plan: Plan, rung: Knows) -> str | None:
+    """Why a plan cannot give what a rung is given; None if it can."""
+    if rung == "texts":
+        return None
+    if plan.fixed_texts:
+        return "fixed texts are all that is given of their sources"
+    if plan.given is not None:
+        return "the given texts are all that is known of their sources"
+    if plan.source.kind == "lm_eval":
+        return "a backend is asked for no more texts than are attributed"
+    if reaches(rung, "corpus") and plan.source.kind != "train":
+        return "the models of this task are not trained from nothing here, so nobody has their corpus and recipe"
+    return None
+
+
+def able(plan: Plan, baselines: Sequence[Baseline]) -> tuple[list[Baseline], list[str]]:
+    """Baselines whose rung a plan can give, and a line about each of the others.
+
+    Raises UserError if there were some, and none is left.
+    """
+    why = {one.name: lacking(plan, one.card.knowledge) for one in baselines}
+    left_out = [f"{one.name} (knowledge: {one.card.knowledge}): {why[one.name]}" for one in baselines if why[one.name]]
+    kept = [one for one in baselines if not why[one.name]]
+    if left_out and not kept:
+        listed = "\n  ".join(left_out)
+        raise UserError(
+            f"no attributor is left for {plan.task.name}:\n  {listed}\n  --baseline fast   reads texts alone"
+        )
+    return kept, left_out
+
+
+def require_texts(baseline: Baseline, why: str) -> None:
+    """Raise UserError for a baseline that asks for knowledge, where there is none to give."""
+    if (rung := baseline.card.knowledge) != "texts":
+        raise UserError(f"{baseline.name} asks for knowledge (knowledge: {rung} in its card.yaml)\n  {why}")
+
+
+def wants(baselines: Sequence[Baseline], rung: Knows) -> bool:
+    """Whether a baseline has what a rung is given."""
+    return any(reaches(one.card.knowledge, rung) for one in baselines)
+
+
+def further(plan: Plan, variants: Sequence[VariantStages]) -> Iterator[Wanted]:
+    """Samples that the further texts of variants are in."""
+    for of in variants:
+        for number, stage in enumerate(_samples(plan, of), 1):
+            if stage not in of.samples:
+                yield Wanted(stage, f"sample {of.name} {number}, without labels")
+
+
+def _samples(plan: Plan, of: VariantStages) -> tuple[SampleStage, ...]:
+    source = source_kind(plan.source.kind)
+    return source.samples(of.model, of.variant.settings, plan.seed, (1 + UNLABELLED) * plan.texts)
+
+
+def strangers(plan: Plan, variants: Sequence[VariantStages]) -> list[VariantStages]:
+    """A stranger for each recipe of some variants, whatever their seeds; they have no texts."""
+    taken = {value for of in variants for path, value in flatten(_dumped(of.variant.settings)) if path in SEEDS}
+    seed = next(n for n in range(STRANGER_SEED, STRANGER_SEED + len(taken) + 1) if n not in taken)
+    source, identities, found = source_kind(plan.source.kind), Identities(), dict[ModelStage, Settings]()
+    for of in variants:
+        settings = _with_seed(of.variant.settings, seed)
+        found.setdefault(source.model(settings, plan, identities), settings)
+    made = [(Variant(level=STRANGER, replicate=n, settings=own), model) for n, (model, own) in enumerate(found.items())]
+    return [VariantStages(variant, model, ()) for variant, model in made]
+
+
+def _with_seed(settings: Settings, seed: int) -> Settings:
+    """The same recipe with one other seed for everything that has one; a copy of a run is the run itself."""
+    own: dict[str, Any] = {"seeds": SeedsSpec(init=seed, data_order=seed, dropout=seed), "fork": ForkSpec(), "rerun": 0}
+    if settings.finetune.share:
+        own["finetune"] = settings.finetune.model_copy(update={"seed": seed})
+    if settings.teacher.run >= 0:
+        own["teacher"] = settings.teacher.model_copy(update={"run": seed + 1})
+    return settings.model_copy(update=own)
+
+
+def _dumped(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json")
+
+
+def check_strangers(
+    found: Sequence[VariantStages], variants: Sequence[VariantStages], metas: Mapping[Stage, Any]
+) -> None:
+    """Check that no stranger is a variant, neither by its seeds nor by its weights; raises JobError for a bug."""
+    for stranger in found:
+        own, weights = stranger.variant.settings, metas[stranger.model].weights
+        for of in variants:
+            if of.variant.settings.seeds == own.seeds or of.model == stranger.model:
+                raise JobError(f"{stranger.name} has the seeds of {of.name}: it would be that model")
+            if weights is not None and metas[of.model].weights == weights:
+                raise JobError(f"{stranger.name} has the weights of {of.name}: its seeds change nothing in training")
+
+
+def given(evidence: Evidence, rung: Knows, fold: Fold | None = None) -> tuple[Stage, ...]:
+    """Stages of what a rung is given in a fold (None: with all variants known); empty on the lowest rung."""
+    plan = evidence.plan
+    if rung == "texts":
+        return ()
+    known = np.ones(len(evidence.kept), dtype=np.bool_) if fold is None else fold.known
+    samples = tuple(_samples(plan, of) for of, learnt in zip(evidence.kept, known.tolist(), strict=True) if learnt)
+    found: list[Stage] = [
+        Unlabelled(samples, plan.texts, (1 + UNLABELLED) * plan.texts, plan.split, plan.cut, plan.seed)
+    ]
+    if reaches(rung, "corpus"):
+        found.append(TrainingTexts(tuple(dict.fromkeys(of.corpus for of in evidence.kept))))
+    if reaches(rung, "recipe"):
+        found += [of.model for of in evidence.strangers]
+    return tuple(found)
+
+
+def first(stages: Iterable[Labelled]) -> list[Wanted]:
+    """What has to be written before some stages can show it to an attributor."""
+    found = dict.fromkeys(one for stage in stages for one in stage.knowledge if isinstance(one, KnowledgeStage))
+    names = {"unlabelled": "texts without labels", "corpus": "the corpus as texts"}
+    return [Wanted(stage, f"write {names[stage.name]} ({number})") for number, stage in enumerate(found, 1)]
