@@ -15,11 +15,13 @@ from every_stage import all_stages
 
 from natfp_bench.attributors import factor_test, registry, study
 from natfp_bench.attributors.attribute import attribute
+from natfp_bench.attributors.knowledge import write_texts
 from natfp_bench.base.records import file_digest
 from natfp_bench.corpus import tokens
 from natfp_bench.corpus.open_corpus import open_corpus
 from natfp_bench.models import model, sample
 from natfp_bench.models.train import TrainingJob, train
+from natfp_bench.pipeline.stages import knowledge
 from natfp_bench.pipeline.stages.trained import packing
 from natfp_bench.plan.make_plan import make_plan
 
@@ -36,6 +38,7 @@ GOLDEN = {
         ],
     ),
     "score": (3, -634.16638),
+    "knowledge": (1, "0bee5fa542de8b10b31226305832bf89"),
     "prediction": (3, [0.985911, 0.0140887, 0.5]),
     "study": (
         4,
@@ -85,9 +88,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "model": _heldout_bits(trained),
         "sample": [row[:6] for row in drawn.ids],
         "score": float(scored.sum()),
+        "knowledge": _as_texts(corpus, settings.model.context, folder / "texts.jsonl"),
         "prediction": found.proba[:, 0].tolist(),
         "study": _studied(),
     }
+
+
+def _as_texts(corpus: Path, context: int, path: Path) -> str:
+    write_texts((text for text in knowledge.decoded(corpus, context) if text), path)
+    return file_digest(path)[:32]
 
 
 def _studied() -> list[float]:
@@ -147,7 +156,7 @@ def test_every_stage_is_pinned():
 @pytest.mark.parametrize("stage", list(GOLDEN))
 def test_a_stage_that_changes_raises_its_version(made, stage):
     version, golden = GOLDEN[stage]
-    exact = stage in ("corpus", "sample")
+    exact = stage in ("corpus", "sample", "knowledge")
     same = made[stage] == (golden if exact else pytest.approx(golden, rel=2e-3))
     assert same, f"stage {stage} now makes {made[stage]!r}: raise its version, and pin that here"
     # What is noted about a checkpoint has a version of its own: nothing is made there.

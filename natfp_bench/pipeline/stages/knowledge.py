@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -84,27 +85,28 @@ class TrainingTexts(KnowledgeStage):
         return KnowledgeMeta(texts=write_texts(self._texts(at.store), at.folder / TEXTS))
 
     def _texts(self, store: Store) -> Iterator[str]:
-        from natfp_bench.corpus import tokens
-
         seen: set[str] = set()
         for corpus in self.corpora:
             entry = corpus.entry(store)
-            known, flat = (
-                tokens.reader(entry.folder, {}),
-                tokens.read_blocks(entry.folder, entry.meta["context"]).reshape(-1),
-            )
-            begun: list[int] = []
-            step = AT_ONCE * entry.meta["context"]
-            for start in range(0, len(flat), step):
-                part = np.concatenate([begun, flat[start : start + step]]).astype(np.int64)
-                *whole, last = np.split(part, np.flatnonzero(part == known.end))
-                begun = last.tolist()
-                yield from _new(known.tokenizer.decode_batch([one.tolist() for one in whole]), seen)
-            yield from _new([known.tokenizer.decode(begun)], seen)
+            yield from _new(decoded(entry.folder, entry.meta["context"]), seen)
 
 
-def _new(texts: Sequence[str], seen: set[str]) -> Iterator[str]:
-    """Texts that have not been there yet; the end token between documents is no part of them."""
+def decoded(folder: Path, context: int) -> Iterator[str]:
+    """Texts of the documents in a packed corpus; the end token between them is no part of them."""
+    from natfp_bench.corpus import tokens
+
+    known, flat = tokens.reader(folder, {}), tokens.read_blocks(folder, context).reshape(-1)
+    begun: list[int] = []
+    for start in range(0, len(flat), AT_ONCE * context):
+        part = np.concatenate([begun, flat[start : start + AT_ONCE * context]]).astype(np.int64)
+        *whole, last = np.split(part, np.flatnonzero(part == known.end))
+        begun = last.tolist()
+        yield from known.tokenizer.decode_batch([one.tolist() for one in whole])
+    yield known.tokenizer.decode(begun)
+
+
+def _new(texts: Iterable[str], seen: set[str]) -> Iterator[str]:
+    """Texts that are not empty and have not been there yet."""
     for text in texts:
         if text and (known := digest(text)) not in seen:
             seen.add(known)
