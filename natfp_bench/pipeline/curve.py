@@ -33,7 +33,7 @@ from .engine import Engine, Watch
 from .evidence import Evidence
 from .overview import Overview, overview
 from .result import RunInfo
-from .run import Run, run_info
+from .run import Run, run_info, with_reference
 from .schedule import Schedule, Wanted
 from .scoring import CEILING, PARTS, REFERENCE, Answers, View, answers, identity, likelihood_answers, score
 from .stages.curve import CurvePrediction
@@ -91,6 +91,8 @@ class CurveRun:
         Raises UserError if so many variants diverged that there is nothing to tell apart.
         """
         started, clock = datetime.now(UTC), time.perf_counter()
+        # As in the ordinary run, so that both have one protocol digest.
+        self.curve = self.curve.model_copy(update={"plan": with_reference(self.curve.plan)[0]})
         self.baselines, left_out = ladder.able(self.curve.plan, self.baselines)
         for one in left_out:
             self.schedule.warn(f"left out: {one}")
@@ -193,7 +195,7 @@ def _fitting(name: str, texts: int, fold: int, fit: CurvePrediction) -> str:
 
 
 def _ceiling(evidence: Evidence, units: Units) -> CurveCeiling:
-    """The ceiling of the test texts if every model is known, whichever replicates the attributors have seen."""
+    """The ceiling of the ordinary run: on seen replicates where the attributors are tested on unseen ones."""
     name = split.SEEN_REPLICATE if units.held_out else split.UNSEEN_PROMPT
     view = View(evidence, "level", name)
     given = likelihood_answers(view)

@@ -59,8 +59,8 @@ class AttributorCurve(Record):
 class CurveCeiling(Record):
     """What the likelihoods of the models say about the test texts; it does not depend on training texts.
 
-    split: of its scores. If attributors are tested on replicates that they have not seen, the likelihoods still know
-    every model.
+    split: of its scores. Where attributors are tested on unseen replicates, this is the ceiling on seen
+    ones: the likelihoods know the model that wrote each text.
     """
 
     attributor: AttributorId

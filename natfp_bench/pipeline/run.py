@@ -60,13 +60,10 @@ class Run:
     def execute(self) -> tuple[Result, pa.Table]:
         """Make all stages, and build the result and the table of predictions."""
         started, clock = datetime.now(UTC), time.perf_counter()
-        reference = self._reference()
+        self.plan, reference = with_reference(self.plan)
         self.baselines, left_out = ladder.able(self.plan, self.baselines)
         for one in left_out:
             self.schedule.warn(f"left out: {one}")
-        # By name from here on: the place of its folder is part of no key and no digest.
-        named = self.plan.analysis.model_copy(update={"reference": reference.name})
-        self.plan = self.plan.model_copy(update={"analysis": named})
         evidence = self.gather()
         if self.parity is not None:
             evidence = self._parity(evidence, self.parity)
@@ -161,13 +158,18 @@ class Run:
         fits = [(f"{target}/{name}", stage) for (name, target, _), stage in evidence.predictions.items()]
         return run_info(self.schedule, self.command, started, fits, evidence.sandboxed)
 
-    def _reference(self) -> Baseline:
-        """Find the baseline that studies refit; raises UserError if the plan does not name exactly one."""
-        name = self.plan.analysis.reference
-        if len(found := registry.find(name)) > 1:
-            raise UserError(f"analysis.reference {name!r} names {len(found)} baselines, and takes one")
-        ladder.require_texts(found[0], "studies refit a baseline that reads labelled texts alone")
-        return found[0]
+
+def with_reference(plan: Plan) -> tuple[Plan, Baseline]:
+    """Find the baseline that studies refit; raises UserError if the plan does not name exactly one.
+
+    The plan that is returned has its name: the place of its folder is part of no key and no digest.
+    """
+    name = plan.analysis.reference
+    if len(found := registry.find(name)) > 1:
+        raise UserError(f"analysis.reference {name!r} names {len(found)} baselines, and takes one")
+    ladder.require_texts(found[0], "studies refit a baseline that reads labelled texts alone")
+    named = plan.analysis.model_copy(update={"reference": found[0].name})
+    return plan.model_copy(update={"analysis": named}), found[0]
 
 
 def run_info(

@@ -182,7 +182,7 @@ def test_a_preset_without_a_summary_is_a_fault(natfp, tmp_path):
 
 
 def test_prints_schemas(natfp):
-    for name in ("task", "preset", "card", "result", "identification"):
+    for name in ("task", "preset", "card", "result", "curve", "identification"):
         assert "properties" in json.loads(natfp("schema", name)[1])
 
 

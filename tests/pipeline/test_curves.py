@@ -158,6 +158,13 @@ def test_on_held_out_replicates_a_curve_is_the_ordinary_run_too(bench: Bench, ra
     assert len(result.ceiling.bits_without) == 3
 
 
+def test_a_reference_given_by_its_folder_is_the_same_protocol(bench: Bench, seed_run: Any, seed_curve: Any) -> None:
+    name = bench.plan("seed_id").analysis.reference
+    folder = Path(registry.__file__).parents[2] / "baselines" / name
+    result, _ = curve_of(bench, "seed_id", [20, 40], overrides={"analysis.reference": str(folder)})
+    assert result.protocol_digest == seed_run[0].protocol_digest
+
+
 def test_a_fit_that_fails_is_named_and_the_others_stay(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
     folder = tmp_path / "shy"
     folder.mkdir()
