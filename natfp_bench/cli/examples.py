@@ -5,7 +5,12 @@ from __future__ import annotations
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "": ("run --task seed_id", "show results/seed_id/quick/RUN --details", "report results/ -o site"),
     "list": ("list", "list baselines"),
-    "show": ("show lr_id --preset standard", "show results/lr_id/quick/RUN", "show results/lr_id/quick/RUN --details"),
+    "show": (
+        "show lr_id --preset standard",
+        "show results/lr_id/quick/RUN",
+        "show results/lr_id/quick/RUN --details",
+        "show results/seed_id/quick/RUN/curve.json",
+    ),
     "run": (
         "run --task seed_id",
         "run --task lr_id,size_id --replicates 5",
@@ -20,7 +25,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "curve": (
         "curve --task seed_id --texts 250,1000,4000,16000,64000 --dry-run",
         "curve --task seed_id --texts 250,500,1000,2000,4000,8000 --attributors naive_bayes,unigram",
-        "show results/seed_id/quick/RUN/curve.json",
     ),
     "texts": (
         "texts data.jsonl",
