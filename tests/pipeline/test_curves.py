@@ -214,6 +214,8 @@ def test_a_killed_curve_goes_on(bench: Bench, seed_curve: Any, tmp_path: Path) -
     command = [sys.executable, "-m", "natfp_bench", "curve", "--task", "seed_id", "-p", "smoke", "--attributors", TWO]
     command += ["--texts", "20,40,80,150,300", "--corpus", f"text:{bench.corpus}", "--workers", "1", "--device", "cpu"]
     command += ["--store", str(tmp_path / "store"), "-o", str(tmp_path / "results")]
+    for kind in ("corpus", "model"):  # trainings that are killed have tests of their own, and take long
+        shutil.copytree(bench.store / kind, tmp_path / "store" / kind)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "env": environment}
     for kind, number in (("sample", 9), ("prediction", 3)):
