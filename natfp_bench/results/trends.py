@@ -206,7 +206,9 @@ def _units(results: Sequence[Result]) -> tuple[str, tuple[str, ...]]:
     shared = set.intersection(*replicates)
     if len(shared) >= 3:
         return "replicates", tuple(sorted(shared))
-    seeds = all(path.startswith(NO_TRACE) for path in results[0].factor.fields)
+    # Cells of a crossing share seeds, so that no single one could have been another.
+    crossed = any(result.study and result.study.crossed for result in results)
+    seeds = not crossed and all(path.startswith(NO_TRACE) for path in results[0].factor.fields)
     levels = [{of.level for of in _kept(result)} for result in results]
     alike = set.intersection(*levels)
     if seeds and all(len(one) == 1 for one in replicates) and all(one == alike for one in levels) and len(alike) >= 3:

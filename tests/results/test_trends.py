@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_results import studied
 from planted_trends import LEVELS, TOKENS, protocols
 
-from natfp_bench.pipeline.result import FactorResult
+from natfp_bench.pipeline.result import Crossed, FactorResult
 from natfp_bench.report.trend_figures import trend_figures
 from natfp_bench.report.trend_tables import sentences, trend_tables, trends_document
 from natfp_bench.results.leaderboard import leaderboards_of
@@ -125,6 +126,18 @@ def test_points_of_a_trend_have_no_tables_of_their_own() -> None:
     assert len(boards.standings) == 6
     assert without_points(boards, trends_of(found)).standings == ()
     assert without_points(boards, []) == boards
+
+
+def test_cells_of_a_crossing_are_not_left_out_one_by_one() -> None:
+    # They share seeds with one another, so an interval that took them for independent models would be too narrow.
+    crossed = Crossed(seeds=("seeds.init", "seeds.data_order"), variance=None)
+    found = [
+        Protocol([(path, one.model_copy(update={"study": studied(crossed=crossed)}))])
+        for of in protocols()
+        for path, one in of.results
+    ]
+    (trend,) = trends_of(found)
+    assert trend.n_units == 0
 
 
 def test_a_model_that_diverged_is_no_part_of_its_point() -> None:
