@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from natfp_bench.attributors.kit import LogLinear, NeuralClassifier, build_bundled
+from natfp_bench.attributors.kit import LogLinear, NeuralClassifier, build_bundled, calibrate
 
 NGRAMS, NEURAL = ("ngram_lm", "1"), ("surrogate_lm", "1")
 """The members, which are bundled baselines, and the version that each must have: the answers depend on it.
@@ -31,7 +32,11 @@ class MixtureLM(NeuralClassifier):
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
         """Learn from (n,) texts; no inner split separates texts of one group, neither here nor in a member."""
         self._groups = np.arange(len(texts)) if groups is None else np.asarray(groups)
-        return super().fit(texts, labels, groups)
+        self._chosen = math.inf
+        super().fit(texts, labels, groups)
+        # By now the n-grams have seen the held-out texts too, so these would make the sum look far too sure.
+        self.temperature_ = self._chosen
+        return self
 
     def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
         """Train the neural models once; count n-grams for the weights, and then again in all texts."""
@@ -41,6 +46,7 @@ class MixtureLM(NeuralClassifier):
         self._count(texts, y, ~held)
         scores = self.log_likelihood([texts[i] for i in np.flatnonzero(held)])
         self.weights_ = LogLinear().fit(scores, y[held], self.frequencies_).weights_
+        self._chosen = calibrate(scores @ self.weights_, y[held], self.frequencies_)[1]
         self._count(texts, y, np.ones_like(held))
 
     def log_likelihood(self, texts: Sequence[str]) -> NDArray[np.float64]:

@@ -181,15 +181,16 @@ def leaderboards_of(protocols: Sequence[Protocol], faults: Sequence[str] = ()) -
 
 
 def _standings(protocols: Sequence[Protocol]) -> list[Standing]:
-    """Both leaderboards of every setting, sorted by preset and corpus; those on a part of the test texts come last."""
+    """Both leaderboards of every setting, sorted by preset and corpus; presets as they are come before changed ones."""
     groups: dict[str, list[Protocol]] = {}
     for protocol in protocols:
         groups.setdefault(canonical_json(protocol.setting), []).append(protocol)
     made = [_standing(group) for group in groups.values()]
 
-    def place(one: Standing) -> tuple[str, str, bool, str]:
+    def place(one: Standing) -> tuple[bool, str, str, bool, str]:
         setting = one.setting
-        return setting.preset, setting.corpus, setting.subset is not None, canonical_json(setting)
+        changed, part = bool(setting.overrides), setting.subset is not None
+        return changed, setting.preset, setting.corpus, part, canonical_json(setting)
 
     return sorted(made, key=place)
 
