@@ -174,7 +174,7 @@ def import_output(
         scores, others = _beside(result, predictions, rows, kept, frame, who, own, n_train)
         tables = [*others, *tables]
     else:
-        top = next((score for score in _of_view(result, frame) if score.attributor == scoring.CEILING), None)
+        top = next((score for score in _of_view(result, frame) if score.attributor.name == scoring.CEILING.name), None)
         scores = [scoring.score(frame, who, own, n_train=n_train, rank=1, top=top)]
     seconds = round((datetime.now(UTC) - started).total_seconds(), 3)
     spent = float(output.data.get("total_evaluation_time_seconds") or 0.0)

@@ -10,6 +10,7 @@ import pytest
 from natfp_bench.pipeline.curve import fitted
 from natfp_bench.pipeline.curve_result import AttributorCurve, CurveCeiling, CurvePoint, CurveResult
 from natfp_bench.pipeline.result import AttributorId, FactorResult, RunInfo, TaskId
+from natfp_bench.pipeline.scoring import CEILING
 from natfp_bench.report.curve_figures import curve_figures
 from natfp_bench.report.curve_tables import curve_scope, curve_sentences, curve_table
 from natfp_bench.statistics.intervals import Interval
@@ -52,8 +53,7 @@ def point(texts: int, law: Law) -> CurvePoint:
 def ceiling(bits: float = 2.0) -> CurveCeiling:
     without = tuple(bits + 0.002 * (unit - 4.5) for unit in range(10))
     shown = {**metrics(1.9), "bits": about(bits)}
-    found = who("ceiling", "likelihood")
-    return CurveCeiling(attributor=found, split="unseen_prompt", metrics=shown, bits_without=without)
+    return CurveCeiling(attributor=CEILING, split="unseen_prompt", metrics=shown, bits_without=without)
 
 
 def curve(name: str, points: list[CurvePoint], top: CurveCeiling | None) -> AttributorCurve:

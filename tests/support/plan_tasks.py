@@ -26,7 +26,18 @@ factor:
     high: 1e-2
 """
 
-ELSEWHERE = ("source.", "tuning.", "fork.", "derive.", "teacher.", "schedule.decay_at_stop", "budget.segments")
+ELSEWHERE = (
+    "source.",
+    "tuning.",
+    "fork.",
+    "derive.",
+    "teacher.",
+    "finetune.part",
+    "finetune.topics",
+    "finetune.file",
+    "schedule.decay_at_stop",
+    "budget.segments",
+)
 """Settings that are shown only where they do not have their defaults."""
 
 TRAINED = [path for path in leaves(Settings) if not path.startswith(ELSEWHERE)]
