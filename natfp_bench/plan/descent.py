@@ -78,7 +78,7 @@ class TuningSpec(Record):
 
 
 class TeacherSpec(Record):
-    """Whose texts a model learns from: the teacher is a run of the same recipe, and the student reads what it wrote."""
+    """The teacher of a model: another run of the same recipe, which writes the texts that the model is trained on."""
 
     run: int = Field(-1, ge=-1, description="the teacher's run, by the number that is all of its seeds; -1: no teacher")
     same_init: bool = Field(False, description="the student begins with the weights that its teacher began with")

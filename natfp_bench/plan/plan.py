@@ -136,7 +136,7 @@ TREATMENTS = ("derive.", "serve.", "finetune.", "sampling.temperature", "samplin
 
 
 def can_be_transposed(task: Task) -> bool:
-    """Whether the replicates of a task are somebody to be told apart, at levels that were not learnt from.
+    """Whether it makes sense to ask which replicate wrote a text, at levels that were not learnt from.
 
     Either each is one model at all levels, which something is done to, or the task says what each does at all levels.
     """

@@ -117,7 +117,7 @@ def crossed_facts(study: FactorStudy) -> Iterator[tuple[str, str]]:
 
 
 def transposed_facts(study: FactorStudy) -> Iterator[tuple[str, str]]:
-    """How well replicates are told apart at other levels, for the list of what is known of the factor."""
+    """How accurately replicates are identified at unseen levels, for the list of what is known of the factor."""
     if side := study.transposed:
         test, reach = side.permuted.test, f"; likelihoods {interval(side.likelihood)}" if side.likelihood else ""
         yield (

@@ -56,7 +56,7 @@ def parents(model: ModelStage) -> list[TrainedModel]:
 
 
 def teacher_of(model: TrainedModel) -> TrainedModel | None:
-    """The model whose texts a model has learnt from; None if these are documents."""
+    """The model that wrote the training texts of a model; None if it was trained on documents."""
     return model.corpus.teacher if isinstance(model.corpus, TaughtCorpus) else None
 
 

@@ -345,7 +345,7 @@ class Transposed(Study):
 
     @classmethod
     def of(cls, ground: Ground, **common: Any) -> Self | None:
-        """Only if replicates are somebody to be told apart, and there are two of them."""
+        """Only if the question makes sense for the task, and there are at least two replicates."""
         if not can_be_transposed(ground.plan.task) or len(set(common["replicates"])) < 2:
             return None
         spec = ground.plan.analysis
