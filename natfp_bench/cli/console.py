@@ -22,6 +22,7 @@ from natfp_bench.report.result_tables import board_notes, findings, main_board, 
 from natfp_bench.report.table import ReportTable, interval, number, spread, value
 from natfp_bench.report.trend_tables import scope as trend_scope
 from natfp_bench.report.trend_tables import sentences, trend_tables, trend_title
+from natfp_bench.report.verification_words import verification_table
 from natfp_bench.results import protocols
 from natfp_bench.results.leaderboard import Leaderboards, Standing
 from natfp_bench.results.many import ManyCandidates
@@ -140,6 +141,8 @@ def print_details(out: Console, result: Result, boards: Sequence[Board]) -> None
         for part in _factor_parts(result, result.study):
             show(out, part)
             say(out, "")
+        if verified := verification_table(result.study):
+            print_table(out, verified)
 
 
 def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType]:

@@ -61,9 +61,10 @@ class Evidence:
     """All that a result is made from; predictions, text_scores and studies are finished stages.
 
     metas: what is noted of each finished stage, of its `meta_type`. strangers: variants of no class (`ladder`) that did
-    not diverge. predictions: by (baseline, target, fold); failed: why there is none. sandboxed: names of the baselines
-    that were in a sandbox. text_scores: by variant. studies: by name. parity: what lm-eval says of each variant's
-    model.
+    not diverge. unrelated: models that descend from no level (`plan.ancestors`), with texts, that did not diverge.
+    predictions: by (baseline, target, fold); failed: why there is none. sandboxed: names of the baselines that were in
+    a sandbox. text_scores: by variant; stranger_scores: likewise, of the texts of unrelated models. studies: by name.
+    parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan
@@ -74,10 +75,12 @@ class Evidence:
     baselines: Sequence[Baseline]
     protocol: str
     strangers: Sequence[VariantStages] = ()
+    unrelated: Sequence[VariantStages] = ()
     sandboxed: Collection[str] = ()
     predictions: Mapping[tuple[str, Target, int], Prediction] = field(default_factory=dict)
     failed: Mapping[tuple[str, Target], str] = field(default_factory=dict)
     text_scores: Mapping[str, TextScores] = field(default_factory=dict)
+    stranger_scores: Mapping[str, TextScores] = field(default_factory=dict)
     studies: Mapping[str, Study] = field(default_factory=dict)
     failed_studies: Mapping[str, str] = field(default_factory=dict)
     parity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from .crossed_study import crossed, transposed
 from .evidence import Evidence
 from .result import Detectable, FactorStudy, Gap, Length, LengthPoint, MeanKL
 from .scoring import View
+from .verification import verification
 
 PERMANOVA_PERMUTATIONS = 999
 """No fit is needed for these, so there can be many."""
@@ -36,6 +37,7 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
         by_type=_by_type(evidence),
         crossed=crossed(evidence),
         transposed=transposed(evidence),
+        verification=verification(evidence),
         failed=dict(evidence.failed_studies),
         **_plain(evidence),
     )
@@ -43,7 +45,7 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
     """Findings of the studies that stand in the result as they are; some others get the likelihoods' beside them."""
-    fields = FactorStudy.model_fields.keys() - {"length", "crossed", "transposed"}
+    fields = FactorStudy.model_fields.keys() - {"length", "crossed", "transposed", "verification"}
     return {name: study.finding(evidence.store) for name, study in evidence.studies.items() if name in fields}
 
 

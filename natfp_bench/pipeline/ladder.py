@@ -16,6 +16,7 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import JobError, UserError
 from natfp_bench.base.records import flatten
 from natfp_bench.base.rungs import Knows, reaches
+from natfp_bench.plan.ancestors import SEEDS, STRANGER, STRANGER_SEED
 from natfp_bench.plan.descent import ForkSpec
 from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.settings import SeedsSpec, Settings
@@ -32,11 +33,6 @@ from .stages.variant import VariantStages
 
 UNLABELLED = 1
 """Further texts of each variant, as a multiple of those that are attributed."""
-
-STRANGER, STRANGER_SEED = "stranger", 1_000_003
-"""Level of strangers, and their first seed. It is far from the seeds of tasks, so that tasks share their strangers."""
-
-SEEDS = ("seeds.init", "seeds.data_order", "seeds.dropout", "finetune.seed", "teacher.run", "source.replicate")
 
 
 def lacking(plan: Plan, rung: Knows) -> str | None:

@@ -19,7 +19,7 @@ from .sources.finetune import TunedModel
 from .sources.train import parents, stopped_before, trained_for
 from .stages.stage import Stage
 from .stages.trained import TrainedModel
-from .variants import resolve
+from .variants import resolve, resolve_strangers
 
 ON_HUB = ("checkpoint", "finetune")
 """Kinds of sources whose models may be on the Hub."""
@@ -120,10 +120,11 @@ def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = Non
     same shape. Raises UserError for a corpus that cannot be read.
     """
     differs, resolved = differing(plan.variants), resolve(plan)
-    trained = {model for of in resolved for model in parents(of.model)}
+    every = [*resolved, *resolve_strangers(plan)]
+    trained = {model for of in every for model in parents(of.model)}
     tuned = {of.model for of in resolved if isinstance(of.model, TunedModel)}
     trunks = {of.name: trunk for of in resolved if isinstance(of.model, TrainedModel) and (trunk := of.model.trunk)}
-    models = {model for of in resolved for model in trained_for(of.model)}
+    models = {model for of in every for model in trained_for(of.model)}
     untuned = [model for model in tuned if not _there(root, model)]
     before = {*made} if made else set()
     missing = [model for model in models if not _there(root, model) and model not in before]
@@ -152,7 +153,7 @@ def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = Non
     first = plan.variants[0].settings
     levels, held_out = len(plan.task.factor.levels), plan.holds_out_replicates and plan.task.control is None
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
-    sampled = len(plan.variants) * plan.texts * first.sampling.max_tokens
+    sampled = len(every) * plan.texts * first.sampling.max_tokens
     disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models - before) + sampled * 12
     # What a later training goes on from: the weights once more, and about two moments of each.
     disk += sum(_size(model.recipe) * 12 for model in models - before if model.recipe.budget.stop < 1)

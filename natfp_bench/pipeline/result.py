@@ -21,6 +21,7 @@ from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wor
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import Equivalence, Permanova
 from natfp_bench.statistics.token_evidence import PositionRatio, TypeRatio
+from natfp_bench.statistics.verification import Verification
 
 SCHEMA = 1
 
@@ -251,6 +252,9 @@ class FactorStudy(Record):
     crossed: Crossed | None = None
     transposed: CrossedSide | None = Field(
         None, description="which replicate wrote the text, at levels that no fit has met; likelihoods beside it"
+    )
+    verification: Verification | None = Field(
+        None, description="in tasks whose levels are ancestors: is a model a descendant of one of them?"
     )
     failed: dict[str, str] = Field({})
 

@@ -36,7 +36,7 @@ from .stages.score import TextScores
 from .stages.stage import Stage
 from .stages.variant import VariantStages
 from .store import Store
-from .variants import resolve
+from .variants import resolve, resolve_strangers
 
 NO_STRANGERS = "all models that were trained for it with other seeds diverged"
 """Why an attributor that takes strangers fails where there are none."""
@@ -76,7 +76,10 @@ class Run:
         return result.model_copy(update={"run": info.model_copy(update={"seconds": seconds})}), predictions
 
     def gather(self, *, transfer: bool = True) -> Evidence:
-        """Make models and texts, or find them; transfer: also the test rows that are drawn in other ways."""
+        """Make models and texts, or find them; transfer: also what only studies read.
+
+        These are the test rows that are drawn in other ways, and the texts of models that descend from no level.
+        """
         source = source_kind(self.plan.source.kind)
         if self.plan.fixed_texts:
             variants = bundled_texts.install(self.plan, self.schedule.store)
@@ -90,11 +93,13 @@ class Run:
             self._review(source, variants)
         strangers = ladder.strangers(self.plan, variants) if ladder.wants(self.baselines, "recipe") else []
         more = ladder.further(self.plan, variants) if ladder.wants(self.baselines, "unlabelled") else ()
-        self.schedule.drive([*wanted.texts(self.plan, variants), *wanted.models(self.plan, strangers), *more])
+        unrelated = resolve_strangers(self.plan) if transfer else []
+        made = wanted.texts(self.plan, [*variants, *unrelated])
+        self.schedule.drive([*made, *wanted.models(self.plan, strangers), *more])
         if not source.reviewed_early:
             self._review(source, variants)
         metas = self.schedule.metas
-        ladder.check_strangers(strangers, variants, metas)
+        ladder.check_strangers([*strangers, *unrelated], variants, metas)
         statuses = {of.name: metas[of.model].status for of in variants}
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(
@@ -106,6 +111,7 @@ class Run:
             baselines=self.baselines,
             protocol=protocol_digest(self.plan, variants, metas),
             strangers=[of for of in strangers if metas[of.model].status == "ok"],
+            unrelated=[of for of in unrelated if metas[of.model].status == "ok"],
         )
 
     def _review(self, source: SourceKind, variants: Sequence[VariantStages]) -> None:
@@ -126,6 +132,7 @@ class Run:
         boxed = [one.name for one in (*self.baselines, reference) if sandbox.applies(self.sandbox, one)]
         evidence = replace(evidence, sandboxed=boxed)
         scores, asked = wanted.text_scores(evidence), wanted.predictions(evidence)
+        beyond = wanted.stranger_scores(evidence)
         no_strangers = (
             [] if evidence.strangers else [one.name for one in self.baselines if ladder.wants([one], "recipe")]
         )
@@ -137,6 +144,7 @@ class Run:
                 *(Wanted(stage, f"study {name}") for name, stage in studies.items()),
                 *(Wanted(stage, _attribution(at, stage)) for at, stage in predictions.items()),
                 *(Wanted(stage, f"score under {name}") for name, stage in scores.items()),
+                *(Wanted(stage, f"score strangers under {name}") for name, stage in beyond.items()),
             ]
         )
         why = self.schedule.failed
@@ -147,6 +155,7 @@ class Run:
         return replace(
             evidence,
             text_scores=scores,
+            stranger_scores=beyond,
             predictions={at: stage for at, stage in predictions.items() if at[:2] not in failed},
             failed=failed,
             studies={name: stage for name, stage in studies.items() if stage not in why},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from natfp_bench.plan.ancestors import strangers
 from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.settings import Settings
 
@@ -31,6 +32,15 @@ def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
     return {
         name: settings.model_copy(update={"sampling": sampling.model_copy(update=way)}) for name, way in ways.items()
     }
+
+
+def resolve_strangers(plan: Plan) -> list[VariantStages]:
+    """Return the stages of the models that descend from no level of a plan, as many as it asks for."""
+    made = strangers(plan)
+    if not made:
+        return []
+    apart = plan.model_copy(update={"analysis": plan.analysis.model_copy(update={"transfer": False})})
+    return resolve(apart.model_copy(update={"variants": made}))
 
 
 def resolve(plan: Plan) -> list[VariantStages]:

@@ -26,6 +26,7 @@ from .stages.stage import CorpusStage
 from .stages.studies import STUDIES, Ground, Study
 from .stages.taught import TaughtCorpus
 from .stages.variant import VariantStages
+from .stages.verification import VerificationStudy
 
 
 def texts(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
@@ -78,6 +79,13 @@ def text_scores(evidence: Evidence) -> dict[str, TextScores]:
     if not evidence.plan.source.has_likelihood:
         return {}
     return {of.name: text_score(evidence.plan, of, evidence.kept) for of in evidence.kept}
+
+
+def stranger_scores(evidence: Evidence) -> dict[str, TextScores]:
+    """Scores of the texts of strangers, by the variant under whose model they are; none if there are no strangers."""
+    if not evidence.unrelated or not evidence.plan.source.has_likelihood:
+        return {}
+    return {of.name: text_score(evidence.plan, of, evidence.unrelated) for of in evidence.kept}
 
 
 def text_score(plan: Plan, of: VariantStages, kept: Sequence[VariantStages]) -> TextScores:
@@ -135,10 +143,11 @@ def studies(evidence: Evidence, reference: Baseline) -> dict[str, Study]:
     conditions = evidence.kept[0].transfer
     ways = {how: tuple(of.transfer[how] for of in evidence.kept) for how in conditions}
     drawn = {how: stages for how, stages in ways.items() if evidence.metas.keys() >= set(stages)}
-    ground = Ground(evidence.plan, evidence.kept, fold, drawn)
+    ground = Ground(evidence.plan, evidence.kept, fold, drawn, evidence.unrelated)
     shared = labelled(evidence, reference, tuple(evidence.levels))
     shared |= {"fold": fold, "replicates": tuple(evidence.replicates.tolist())}
-    made = [kind.of(ground, **shared) for kind in STUDIES]
+    kinds: tuple[type[Study], ...] = (*STUDIES, VerificationStudy)
+    made = [kind.of(ground, **shared) for kind in kinds]
     return {study.name: study for study in made if study}
 
 

@@ -14,6 +14,7 @@ from natfp_bench.base.errors import SpecError, UserError
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from . import sources
+from .ancestors import levels_are_ancestors
 from .plan import Plan, Variant, check_one_factor, no_trace, parameters, values_of
 from .settings import IDLE, ModelSpec, SeedsSpec, Settings
 from .task_files import MATCH, Preset, Task, find, leaves, load_task, near, preset_files, task_files
@@ -320,6 +321,10 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
         if no_trace(task):
             what = f"{task.name} varies a seed, and its levels have no meaning across replicates: take unseen_prompt"
             faults.append(chosen.fault(key, what))
+    if first.analysis.strangers and not (levels_are_ancestors(task) and first.replicates > 1):
+        why = "needs 2 replicates or more" if levels_are_ancestors(task) else "is for tasks whose levels are ancestors"
+        what = f"analysis.strangers {why}: base_id, base_far_id, teacher_id and teacher_same_init_id, or one like them"
+        faults.append(chosen.fault(("analysis", "strangers"), what))
     sampling = first.settings.sampling
     if any(path.startswith("tokenizer.") for path in task.factor.fields) and (sampling.top_k or sampling.top_p < 1):
         # A text is scored in other tokens than it was drawn in, so even its own model may find it impossible.

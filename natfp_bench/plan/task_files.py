@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from natfp_bench.base.records import Record, flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from . import crossing
-from .fields import MAX_LEVELS, Count, Natural, Share
+from .fields import MAX_LEVELS, Count, Extended, Natural, Share
 from .settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -57,6 +57,9 @@ FILES_WANTED = "text:"
 MATCH = "match"
 """The value of model.feed_forward that gives a model as many parameters as the preset's model."""
 
+MOST_STRANGERS = 500
+"""Most strangers of a plan: each takes an ancestor of its own."""
+
 TransformName = Literal[
     "lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"
 ]
@@ -72,8 +75,10 @@ class SplitSpec(Record):
     level: Literal["auto", "unseen_prompt", "unseen_replicate"] = "auto"
 
 
-class AnalysisSpec(Record):
+class AnalysisSpec(Extended):
     """Studies beyond the scores. One fast baseline, the reference attributor, is refitted for them many times."""
+
+    later = ("strangers",)
 
     reference: str = Field("naive_bayes", description="the baseline that curves, transforms and permutations refit")
     permutations: Count = Field(99, description="most permutations of the level labels")
@@ -81,6 +86,9 @@ class AnalysisSpec(Record):
     transforms: tuple[TransformName, ...] = Field((), description="transforms that are applied to test texts")
     transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted texts")
     margin: Share = Field(0.01, description="models are equally good if their bits per byte differ by less, relatively")
+    strangers: Annotated[int, Field(ge=0, le=MOST_STRANGERS)] = Field(
+        0, description="in tasks whose levels are ancestors: models that descend from none of them, for p-values"
+    )
 
 
 class Preset(Record):

@@ -17,4 +17,5 @@ curves           the records of studies: curves, robustness, wording, permutatio
 power_law        curves with a limit, and what they say beyond their points
 texts_needed     the number of training texts with which a curve reaches a height
 candidates       accuracy against the number of candidates
+verification     is a model a descendant of this ancestor?
 """

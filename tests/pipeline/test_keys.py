@@ -306,7 +306,7 @@ def test_a_part_of_a_stage_counts_by_its_key(settings: Settings, plan: Plan) -> 
 
 def test_every_stage_is_told_apart() -> None:
     studies = [kind.name for kind in every_stage() if kind.kind == "study"]
-    assert len(set(studies)) == len(studies) == 11
+    assert len(set(studies)) == len(studies) == 12
 
 
 def test_variants_of_one_model_share_it_and_no_random_number(prose: Path) -> None:

@@ -47,12 +47,16 @@ class StudyMeta(Record):
 
 @dataclass(frozen=True)
 class Ground:
-    """What a study can draw on: the plan, its kept variants, and by condition their test rows drawn in another way."""
+    """What a study can draw on: the plan, its kept variants, and by condition their test rows drawn in another way.
+
+    strangers: models that descend from no level, with their texts.
+    """
 
     plan: Plan
     kept: Sequence[VariantStages]
     fold: str
     transfer: Mapping[str, tuple[SampleStage, ...]]
+    strangers: Sequence[VariantStages] = ()
 
     @property
     def tokens(self) -> ModelStage | None:

@@ -20,6 +20,7 @@ from natfp_bench.report.result_tables import SPLITS, findings, variants_table
 from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
 from natfp_bench.report.trend_tables import trend_title
+from natfp_bench.report.verification_words import verification_table
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.many import many
 from natfp_bench.results.protocols import Protocol
@@ -72,6 +73,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "many_table": many_table(found) if found else None,
         "crossed": list(crossed_sentences(result.study)),
         "crossed_table": crossed_table(result.study),
+        "verification": verification_table(result.study),
         "failures": result.failures,
         "recipe": recipe_table(result),
         "common": common_settings(result),
