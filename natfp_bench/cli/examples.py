@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "identify": (
         "identify --result results/seed_id/quick/RUN letter.txt",
         "identify --result results/seed_id/quick/RUN --target level texts.jsonl",
+        "identify --result results/base_id/quick/RUN --descent texts.jsonl",
     ),
     "regress": ("regress --reference reference.parquet", "regress --reference reference.parquet --update"),
     "export": (

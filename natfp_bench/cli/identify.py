@@ -11,6 +11,7 @@ import typer
 
 from natfp_bench.base.errors import UserError
 
+from .descent import print_descent
 from .options import Include, Json, StoreRoot, Workers, one_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def identify(
         str | None, typer.Option(help="name or folder of a baseline (default: the best one of the result)")
     ] = None,
     target: Annotated[str, typer.Option(help="what is guessed: instance (which variant) or level")] = "instance",
+    descent: Annotated[
+        bool, typer.Option("--descent", help="ask from which ancestor the writer descends, if the levels are ancestors")
+    ] = False,
     text_column: Annotated[str, typer.Option(help="column of the texts in .jsonl, .csv and .parquet files")] = "text",
     include: Include = None,
     workers: Workers = None,
@@ -42,12 +46,15 @@ def identify(
 ) -> None:
     """Say which variant most likely wrote some texts.
 
-    The answer also says whether a source that is none of the variants may have written them.
+    The answer also says whether a source that is none of the variants may have written them. With --descent the
+    question is from which ancestor the one model that wrote all texts descends, or from none of them.
     """
     from natfp_bench import api
     from natfp_bench.pipeline.store import default_root
+    from natfp_bench.results import descent as stage_of_descent
     from natfp_bench.results import identify as stage
     from natfp_bench.results import unlabelled_texts
+    from natfp_bench.results.identification import Descent
 
     from . import terminal
     from .progress import Watcher
@@ -58,16 +65,22 @@ def identify(
     errors = terminal.stderr()
     source = stage.open_source(
         result,
-        "level" if target == "level" else "instance",
+        "level" if descent or target == "level" else "instance",
         store or default_root(),
         include=include or (),
         warn=terminal.warner(errors),
     )
     chosen = named or stage.choose(source)
+    found: Identification | Descent
     with closing(api.local_engine(workers)) as engine, Watcher(errors) as watch:
-        found = stage.identify(source, chosen, given, engine, watch)
+        if descent:
+            found = stage_of_descent.descent(source, chosen, given, engine, watch)
+        else:
+            found = stage.identify(source, chosen, given, engine, watch)
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))
+    elif isinstance(found, Descent):
+        print_descent(found)
     else:
         _print(found)
 

@@ -175,11 +175,13 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, car
 
 
 def schema(
-    which: Annotated[str, typer.Argument(help="task, preset, card, result, curve or identification")] = "result",
+    which: Annotated[
+        str, typer.Argument(help="task, preset, card, result, curve, identification or descent")
+    ] = "result",
 ) -> None:
     """Print the JSON Schema of a kind of file.
 
-    `identification` is what `natfp-bench identify --json` prints.
+    `identification` is what `natfp-bench identify --json` prints, `descent` what it prints with --descent.
     """
     from natfp_bench.attributors import registry
     from natfp_bench.pipeline import curve_result, result
@@ -191,6 +193,7 @@ def schema(
     schemas = {**task_files.schemas(), "card": registry.Card.model_json_schema(), "result": result.schema()}
     schemas["curve"] = curve_result.schema()
     schemas["identification"] = identification.Identification.model_json_schema()
+    schemas["descent"] = identification.Descent.model_json_schema()
     if which not in schemas:
         raise unknown("schema", which, schemas)
     terminal.print_json(schemas[which])

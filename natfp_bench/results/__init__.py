@@ -7,7 +7,7 @@ protocols, leaderboard  merge the results of one protocol, rank attributors, and
 trends, many            results that differ in swept settings, and those with many candidates, as curves with laws
 regression_reference, regression   write a reference file, and compare results with it
 origin                  finds the sample sets of a result again
-unlabelled_texts, identification, identify   which variant of a result wrote given texts
+unlabelled_texts, identification, identify, descent   which variant of a result wrote given texts, or an heir of which
 submission              scores of a new baseline on the fixed texts, and its rank
 suspicion               scores that no honest classifier reaches
 validate_files          checks tasks, presets, baselines and results

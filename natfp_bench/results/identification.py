@@ -10,6 +10,8 @@ from natfp_bench.base.records import Record
 from natfp_bench.pipeline.result import AttributorId
 from natfp_bench.pipeline.stages.left_out import Noticed
 from natfp_bench.plan.plan import Target
+from natfp_bench.statistics.intervals import Interval
+from natfp_bench.statistics.verification import ALPHA
 
 
 class Verdict(Record):
@@ -63,3 +65,47 @@ class Identification(Record):
     held_out: tuple[Accuracy, ...]
     power: tuple[Noticed, ...]
     notes: tuple[str, ...]
+
+
+class Pair(Record):
+    """How far given texts support descent from one ancestor.
+
+    support: mean over texts of the logarithm of the ancestor's probability over the mean of the others', in nats. p: of
+    "the texts are of no descendant of this ancestor", if it alone was named beforehand; p_adjusted: if one looks at all
+    ancestors, as one does here.
+    """
+
+    ancestor: str
+    support: float
+    p: float
+    p_adjusted: float
+
+
+class Descent(Record):
+    """Everything that `identify --descent` found about texts of one source.
+
+    texts: how many were given, and judged: how many of these were judged, the first ones. pairs: the ancestor with the
+    most support first. smallest_p: no p-value against so many strangers is smaller. recognised, false_alarms: shares of
+    held-out descendants whose own ancestor is shown by so many texts, and of which another one is; None if no p-value
+    can be small. notes: limits of the answer.
+    """
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    run: str
+    task: str
+    preset: str
+    attributor: AttributorId
+    texts: int
+    judged: int
+    strangers: int
+    smallest_p: float
+    pairs: tuple[Pair, ...]
+    recognised: Interval | None
+    false_alarms: Interval | None
+    notes: tuple[str, ...]
+
+    @property
+    def shown(self) -> Pair | None:
+        """The ancestor whose descendant is shown to have written the texts; None if there is none."""
+        best = self.pairs[0]
+        return best if best.p_adjusted <= ALPHA else None

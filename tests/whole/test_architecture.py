@@ -39,14 +39,14 @@ ROOMS = {
         schedule ladder wanted bundled_texts scoring score_checks crossed_study verification factor_study assemble run
         overview curve check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin
-        comparison unlabelled_texts identification identify submission suspicion hidden validate_files
+        comparison unlabelled_texts identification identify descent submission suspicion hidden validate_files
         export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
     "report": """table crossed_words verification_words finding result_tables leaderboard_tables corpora_table markdown
         regression_formats drawing charts many_tables trend_tables trend_figures study_figures curve_tables
         curve_figures crossed_figures figures main_figure hidden_table glossary page_texts pages site""",
     "cli": """text_table terminal overview console progress options examples look running run sweep curve texts
-        compare leaderboard regress identify report export check_models baseline hidden store main""",
+        compare leaderboard regress descent identify report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask",
     "__main__": "",
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import safetensors.numpy
 
+from natfp_bench.pipeline.engine import Context
 from natfp_bench.pipeline.store import Store
 from natfp_bench.plan.ancestors import STRANGER, levels_are_ancestors
 from natfp_bench.plan.split import UNSEEN_REPLICATE, folds
@@ -81,3 +84,26 @@ class VerificationStudy(Study):
         """Class of the ancestor of each model, -1 for strangers."""
         classes = sorted(set(self.labels))
         return np.array([*map(classes.index, self.labels), *(-1 for _ in self.strangers)], dtype=np.int64)
+
+    def asked(self, store: Store, context: Context, given: Sequence[str], size: int) -> tuple[Floats, Floats]:
+        """Fit to all descendants, and answer for the first texts of each stranger, (m * size, k), and given ones."""
+        beyond = [text for part in self.read_strangers(store) for text in part.side(test=True)[:size]]
+        with self.box(store, context) as box:
+            proba = self.answers(box, [*self.read_texts(store)], [*beyond, *given]).proba
+        return proba[: len(beyond)], proba[len(beyond) :]
+
+
+@dataclass(frozen=True)
+class WhoseDescendant:
+    """Given texts, and a fit to all descendants that is asked about them; nothing of it is kept in the store."""
+
+    fit: VerificationStudy
+    store: str
+    given: tuple[str, ...]
+    size: int
+
+
+def answer(question: WhoseDescendant, context: Context) -> tuple[Floats, Floats]:
+    """Fit in a worker; returns probabilities for strangers' texts, and for the given ones."""
+    store = Store(Path(question.store), context.warn)
+    return question.fit.asked(store, context, question.given, question.size)
