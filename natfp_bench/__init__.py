@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .python.ask import identify, leaderboard, load_results, report, trends
     from .python.finished import Result, Results
     from .python.run import curve, run, run_texts, sweep
+    from .python.trace import trace
     from .statistics import ceiling, metrics
 
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "curve": ".python.run",
     "trends": ".python.ask",
     "identify": ".python.ask",
+    "trace": ".python.trace",
     "leaderboard": ".python.ask",
     "load_results": ".python.ask",
     "load_task": ".api",
@@ -55,6 +57,7 @@ __all__ = [
     "run",
     "run_texts",
     "sweep",
+    "trace",
     "trends",
 ]
 

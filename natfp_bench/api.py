@@ -3,10 +3,12 @@
 find_tasks                                   names of tasks, from names and tags
 plan_task, plan_fixed_texts, plan_texts      a plan: which variants, texts and settings a run would have
 plan_sweep                                   plans of one task at many values of some settings
+plan_trace                                   a plan whose models a user names
 plan_curve                                   a plan with several numbers of training texts
 overview, dry_run, dry_run_sweep, dry_run_curve   what a plan amounts to, without running it
 run_plans                                    run plans one after another; each result is written to a folder
 run_curve                                    run a curve; its result is written to a folder
+trace                                        run the models of such a plan, and find out which wrote given texts
 load_task                                    read a task file
 open_engine, local_engine                    where jobs run
 
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from .pipeline.curve import CurveOverview
     from .pipeline.curve_result import CurveResult
     from .pipeline.overview import Overview, SweepOverview
+    from .results.trace import Trace
+    from .results.unlabelled_texts import GivenText
 
 ENGINES = ("local", "ray")
 """Where jobs can run."""
@@ -201,6 +205,22 @@ def plan_texts(
     return plan_from_texts(spec, preset, overrides=overrides, seed=seed, limit=limit)
 
 
+def plan_trace(
+    models: Sequence[str],
+    preset: str = "quick",
+    *,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Plan:
+    """Plan to sample texts from checkpoints that a user names, and to tell them apart; see `models_plan`."""
+    from .plan.models_plan import models_plan
+
+    plan = models_plan(models, preset, overrides=overrides, seed=seed, limit=limit)
+    _check_corpora(plan)
+    return plan
+
+
 def overview(plan: Plan, *, store: Path | str | None = None) -> Overview:
     """Describe a plan: its variants, its sizes, and what the store already has. Nothing is written."""
     from .pipeline.overview import overview
@@ -337,6 +357,34 @@ def run_curve(
             sandbox=sandbox,
             watch=watch,
         )
+    finally:
+        opened.close()
+
+
+def trace(
+    plan: Plan,
+    given: Sequence[GivenText],
+    *,
+    baselines: str = "fast",
+    store: Path | str | None = None,
+    output: Path | str = "results",
+    device: str = "auto",
+    workers: int | None = None,
+    command: Sequence[str] = (),
+    watch: Watch = lambda _: None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Trace:
+    """Find out which model of a plan (`plan_trace`) wrote given texts, or none; the arguments are those of `run_plans`.
+
+    Raises UserError for models that cannot be had or compared, JobError for a failed job.
+    """
+    from .results import trace as traces
+
+    _check_device(device, None)
+    chosen, opened = registry.find(baselines), local_engine(workers)
+    where: dict[str, Any] = {"store": Store(_root(store), warn), "engine": opened, "output": Path(output)}
+    try:
+        return traces.trace(plan, chosen, given, **where, device=device, command=command, watch=watch)
     finally:
         opened.close()
 

@@ -45,6 +45,7 @@ REFERENCE = {
         "What `import natfp_bench` offers to scripts and notebooks. Each function does what a command does.",
         [*(f"natfp_bench.python.run.{name}" for name in ("run", "sweep", "curve", "run_texts"))]
         + [f"natfp_bench.python.ask.{name}" for name in ("load_results", "leaderboard", "trends", "report", "identify")]
+        + ["natfp_bench.python.trace.trace"]
         + ["natfp_bench.api.load_task", "natfp_bench.base.resources.evaluate_module"],
     ),
     "results": (
@@ -53,6 +54,7 @@ REFERENCE = {
         [f"natfp_bench.python.finished.{name}" for name in ("Result", "Results")]
         + [f"natfp_bench.python.answers.{name}" for name in ("Leaderboard", "Curve", "Identification")]
         + [f"natfp_bench.pipeline.result.{name}" for name in ("Score", "VariantResult", "FactorStudy", "RunInfo")]
+        + ["natfp_bench.results.trace.Trace", "natfp_bench.results.trace.ModelLikelihood"]
         + ["natfp_bench.statistics.intervals.Interval"],
     ),
     "classifiers": (

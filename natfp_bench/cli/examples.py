@@ -39,6 +39,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "identify --result results/seed_id/quick/RUN --target level texts.jsonl",
         "identify --result results/base_id/quick/RUN --descent texts.jsonl",
     ),
+    "trace": (
+        "trace --model models/a --model models/b --texts letter.txt",
+        "trace --model openai-community/gpt2 --texts texts.jsonl --preset smoke --dry-run",
+    ),
     "regress": ("regress --reference reference.parquet", "regress --reference reference.parquet --update"),
     "export": (
         "export results/seed_id/quick/RUN --format csv -o texts",

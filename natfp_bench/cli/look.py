@@ -176,23 +176,25 @@ def validate(paths: Annotated[list[Path], typer.Argument(help="task, preset, car
 
 def schema(
     which: Annotated[
-        str, typer.Argument(help="task, preset, card, result, curve, identification or descent")
+        str, typer.Argument(help="task, preset, card, result, curve, identification, descent or trace")
     ] = "result",
 ) -> None:
     """Print the JSON Schema of a kind of file.
 
-    `identification` is what `natfp-bench identify --json` prints, `descent` what it prints with --descent.
+    `identification` is what `natfp-bench identify --json` prints, `descent` what it prints with --descent, and `trace`
+    what `natfp-bench trace --json` prints.
     """
     from natfp_bench.attributors import registry
     from natfp_bench.pipeline import curve_result, result
     from natfp_bench.plan import task_files
-    from natfp_bench.results import identification
+    from natfp_bench.results import identification, trace
 
     from . import terminal
 
     schemas = {**task_files.schemas(), "card": registry.Card.model_json_schema(), "result": result.schema()}
     schemas["curve"] = curve_result.schema()
     schemas["identification"] = identification.Identification.model_json_schema()
+    schemas["trace"] = trace.Trace.model_json_schema()
     schemas["descent"] = identification.Descent.model_json_schema()
     if which not in schemas:
         raise unknown("schema", which, schemas)

@@ -33,6 +33,7 @@ from .report import report
 from .run import run
 from .sweep import sweep
 from .texts import texts
+from .trace import trace
 
 app = typer.Typer(
     name="natfp-bench",
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "leaderboard": leaderboard,
     "report": report,
     "identify": identify,
+    "trace": trace,
     "regress": regress,
     "export": export,
     "import-lm-eval": import_lm_eval,

@@ -61,7 +61,7 @@ def run_curve(curve: CurvePlan, how: dict[str, Any], watch: Watcher, *, output: 
     from . import console, terminal
 
     plan = curve.plan
-    with _going_on(watch), watch:
+    with going_on(watch), watch:
         most = f"up to {curve.texts[-1]:,} training texts of each"
         watch.begin(plan.task.name, f"preset {plan.preset}, {len(plan.variants)} models, {most}")
         warn = terminal.warner(watch.console)
@@ -78,7 +78,7 @@ def run_curve(curve: CurvePlan, how: dict[str, Any], watch: Watcher, *, output: 
 
 
 @contextmanager
-def _going_on(watch: Watcher) -> Iterator[None]:
+def going_on(watch: Watcher) -> Iterator[None]:
     """If the user interrupts the work, say how it goes on."""
     from . import terminal
 
@@ -149,7 +149,7 @@ def _run(
         plans, **how, output=output, parity=parity, command=options.command(), watch=watch, warn=terminal.warner(errors)
     )
     try:
-        with _going_on(watch), watch:
+        with going_on(watch), watch:
             for plan in plans:
                 n = len(plan.variants)
                 of = "labels" if plan.given else "model" if n == 1 else "models"

@@ -11,6 +11,7 @@ sources      checks of tasks whose models are not trained here
 plan         variants and plans, and the check that only one factor varies
 ancestors    tasks whose levels are ancestors, and models that descend from none of them
 make_plan    the way from a task and a preset to a plan
+models_plan  checkpoints that a user names, as a plan
 sweep        one task at many values of some settings
 split        which texts an attributor is trained on, and which it is tested on
 curve        one task at several numbers of training texts

@@ -17,7 +17,7 @@ from . import sources
 from .ancestors import levels_are_ancestors
 from .plan import Plan, Variant, check_one_factor, no_trace, parameters, values_of
 from .settings import IDLE, ModelSpec, SeedsSpec, Settings
-from .task_files import MATCH, Preset, Task, find, leaves, load_task, near, preset_files, task_files
+from .task_files import MATCH, Preset, Task, check_task, find, leaves, load_task, near, preset_files, task_files
 
 RELATIVE = re.compile(r"x(\d+(?:\.\d+)?)")
 """A value of a level that is relative to the preset's value: `x0.5` is half of it."""
@@ -27,7 +27,7 @@ MAX_VARIANTS = 1_000
 
 
 def make_plan(
-    task: str | Path,
+    task: str | Path | YamlSource,
     preset: str = "quick",
     *,
     overrides: Mapping[str, str] | None = None,
@@ -38,15 +38,15 @@ def make_plan(
 ) -> Plan:
     """Resolve a task at a preset into its variants.
 
-    task: its name, or its file. overrides: setting -> value as YAML text (`{"optimizer.lr": "1e-3"}`). limit: use only
-    the first so many texts of each variant. replicates: instead of the preset's number; a task that names its own
-    keeps it. Raises UserError for an unknown task or preset, or for a limit or seed that
-    makes no sense, and SpecError with every fault for files and overrides that are wrong.
+    task: its name, its file, or what a file would say. overrides: setting -> value as YAML text (`{"optimizer.lr":
+    "1e-3"}`). limit: use only the first so many texts of each variant. replicates: instead of the preset's number; a
+    task that names its own keeps it. Raises UserError for an unknown task or preset, or for a limit or seed that makes
+    no sense, and SpecError with every fault for files and overrides that are wrong.
     """
-    path = task if isinstance(task, Path) else find("task", task, task_files(include))
+    path = find("task", task, task_files(include)) if isinstance(task, str) else task
     if seed < 0:
         raise UserError(f"--seed {seed} is negative\n  take 0 or more")
-    task_record, task_source = load_task(path)
+    task_record, task_source = load_task(path) if isinstance(path, Path) else check_task(path, path.data["task"])
     source = yaml_source.examine(find("preset", preset, preset_files(include)))
     yaml_records.validate(source, Preset)
     asked = dict(overrides or {})

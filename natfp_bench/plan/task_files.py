@@ -217,17 +217,22 @@ def find(kind: str, name: str, files: dict[str, Path]) -> Path:
 
 def load_task(path: Path) -> tuple[Task, YamlSource]:
     """Read a task file and check everything that needs no preset; raises SpecError with every fault."""
-    source = crossing.expanded(yaml_source.examine(path))
+    return check_task(yaml_source.examine(path), path.stem)
+
+
+def check_task(source: YamlSource, name: str) -> tuple[Task, YamlSource]:
+    """Check what a task file says, or would say if there were one of this name, as `load_task` does."""
+    source = crossing.expanded(source)
     wrong = yaml_records.faults(source, Task)
     faults = [*source.faults, *(source.fault(key, what) for key, what in wrong)]
     # To report all faults at once, the sound keys are checked further; placeholders stand for the faulty ones.
     faulty = {at[0] for at in (*source.unsound, *(key for key, _ in wrong)) if at}
     sound = {key: value for key, value in source.data.items() if key not in faulty}
-    placeholders = {"task": path.stem, "version": 1, "summary": ""} if faulty or wrong else {}
+    placeholders = {"task": name, "version": 1, "summary": ""} if faulty or wrong else {}
     stand_in = YamlSource({**placeholders, **sound}, source.where)
     if not yaml_records.faults(stand_in, Task):
         task = yaml_records.validate(stand_in, Task)
-        faults += [*_names(task, source, path.stem), *_factor_faults(task, source)]
+        faults += [*_names(task, source, name), *_factor_faults(task, source)]
         faults += [*_nuisance_faults(task, source), *_setting_faults(task, source)]
     if faults:
         raise SpecError(faults)

@@ -2,7 +2,7 @@
 
 Reading order: `frames` (rows of scores, and pandas when it is asked for), `html` (sentences, tables and figures for a
 notebook), `progress` (live progress, and errors without noise), `finished` (a finished run, and a collection of them),
-`answers` (leaderboards and identifications as notebooks show them), `run` and `ask` (the functions).
+`answers` (leaderboards and identifications as notebooks show them), `run`, `ask` and `trace` (the functions).
 
 Each function does what a command does, with the same defaults: it calls `natfp_bench.api` or a stage of `results` or
 `report`, and shows the progress of `cli`. So this room comes after all others, and no other room imports it.

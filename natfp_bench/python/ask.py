@@ -173,7 +173,7 @@ def identify(
 
     if target not in ("instance", "level"):
         raise unknown("target", target, ("instance", "level"))
-    given = _given([texts] if isinstance(texts, str) else texts, files, text_column)
+    given = given_texts([texts] if isinstance(texts, str) else texts, files, text_column)
     named = _one_baseline(str(baseline)) if baseline else None
     path, root = (result.path, result.store) if isinstance(result, Result) else (Path(result), default_root())
     source = stage.open_source(
@@ -189,7 +189,7 @@ def identify(
     return shown_as(Identification, found)
 
 
-def _given(texts: Sequence[str], files: Sequence[Path | str], column: str) -> list[GivenText]:
+def given_texts(texts: Sequence[str], files: Sequence[Path | str], column: str) -> list[GivenText]:
     """Texts and files as `identify` reads them."""
     from natfp_bench.results import unlabelled_texts
 
@@ -199,7 +199,7 @@ def _given(texts: Sequence[str], files: Sequence[Path | str], column: str) -> li
             raise UserError(f"{one.place} is empty\n  an empty text is no evidence of who wrote it; leave it out")
     found += unlabelled_texts.read_all([str(file) for file in files], column)
     if not found:
-        raise UserError("no text is given\n  identify(result, [TEXT, ...]), or files=[FILE, ...]")
+        raise UserError("no text is given\n  give a list of texts, or files=[FILE, ...]")
     return found
 
 

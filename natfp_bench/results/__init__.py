@@ -8,6 +8,7 @@ trends, many            results that differ in swept settings, and those with ma
 regression_reference, regression   write a reference file, and compare results with it
 origin                  finds the sample sets of a result again
 unlabelled_texts, identification, identify, descent   which variant of a result wrote given texts, or an heir of which
+trace                   which of a user's own models wrote given texts
 submission              scores of a new baseline on the fixed texts, and its rank
 suspicion               scores that no honest classifier reaches
 validate_files          checks tasks, presets, baselines and results

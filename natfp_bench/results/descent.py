@@ -44,7 +44,7 @@ def descent(
     """
     ladder.require_texts(baseline, "identify gives labelled texts alone; --baseline names another")
     study = _study(known, baseline)
-    fewest = min(len(part.side(test=True)) for part in study.read_strangers(known.store))
+    fewest = min(map(len, study.written(known.store)))
     cut = known.plan.cut
     texts = tuple(one.text if cut is None else first_bytes(one.text, cut) for one in given)
     judged = texts[:fewest]
@@ -143,7 +143,7 @@ def _notes(known: KnownSources, study: VerificationStudy, texts: Sequence[str], 
     ]
     if len(texts) > fewest:
         notes.append(f"strangers have {fewest} texts each, so the first {fewest} of {len(texts)} texts are judged")
-    lengths = [len(text) for part in study.read_strangers(known.store) for text in part.side(test=True)]
+    lengths = [len(text) for own in study.written(known.store) for text in own]
     if other := sum(not min(lengths) <= len(text) <= max(lengths) for text in texts[:fewest]):
         notes.append(
             f"{other} texts are shorter or longer than any text of a stranger ({min(lengths)} to {max(lengths)} "

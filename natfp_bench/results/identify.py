@@ -30,6 +30,7 @@ from natfp_bench.pipeline.stages.left_out import HeldOut, LeftOut, Noticed, Stra
 from natfp_bench.pipeline.stages.sample import SampleStage
 from natfp_bench.pipeline.store import Store, Warn
 from natfp_bench.plan.make_plan import make_plan
+from natfp_bench.plan.models_plan import TRACE, models_plan
 from natfp_bench.plan.plan import Plan, Target
 from natfp_bench.statistics import per_text
 from natfp_bench.statistics.intervals import Ints
@@ -114,6 +115,9 @@ def _plan(result: Result, include: Sequence[Path]) -> Plan:
             labels, column = result.factor.levels, result.factor.name
             options: dict[str, Any] = {"overrides": overrides, "seed": result.seed, "texts": limit or 0}
             plan = plan_from_labels(name, column, labels, result.preset, **options)
+        elif TRACE in result.task.tags:
+            models = [of.settings["source"]["model"] for of in result.variants]
+            plan = models_plan(models, result.preset, overrides=overrides, seed=result.seed, limit=limit)
         else:
             plan = make_plan(name, result.preset, overrides=overrides, seed=result.seed, limit=limit, include=include)
         planned = [(of.name, of.settings.model_dump(mode="json")) for of in plan.variants]

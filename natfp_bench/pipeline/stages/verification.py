@@ -85,9 +85,13 @@ class VerificationStudy(Study):
         classes = sorted(set(self.labels))
         return np.array([*map(classes.index, self.labels), *(-1 for _ in self.strangers)], dtype=np.int64)
 
+    def written(self, store: Store) -> list[list[str]]:
+        """Test texts of each stranger; none is blank, since no blank text is given."""
+        return [[text for text in part.side(test=True) if text.strip()] for part in self.read_strangers(store)]
+
     def asked(self, store: Store, context: Context, given: Sequence[str], size: int) -> tuple[Floats, Floats]:
         """Fit to all descendants, and answer for the first texts of each stranger, (m * size, k), and given ones."""
-        beyond = [text for part in self.read_strangers(store) for text in part.side(test=True)[:size]]
+        beyond = [text for texts in self.written(store) for text in texts[:size]]
         with self.box(store, context) as box:
             proba = self.answers(box, [*self.read_texts(store)], [*beyond, *given]).proba
         return proba[: len(beyond)], proba[len(beyond) :]
