@@ -177,7 +177,7 @@ def verified(attributor: str, folds: Sequence[tuple[Floats, Ints, Ints]], size: 
     every = np.concatenate(false)
     others = Against(
         models=models,
-        auroc=fold_interval([_auroc(a, b) for a, b in zip(true, false, strict=True)]),
+        auroc=_possible(fold_interval([_auroc(a, b) for a, b in zip(true, false, strict=True)])),
         **_accepted(true, [every] * len(true), models, models),
     )
     if not (m := len(np.unique(strange[0].model))):
@@ -217,7 +217,14 @@ def _accepted(
 def _share(folds: Sequence[float], models: int) -> Interval:
     """Mean share over folds; if it is 0 or 1 in all, they show no spread, and the interval is Wilson's over models."""
     found = fold_interval(folds)
-    return wilson_interval(found.value, "models", models) if found.value in (0.0, 1.0) else found
+    return wilson_interval(found.value, "models", models) if found.value in (0.0, 1.0) else _possible(found)
+
+
+def _possible(found: Interval) -> Interval:
+    """Cut an interval to what a share or an AUROC can be; it contains the truth as often as before."""
+    if found.low is None or found.high is None:
+        return found
+    return found.model_copy(update={"low": max(0.0, found.low), "high": min(1.0, found.high)})
 
 
 def _over_both(true: Sequence[Floats], strange: Sequence[Bundles]) -> Interval:
@@ -239,7 +246,9 @@ def _over_both(true: Sequence[Floats], strange: Sequence[Bundles]) -> Interval:
     over_strangers = scipy_quantile(m - 1) * float(each.mean(axis=0).std(ddof=1)) / math.sqrt(m)
     half = math.hypot(found.value - found.low, over_strangers)
     low, high = found.value - half, found.value + half
-    return found.model_copy(update={"low": low, "high": high, "method": "cross-fitted t, and t over strangers"})
+    return _possible(
+        found.model_copy(update={"low": low, "high": high, "method": "cross-fitted t, and t over strangers"})
+    )
 
 
 def _at_alpha(known: Sequence[Bundles], strange: Sequence[Bundles]) -> dict[str, Interval]:
