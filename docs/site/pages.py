@@ -32,6 +32,7 @@ DOCUMENTS = {
     "docs/sweeps.md": "Sweeps and trends",
     "docs/descent.md": "Descent",
     "docs/distances.md": "Distances and trees",
+    "docs/disguises.md": "Disguised texts",
     "docs/curves.md": "Texts needed",
     "docs/cluster.md": "On a cluster",
     "CONTRIBUTING.md": "Contributing",

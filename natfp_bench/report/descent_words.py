@@ -10,6 +10,7 @@ from natfp_bench.pipeline.result import CrossedSide, Result, Score
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.distances import DrawnTree, tree_of
 from natfp_bench.statistics import replication
+from natfp_bench.statistics.curves import MIXED
 from natfp_bench.statistics.intervals import FEWEST_UNITS
 from natfp_bench.statistics.replication import Judged, PermutationTest
 
@@ -47,7 +48,8 @@ class Question:
     """What one result says of descent.
 
     answer: to the question of its task. run: from which run a model comes, if something is done to runs. tree: how far
-    the tree agrees with history; drawn: the tree itself, None without distances. notes: what published work says.
+    the tree agrees with history; drawn: the tree itself, None without distances. disguised: accuracy on changed texts,
+    if it was studied. notes: what published work says.
     """
 
     result: Result
@@ -55,6 +57,7 @@ class Question:
     run: Answer | None
     tree: str
     drawn: DrawnTree | None
+    disguised: str
     notes: Sequence[str]
 
 
@@ -97,6 +100,7 @@ def questions(results: Sequence[Result]) -> list[Question]:
                 run=_which_run(side, result, judged[place, "run"]) if side else None,
                 tree=_tree(one, judged.get((place, "tree"))) if one else why[place],
                 drawn=one,
+                disguised=_disguised(result),
                 notes=[*_notes(result, by_task)],
             )
         )
@@ -166,7 +170,8 @@ def _tree(drawn: DrawnTree, found: Judged | None) -> str:
     if drawn.agreement is None or found is None:
         return f"Nothing can be said of this tree: {drawn.why}."
     agreement, share = drawn.agreement, drawn.agreement.share
-    many = f"{agreement.quartets:,}{' drawn' if agreement.drawn else ''}"
+    sets = "set" if agreement.quartets == 1 else "sets"
+    many = f"{agreement.quartets:,} {sets} of four models{', drawn from all of them' if agreement.drawn else ''}"
     within = "no interval: two other ancestors would give another tree"
     if share.low is not None and share.high is not None:
         within = f"95% interval over {share.units} {number(share.low, 2)} to {number(share.high, 2)}"
@@ -175,9 +180,37 @@ def _tree(drawn: DrawnTree, found: Judged | None) -> str:
     verdict = {"found": "The tree shows descent", "not found": "That the tree shows descent is not shown"}
     lead = verdict.get(found.verdict, "Whether the tree shows descent cannot be answered with so few models")
     return (
-        f"{lead}. For {many} sets of four models, history says which two are the closer relatives; the tree is right "
+        f"{lead}. For {many}, history says which two are the closer relatives; the tree is right "
         f"in {number(share.value, 2)} of them ({within}), where chance is 0.33. {_p(found, agreement.test)}"
     )
+
+
+CHANGED = {
+    "truncated": "on their first halves",
+    "temperature 0.7": "on texts drawn at temperature 0.7",
+    "temperature 0.8": "on texts drawn at temperature 0.8",
+    "top-p 0.9": "on texts drawn with top-p 0.9",
+    MIXED: "on texts whose second half is by another model",
+}
+"""Conditions that somebody may bring about to hide who wrote a text."""
+
+
+def _disguised(result: Result) -> str:
+    """Accuracy of a classifier of plain texts on texts that were changed."""
+    study = result.study
+    found = {one.condition: one for one in study.robustness if one.trained_on == "plain"} if study else {}
+    if study is None or "plain" not in found or not (known := [name for name in CHANGED if name in found]):
+        return ""
+    plain, chance = found["plain"], _chance(result)
+    said = f"{study.reference}, which learnt from {plain.train_texts:,} plain texts of each model, has accuracy "
+    said += f"{number(plain.accuracy.value, 2)} on plain texts"
+    each = [f"{number(found[name].accuracy.value, 2)} {CHANGED[name]}" for name in known]
+    return f"Texts that were changed: {said}, {', '.join(each)}; chance is {number(chance, 2)}. None of this is a test."
+
+
+def _chance(result: Result) -> float:
+    scores = main_scores(result)
+    return next(iter(scores.values())).chance if scores else 1 / len(result.factor.levels)
 
 
 def _p(found: Judged, test: PermutationTest) -> str:

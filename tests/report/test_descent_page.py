@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from made_descents import answered, descended
-from made_results import studied
+from made_results import plain, studied
 
 from natfp_bench.pipeline.result import Result
 from natfp_bench.pipeline.result_files import find
@@ -19,6 +19,7 @@ from natfp_bench.report.descent_words import about_descent, headline, questions
 from natfp_bench.results.distances import tree_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import trends_of
+from natfp_bench.statistics.curves import MIXED, Robustness
 from natfp_bench.statistics.trees import neighbour_joining
 
 
@@ -76,8 +77,8 @@ def test_the_figure_colours_each_ancestor_and_draws() -> None:
 def test_the_figure_names_runs_where_they_are_the_ancestors_and_nothing_without_history() -> None:
     treated = descended("prune_id", apart(2, 5))
     assert {row["ancestor"] for row in tree_figure(treated, tree_of(treated)).rows} == {"run r0", "run r1", SEVERAL}
-    plain = descended("lr_id")
-    figure = tree_figure(plain, tree_of(plain))
+    without = descended("lr_id")
+    figure = tree_figure(without, tree_of(without))
     assert {row["ancestor"] for row in figure.rows} == {SEVERAL}
     assert "No history is known" in figure.caption
 
@@ -114,6 +115,30 @@ def test_too_few_models_are_said_to_be_too_few() -> None:
     assert all("which is not enough" in one.answer.text for one in questions(crowd))
     (alone,) = questions([descended("base_id", study=studied())])
     assert "No models were held out" in alone.answer.text
+
+
+def test_what_is_left_of_a_trace_in_changed_texts_is_said() -> None:
+    result = answered("base_id", 0.001)
+    assert result.study is not None
+    rows = [
+        Robustness(condition=condition, trained_on=trained, train_texts=1000, accuracy=plain(accuracy))
+        for condition, trained, accuracy in (
+            ("plain", "plain", 0.6),
+            ("lower_case", "plain", 0.59),
+            ("truncated", "plain", 0.5),
+            ("top-p 0.9", "plain", 0.4),
+            (MIXED, "plain", 0.3),
+            (MIXED, "transformed", 0.45),
+        )
+    ]
+    study = result.study.model_copy(update={"robustness": tuple(rows)})
+    (one,) = questions([result.model_copy(update={"study": study})])
+    assert one.disguised == (
+        "Texts that were changed: bayes, which learnt from 1,000 plain texts of each model, has accuracy 0.60 on plain "
+        "texts, 0.50 on their first halves, 0.40 on texts drawn with top-p 0.9, 0.30 on texts whose second half is by "
+        "another model; chance is 0.25. None of this is a test."
+    )
+    assert questions([result])[0].disguised == ""
 
 
 def test_published_work_is_compared_with_what_was_seen() -> None:

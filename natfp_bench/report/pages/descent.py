@@ -36,6 +36,7 @@ def descent(of: Pages) -> Page:
                 "short": WORDS[one.answer.verdict],
                 "run": one.run,
                 "tree": one.tree,
+                "disguised": one.disguised,
                 "notes": one.notes,
                 "scope": question_scope(one.result),
                 "path": task_path(one.result),
