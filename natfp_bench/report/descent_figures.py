@@ -174,14 +174,15 @@ def _drawn(rows: Sequence[Mapping[str, Any]], known: Sequence[str], unit: str) -
 
 
 def fading_figure(trend: Trend, by_digest: Mapping[str, Protocol]) -> Iterator[Figure]:
-    """Draw identifiability against the length of the fine-tuning, if nothing else was swept."""
-    if trend.over != (SHARE,):
+    """Draw identifiability against the length of the fine-tuning, if nothing else about the models was swept."""
+    if SHARE not in trend.over or any(not path.startswith((SHARE, "analysis.")) for path in trend.over):
         return
     rows: list[dict[str, Any]] = []
     reference = trend.reference or "reference attributor"
     for point in trend.points:
         at = point.swept[SHARE]
-        if not isinstance(at, int | float) or at <= 0:
+        # Other studies of the same models have the same scores: one point is enough.
+        if not isinstance(at, int | float) or at <= 0 or any(row["at"] == at for row in rows):
             continue
         if found := point.figures.get("identifiability"):
             rows.append({"at": float(at), "series": reference, **estimate(found.estimate)})

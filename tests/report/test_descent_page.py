@@ -184,6 +184,14 @@ def test_a_sweep_over_the_fine_tuning_fades() -> None:
     bayes = [(row["at"], round(row["value"], 3)) for row in figure.rows if row["series"] == "bayes"]
     assert bayes == [(0.1, 0.813), (0.3, 0.707), (1.0, 0.333)]
     assert {row["series"] for row in figure.rows} == {"bayes", "likelihoods of the other models"}
+    studied_more = answered("base_far_id", 0.01, 0.5, number=7, overrides={"analysis.disguises": True})
+    protocols.append(Protocol([(Path("none/7/result.json"), studied_more)]))
+    (trend,) = trends_of(protocols)
+    assert trend.over == ("analysis.disguises", "finetune.share")
+    (again,) = fading_figure(trend, {of.newest.protocol_digest: of for of in protocols})
+    assert len(again.rows) == len(figure.rows), "a point of each length"
+    other = trend.model_copy(update={"over": ("finetune.share", "model.width")})
+    assert list(fading_figure(other, {})) == []
 
 
 @pytest.fixture(scope="module")
