@@ -17,13 +17,11 @@ from natfp_bench.results.trends import Trend
 from natfp_bench.statistics.trees import Tree
 
 from . import charts
+from .descent_words import SHARE
 from .drawing import CHANCE, Figure, Plot, colour, figure, height_of, layer, layered, nominal, quantitative, tooltip
 from .study_figures import ESTIMATE, estimate
 
 SEVERAL = "of several ancestors"
-
-SHARE = "finetune.share"
-"""The setting of a sweep that lets a base fade."""
 
 
 @dataclass(frozen=True)

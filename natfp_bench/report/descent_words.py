@@ -9,10 +9,11 @@ from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline.result import CrossedSide, Result, Score
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.distances import DrawnTree, tree_of
+from natfp_bench.results.trends import Trend
 from natfp_bench.statistics import replication
 from natfp_bench.statistics.curves import MIXED
 from natfp_bench.statistics.intervals import FEWEST_UNITS
-from natfp_bench.statistics.replication import Judged, PermutationTest
+from natfp_bench.statistics.replication import SIGNIFICANT, Judged, PermutationTest
 
 from .finding import best_accuracy, main_scores, scope, text_length
 from .table import in_words, number, plain_p
@@ -22,6 +23,9 @@ TASKS = (
     *("merge_id", "merge_bases_id", "average_id", "prune_id", "rounding_id", "quantization_id"),
 )
 """Tasks of the page in their order; others with the tag `descent` come after them."""
+
+SHARE = "finetune.share"
+"""The setting of a sweep that lets a base fade."""
 
 TREATED = ("derive.", "serve.")
 """Factors that are done to one run: whoever asks from whom a model comes asks for the run."""
@@ -121,6 +125,37 @@ def headline(asked: Sequence[Question]) -> str:
 def question_scope(result: Result) -> str:
     """Which models and texts an answer is about."""
     return f"{scope(result)}."
+
+
+def fading_sentences(trend: Trend) -> Iterator[str]:
+    """Say how an ancestor fades with the length of the fine-tuning, and at which lengths it is shown."""
+    lines = [one for one in trend.lines if (one.figure, one.against) == ("identifiability", SHARE)]
+    if lines:
+        line = max(lines, key=lambda one: len(one.points))
+        (first, high), (last, low) = line.points[0], line.points[-1]
+        slope = line.slope
+        said = (
+            f"From fine-tunings of {first:g} to {last:g} times the training before them, identifiability (0 is chance, "
+        )
+        said += (
+            f"1 is certainty) by {trend.reference} goes from {number(high, 2)} to {number(low, 2)}. With each doubling "
+        )
+        said += f"it changes by {number(slope.value)}"
+        if line.p_adjusted is None or slope.low is None or slope.high is None:
+            yield f"{said}; there are too few models to leave out for an interval."
+        else:
+            shown = "shown" if line.p_adjusted <= SIGNIFICANT else "not shown: it may be chance"
+            within = f"95% interval {number(slope.low)} to {number(slope.high)}, p = {plain_p(line.p_adjusted)}"
+            yield f"{said} ({within} after correction for all lines of all trends; {shown})."
+    lengths = {point.swept[SHARE]: point.p_adjusted for point in trend.points if point.p_adjusted is not None}
+    if lengths:
+        found = [f"{at}" for at, p in lengths.items() if p is not None and p <= SIGNIFICANT]
+        which = f" ({', '.join(found)})" if found else ""
+        least = min(p for p in lengths.values() if p is not None)
+        yield (
+            f"The ancestor is shown after {len(found)} of {len(lengths)} lengths{which}; the smallest p is "
+            f"{plain_p(least)} after correction for the points of this sweep."
+        )
 
 
 def _treated(result: Result) -> bool:

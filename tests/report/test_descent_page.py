@@ -15,7 +15,7 @@ from natfp_bench.pipeline.result import Result
 from natfp_bench.pipeline.result_files import find
 from natfp_bench.report import site as report
 from natfp_bench.report.descent_figures import SEVERAL, branches, fading_figure, tree_figure
-from natfp_bench.report.descent_words import about_descent, headline, questions
+from natfp_bench.report.descent_words import about_descent, fading_sentences, headline, questions
 from natfp_bench.results.distances import tree_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import trends_of
@@ -184,6 +184,16 @@ def test_a_sweep_over_the_fine_tuning_fades() -> None:
     bayes = [(row["at"], round(row["value"], 3)) for row in figure.rows if row["series"] == "bayes"]
     assert bayes == [(0.1, 0.813), (0.3, 0.707), (1.0, 0.333)]
     assert {row["series"] for row in figure.rows} == {"bayes", "likelihoods of the other models"}
+    said = list(fading_sentences(trend))
+    assert said[0].startswith(
+        "From fine-tunings of 0.1 to 1 times the training before them, identifiability (0 is chance"
+    )
+    assert "by bayes goes from 0.81 to 0.33. With each doubling it changes by -0.1" in said[0]
+    assert "95% interval" in said[0], "five replicates can be left out"
+    assert said[1] == (
+        "The ancestor is shown after 3 of 3 lengths (0.1, 0.3, 1.0); the smallest p is 0.030 after correction for the "
+        "points of this sweep."
+    )
     studied_more = answered("base_far_id", 0.01, 0.5, number=7, overrides={"analysis.disguises": True})
     protocols.append(Protocol([(Path("none/7/result.json"), studied_more)]))
     (trend,) = trends_of(protocols)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from natfp_bench.report.descent_figures import SHARE, fading_figure, tree_figure
-from natfp_bench.report.descent_words import WORDS, about_descent, headline, question_scope, questions
-from natfp_bench.report.trend_tables import sentences
+from natfp_bench.report.descent_figures import fading_figure, tree_figure
+from natfp_bench.report.descent_words import WORDS, about_descent, fading_sentences, headline, question_scope, questions
 from natfp_bench.results.protocols import Protocol
-from natfp_bench.results.trends import Trend
 
 from .page import Page, Pages, provenance, question, task_path, trend_path
 
@@ -54,7 +52,7 @@ def descent(of: Pages) -> Page:
             fading.append(
                 {
                     "question": question(results[0]),
-                    "sentences": list(sentences(_about_share(trend))),
+                    "sentences": list(fading_sentences(trend)),
                     "figure": drawn,
                     "path": trend_path(trend),
                     "scope": f"{len(results)} results; each: {question_scope(results[-1])}",
@@ -78,9 +76,3 @@ def _chosen(protocols: Sequence[Protocol]) -> list[Protocol]:
     for one in sorted(protocols, key=place):
         newest[one.newest.task.name] = one
     return [*newest.values()]
-
-
-def _about_share(trend: Trend) -> Trend:
-    """The trend with the lines of identifiability alone."""
-    lines = [line for line in trend.lines if (line.figure, line.against) == ("identifiability", SHARE)]
-    return trend.model_copy(update={"lines": tuple(lines)})
