@@ -30,10 +30,15 @@ SHARE = "finetune.share"
 TREATED = ("derive.", "serve.")
 """Factors that are done to one run: whoever asks from whom a model comes asks for the run."""
 
-LEADS = {"found": "Yes.", "not found": "Not shown.", "not testable": "Cannot be answered with so few models."}
+LEADS = {
+    "found": "Yes.",
+    "not found": "Not shown.",
+    "not testable": "Cannot be answered with so few models.",
+    "not tested": "Not tested.",
+}
 """How an answer begins, by its verdict."""
 
-WORDS = {"found": "yes", "not found": "not shown", "not testable": "too few models"}
+WORDS = {"found": "yes", "not found": "not shown", "not testable": "too few models", "not tested": "not tested"}
 """The same at a glance."""
 
 
@@ -114,10 +119,11 @@ def questions(results: Sequence[Result]) -> list[Question]:
 def headline(asked: Sequence[Question]) -> str:
     """Count the answers in one sentence."""
     counts = {verdict: sum(one.answer.verdict == verdict for one in asked) for verdict in LEADS}
-    yes, not_shown, few = counts.values()
+    yes, not_shown, few, untested = counts.values()
     said = [f"{yes} answered with yes"] if yes else []
     said += [f"{not_shown} not shown"] if not_shown else []
     said += [f"{few} cannot be answered with so few models"] if few else []
+    said += [f"{untested} not tested"] if untested else []
     what = f"{len(asked)} {'question' if len(asked) == 1 else 'questions'} about where models come from"
     return f"{what}: {', '.join(said)}."
 
@@ -170,9 +176,9 @@ def _scores(result: Result) -> Mapping[str, Score]:
 
 def _answer(result: Result, found: Judged | None) -> Answer:
     scores = _scores(result)
-    if not scores or found is None:
+    if not scores:
         text = "No models were held out: with two replicates or more (--replicates N), classifiers are tested on some."
-        return Answer(LEADS["not testable"], "not testable", text)
+        return Answer(LEADS["not tested"], "not tested", text)
     _, accuracy = best_accuracy(scores)
     one = next(iter(scores.values()))
     chance, levels = number(one.chance, 2), len(one.classes)
@@ -183,8 +189,11 @@ def _answer(result: Result, found: Judged | None) -> Answer:
     if other := scores.get("likelihood_reference"):
         said += f"; with the likelihoods of the other models it is {_value(other)}"
     test = result.study.permutation.test if result.study and result.study.permutation else None
-    said += f". {_p(found, test)}{_missed(result, found, one.chance)}" if test else "."
     short = f"{number(accuracy.value, 2)}, where chance is {chance}"
+    if test is None or found is None:
+        said += ". There is no p-value, because no labels were permuted."
+        return Answer(LEADS["not tested"], "not tested", said, short)
+    said += f". {_p(found, test)}{_missed(result, found, one.chance)}"
     return Answer(LEADS[found.verdict], found.verdict, said, short)
 
 

@@ -113,8 +113,15 @@ def test_too_few_models_are_said_to_be_too_few() -> None:
     assert "no interval: two other ancestors would give another tree" in one.tree
     crowd = [answered(task, 0.042, smallest=0.042) for task in ("base_id", "teacher_id")]
     assert all("which is not enough" in one.answer.text for one in questions(crowd))
+
+
+def test_what_was_not_tested_is_said_to_be_not_tested() -> None:
     (alone,) = questions([descended("base_id", study=studied())])
-    assert "No models were held out" in alone.answer.text
+    assert (alone.answer.lead, "No models were held out" in alone.answer.text) == ("Not tested.", True)
+    (fixed,) = questions([answered("base_id", 0.001).model_copy(update={"study": None})])
+    assert fixed.answer.lead == "Not tested."
+    assert fixed.answer.text.endswith("There is no p-value, because no labels were permuted.")
+    assert headline([alone, fixed]) == "2 questions about where models come from: 2 not tested."
 
 
 def test_what_is_left_of_a_trace_in_changed_texts_is_said() -> None:
