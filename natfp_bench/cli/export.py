@@ -14,7 +14,7 @@ from .options import RESULTS, Output, StoreRoot, command, one_of
 
 def export(
     result: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="a result.json, or its folder; with distances: several")
+        list[Path], typer.Argument(metavar="RESULT", help="a result.json, or its folder; with distances: several")
     ],
     format_: Annotated[str, typer.Option("--format", help="csv, datasets, lm-eval or distances")],
     output: Annotated[Path, typer.Option("--output", "-o", help="a new or an empty folder")],
