@@ -9,6 +9,7 @@ crossing     levels that are every combination of nuisance seeds
 task_files   tasks and presets, and the YAML files that hold them
 sources      checks of tasks whose models are not trained here
 plan         variants and plans, and the check that only one factor varies
+history      which models a variant comes from, and which of these others come from, too
 make_plan    the way from a task and a preset to a plan
 sweep        one task at many values of some settings
 split        which texts an attributor is trained on, and which it is tested on

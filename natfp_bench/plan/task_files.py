@@ -80,6 +80,11 @@ class AnalysisSpec(Record):
     texts: Count = Field(1000, description="most training texts per variant in refits for permutations and transforms")
     transforms: tuple[TransformName, ...] = Field((), description="transforms that are applied to test texts")
     transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted texts")
+    disguises: bool = Field(
+        False,
+        description="also test on texts as somebody may disguise them: drawn at temperature 0.8 or with top-p 0.9, and "
+        "mixed, with the second half of another source's text",
+    )
     margin: Share = Field(0.01, description="models are equally good if their bits per byte differ by less, relatively")
 
 
