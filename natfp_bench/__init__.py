@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .attributors.attribute import Attributor
     from .base.errors import UserError
     from .base.resources import evaluate_module
-    from .python.ask import identify, leaderboard, load_results, report, trends
+    from .python.ask import distances, identify, leaderboard, load_results, report, trends
     from .python.finished import Result, Results
     from .python.run import curve, run, run_texts, sweep
     from .python.trace import trace
@@ -26,6 +26,7 @@ _HOME = {
     "sweep": ".python.run",
     "curve": ".python.run",
     "trends": ".python.ask",
+    "distances": ".python.ask",
     "identify": ".python.ask",
     "trace": ".python.trace",
     "leaderboard": ".python.ask",
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "ceiling",
     "curve",
+    "distances",
     "evaluate_module",
     "identify",
     "leaderboard",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tokenizers import Tokenizer
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from natfp_bench.attributors.kit import ClassModels, Knowledge, Trunk, epochs_over
+from natfp_bench.attributors.kit import ClassModels, Knowledge, Trunk, epochs_over, small_llama
 
 END = "<|endoftext|>"
 """The token of the corpus' tokenizer that begins and ends a text."""
@@ -33,27 +32,15 @@ class CorpusLM(ClassModels):
         tokenizer = Tokenizer.from_file(str(self.knowledge.corpus / "tokenizer.json"))
         tokenizer.encode_special_tokens = True
         end = tokenizer.token_to_id(END)
-        config = LlamaConfig(
-            vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=self.width,
-            intermediate_size=3 * self.width,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.width // 16,
-            max_position_embeddings=CONTEXT,
-            bos_token_id=end,
-            eos_token_id=end,
-            tie_word_embeddings=True,
-            attn_implementation="sdpa",
-        )
-        model = LlamaForCausalLM(config)
+        made = small_llama(tokenizer, end, width=self.width, layers=self.layers, context=CONTEXT)
         rows = list(self._rows(tokenizer, end))
         passes = min(max(1, self.read // (CONTEXT * max(1, len(rows)))), MOST)
         name = ("CorpusLM", "corpus", self.seed)
-        epoch = epochs_over(model, rows, *name, epochs=passes, batch=self.batch, rate=self.rate)
-        model.train()
+        epoch = epochs_over(made.model, rows, *name, epochs=passes, batch=self.batch, rate=self.rate)
+        made.model.train()
         for number in range(passes):
             epoch(number)
-        return Trunk(model, tokenizer, end, end, CONTEXT)
+        return made
 
     def further(self) -> Sequence[str]:
         """Texts of the sources without labels."""

@@ -31,6 +31,8 @@ DOCUMENTS = {
     "docs/performance.md": "Performance",
     "docs/sweeps.md": "Sweeps and trends",
     "docs/descent.md": "Descent",
+    "docs/distances.md": "Distances and trees",
+    "docs/disguises.md": "Disguised texts",
     "docs/curves.md": "Texts needed",
     "docs/cluster.md": "On a cluster",
     "CONTRIBUTING.md": "Contributing",
@@ -44,7 +46,10 @@ REFERENCE = {
         "Functions",
         "What `import natfp_bench` offers to scripts and notebooks. Each function does what a command does.",
         [*(f"natfp_bench.python.run.{name}" for name in ("run", "sweep", "curve", "run_texts"))]
-        + [f"natfp_bench.python.ask.{name}" for name in ("load_results", "leaderboard", "trends", "report", "identify")]
+        + [
+            f"natfp_bench.python.ask.{name}"
+            for name in ("load_results", "leaderboard", "trends", "distances", "report", "identify")
+        ]
         + ["natfp_bench.python.trace.trace"]
         + ["natfp_bench.api.load_task", "natfp_bench.base.resources.evaluate_module"],
     ),

@@ -1,12 +1,14 @@
 """One causal language model per class, for authors of baselines: copies of one trained model, tuned on their classes.
 
 A text belongs to the class whose model finds it likeliest. All copies begin as one model (the trunk), so that they
-differ in nothing but what their texts taught them.
+differ in nothing but what their texts taught them. Texts without labels teach them, too: they are given to classes by
+the answers of the copies so far (expectation maximisation; Nigam et al., Machine Learning 39, 2000).
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -18,7 +20,9 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from natfp_bench.base import streams
 
 from .neural_text import (
     NeuralClassifier,
@@ -27,9 +31,13 @@ from .neural_text import (
     calibrate,
     linear_schedule,
     pad,
+    posterior,
     readable,
     train_model,
 )
+
+Row = Sequence[int]
+"""Token ids of a text."""
 
 MASKED = -1
 """Stands for a place of a row that has no token."""
@@ -59,6 +67,23 @@ def load_trunk(folder: Path) -> Trunk:
     return Trunk(model, tokenizer, config.bos_token_id, config.eos_token_id, config.max_position_embeddings)
 
 
+def small_llama(tokenizer: Tokenizer, end: int, *, width: int, layers: int, context: int) -> Trunk:
+    """Make an untrained Llama for a tokenizer, whose token `end` begins and ends a text; torch is seeded already."""
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 16,
+        max_position_embeddings=context,
+        bos_token_id=end,
+        eos_token_id=end,
+        tie_word_embeddings=True,
+        attn_implementation="sdpa",
+    )
+    return Trunk(LlamaForCausalLM(config), tokenizer, end, end, context)
+
+
 def encode_rows(trunk: Trunk, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text after the begin token, cut to the context; the end token stands where there is room."""
     found = trunk.tokenizer.encode_batch([readable(text, trunk.context) for text in texts], add_special_tokens=False)
@@ -75,7 +100,7 @@ def log_probabilities(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Ten
     return -losses.view(len(tokens), -1)
 
 
-def log_likelihoods(models: Iterable[torch.nn.Module], rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+def log_likelihoods(models: Iterable[torch.nn.Module], rows: Sequence[Row]) -> NDArray[np.float64]:
     """Log-likelihood of each row under each model, in nats: (rows, models)."""
     models = list(models)
 
@@ -87,7 +112,7 @@ def log_likelihoods(models: Iterable[torch.nn.Module], rows: Sequence[Sequence[i
 
 def epochs_over(
     model: torch.nn.Module,
-    rows: Sequence[Sequence[int]],
+    rows: Sequence[Row],
     *name: str | int,
     epochs: int,
     batch: int,
@@ -116,13 +141,20 @@ def epochs_over(
     return epoch
 
 
+def _by_class(rows: Sequence[Row], y: NDArray[np.int64], classes: int) -> list[list[Row]]:
+    """The rows of each class."""
+    return [[row for row, of in zip(rows, y, strict=True) if of == k] for k in range(classes)]
+
+
 class ClassModels(NeuralClassifier):
     """Attribution by the likelihoods of copies of a trunk, one per class.
 
     The trunk first reads all texts together, with the further ones that `further` gives, as long as it predicts
     held-out texts better. Then each copy reads the texts of its class, as long as the copies separate the classes of
-    held-out texts better. reading, tuning: epochs of both, at most; rate, tuning_rate: highest learning rates; batch:
-    texts per step.
+    held-out texts better. Where there are further texts, each is now given to one class at random, by the copies'
+    probabilities, and fresh copies read those of their class with the labelled ones; this is repeated as long as the
+    classes of held-out texts are separated better. reading, tuning: epochs of both, at most; rounds: repetitions, at
+    most; most: further texts that are read; rate, tuning_rate: highest learning rates; batch: texts per step.
     """
 
     def __init__(
@@ -133,10 +165,13 @@ class ClassModels(NeuralClassifier):
         rate: float = 3e-3,
         tuning: int = 2,
         tuning_rate: float = 1.5e-3,
+        rounds: int = 4,
+        most: int = 24_000,
         batch: int = 16,
     ) -> None:
         super().__init__(seed)
         self.reading, self.rate, self.tuning, self.tuning_rate, self.batch = reading, rate, tuning, tuning_rate, batch
+        self.rounds, self.most = rounds, most
 
     @abstractmethod
     def trunk(self, texts: Sequence[str]) -> Trunk:
@@ -151,30 +186,57 @@ class ClassModels(NeuralClassifier):
         self._trunk = self.trunk([text for text, out in zip(texts, held, strict=True) if not out])
         rows, model = encode_rows(self._trunk, texts), self._trunk.model
         known, asked = [rows[i] for i in np.flatnonzero(~held)], [rows[i] for i in np.flatnonzero(held)]
-        pooled = [*known, *encode_rows(self._trunk, self.further())]
-        read = self._epochs(model, pooled, self.reading, self.rate, "common")
+        further = encode_rows(self._trunk, self.further()[: self.most])
+        read = self._epochs(model, [*known, *further], self.reading, self.rate, "common")
         train_model(
             model, read, lambda: -float(log_likelihoods([model], asked).sum()), self.reading, every=1, patience=2
         )
+        labelled = _by_class(known, y[~held], len(self.classes_))
+        self._models = self._copies(labelled, asked, y[held], 0)
+        loss = self._loss(self._models, asked, y[held])
+        for number in range(1, self.rounds + 1):
+            if not further or not math.isfinite(temperature := self._calibrated(self._models, asked, y[held])[1]):
+                break
+            given = self._drawn(further, temperature, number)
+            both = [mine + new for mine, new in zip(labelled, _by_class(further, given, len(labelled)), strict=True)]
+            models = self._copies(both, asked, y[held], number)
+            if (now := self._loss(models, asked, y[held])) >= loss:
+                break
+            self._models, loss = models, now
 
-        self._models = torch.nn.ModuleList(copy.deepcopy(model) for _ in self.classes_)
-        own = [[row for row, of in zip(known, y[~held], strict=True) if of == k] for k in range(len(self._models))]
+    def _copies(
+        self, own: Sequence[Sequence[Row]], asked: Sequence[Row], y: NDArray[np.int64], number: int
+    ) -> torch.nn.ModuleList:
+        """Copies of the trunk, each tuned on the rows of its class; asked, y: held-out rows and their classes."""
+        models = torch.nn.ModuleList(copy.deepcopy(self._trunk.model) for _ in own)
         tune = [
-            self._epochs(one, rows, self.tuning, self.tuning_rate, "class", k)
-            for k, (one, rows) in enumerate(zip(self._models, own, strict=True))
+            self._epochs(one, rows, self.tuning, self.tuning_rate, "class", k, number)
+            for k, (one, rows) in enumerate(zip(models, own, strict=True))
         ]
 
         def step(i: int) -> None:
             for epoch in tune:
                 epoch(i)
 
-        train_model(self._models, step, lambda: self._loss(asked, y[held]), self.tuning, every=1, patience=2)
+        train_model(models, step, lambda: self._loss(models, asked, y), self.tuning, every=1, patience=2)
+        return models
 
-    def _loss(self, rows: Sequence[Sequence[int]], y: NDArray[np.int64]) -> float:
-        return calibrate(log_likelihoods(self._models, rows), y, self.frequencies_)[0]
+    def _drawn(self, rows: Sequence[Row], temperature: float, number: int) -> NDArray[np.int64]:
+        """Draw the class of each row from the copies' probabilities: (rows,) int."""
+        proba = posterior(log_likelihoods(self._models, rows), temperature, self.frequencies_)
+        draws = streams.uniforms([number], len(rows), type(self).__name__, "class", self.seed)[0]
+        return np.asarray((np.cumsum(proba, axis=1)[:, :-1] < draws[:, None]).sum(axis=1), dtype=np.int64)
+
+    def _loss(self, models: torch.nn.ModuleList, rows: Sequence[Row], y: NDArray[np.int64]) -> float:
+        return self._calibrated(models, rows, y)[0]
+
+    def _calibrated(
+        self, models: torch.nn.ModuleList, rows: Sequence[Row], y: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        return calibrate(log_likelihoods(models, rows), y, self.frequencies_)
 
     def _epochs(
-        self, model: torch.nn.Module, rows: Sequence[Sequence[int]], epochs: int, rate: float, *name: str | int
+        self, model: torch.nn.Module, rows: Sequence[Row], epochs: int, rate: float, *name: str | int
     ) -> Callable[[int], None]:
         stream = (type(self).__name__, "order", self.seed, *name)
         return epochs_over(model, rows, *stream, epochs=epochs, batch=self.batch, rate=rate)

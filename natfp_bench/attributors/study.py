@@ -13,10 +13,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from natfp_bench.base import streams
 from natfp_bench.corpus import words
 from natfp_bench.plan.split import UNSEEN_PROMPT, UNSEEN_REPLICATE, Fold, folds
 from natfp_bench.statistics import intervals, metrics, per_text
-from natfp_bench.statistics.curves import Curve, Point, Robustness, Wording, powers
+from natfp_bench.statistics.curves import MIXED, Curve, Point, Robustness, Wording, powers
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 from natfp_bench.statistics.wording import jensen_shannon, telling_words
 
@@ -207,12 +208,14 @@ def robustness(
     transfer: Mapping[str, Texts],
     short: Mapping[str, tuple[Texts, Texts]],
     limit: int,
+    *,
+    mixtures: bool = False,
 ) -> list[Robustness]:
     """Accuracy on transformed texts and on texts that were sampled in another way.
 
     names: transforms. transfer: test texts by condition, sampled in another way. short: for the conditions with shorter
     texts, the training and test texts cut to their length, which need fits of their own. limit: most training texts of
-    each variant, since there are many fits.
+    each variant, since there are many fits. mixtures: also on texts that are `mixed`.
     """
     learnt = experiment.train.first(limit)
     most = int(np.bincount(learnt.source).max())
@@ -226,15 +229,47 @@ def robustness(
 
     same = {name: texts for name, texts in transfer.items() if name not in short}
     tests = {"plain": experiment.test, **{name: changed(experiment.test, name) for name in names}, **same}
+    known = {name: changed(learnt, name) for name in names}
+    if mixtures and (pairs := mixed(experiment, experiment.test)) is not None:
+        tests[MIXED], known[MIXED] = pairs, mixed(experiment, learnt) or learnt
     answers = experiment.fit(learnt, *tests.values())
     rows = [row(name, "plain", found) for name, found in zip(tests, answers, strict=True)]
-    for name in names:
-        (found,) = experiment.fit(changed(learnt, name), tests[name])
+    for name, texts in known.items():
+        (found,) = experiment.fit(texts, tests[name])
         rows.append(row(name, "transformed", found))
     for name, (train, test) in short.items():
         plain, other = experiment.fit(train.first(limit), test, transfer[name])
         rows += [row(f"plain, as short as {name}", "plain", plain), row(name, "plain", other)]
     return rows
+
+
+def mixed(experiment: Experiment, texts: Texts) -> Texts | None:
+    """The first half of each text, followed by the second half of a text by a source of another level.
+
+    The other source is one of the same replicate, drawn at random for each text, so that a fit that holds a replicate
+    out has met neither of the two; its text has the same place among those of its source, and so the same prompt. None
+    if a replicate has one level alone.
+    """
+    labels, place = np.array(experiment.labels), places(texts.source)
+    by_source = {source: np.flatnonzero(texts.source == source) for source in np.unique(texts.source).tolist()}
+    others = {
+        source: [
+            other
+            for other in by_source
+            if labels[other] != labels[source] and experiment.replicates[other] == experiment.replicates[source]
+        ]
+        for source in by_source
+    }
+    if not all(others.values()):
+        return None
+    drawn = streams.raw(len(texts.source), "mixed", experiment.seed)
+    made = []
+    for i, (text, source) in enumerate(zip(texts.texts, texts.source.tolist(), strict=True)):
+        among = others[source]
+        rows = by_source[among[int(drawn[i] % np.uint64(len(among)))]]
+        second = texts.texts[int(rows[place[i] % len(rows)])]
+        made.append(text[: transforms.middle(text)] + second[transforms.middle(second) :])
+    return replace(texts, texts=made)
 
 
 def wording(experiment: Experiment) -> Wording:

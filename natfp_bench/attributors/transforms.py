@@ -36,6 +36,12 @@ def apply(name: str, texts: Sequence[str], seed: int = 0) -> list[str]:
     return [_transformed(name, text, seed) for text in texts]
 
 
+def middle(text: str) -> int:
+    """Where the middle of a text is: behind half of its words and punctuation marks, rounded up; 0 if it has none."""
+    ends = [end for _, end, _ in word_types(text)]
+    return ends[(len(ends) - 1) // 2] if ends else 0
+
+
 def _transformed(name: str, text: str, seed: int) -> str:
     match name:
         case "lower_case":
@@ -43,8 +49,7 @@ def _transformed(name: str, text: str, seed: int) -> str:
         case "shuffled_words":  # with punctuation marks; equal texts get the same order
             found = words(text)
             return " ".join(found[i] for i in streams.permutation(len(found), "shuffled words", seed, text))
-        case "truncated":  # up to the middle of its words and punctuation marks, rounded up
-            ends = [end for _, end, _ in word_types(text)]
-            return text[: ends[(len(ends) - 1) // 2]] if ends else ""
+        case "truncated":
+            return text[: middle(text)]
         case _:
             return " ".join(text[start:end] for start, end, kind in word_types(text) if kind in KEPT[name])

@@ -18,6 +18,7 @@ from natfp_bench.report.curve_tables import curve_scope, curve_sentences, curve_
 from natfp_bench.report.finding import finding, given_texts, scope
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.many_tables import many_sentences, many_table, many_title
+from natfp_bench.report.reading_tables import reading_tables
 from natfp_bench.report.result_tables import board_notes, findings, main_board, variants_table
 from natfp_bench.report.table import ReportTable, interval, number, spread, value
 from natfp_bench.report.trend_tables import scope as trend_scope
@@ -154,6 +155,8 @@ def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType
         yield table(parts.title, parts.columns, parts.texts, right=parts.right)
     yield from _length_table(study)
     yield from _type_table(study)
+    for found in reading_tables(result):
+        yield table(found.title, found.columns, found.texts)
     yield from _robustness_table(study)
     yield from _words_table(study)
 

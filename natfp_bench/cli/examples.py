@@ -47,6 +47,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "export results/seed_id/quick/RUN --format csv -o texts",
         "export results/seed_id/quick/RUN --format datasets -o dataset",
+        "export results/base_id results/teacher_id --format distances -o distances",
     ),
     "import-lm-eval": ("import-lm-eval out --result results/seed_id/quick/RUN",),
     "check-models": ("check-models pythia_seed_id",),

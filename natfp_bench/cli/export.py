@@ -9,12 +9,14 @@ import typer
 
 from natfp_bench.base.errors import UserError
 
-from .options import RESULTS, Output, ResultPath, StoreRoot, command, one_of
+from .options import RESULTS, Output, StoreRoot, command, one_of
 
 
 def export(
-    result: ResultPath,
-    format_: Annotated[str, typer.Option("--format", help="csv, datasets or lm-eval")],
+    result: Annotated[
+        list[Path], typer.Argument(metavar="RESULT", help="a result.json, or its folder; with distances: several")
+    ],
+    format_: Annotated[str, typer.Option("--format", help="csv, datasets, lm-eval or distances")],
     output: Annotated[Path, typer.Option("--output", "-o", help="a new or an empty folder")],
     limit: Annotated[
         int | None, typer.Option(min=1, help="with lm-eval: number of test texts per class (default: 100)")
@@ -24,9 +26,10 @@ def export(
     ] = None,
     store: StoreRoot = None,
 ) -> None:
-    """Write the texts of a result for other tools.
+    """Write the texts of a result for other tools, or the distances between its models.
 
-    They become a table, a data set, or questions to a language model.
+    Texts become a table, a data set, or questions to a language model. Distances become a table of all pairs of models,
+    with the tree that neighbour joining draws from them, in the Newick format.
     """
     from natfp_bench.base import disk
     from natfp_bench.pipeline.store import Store, default_root
@@ -35,10 +38,15 @@ def export(
 
     from . import terminal
 
-    one_of("format", format_, ("csv", "datasets", "lm-eval"))
+    one_of("format", format_, ("csv", "datasets", "lm-eval", "distances"))
     if format_ != "lm-eval" and (limit or shots):
         raise UserError("--limit and --shots need --format lm-eval")
-    path = origin.find_result(result)
+    if format_ == "distances":
+        _distances(result, output)
+        return
+    if len(result) > 1:
+        raise UserError(f"--format {format_} takes one result, and {len(result)} are given")
+    path = origin.find_result(result[0])
     found = texts.gather(path, Store(store or default_root(), terminal.warner(terminal.stderr())))
     folder, out = texts.make_folder(output), terminal.stdout()
     if format_ == "lm-eval":
@@ -51,7 +59,7 @@ def export(
             f"{folder}: {len(header.classes)} classes, {header.limit} questions per class, {header.shots} examples of "
             "each class in a question",
             "next:",
-            *(f"  {line}" for line in lm_eval_export.next_commands(header, folder, str(result))),
+            *(f"  {line}" for line in lm_eval_export.next_commands(header, folder, str(result[0]))),
             wrap=False,
         )
     else:
@@ -60,6 +68,27 @@ def export(
             disk.sync_all(folder)
         variants = set(found.texts["variant"].to_pylist())
         terminal.say(out, f"{folder}: {len(found.texts):,} texts by {len(variants)} variants", wrap=False)
+
+
+def _distances(paths: list[Path], output: Path) -> None:
+    """Write the distances of all results that are found."""
+    from natfp_bench.base import disk
+    from natfp_bench.pipeline import result_files
+    from natfp_bench.results import distances
+    from natfp_bench.results.export import make_folder
+
+    from . import terminal
+
+    results = [result_files.read(path) for path in result_files.find(paths)]
+    if not results:
+        raise UserError("no results found\n  natfp-bench run --task seed_id   makes one")
+    distances.distance_rows(results)  # what cannot be measured is refused before anything is written
+    folder = make_folder(output)
+    with disk.disk_faults(folder, "output folder"):
+        pairs = distances.write_distances(results, folder)
+        disk.sync_all(folder)
+    trees = f"{len(results)} {'tree' if len(results) == 1 else 'trees'}"
+    terminal.say(terminal.stdout(), f"{folder}: {pairs:,} distances between pairs of models, {trees}", wrap=False)
 
 
 def import_lm_eval(

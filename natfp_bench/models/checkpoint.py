@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -148,9 +150,12 @@ def _loaded(kind: Any, part: str, spec: SourceSpec, **options: Any) -> Any:
     else:
         where = {"pretrained_model_name_or_path": spec.filled(spec.model), "subfolder": spec.filled(spec.subfolder)}
         where |= {"revision": spec.filled(spec.revision) or "main", "local_files_only": not source.online()}
+    quiet: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     if spec.gguf_file:
         where["gguf_file"] = spec.gguf_file
-    with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", LOADS):
+        # Its weights are turned into floats under a progress bar that cannot be switched off.
+        quiet = contextlib.redirect_stderr(io.StringIO())
+    with probes.blamed_on(source.title(spec), f"its {part} cannot be loaded", LOADS), quiet:
         try:
             return kind.from_pretrained(**where, trust_remote_code=spec.trust_remote_code, **options)
         except ValueError as error:

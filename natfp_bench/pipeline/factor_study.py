@@ -11,6 +11,7 @@ from natfp_bench.plan import split
 from natfp_bench.statistics import ceiling, intervals, per_text, replication, token_evidence
 from natfp_bench.statistics.curves import Curve, Permuted, crossing
 from natfp_bench.statistics.intervals import Floats
+from natfp_bench.statistics.reading import Reading
 
 from .crossed_study import crossed, transposed
 from .evidence import Evidence
@@ -22,7 +23,9 @@ PERMANOVA_PERMUTATIONS = 999
 """No fit is needed for these, so there can be many."""
 
 
-def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]) -> FactorStudy:
+def factor_study(
+    evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap], read: Sequence[Reading]
+) -> FactorStudy:
     """Collect everything about the factor beyond its scores."""
     curves = [curve for name in ("pooled", "train_texts", "classes") for curve in evidence.studied(name, Curve)]
     return FactorStudy(
@@ -35,6 +38,7 @@ def factor_study(evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap]
         curves=tuple(curves),
         by_position=_by_position(evidence),
         by_type=_by_type(evidence),
+        readings=tuple(read),
         crossed=crossed(evidence),
         transposed=transposed(evidence),
         verification=verification(evidence),

@@ -7,6 +7,7 @@ that no variant has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,8 +32,8 @@ from .stages.sample import SampleStage
 from .stages.stage import ModelStage, Stage
 from .stages.variant import VariantStages
 
-UNLABELLED = 1
-"""Further texts of each variant, as a multiple of those that are attributed."""
+FURTHER = 16
+"""Further texts of all variants together, at least, as a multiple of those of one that are attributed."""
 
 
 def lacking(plan: Plan, rung: Knows) -> str | None:
@@ -46,7 +47,7 @@ def lacking(plan: Plan, rung: Knows) -> str | None:
     if plan.source.kind == "lm_eval":
         return "a backend is asked for no more texts than are attributed"
     if reaches(rung, "corpus") and plan.source.kind != "train":
-        return "the models of this task are not trained from nothing here, so nobody has their corpus and recipe"
+        return "the models of this task are not trained from nothing here, so their corpus and recipe are not at hand"
     return None
 
 
@@ -87,7 +88,12 @@ def further(plan: Plan, variants: Sequence[VariantStages]) -> Iterator[Wanted]:
 
 def _samples(plan: Plan, of: VariantStages) -> tuple[SampleStage, ...]:
     source = source_kind(plan.source.kind)
-    return source.samples(of.model, of.variant.settings, plan.seed, (1 + UNLABELLED) * plan.texts)
+    return source.samples(of.model, of.variant.settings, plan.seed, texts_with_further(plan))
+
+
+def texts_with_further(plan: Plan) -> int:
+    """Texts of each variant, the further ones included."""
+    return (1 + math.ceil(FURTHER / len(plan.variants))) * plan.texts
 
 
 def strangers(plan: Plan, variants: Sequence[VariantStages]) -> list[VariantStages]:
@@ -136,9 +142,7 @@ def given(evidence: Evidence, rung: Knows, fold: Fold | None = None) -> tuple[St
         return ()
     known = np.ones(len(evidence.kept), dtype=np.bool_) if fold is None else fold.known
     samples = tuple(_samples(plan, of) for of, learnt in zip(evidence.kept, known.tolist(), strict=True) if learnt)
-    found: list[Stage] = [
-        Unlabelled(samples, plan.texts, (1 + UNLABELLED) * plan.texts, plan.split, plan.cut, plan.seed)
-    ]
+    found: list[Stage] = [Unlabelled(samples, plan.texts, texts_with_further(plan), plan.split, plan.cut, plan.seed)]
     if reaches(rung, "corpus"):
         found.append(TrainingTexts(tuple(dict.fromkeys(of.corpus for of in evidence.kept))))
     if reaches(rung, "recipe"):

@@ -19,6 +19,7 @@ from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.crossed import Variance
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wording
 from natfp_bench.statistics.intervals import Interval
+from natfp_bench.statistics.reading import Reading
 from natfp_bench.statistics.replication import Equivalence, Permanova
 from natfp_bench.statistics.token_evidence import PositionRatio, TypeRatio
 from natfp_bench.statistics.verification import Verification
@@ -249,6 +250,9 @@ class FactorStudy(Record):
     wording: Wording | None = None
     by_position: tuple[PositionRatio, ...] = ()
     by_type: tuple[TypeRatio, ...] = ()
+    readings: tuple[Reading, ...] = Field(
+        (), description="what each attributor reads of the evidence in texts of the models that it has learnt from"
+    )
     crossed: Crossed | None = None
     transposed: CrossedSide | None = Field(
         None, description="which replicate wrote the text, at levels that no fit has met; likelihoods beside it"

@@ -14,6 +14,12 @@ from .stages.variant import VariantStages
 
 TRANSFER_TEMPERATURES = (0.7, 1.3)
 
+DISGUISES: dict[str, tuple[str, float]] = {
+    "temperature 0.8": ("temperature", 0.8),
+    "top-p 0.9": ("top_p", 0.9),
+}
+"""Ways to draw texts that people use to make them smoother, each with its setting and its value."""
+
 
 def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
     """Other ways to draw texts, to test an attributor of the usual ones on; none if sampling is the factor."""
@@ -25,6 +31,9 @@ def transfers(plan: Plan, settings: Settings) -> dict[str, Settings]:
     for temperature in TRANSFER_TEMPERATURES:
         if temperature != sampling.temperature:
             ways[f"temperature {temperature}"] = {"temperature": temperature}
+    for name, (field, value) in DISGUISES.items() if plan.analysis.disguises else ():
+        if getattr(sampling, field) != value:
+            ways[name] = {field: value}
     if settings.source.trained and not sampling.prompt_characters:
         # A character takes four bytes at most, and a byte one token at most: such prompts always leave enough room.
         room = settings.model.context

@@ -19,7 +19,7 @@ from natfp_bench.base.records import Record, flatten
 from natfp_bench.base.yaml_source import Scalar, YamlSource
 
 from . import crossing
-from .fields import MAX_LEVELS, Count, Extended, Natural, Share
+from .fields import MAX_LEVELS, Count, Natural, Share
 from .settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -75,16 +75,19 @@ class SplitSpec(Record):
     level: Literal["auto", "unseen_prompt", "unseen_replicate"] = "auto"
 
 
-class AnalysisSpec(Extended):
+class AnalysisSpec(Record):
     """Studies beyond the scores. One fast baseline, the reference attributor, is refitted for them many times."""
-
-    later = ("strangers",)
 
     reference: str = Field("naive_bayes", description="the baseline that curves, transforms and permutations refit")
     permutations: Count = Field(99, description="most permutations of the level labels")
     texts: Count = Field(1000, description="most training texts per variant in refits for permutations and transforms")
     transforms: tuple[TransformName, ...] = Field((), description="transforms that are applied to test texts")
     transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted texts")
+    disguises: bool = Field(
+        False,
+        description="also test on texts as somebody may disguise them: drawn at temperature 0.8 or with top-p 0.9, and "
+        "mixed, with the second half of another source's text",
+    )
     margin: Share = Field(0.01, description="models are equally good if their bits per byte differ by less, relatively")
     strangers: Annotated[int, Field(ge=0, le=MOST_STRANGERS)] = Field(
         0, description="in tasks whose levels are ancestors: models that descend from none of them, for p-values"

@@ -14,11 +14,14 @@ from natfp_bench.pipeline import curve_result
 from natfp_bench.pipeline import result_files as records
 from natfp_bench.pipeline.store import default_root
 
+from . import frames
 from .answers import Identification, Leaderboard
 from .finished import Result, Results, shown_as
 from .progress import plain_errors, watching
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from natfp_bench.attributors.registry import Baseline
     from natfp_bench.results.trends import Trend
     from natfp_bench.results.unlabelled_texts import GivenText
@@ -88,6 +91,29 @@ def trends(results: Found = RESULTS) -> list[Trend]:
     protocols, faults = read_protocols(_files(results))
     _skipped(faults)
     return trends_of(protocols)
+
+
+@plain_errors
+def distances(results: Found = RESULTS) -> pd.DataFrame:
+    """Measure how far the models of results are from each other, as `natfp-bench export --format distances` does.
+
+    Args:
+        results: results, `result.json` files, or folders that contain some.
+
+    Returns:
+        One row for each pair of models of a result: the mean KL divergence in bits per token of both directions, or
+        where there are no likelihoods a classifier two-sample distance, each with its standard error over texts.
+        `source_a` and `source_b` name a model that several results have in common; such pairs are there once.
+
+    Raises:
+        UserError: no result is found, or its models cannot be compared.
+    """
+    from natfp_bench.results.distances import COLUMNS, distance_rows
+
+    read = [records.read(path) for path in _files(results)]
+    if not read:
+        raise UserError("no results found\n  natfp_bench.run('seed_id') makes some")
+    return frames.frame(distance_rows(read), COLUMNS)
 
 
 @plain_errors

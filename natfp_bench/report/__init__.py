@@ -11,6 +11,7 @@ charts                  kinds of charts; study_figures and figures make the figu
 crossed_figures         a crossing of seeds
 many_tables, trend_tables, trend_figures   many candidates, and trends of sweeps: sentences, tables, curves
 curve_tables, curve_figures   how many training texts attributors need: sentences, tables, curves
+descent_words, descent_figures   where models come from: answers, trees, and how fast an ancestor fades
 main_figure             one line per factor: on the first page, in the README and in papers
 glossary                each word of the report, explained once
 page_texts              training curves, sample texts and answers that pages show

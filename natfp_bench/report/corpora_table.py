@@ -12,17 +12,28 @@ TITLE = "from one corpus to another"
 
 
 def corpora_tables(standings: Sequence[Standing]) -> list[ReportTable]:
-    """Make a table for each group of settings that differ in nothing but the corpus."""
+    """Make a table for each group of settings that differ in nothing but the corpus, and share a task with another."""
     groups: dict[str, list[Standing]] = {}
     for standing in standings:
         setting = standing.setting.model_copy(update={"corpus": ""})
         groups.setdefault(setting.model_dump_json(), []).append(standing)
-    made = [_table(group) for group in groups.values() if len(group) > 1]
-    return [table for table in made if table.rows]
+    alike = [
+        [one for one in group if any(_shared(one, other) for other in group if other is not one)]
+        for group in groups.values()
+    ]
+    return [_table(group) for group in alike if group]
+
+
+def _shared(one: Standing, other: Standing) -> set[str]:
+    return _rows(one).keys() & _rows(other).keys()
+
+
+def _rows(standing: Standing) -> dict[str, FactorRow]:
+    return {row.task: row for row in standing.factors if row.current and (row.unseen or row.seen)}
 
 
 def _table(standings: Sequence[Standing]) -> ReportTable:
-    found = [{row.task: row for row in one.factors if row.current and (row.unseen or row.seen)} for one in standings]
+    found = [_rows(one) for one in standings]
     names = [one.setting.corpus for one in standings]
     shared = [task for task in found[0] if sum(task in rows for rows in found) > 1]
     shared += [task for rows in found[1:] for task in rows if task not in shared and sum(task in r for r in found) > 1]

@@ -110,7 +110,7 @@ def _about_factor(result: Result, scores: Mapping[str, Score]) -> str:
     found = f"{_title(result)}:"
     if test and test.testable and test.p > SIGNIFICANT:
         found = f"{_title(result)} was not found:"
-    found += f" on models that no attributor saw, {_text(result)} names the right level of {_levels(scores)} "
+    found += f" on models that no attributor saw, {text_length(result)} names the right level of {_levels(scores)} "
     rest = _missed(result) + _instance(result, scores) + _who(scores) + _positive(result) + _served(result)
     return f"{found}{_how_well(scores)} ({_permutation(result)}){rest}."
 
@@ -122,7 +122,8 @@ def _about_models(result: Result, scores: Mapping[str, Score]) -> str:
     seeds = all(path.startswith(NO_TRACE) for path in result.factor.fields)
     alone = "; attributors saw these very models, so it may be the single models and not the factor"
     alone = "" if seeds else _served(result) or alone
-    return f"{_title(result)}: {_text(result)} {what} {_how_well(scores)}{alone}{_who(scores)}{_positive(result)}."
+    rest = alone + _who(scores) + _positive(result)
+    return f"{_title(result)}: {text_length(result)} {what} {_how_well(scores)}{rest}."
 
 
 def _negative_control(result: Result, scores: Mapping[str, Score]) -> str:
@@ -148,7 +149,7 @@ def _negative_control(result: Result, scores: Mapping[str, Score]) -> str:
 def _how_well(scores: Mapping[str, Score]) -> str:
     """Accuracy of the best attributor with its interval, chance, and the ceiling of the same question if known."""
     chance = next(iter(scores.values())).chance
-    said = f"with accuracy {in_words(_best(scores)[1])}, where chance is {number(chance, 2)}"
+    said = f"with accuracy {in_words(best_accuracy(scores)[1])}, where chance is {number(chance, 2)}"
     ceiling = scores.get(CEILING)
     said += f" and the ceiling {number(ceiling.metrics['accuracy'].value, 2)}" if ceiling else ""
     higher = [one for one in by_rung(scores)[1:] if one.rung != "weights"]
@@ -158,7 +159,7 @@ def _how_well(scores: Mapping[str, Score]) -> str:
     return said + (f"; it is {', and '.join(known)}" if known else "")
 
 
-def _best(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:
+def best_accuracy(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:
     """Names and accuracy of the best attributor, chosen on other texts than it is measured on, if there are enough."""
     names, identified = best(scores)
     chance = next(iter(scores.values())).chance
@@ -193,7 +194,7 @@ def _who(scores: Mapping[str, Score]) -> str:
 
 def _test(scores: Mapping[str, Score]) -> str:
     """The reason why texts of one label are no independent trials, if there is no p-value because of it."""
-    score = scores[_best(scores)[0][0]]
+    score = scores[best_accuracy(scores)[0][0]]
     return f" ({score.p_test})" if score.log10_p is None and score.p_test else ""
 
 
@@ -212,7 +213,7 @@ def _permutation(result: Result) -> str:
 
 def _instance(result: Result, scores: Mapping[str, Score]) -> str:
     """How much higher accuracy is on models that attributors saw, which says nothing about the factor."""
-    name = _best(scores)[0][0]
+    name = best_accuracy(scores)[0][0]
     gap = next((one.gap for one in result.study.gaps if one.attributor == name), None) if result.study else None
     if gap is None:
         seen = any(score.split == SEEN_REPLICATE for score in result.scores)
@@ -252,7 +253,7 @@ def _served(result: Result) -> str:
     )
 
 
-def _text(result: Result) -> str:
+def text_length(result: Result) -> str:
     """How long the texts are that are attributed."""
     if result.samples is None or result.samples.max_tokens is None:
         return "a text"

@@ -42,6 +42,8 @@ from .page_texts import PageTexts
 from .pages.attributor import attributor
 from .pages.compare import compare
 from .pages.curve import curve
+from .pages.descent import PATH as DESCENT
+from .pages.descent import descent, has_descent
 from .pages.game import game
 from .pages.glossary import glossary
 from .pages.home import home
@@ -108,6 +110,7 @@ def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers
     """
     shared = {"links": of.links, "tags_of": of.tags, "menu": of.menu, "attributors": of.attributors}
     shared["trends"] = [(trend_title(one), trend_path(one)) for one in of.trends]
+    shared["descent"] = DESCENT if has_descent(of) else None
     shared["curves"] = [(curve_title(one), curve_path(one)) for one in of.curves]
     if not of.protocols:  # nothing but curves: they have figures, and no site
         curve_pages = (
@@ -123,6 +126,8 @@ def pages(of: Pages, only: Sequence[str] = (), told: Told | None = None, workers
     made |= {trend_path(one): partial(trend, of, one) for one in of.trends}
     made |= {curve_path(one): partial(curve, of, one) for one in of.curves}
     made |= {attributor_path(name): partial(attributor, of, name) for name in of.attributors}
+    if has_descent(of):
+        made[DESCENT] = lambda: descent(of)
     made["validity.html"] = lambda: validity(of)
     if not only:
         made |= {"compare.html": lambda: compare(of), "game.html": lambda: game(of), "glossary.html": glossary}

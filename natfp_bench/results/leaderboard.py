@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from natfp_bench.base.records import Record, canonical_json
 from natfp_bench.base.rungs import RUNGS, Rung, height
 from natfp_bench.pipeline.result import Length, RunInfo, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
-from natfp_bench.statistics import paired, per_text, replication
+from natfp_bench.statistics import per_text, replication
 from natfp_bench.statistics.intervals import Interval, student_quantile, t_interval
-from natfp_bench.statistics.replication import Equivalence
+from natfp_bench.statistics.replication import Equivalence, Judged, Verdict
 
 from .over_models import TaskAccuracy, mean_over_models, ranks_over_models
 from .protocols import Board, Protocol, ProtocolId, Setting, make_boards, read_protocols
@@ -30,10 +30,6 @@ FactorSection = Literal[
 """Sections of the table of factors, in their order."""
 
 SECTIONS: tuple[FactorSection, ...] = get_args(FactorSection)
-
-
-Verdict = Literal["found", "not found", "not testable"]
-"""`not testable`: with so few replicates, even the smallest possible p is above 0.05 after the correction."""
 
 
 class Identified(Record):
@@ -220,31 +216,20 @@ def _evidence(row: FactorRow) -> tuple[float, float]:
 
 
 def _judged(rows: Sequence[FactorRow]) -> list[FactorRow]:
-    """Correct the p-values of the counted factors for their number, and say what follows for each.
-
-    A factor whose smallest possible p is above 0.05 cannot be found whatever its data are, so it is no part of the
-    family and costs the others nothing (Tarone 1990).
-    """
+    """Correct the p-values of the counted factors for their number, and say what follows for each."""
     counted = [row for row in rows if row.p is not None and row.section == "held-out replicates"]
-    family = [row for row in counted if (row.p_floor or 0.0) <= replication.SIGNIFICANT]
-    p = [row.p or 0.0 for row in family]
-    judged = {id(row): row.model_copy(update={"verdict": "not testable", "detectable": None}) for row in counted}
-    for place, (row, adjusted) in enumerate(zip(family, paired.holm(p), strict=True)):
-        best = paired.holm([*p[:place], row.p_floor or 0.0, *p[place + 1 :]])[place]
-        judged[id(row)] = row.model_copy(update=_verdict(row, adjusted, best, len(family)))
+    verdicts = replication.judged([row.p or 0.0 for row in counted], [row.p_floor or 0.0 for row in counted])
+    judged = {id(row): _verdict(row, found) for row, found in zip(counted, verdicts, strict=True)}
     return [judged.get(id(row), row) for row in rows]
 
 
-def _verdict(row: FactorRow, adjusted: float, best: float, tests: int) -> dict[str, Any]:
-    """What follows from a corrected p; best: what it would be with the smallest possible p."""
-    verdict: Verdict = "found" if adjusted <= replication.SIGNIFICANT else "not found"
-    if best > replication.SIGNIFICANT:
-        verdict = "not testable"
+def _verdict(row: FactorRow, found: Judged) -> FactorRow:
+    """A row with what follows from its test among the others."""
     detectable = None
-    if verdict == "not found" and row.spread is not None and row.permutations is not None:
+    if found.verdict == "not found" and row.spread is not None and row.permutations is not None:
         design = (row.spread, row.levels, row.replicates, row.permutations)
-        detectable = replication.detectable_factor(*design, comparisons=tests)
-    return {"p_adjusted": adjusted, "verdict": verdict, "detectable": detectable}
+        detectable = replication.detectable_factor(*design, comparisons=found.tests)
+    return row.model_copy(update={"p_adjusted": found.p, "verdict": found.verdict, "detectable": detectable})
 
 
 def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:

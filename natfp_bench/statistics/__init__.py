@@ -10,6 +10,7 @@ metrics          every metric of a result, one function for each
 ceiling          the best possible attribution, from the likelihoods of the variants
 open_set         which known source wrote a text, and whether it may be none of them
 replication      tests of the factor, with the replicate as unit
+trees            trees drawn from distances, and their agreement with a known history
 wording          words and n-grams that differ between levels
 token_evidence   bits by position and by type of token
 crossed          which seed of a crossing the differences between models go with

@@ -68,6 +68,10 @@ class Side(Record):
     permuted: Permuted
 
 
+MIXED = "second half by another source"
+"""The condition of texts that begin with their own source and end with one of another level."""
+
+
 class Robustness(Record):
     """Accuracy of the reference attributor under one condition of the test texts.
 

@@ -23,6 +23,7 @@ from natfp_bench.base import streams
 from natfp_bench.base.records import Record
 
 from .intervals import FEWEST_UNITS, Floats, Ints
+from .paired import holm
 
 SIGNIFICANT = 0.05
 
@@ -39,6 +40,18 @@ class PermutationTest(Record):
     permutations: int
     exhaustive: bool
     testable: bool
+
+
+Verdict = Literal["found", "not found", "not testable"]
+"""`not testable`: with so few replicates, even the smallest possible p is above 0.05 after the correction."""
+
+
+class Judged(Record):
+    """A test among others. p: by Holm's method, None if no data could succeed; tests: how many it is corrected for."""
+
+    p: float | None
+    verdict: Verdict
+    tests: int
 
 
 class Permanova(Record):
@@ -212,6 +225,24 @@ def _excess(bits: Floats, level: Ints, replicates: Ints, margin: float) -> tuple
         each = table[:, None] - table[None] - math.log1p(margin)
     n = each.shape[2]
     return each.mean(axis=2), each.std(axis=2, ddof=1) / math.sqrt(n), n - 1
+
+
+def judged(p: Sequence[float], floors: Sequence[float]) -> list[Judged]:
+    """Correct the p-values of a family of permutation tests by Holm's method, and say what follows for each.
+
+    floors: the smallest p that each test can have. A test whose floor is above 0.05 cannot succeed whatever its data
+    are, so it is no part of the family and costs the others nothing (Tarone 1990).
+    """
+    family = [place for place, floor in enumerate(floors) if floor <= SIGNIFICANT]
+    own = [p[place] for place in family]
+    found = [Judged(p=None, verdict="not testable", tests=len(family))] * len(p)
+    for rank, (place, adjusted) in enumerate(zip(family, holm(own), strict=True)):
+        verdict: Verdict = "found" if adjusted <= SIGNIFICANT else "not found"
+        # What it would be with the smallest possible p.
+        if holm([*own[:rank], floors[place], *own[rank + 1 :]])[rank] > SIGNIFICANT:
+            verdict = "not testable"
+        found[place] = Judged(p=adjusted, verdict=verdict, tests=len(family))
+    return found
 
 
 def detectable_factor(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from known_attributors import Bag, experiment, texts_of
@@ -94,3 +96,48 @@ def test_n_grams_longer_than_the_texts_of_a_level_are_left_out(longest: int, ord
     texts[0] = [f"{text} and some more" for text in texts[0]]
     found = study.wording(experiment(Bag, ["a", "b"], texts, texts))
     assert [one.order for one in found.jensen_shannon] == orders
+
+
+# Texts of two sources.
+
+
+def test_mixed_texts_begin_with_their_own_source_and_end_with_another_of_the_same_replicate() -> None:
+    texts = [[f"own {level}{r} mine {level}{r}"] * 6 for r in range(2) for level in "abc"]
+    made = experiment(Bag, ["a", "b", "c"] * 2, texts, texts, "unseen_replicate")
+    found = study.mixed(made, made.test)
+    assert found is not None
+    assert found.source is made.test.source
+    halves = [text.split() for text in found.texts]
+    for source, (own, first, other, second) in zip(found.source.tolist(), halves, strict=True):
+        assert (own, first, other) == ("own", f"{'abc'[source % 3]}{source // 3}", "mine")
+        assert second[0] != first[0], "by another level"
+        assert second[1] == first[1], "of the same replicate"
+    assert len({tuple(half) for half in halves[:6]}) == 2, "both other levels take part"
+    again = study.mixed(made, made.test)
+    assert again is not None
+    assert again.texts == found.texts
+
+
+def test_a_mixture_shows_which_half_the_trace_is_in() -> None:
+    """Each class has a word in one half of its texts: a mixture keeps the first half's and misleads with the other."""
+    first = [["ant x x x"] * 8, ["bee x x x"] * 8]
+    made = experiment(Bag, ["1", "2"], first, first)
+    rows = {(row.condition, row.trained_on): row.accuracy.value for row in study.robustness(made, [], {}, {}, 100)}
+    assert rows == {("plain", "plain"): 1.0}
+    found = study.robustness(made, [], {}, {}, 100, mixtures=True)
+    assert {(row.condition, row.trained_on): row.accuracy.value for row in found} == {
+        ("plain", "plain"): 1.0,
+        (study.MIXED, "plain"): 1.0,
+        (study.MIXED, "transformed"): 1.0,
+    }
+    last = [["x x x ant"] * 8, ["x x x bee"] * 8]
+    found = study.robustness(experiment(Bag, ["1", "2"], last, last), [], {}, {}, 100, mixtures=True)
+    assert [row.accuracy.value for row in found] == [1.0, 0.0, 1.0], "misled, unless it has learnt from mixtures"
+
+
+def test_a_replicate_of_one_level_has_no_mixtures() -> None:
+    texts = [["one"] * 4, ["two"] * 4]
+    made = experiment(Bag, ["1", "2"], texts, texts)
+    alone = dataclasses.replace(made, replicates=np.array([0, 1]))
+    assert study.mixed(alone, made.test) is None
+    assert [row.condition for row in study.robustness(alone, [], {}, {}, 100, mixtures=True)] == ["plain"]

@@ -14,8 +14,11 @@ from bench import task_file
 from natfp_bench.attributors import registry
 from natfp_bench.pipeline import assemble, wanted
 from natfp_bench.pipeline.evidence import Evidence
+from natfp_bench.pipeline.readings import readings
 from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.scoring import View, likelihood_answers
 from natfp_bench.pipeline.variants import resolve
+from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics import ceiling, per_text, replication
 
 
@@ -79,6 +82,22 @@ def test_the_ceiling_at_a_length_is_that_of_the_beginnings(evidence: Evidence, r
     heights = [point.ceiling for point in result.study.length.points]
     assert heights == sorted(heights)
     assert (result.study.length.ceiling_to_95 is None) == (heights[-1] < 0.95)
+
+
+def test_a_tenth_of_the_likelihoods_is_read_as_a_tenth_everywhere(evidence: Evidence, result: Result) -> None:
+    view = View(evidence, "instance", UNSEEN_PROMPT)
+    tenth = ceiling.posterior(evidence.log_likelihood() / 10, view.class_of)
+    (whole,) = readings(view, {"insider": replace(likelihood_answers(view), proba=tenth)})
+    for one in (whole.whole, *whole.by_type, *whole.by_position):
+        assert one.share.value == pytest.approx(0.1, rel=1e-6)
+    found = {one.attributor: one for one in result.study.readings}
+    assert set(found) == {baseline.name for baseline in evidence.baselines}, "the ceiling is what they are measured by"
+    assert found["naive_bayes"].whole.share.low > 0
+    assert found["naive_bayes"].whole.share.high < 1
+    assert found["naive_bayes"].texts_to_99 is None
+    assert found["naive_bayes"].most_texts == 1
+    assert readings(View(evidence, "level", UNSEEN_REPLICATE), {}) == ()
+    assert readings(View(evidence, "level", SEEN_REPLICATE), {}) == ()
 
 
 def test_bits_by_position_and_type_add_up_to_one_whole(evidence: Evidence, result: Result) -> None:

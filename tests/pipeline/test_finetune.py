@@ -315,10 +315,11 @@ def gguf(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_gguf
 def test_a_gguf_file_is_the_model_that_it_was_made_from(
-    gguf: Path, bases: Path, tiny_corpus: Path, tmp_path: Path
+    gguf: Path, bases: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = SourceSpec(kind="checkpoint", model=str(gguf), gguf_file="tiny.gguf")
     meta = checkpoint.adopt(spec, ServeSpec(), tiny_corpus, tmp_path, device=CPU)
+    assert "Converting" not in capsys.readouterr().err, "no progress bar of a library"
     before, after = (load_file(at / "model.safetensors") for at in (bases / "llama", tmp_path))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)

@@ -19,8 +19,8 @@ from natfp_bench.pipeline.stages.prediction import Prediction
 from natfp_bench.pipeline.stages.sample import SampleStage, TestRows
 from natfp_bench.pipeline.stages.score import TextScores
 from natfp_bench.pipeline.stages.stage import CorpusStage, KnownModel, Located, ModelStage, Stage
-from natfp_bench.pipeline.stages.studies import Permutation, Pooled, TrainTexts
-from natfp_bench.pipeline.variants import resolve
+from natfp_bench.pipeline.stages.studies import Permutation, Pooled, RobustnessStudy, TrainTexts
+from natfp_bench.pipeline.variants import resolve, transfers
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.settings import (
@@ -367,3 +367,18 @@ def test_more_rows_of_a_backend_are_another_block() -> None:
     assert [len(few), len(more)] == [2, 3]
     assert few[0] == more[0]
     assert few[1] != more[1]
+
+
+def test_disguises_leave_the_study_of_transforms_as_it_was(settings: Settings, plan: Plan) -> None:
+    samples = all_stages(settings, plan, IDENTITY)["study"].samples  # type: ignore[attr-defined]
+    shared = labelled(plan, samples) | {"fold": "unseen_prompt", "replicates": (0, 0), "refit_texts": 100}
+    usual = RobustnessStudy(**shared, transforms=("lower_case", "truncated"))
+    assert usual.key[:16] == "5274551b4f49b247"
+    assert RobustnessStudy(**shared, transforms=("lower_case", "truncated"), mixtures=True).key != usual.key
+    asked = plan.model_copy(update={"analysis": AnalysisSpec(disguises=True)})
+    own = plan.variants[0].settings
+    more = transfers(asked, own).keys() - transfers(plan, own).keys()
+    assert more == {"temperature 0.8", "top-p 0.9"}
+    assert transfers(asked, own)["top-p 0.9"].sampling.top_p == 0.9
+    cooler = own.model_copy(update={"sampling": own.sampling.model_copy(update={"temperature": 0.8})})
+    assert "temperature 0.8" not in transfers(asked, cooler), "these are the usual texts"

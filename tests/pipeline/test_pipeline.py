@@ -19,6 +19,7 @@ from natfp_bench.pipeline.result import VariantResult
 from natfp_bench.pipeline.store import Store
 from natfp_bench.pipeline.variants import resolve
 from natfp_bench.statistics import per_text
+from natfp_bench.statistics.curves import MIXED
 
 
 def differing(variants: list[VariantResult]) -> set[tuple[str, str]]:
@@ -356,6 +357,20 @@ def test_texts_are_drawn_in_other_ways_for_tests_alone(seed_run: Any) -> None:
     assert {name for name, _ in found} >= {"plain", "lower_case", *others}
     assert all(found[name, "plain"].n_units >= 1 for name in others)
     assert all((name, "transformed") not in found for name in others)
+
+
+@pytest.mark.slow
+def test_disguised_texts_are_drawn_and_mixed_if_asked_for(bench: Bench, seed_run: Any) -> None:
+    result, _ = bench.run("seed_id", overrides={"analysis.disguises": "true"}, baselines="majority")
+    started = bench.started()
+    assert not any(name.startswith(("prepare", "train")) for name in started)
+    assert sum("top-p 0.9" in name for name in started) == 4, "once for each model"
+    found = {(row.condition, row.trained_on): row.accuracy for row in result.study.robustness}
+    usual = {(row.condition, row.trained_on): row.accuracy for row in seed_run[0].study.robustness}
+    assert {name: found[name] for name in usual} == usual, "what was studied before is the same"
+    mixed = {(MIXED, "plain"), (MIXED, "transformed")}
+    assert found.keys() - usual.keys() == {("temperature 0.8", "plain"), ("top-p 0.9", "plain"), *mixed}
+    assert result.failures == []
 
 
 def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_path: Path) -> None:

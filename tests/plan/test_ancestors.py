@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from natfp_bench.base.errors import SpecError
-from natfp_bench.base.records import canonical_json
+from natfp_bench.base.records import canonical
 from natfp_bench.plan.ancestors import STRANGER_SEED, levels_are_ancestors, strangers
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.plan import Plan
@@ -23,8 +23,8 @@ def test_which_tasks_ask_for_an_ancestor() -> None:
 
 
 def test_no_strangers_leave_every_digest_as_it_was() -> None:
-    assert "strangers" not in canonical_json(AnalysisSpec())
-    assert "strangers" in canonical_json(AnalysisSpec(strangers=3))
+    assert "strangers" not in canonical(AnalysisSpec())
+    assert "strangers" in canonical(AnalysisSpec(strangers=3))
     assert strangers(make_plan("base_id", "smoke")) == ()
 
 

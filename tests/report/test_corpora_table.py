@@ -55,3 +55,13 @@ def test_what_is_found_on_both_corpora_and_on_one_alone(found: Leaderboards) -> 
 
 def test_one_corpus_has_no_such_table(found: Leaderboards) -> None:
     assert corpora_tables(found.standings[:1]) == []
+
+
+def test_a_corpus_that_shares_no_task_is_left_out(found: Leaderboards, tmp_path: Path) -> None:
+    (expected,) = corpora_tables(found.standings)
+    (tmp_path / "two").mkdir()
+    alone = write_result(tmp_path / "two", "domain_id", {UNSEEN: {"bayes": 0.3}}, **at("text:a.txt,b.txt", "domain_id"))
+    other = leaderboards([alone]).standings
+    (table,) = corpora_tables([*found.standings, *other])
+    assert table == expected
+    assert corpora_tables([*found.standings[:1], *other]) == []

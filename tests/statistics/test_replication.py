@@ -373,3 +373,16 @@ def test_detectable_instance_by_enumeration(n: int, chance: float) -> None:
 def test_detectable_instance_needs_texts() -> None:
     assert replication.detectable_instance(4, 0.5) is None  # four hits of four: p = 1/16
     assert replication.detectable_instance(5, 0.5) is not None
+
+
+def test_a_test_that_cannot_succeed_costs_the_others_nothing() -> None:
+    found = replication.judged([0.01, 0.02, 0.5, 0.04], [0.001, 0.02, 0.2, 0.04])
+    assert [one.verdict for one in found] == ["found", "found", "not testable", "found"]
+    assert [one.p for one in found] == [pytest.approx(0.03), pytest.approx(0.04), None, pytest.approx(0.04)]
+    assert {one.tests for one in found} == {3}
+    (few,) = replication.judged([0.04], [0.04])
+    assert few.verdict == "found"
+    pair = replication.judged([0.04, 0.3], [0.04, 0.04])
+    assert [one.verdict for one in pair] == ["not testable", "not testable"], "twice 0.04 is above 0.05"
+    assert replication.judged([0.2], [0.01])[0].verdict == "not found"
+    assert replication.judged([], []) == []

@@ -18,34 +18,32 @@ PACKAGE = Path(natfp_bench.__file__).parent
 ROOMS = {
     "base": """errors text markdown records limits rungs progress streams resources environment disk yaml_source
         yaml_records""",
-    "plan": """fields descent text_settings settings defaults crossing task_files sources plan ancestors make_plan
-        models_plan sweep split curve""",
+    "plan": """fields descent text_settings settings defaults crossing task_files sources plan history ancestors
+        make_plan models_plan sweep split curve""",
     "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora
         hub_corpora open_corpus tokens words""",
     "models": """metas model optimizers compiled loss heldout derive training_state vocabulary sampler sample
         checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend lm_eval_scores""",
-    "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication group_test wording
-        token_evidence crossed curves power_law texts_needed candidates
-        verification""",
+    "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication trees group_test
+        wording token_evidence crossed curves reading power_law texts_needed candidates verification""",
     "attributors": """kit code_digest transforms familiarity knowledge registry new_baseline attribute text_classifier
-        neural_text class_models planted planted_knowledge contract box_messages system_calls sandbox boxed
-        box study factor_test""",
+        neural_text class_models planted planted_knowledge contract box_messages system_calls sandbox boxed box
+        study factor_test""",
     "pipeline": """result result_files curve_result prediction_columns engine job_output allocator warm worker
         local_engine ray_engine store lineage stages.stage stages.sample stages.variant stages.score
         stages.knowledge stages.prediction stages.curve stages.canaries stages.studies stages.verification
-        stages.given_likelihood
-        stages.left_out
-        stages.parity stages.trained stages.taught stages.derived sources.kind sources.train
-        sources.checkpoint sources.finetune sources.lm_eval sources.texts workbench variants evidence
-        schedule ladder wanted bundled_texts scoring score_checks crossed_study verification factor_study assemble run
-        overview curve check_models contract_suite""",
+        stages.given_likelihood stages.left_out stages.parity stages.trained stages.taught stages.derived
+        sources.kind sources.train sources.checkpoint sources.finetune sources.lm_eval sources.texts workbench
+        variants evidence schedule ladder wanted bundled_texts scoring score_checks readings crossed_study
+        verification factor_study assemble run overview curve check_models contract_suite""",
     "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin
-        comparison unlabelled_texts identification identify descent trace submission suspicion hidden validate_files
-        export lm_eval_export lm_eval_import evaluate_metrics""",
+        distances comparison unlabelled_texts identification identify descent trace submission suspicion hidden
+        validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
     "api": "",
-    "report": """table crossed_words verification_words trace_words finding result_tables leaderboard_tables
-        corpora_table markdown regression_formats drawing charts many_tables trend_tables trend_figures study_figures
-        curve_tables curve_figures crossed_figures figures main_figure hidden_table glossary page_texts pages site""",
+    "report": """table crossed_words verification_words trace_words finding reading_tables result_tables
+        leaderboard_tables corpora_table markdown regression_formats drawing charts many_tables trend_tables
+        trend_figures study_figures curve_tables curve_figures crossed_figures figures descent_words descent_figures
+        main_figure hidden_table glossary page_texts pages site""",
     "cli": """text_table terminal overview console progress options examples look running run sweep curve texts
         compare leaderboard regress descent identify trace report export check_models baseline hidden store main""",
     "python": "frames html progress finished answers run ask trace",
@@ -205,7 +203,9 @@ def test_the_leaderboard_is_cheap(tmp_path: Path, seed_run: Any) -> None:
 
 
 def test_public_names_are_frozen() -> None:
-    public = "Attributor Result Results UserError __version__ ceiling curve evaluate_module identify leaderboard"
+    public = (
+        "Attributor Result Results UserError __version__ ceiling curve distances evaluate_module identify leaderboard"
+    )
     public += " load_results load_task metrics report run run_texts sweep trace trends"
     assert natfp_bench.__all__ == public.split()
     assert set(natfp_bench.__all__) <= set(dir(natfp_bench))

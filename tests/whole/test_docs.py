@@ -159,7 +159,8 @@ def test_every_public_name_has_a_reference_page(made: pages.Pages) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "sweep", "curve", "run_texts", "load_results", "leaderboard", "trends", "report", "identify"]
+    "name",
+    ["run", "sweep", "curve", "run_texts", "load_results", "leaderboard", "trends", "distances", "report", "identify"],
 )
 def test_docstrings_name_every_argument(name: str) -> None:
     of = getattr(natfp_bench, name)

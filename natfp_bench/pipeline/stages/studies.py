@@ -177,7 +177,7 @@ class Permutation(Study):
 class RobustnessStudy(Study):
     """How much of the accuracy survives on transformed texts, and on texts that were drawn in another way?
 
-    refit_texts: most training texts of each variant.
+    refit_texts: most training texts of each variant. mixtures: also on texts whose second half is by another source.
     """
 
     name = "robustness"
@@ -187,6 +187,7 @@ class RobustnessStudy(Study):
     refit_texts: int
     transfer: Mapping[str, tuple[SampleStage, ...]] = field(default_factory=dict)
     model: ModelStage | None = None
+    mixtures: bool = False
 
     @classmethod
     def of(cls, ground: Ground, **common: Any) -> Self | None:
@@ -199,6 +200,7 @@ class RobustnessStudy(Study):
             refit_texts=spec.texts,
             transfer=ground.transfer,
             model=model,
+            mixtures=spec.disguises,
         )
 
     def do(self, experiment: Experiment, at: Workplace) -> Sequence[Record]:
@@ -206,7 +208,7 @@ class RobustnessStudy(Study):
         from natfp_bench.attributors import study
 
         if self.model is None:
-            return study.robustness(experiment, self.transforms, {}, {}, self.refit_texts)
+            return study.robustness(experiment, self.transforms, {}, {}, self.refit_texts, mixtures=self.mixtures)
         cut, (known, asked) = _cutter(self.model, at.store), self.sides(at.store)
         drawn = {
             condition: [read_samples(at.store, [stage]) for stage in stages]
@@ -219,7 +221,8 @@ class RobustnessStudy(Study):
             if (size := max(int(part.lengths.max()) for part in parts)) < longest
         }
         transfer = {condition: _texts(parts) for condition, parts in drawn.items()}
-        return study.robustness(experiment, self.transforms, transfer, short, self.refit_texts)
+        limit = self.refit_texts
+        return study.robustness(experiment, self.transforms, transfer, short, limit, mixtures=self.mixtures)
 
 
 @dataclass(frozen=True, eq=False)

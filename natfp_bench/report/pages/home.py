@@ -116,7 +116,7 @@ def headline(standing: Standing, of: Pages) -> str:
         best = max(alone, key=lambda row: _reference(row) or 0.0)
         above = [row for row in alone if _low(row) > 0]
         said.append(
-            f"models that differ in nothing but {best.factor} can be told apart, too"
+            f"models that differ only in {best.factor} are recognised by their texts, too"
             if len(above) == len(alone) and (_low(best) > 0)
             else f"{len(above)} of {len(alone)} factors without held-out runs are above chance"
         )

@@ -16,6 +16,7 @@ from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
 from natfp_bench.report.many_tables import many_figure, many_sentences, many_table
+from natfp_bench.report.reading_tables import reading_tables
 from natfp_bench.report.result_tables import SPLITS, findings, variants_table
 from natfp_bench.report.study_figures import estimate
 from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
@@ -74,6 +75,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "crossed": list(crossed_sentences(result.study)),
         "crossed_table": crossed_table(result.study),
         "verification": verification_table(result.study),
+        "readings": list(reading_tables(result)),
         "failures": result.failures,
         "recipe": recipe_table(result),
         "common": common_settings(result),

@@ -1,0 +1,78 @@
+"""The page on descent: from whom a model comes, what was done to it, and whether trees of models show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from natfp_bench.report.descent_figures import fading_figure, tree_figure
+from natfp_bench.report.descent_words import WORDS, about_descent, fading_sentences, headline, question_scope, questions
+from natfp_bench.results.protocols import Protocol
+
+from .page import Page, Pages, provenance, question, task_path, trend_path
+
+PATH, TITLE = "from-whom.html", "From whom?"
+
+
+def has_descent(of: Pages) -> bool:
+    """Whether any result is about descent."""
+    return any(about_descent(protocol.newest) for protocol in of.protocols)
+
+
+def descent(of: Pages) -> Page:
+    """Make the page."""
+    chosen = _chosen([one for one in of.protocols if about_descent(one.newest)])
+    asked = questions([one.newest for one in chosen])
+    sections, figures = [], []
+    for one in asked:
+        tree = tree_figure(one.result, one.drawn) if one.drawn else None
+        figures += [tree] if tree else []
+        sections.append(
+            {
+                "id": one.result.task.name.replace("_", "-"),
+                "question": question(one.result),
+                "answer": one.answer,
+                "short": WORDS[one.answer.verdict],
+                "run": one.run,
+                "tree": one.tree,
+                "disguised": one.disguised,
+                "notes": one.notes,
+                "scope": question_scope(one.result),
+                "path": task_path(one.result),
+                "task": one.result.task.name,
+                "figure": tree,
+            }
+        )
+    fading = []
+    for trend in of.trends:
+        for drawn in (
+            fading_figure(trend, of.by_digest) if trend.task in {one.newest.task.name for one in chosen} else ()
+        ):
+            figures.append(drawn)
+            results = [of.by_digest[point.protocol_digest].newest for point in trend.points]
+            fading.append(
+                {
+                    "question": question(results[0]),
+                    "sentences": list(fading_sentences(trend)),
+                    "figure": drawn,
+                    "path": trend_path(trend),
+                    "scope": f"{len(results)} results; each: {question_scope(results[-1])}",
+                }
+            )
+    shown = {"headline": headline(asked), "sections": sections, "fading": fading}
+    made = [provenance(one.result) for one in asked]
+    return Page(PATH, TITLE, "descent.html", shown, figures, made)
+
+
+def _chosen(protocols: Sequence[Protocol]) -> list[Protocol]:
+    """One protocol of each task: of the largest preset, without overrides, with the most replicates, the newest."""
+
+    def place(of: Protocol) -> tuple[bool, bool, int, int, str]:
+        result = of.newest
+        models, texts = len(result.variants), result.samples.per_variant if result.samples else 0
+        whole = result.fixed_texts is None and result.subset is None
+        return whole and result.preset != "smoke", not of.setting.overrides, models, texts, result.run.started
+
+    newest: dict[str, Protocol] = {}
+    for one in sorted(protocols, key=place):
+        newest[one.newest.task.name] = one
+    return [*newest.values()]

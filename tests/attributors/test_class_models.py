@@ -1,0 +1,65 @@
+"""Models of classes: texts without labels join the class that they are likeliest of, and help to tell the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import planted_words
+import pytest
+
+from natfp_bench.attributors.class_models import ClassModels, Trunk, encode_rows, small_llama
+from natfp_bench.attributors.neural_text import END, train_tokenizer
+
+pytestmark = pytest.mark.slow
+
+STRENGTH = 1.6
+"""How much more often a class uses its words: so little that labelled texts alone leave much to be learnt."""
+
+
+class Tiny(ClassModels):
+    """A model of one layer that begins with nothing."""
+
+    texts: Sequence[str] = ()
+
+    def trunk(self, texts: Sequence[str]) -> Trunk:
+        return small_llama(train_tokenizer(texts, 300, 32), END, width=32, layers=1, context=32)
+
+    def further(self) -> Sequence[str]:
+        return self.texts
+
+
+def fitted(further: Sequence[str], rounds: int) -> Tiny:
+    texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
+    made = Tiny(0, reading=3, rounds=rounds)
+    made.texts = further
+    return made.fit(texts, labels)
+
+
+def loss(made: Tiny) -> float:
+    texts, labels = planted_words.planted(400, 2, classes=2, strength=STRENGTH)
+    proba = made.predict_proba(texts)
+    return -float(np.log(proba[np.arange(400), np.searchsorted(made.classes_, labels)]).mean())
+
+
+FURTHER = planted_words.planted(800, 3, classes=2, strength=STRENGTH)[0]
+
+
+@pytest.fixture(scope="module")
+def alone() -> Tiny:
+    """Copies of a trunk that has read all texts, tuned on the labelled ones only."""
+    return fitted(FURTHER, 0)
+
+
+def test_texts_without_labels_help_to_tell_classes(alone: Tiny) -> None:
+    assert loss(fitted(FURTHER, 1)) < 0.9 * loss(alone)
+
+
+def test_classes_are_drawn_by_their_probabilities(alone: Tiny) -> None:
+    texts = planted_words.planted(1000, 4, classes=2, strength=STRENGTH)[0]
+    expected = alone.predict_proba(texts)[:, 1]
+    drawn = alone._drawn(encode_rows(alone._trunk, texts), alone.temperature_, 1)
+    error = np.sqrt((expected * (1 - expected)).sum())
+    assert abs(drawn.sum() - expected.sum()) < 4 * error
+    assert drawn[expected > 0.9].mean() > 0.85
+    assert drawn[expected < 0.1].mean() < 0.15
