@@ -13,6 +13,8 @@ if os.environ.get("NATFP_NETWORK") != "1":
     os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# As many processes as cores run tests at a time: more threads in each would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A sandbox takes two seconds a fit: tests of it ask for it.
 os.environ["NATFP_SANDBOX"] = "off"
 

@@ -44,6 +44,9 @@ MASKED = -1
 
 WARMUP = 0.05
 
+FEWEST = 100
+"""Held-out texts, at least, for giving texts without labels to classes: fewer do not say how sure the copies may be."""
+
 
 class Trunk(NamedTuple):
     """A language model with its tokenizer; begin, end: tokens around a text; context: most tokens to predict."""
@@ -195,7 +198,11 @@ class ClassModels(NeuralClassifier):
         self._models = self._copies(labelled, asked, y[held], 0)
         loss = self._loss(self._models, asked, y[held])
         for number in range(1, self.rounds + 1):
-            if not further or not math.isfinite(temperature := self._calibrated(self._models, asked, y[held])[1]):
+            if (
+                len(asked) < FEWEST
+                or not further
+                or not math.isfinite(temperature := self._calibrated(self._models, asked, y[held])[1])
+            ):
                 break
             given = self._drawn(further, temperature, number)
             both = [mine + new for mine, new in zip(labelled, _by_class(further, given, len(labelled)), strict=True)]

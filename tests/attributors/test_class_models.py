@@ -8,6 +8,7 @@ import numpy as np
 import planted_words
 import pytest
 
+from natfp_bench.attributors import class_models
 from natfp_bench.attributors.class_models import ClassModels, Trunk, encode_rows, small_llama
 from natfp_bench.attributors.neural_text import END, train_tokenizer
 
@@ -51,8 +52,13 @@ def alone() -> Tiny:
     return fitted(FURTHER, 0)
 
 
-def test_texts_without_labels_help_to_tell_classes(alone: Tiny) -> None:
+def test_texts_without_labels_help_to_tell_classes(alone: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(class_models, "FEWEST", 60)
     assert loss(fitted(FURTHER, 1)) < 0.9 * loss(alone)
+
+
+def test_by_few_held_out_texts_none_is_given_to_a_class(alone: Tiny) -> None:
+    assert loss(fitted(FURTHER, 1)) == loss(alone)
 
 
 def test_classes_are_drawn_by_their_probabilities(alone: Tiny) -> None:
