@@ -44,7 +44,7 @@ test: .venv
 check: .venv regress
 	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
-	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes,ngram_lm \
+	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes \
 		--store "$$store/store" -o "$$store/results" && \
 	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
 

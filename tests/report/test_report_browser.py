@@ -106,7 +106,7 @@ def test_hostile_names_and_texts_show_as_text(attacked: Any, tab: Watched) -> No
     assert tab.foreign == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
 def test_nothing_serious_is_inaccessible(site: Any, browser: Any, scheme: Any, every: bool) -> None:
     """On one page of each kind in the fast tests, on every page in the slow ones."""

@@ -78,6 +78,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_new_folder_is_checked_submitted_compared_and_ranked(
     shipped: None, bundle: Path, bench: Any, scored: Any, tmp_path: Path, natfp: Natfp
 ) -> None:
