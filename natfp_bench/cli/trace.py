@@ -83,5 +83,5 @@ def trace(
         terminal.say(out, f"note: {note}")
     if found.result:
         again = f"natfp-bench show {shlex.quote(found.result)}"
-        terminal.say(out, f"how well these models are told apart: {again}", wrap=False)
+        terminal.say(out, f"how well texts of these models can be distinguished: {again}", wrap=False)
     terminal.say(out, *trace_conclusion(found), wrap=False)

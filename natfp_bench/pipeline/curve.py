@@ -39,7 +39,7 @@ from .scoring import CEILING, PARTS, REFERENCE, Answers, View, answers, identity
 from .stages.curve import CurvePrediction
 from .stages.stage import Stage
 from .store import Store
-from .variants import resolve
+from .variants import longer, resolve
 
 HALF = 0.5
 """Share of the ceiling's bits for which the number of texts is looked for."""
@@ -279,7 +279,7 @@ def curve_overview(curve: CurvePlan, baselines: Sequence[Baseline], root: Path) 
     """Describe a curve against the store at `root`, which need not exist. Nothing is written."""
     plan, found = curve.plan, overview(curve.plan, root)
     rows = max(curve.rows(curve.texts[-1]), plan.texts)
-    blocks = {block for of in resolve(plan) for block in wanted.longer(of, plan, rows)}
+    blocks = {block for of in resolve(plan) for block in longer(of, plan, rows)}
     lacking = sum(not stores.entry_folder(root, block.kind, block.key).is_dir() for block in blocks)
     sampling = plan.variants[0].settings.sampling
     folds = plan.replicates if plan.holds_out_replicates else 1

@@ -120,6 +120,20 @@ def run_one(engine: Engine, job: Job, watch: Watch) -> Outcome:
     return ends[0]
 
 
+def values(engine: Engine, jobs: Iterable[Job], watch: Watch) -> dict[str, Any]:
+    """Run jobs, and return their values by name; raises the first error."""
+    found: dict[str, Any] = {}
+
+    def keep(outcome: Outcome) -> tuple[Job, ...]:
+        if outcome.error:
+            raise outcome.error
+        found[outcome.job.name] = outcome.value
+        return ()
+
+    engine.run(jobs, watch, keep)
+    return found
+
+
 def after_death(job: Job, how: str, started: int, watch: Watch, log: Path | None = None) -> Outcome | None:
     """Decide what follows when a worker died: None if its job continues in another one, which is reported."""
     if started >= TRIES:

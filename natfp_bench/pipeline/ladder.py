@@ -31,6 +31,7 @@ from .stages.prediction import Labelled
 from .stages.sample import SampleStage
 from .stages.stage import ModelStage, Stage
 from .stages.variant import VariantStages
+from .variants import longer
 
 FURTHER = 16
 """Further texts of all variants together, at least, as a multiple of those of one that are attributed."""
@@ -87,8 +88,7 @@ def further(plan: Plan, variants: Sequence[VariantStages]) -> Iterator[Wanted]:
 
 
 def _samples(plan: Plan, of: VariantStages) -> tuple[SampleStage, ...]:
-    source = source_kind(plan.source.kind)
-    return source.samples(of.model, of.variant.settings, plan.seed, texts_with_further(plan))
+    return longer(of, plan, texts_with_further(plan))
 
 
 def texts_with_further(plan: Plan) -> int:

@@ -9,7 +9,7 @@ from natfp_bench.plan.plan import Plan
 from natfp_bench.plan.settings import Settings
 
 from .sources.kind import Identities, source_kind
-from .stages.sample import TestRows
+from .stages.sample import SampleStage, TestRows
 from .stages.variant import VariantStages
 
 TRANSFER_TEMPERATURES = (0.7, 1.3)
@@ -67,3 +67,9 @@ def resolve(plan: Plan) -> list[VariantStages]:
         samples = source.samples(model, settings, plan.seed, plan.texts)
         found.append(VariantStages(variant, model, samples, source.start(variant, plan, models), transfer))
     return found
+
+
+def longer(of: VariantStages, plan: Plan, rows: int) -> tuple[SampleStage, ...]:
+    """The sample set of a variant with so many rows: a longer one begins with the blocks of a shorter one."""
+    settings = of.variant.settings
+    return source_kind(settings.source.kind).samples(of.model, settings, plan.seed, rows)

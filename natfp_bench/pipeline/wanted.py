@@ -15,18 +15,17 @@ from . import ladder
 from .evidence import Evidence
 from .schedule import Wanted
 from .sources.finetune import TunedModel
-from .sources.kind import source_kind
 from .sources.train import stopped_before, trained_for
 from .stages.curve import CurvePrediction
 from .stages.parity import Parity
 from .stages.prediction import Prediction
-from .stages.sample import SampleStage
 from .stages.score import TextScores
 from .stages.stage import CorpusStage
 from .stages.studies import STUDIES, Ground, Study
 from .stages.taught import TaughtCorpus
 from .stages.variant import VariantStages
 from .stages.verification import VerificationStudy
+from .variants import longer
 
 
 def texts(plan: Plan, variants: Sequence[VariantStages]) -> list[Wanted]:
@@ -114,12 +113,6 @@ def predictions(evidence: Evidence) -> dict[tuple[str, Target, int], Prediction]
                 shared = labelled(evidence, baseline, labels, fold)
                 found[baseline.name, target, fold.number] = Prediction(**shared, known=tuple(fold.known.tolist()))
     return found
-
-
-def longer(of: VariantStages, plan: Plan, rows: int) -> tuple[SampleStage, ...]:
-    """The sample set of a variant with so many rows: a longer one begins with the blocks of a shorter one."""
-    settings = of.variant.settings
-    return source_kind(settings.source.kind).samples(of.model, settings, plan.seed, rows)
 
 
 def curve_predictions(evidence: Evidence, curve: CurvePlan) -> dict[tuple[str, int, int], CurvePrediction]:

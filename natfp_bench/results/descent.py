@@ -8,7 +8,6 @@ descendants of the result, by the fits that have not met them; these are kept in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.text import first_bytes
 from natfp_bench.pipeline import ladder, scoring
-from natfp_bench.pipeline.engine import Engine, Job, Outcome, Watch
+from natfp_bench.pipeline.engine import Engine, Job, Watch, values
 from natfp_bench.pipeline.schedule import Schedule, Wanted
 from natfp_bench.pipeline.stages.sample import SampleStage
 from natfp_bench.pipeline.stages.verification import VerificationStudy, WhoseDescendant
@@ -120,18 +119,9 @@ def _asked(
     study: VerificationStudy, known: KnownSources, given: tuple[str, ...], engine: Engine, watch: Watch
 ) -> tuple[Floats, Floats]:
     """Probabilities of the ancestors for the texts of strangers, and for the given ones."""
-    found: list[Any] = []
-
-    def follow(outcome: Outcome) -> list[Job]:
-        if outcome.error:
-            raise outcome.error
-        found.append(outcome.value)
-        return []
-
     question = WhoseDescendant(study, str(known.store.root), given, len(given))
     job = Job(f"fit {study.baseline.name} to all", "study", ANSWER, question, study.baseline.card.limits)
-    engine.run([job], watch, follow)
-    strangers, own = found[0]
+    strangers, own = values(engine, [job], watch)[job.name]
     return strangers, own
 
 

@@ -23,7 +23,7 @@ from natfp_bench.corpus.plan_from_texts import plan_from_labels
 from natfp_bench.pipeline import bundled_texts as fixed_texts
 from natfp_bench.pipeline import ladder
 from natfp_bench.pipeline import result_files as results
-from natfp_bench.pipeline.engine import Engine, Job, Outcome, Watch
+from natfp_bench.pipeline.engine import Engine, Job, Watch, values
 from natfp_bench.pipeline.result import AttributorId, Result
 from natfp_bench.pipeline.schedule import Schedule, Wanted
 from natfp_bench.pipeline.stages.left_out import HeldOut, LeftOut, Noticed, StrangerPower, WhoWrote, prior_of
@@ -260,16 +260,8 @@ def _fits(
     """Fit to all classes, for all test texts and then the given ones, and without each class, to measure the power."""
     shared = known.labelled(baseline)
     question = WhoWrote(LeftOut(**shared, left_out=None), str(known.store.root), texts)
-    found: list[Any] = []
-
-    def follow(outcome: Outcome) -> list[Job]:
-        if outcome.error:
-            raise outcome.error
-        found.append(outcome.value)
-        return []
-
     job = Job(f"fit {baseline.name} to all", "study", ANSWER, question, baseline.card.limits)
-    engine.run([job], watch, follow)
+    seen = Seen(*values(engine, [job], watch)[job.name])
     # If there are two classes, neither can be left out: one class alone is nothing to fit to.
     fits = [LeftOut(**shared, left_out=name) for name in known.classes if len(known.classes) > 2]
     sizes = tuple(sorted({1, len(texts)}))
@@ -278,4 +270,4 @@ def _fits(
     wanted = [Wanted(fit, f"fit {baseline.name} without {fit.left_out}") for fit in missing]
     wanted += [Wanted(power, f"is {fit.left_out} noticed?") for fit, power in missing.items()]
     Schedule(known.store, engine, "cpu", watch).drive(wanted)
-    return Seen(*found[0]), [row for power in powers.values() for row in power.read(known.store)]
+    return seen, [row for power in powers.values() for row in power.read(known.store)]

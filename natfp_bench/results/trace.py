@@ -2,7 +2,7 @@
 
 A run samples texts from each checkpoint and lets attributors learn from them, as any run does; `identify` asks the best
 one about the given texts. Beside it stand the likelihoods of the texts under each model. A single checkpoint has
-nothing to be told apart from, so that its likelihoods alone are asked.
+no others to be compared with, so only its likelihoods are asked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.records import Record
-from natfp_bench.pipeline.engine import Engine, Job, Outcome, Watch
+from natfp_bench.pipeline.engine import Engine, Job, Watch, values
 from natfp_bench.pipeline.run import Run, run_plan
 from natfp_bench.pipeline.schedule import Schedule
 from natfp_bench.pipeline.stages.given_likelihood import Likelihoods, LikelyWriter
@@ -55,7 +55,7 @@ class ModelLikelihood(Record):
 class Trace(Record):
     """Everything that `trace` found about texts of one source.
 
-    result: folder of the run on the models; None for a single model, of which nothing is told apart. models: the one
+    result: folder of the run on the models; None for a single model, which is compared with no other. models: the one
     under which the texts are most likely first. identification: what `identify` says, None for a single model. p: of
     "one of these models wrote the texts": from the likelihoods, and from the attributor if there is one, corrected for
     asking both.
@@ -134,7 +134,7 @@ def _likelihoods(
     watch: Watch,
 ) -> list[ModelLikelihood]:
     """How likely given texts are under each model, beside its own."""
-    jobs, scored = list[Job](), dict[str, tuple[Likelihoods, Likelihoods]]()
+    jobs = list[Job]()
     for of in variants:
         own, texts = of.variant.settings, min(plan.texts, ENOUGH)
         question = LikelyWriter(
@@ -149,14 +149,7 @@ def _likelihoods(
             device,
         )
         jobs.append(Job(of.variant.level, "score", SCORE, question, needs=of.model.machine(device)))
-
-    def follow(outcome: Outcome) -> list[Job]:
-        if outcome.error:
-            raise outcome.error
-        scored[outcome.job.name] = outcome.value
-        return []
-
-    engine.run(jobs, watch, follow)
+    scored: dict[str, tuple[Likelihoods, Likelihoods]] = values(engine, jobs, watch)
     return [
         _one(of.variant.level, of.variant.settings.source.model, *scored[of.variant.level], plan.seed)
         for of in variants

@@ -24,8 +24,7 @@ from natfp_bench.pipeline.curve import curve_overview, run_curve
 from natfp_bench.pipeline.curve_result import CurveResult
 from natfp_bench.pipeline.stages.curve import CurvePrediction
 from natfp_bench.pipeline.store import Store
-from natfp_bench.pipeline.variants import resolve
-from natfp_bench.pipeline.wanted import longer
+from natfp_bench.pipeline.variants import longer, resolve
 from natfp_bench.plan.curve import CurvePlan
 from natfp_bench.plan.split import is_test
 

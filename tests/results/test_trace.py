@@ -132,7 +132,7 @@ def test_what_is_printed(ask: Any, models: list[str], fresh: dict[str, list[str]
         "how likely the texts are",
         "gpt2-seed2",
         "drawn without a prompt, at temperature 1, and have at most 16 tokens",
-        "how well these models are told apart: natfp-bench show",
+        "how well texts of these models can be distinguished: natfp-bench show",
         "most likely gpt2-seed1",
     ):
         assert part in said
