@@ -44,6 +44,9 @@ MASKED = -1
 
 WARMUP = 0.05
 
+LOOKED_AT = 256
+"""Texts by which a trunk is chosen, where there are several."""
+
 FEWEST = 100
 """Held-out texts, at least, for giving texts without labels to classes: fewer do not say how sure the copies may be."""
 
@@ -68,6 +71,18 @@ def load_trunk(folder: Path) -> Trunk:
     tokenizer.no_padding()
     config = model.config
     return Trunk(model, tokenizer, config.bos_token_id, config.eos_token_id, config.max_position_embeddings)
+
+
+def likeliest_trunk(folders: Sequence[Path], texts: Sequence[str]) -> Trunk:
+    """Load the model that predicts some texts best, per byte that it reads: tokenizers may differ."""
+    trunks = [load_trunk(folder) for folder in folders]
+
+    def nats_per_byte(one: Trunk) -> float:
+        rows = encode_rows(one, texts[:LOOKED_AT])
+        size = sum(len(text.encode()) for text in one.tokenizer.decode_batch(rows))
+        return -float(log_likelihoods([one.model.eval()], rows).sum()) / max(size, 1)
+
+    return trunks[0] if len(trunks) == 1 else min(trunks, key=nats_per_byte)
 
 
 def small_llama(tokenizer: Tokenizer, end: int, *, width: int, layers: int, context: int) -> Trunk:
@@ -180,6 +195,10 @@ class ClassModels(NeuralClassifier):
     def trunk(self, texts: Sequence[str]) -> Trunk:
         """Return a fresh trained model to begin with; texts: those to learn from, without labels."""
 
+    def beginnings(self) -> Sequence[torch.nn.Module]:
+        """The models that the copies begin as, one for each of `classes_`: all as the trunk."""
+        return [self._trunk.model] * len(self.classes_)
+
     def further(self) -> Sequence[str]:
         """Further texts of the sources, without labels; none if nothing is known."""
         return ()
@@ -214,8 +233,8 @@ class ClassModels(NeuralClassifier):
     def _copies(
         self, own: Sequence[Sequence[Row]], asked: Sequence[Row], y: NDArray[np.int64], number: int
     ) -> torch.nn.ModuleList:
-        """Copies of the trunk, each tuned on the rows of its class; asked, y: held-out rows and their classes."""
-        models = torch.nn.ModuleList(copy.deepcopy(self._trunk.model) for _ in own)
+        """Copies of the beginnings, each tuned on the rows of its class; asked, y: held-out rows and their classes."""
+        models = torch.nn.ModuleList(copy.deepcopy(one) for one in self.beginnings())
         tune = [
             self._epochs(one, rows, self.tuning, self.tuning_rate, "class", k, number)
             for k, (one, rows) in enumerate(zip(models, own, strict=True))

@@ -39,6 +39,7 @@ Language models, one per class, which are copies of a trained one (the trunk):
 - `ClassModels`: base class for attribution by the likelihoods of such copies.
 - `Trunk`, `load_trunk`: a language model with its tokenizer, and how it is read from a checkpoint folder.
 - `small_llama`: an untrained Llama for a tokenizer, to make a trunk of.
+- `likeliest_trunk`: of several folders, the one that predicts some texts best.
 - `encode_rows`: token ids of texts for a trunk.
 - `log_likelihoods`: log-likelihood of each text under each model.
 - `epochs_over`: train a language model, epoch after epoch.
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from .class_models import Trunk as Trunk
     from .class_models import encode_rows as encode_rows
     from .class_models import epochs_over as epochs_over
+    from .class_models import likeliest_trunk as likeliest_trunk
     from .class_models import load_trunk as load_trunk
     from .class_models import log_likelihoods as log_likelihoods
     from .class_models import small_llama as small_llama
@@ -97,7 +99,7 @@ _NAMES = {
     "natfp_bench.attributors.neural_text": """NeuralClassifier SequenceClassifier train_tokenizer encode readable pad
         batches train_model linear_schedule apply_model calibrate PAD END WIDTH_STEP""",
     "natfp_bench.attributors.class_models": """ClassModels Trunk load_trunk encode_rows log_likelihoods
-        epochs_over small_llama""",
+        epochs_over likeliest_trunk small_llama""",
     "natfp_bench.attributors.knowledge": "Knowledge",
     "natfp_bench.base.streams": "permutation",
     "natfp_bench.attributors.registry": "build_bundled",

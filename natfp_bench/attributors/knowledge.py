@@ -23,18 +23,21 @@ class Knowledge(Record):
     """What an attributor is given on its rung of the ladder (`natfp_bench.base.rungs`).
 
     texts_file: further texts of the sources; corpus_folder: texts and tokenizer; stranger_folders: checkpoint folders
-    of transformers, with tokenizer. Reading what belongs to a higher rung raises AttributorError.
+    of transformers, with tokenizer; twin_folders: likewise, each with the label of its class. Reading what belongs to a
+    higher rung raises AttributorError.
     """
 
     rung: Knows
     texts_file: Path | None = None
     corpus_folder: Path | None = None
     stranger_folders: tuple[Path, ...] = ()
+    twin_folders: tuple[tuple[str, Path], ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files and folders that may be read."""
-        return tuple(path for path in (self.texts_file, self.corpus_folder, *self.stranger_folders) if path)
+        twins = (folder for _, folder in self.twin_folders)
+        return tuple(path for path in (self.texts_file, self.corpus_folder, *self.stranger_folders, *twins) if path)
 
     @cached_property
     def unlabelled(self) -> tuple[str, ...]:
@@ -54,6 +57,16 @@ class Knowledge(Record):
     def strangers(self) -> tuple[Path, ...]:
         """Checkpoint folders of models that no text is of: the recipes of the sources, trained with other seeds."""
         return tuple(self._given(folder, "recipe") for folder in self.stranger_folders or (None,))
+
+    @property
+    def twins(self) -> dict[str, tuple[Path, ...]]:
+        """Checkpoint folders by label: models with the initial weights of the class's sources, and no text of theirs.
+
+        A twin reads the same data in another order. A class none of whose twins could be trained has no entry.
+        """
+        self._given(next((folder for _, folder in self.twin_folders), None), "origin")
+        labels = dict.fromkeys(label for label, _ in self.twin_folders)
+        return {label: tuple(folder for of, folder in self.twin_folders if of == label) for label in labels}
 
     def _given(self, path: Path | None, rung: Rung) -> Path:
         if path is None or height(self.rung) < height(rung):

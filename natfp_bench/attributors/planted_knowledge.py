@@ -1,7 +1,8 @@
 """Knowledge for the checks of attributors that ask for some: small, but made as a run makes it.
 
 Its corpus is `chronicle`, its further texts are planted ones, and its stranger is a model that is trained for it within
-seconds. Planted texts are not written by models, so a stranger helps to read them as far as it knows their language.
+seconds. Planted texts are not written by models, so a stranger helps to read them as far as it knows their language,
+and no class has initial weights: the twin of each is the stranger itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from natfp_bench.corpus.open_corpus import Chronicle
 from natfp_bench.plan.settings import BudgetSpec, ModelSpec, OptimizerSpec, Recipe, ScheduleSpec, TokenizerSpec
 
 from .knowledge import TEXTS, TOKENIZER, Knowledge, write_texts
-from .planted import planted
+from .planted import HABITS, planted
 
 UNLABELLED, DOCUMENTS = 240, 400
 """Numbers of further texts, and of documents of the corpus."""
@@ -40,7 +41,14 @@ def planted_knowledge(rung: Knows, folder: Path) -> Knowledge | None:
         return Knowledge(rung=rung, texts_file=texts)
     stranger = _stranger(folder)
     strangers = (stranger,) if reaches(rung, "recipe") else ()
-    return Knowledge(rung=rung, texts_file=texts, corpus_folder=folder / "corpus", stranger_folders=strangers)
+    labels = HABITS if reaches(rung, "origin") else ()
+    return Knowledge(
+        rung=rung,
+        texts_file=texts,
+        corpus_folder=folder / "corpus",
+        stranger_folders=strangers,
+        twin_folders=tuple((label, stranger) for label in labels),
+    )
 
 
 def _stranger(folder: Path) -> Path:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Knows = Literal["texts", "unlabelled", "corpus", "recipe"]
+Knows = Literal["texts", "unlabelled", "corpus", "recipe", "origin"]
 """What a baseline can declare."""
 
-Rung = Literal["texts", "unlabelled", "corpus", "recipe", "weights"]
+Rung = Literal["texts", "unlabelled", "corpus", "recipe", "origin", "weights"]
 """What an attributor, the ceiling included, knows."""
 
 RUNGS: tuple[Rung, ...] = get_args(Rung)
@@ -22,6 +22,7 @@ GIVEN: dict[Rung, str] = {
     "unlabelled": "further texts of the same sources, without labels",
     "corpus": "the training corpus, with its tokenizer",
     "recipe": "models of the same recipes, trained with seeds that no source has",
+    "origin": "a twin of each known source: a model that began with its weights and read the data in another order",
     "weights": "the likelihoods of the sources themselves",
 }
 """What each rung adds to those before it."""
@@ -31,6 +32,7 @@ ASKS: dict[Rung, str] = {
     "unlabelled": "What can an outsider read who has many texts?",
     "corpus": "What can somebody read who knows the data?",
     "recipe": "What can somebody read who can train such models?",
+    "origin": "What can somebody read who knows one seed, that of the initial weights?",
     "weights": "What can be read at all?",
 }
 """The question that each rung answers."""

@@ -61,10 +61,10 @@ class Evidence:
     """All that a result is made from; predictions, text_scores and studies are finished stages.
 
     metas: what is noted of each finished stage, of its `meta_type`. strangers: variants of no class (`ladder`) that did
-    not diverge. unrelated: models that descend from no level (`plan.ancestors`), with texts, that did not diverge.
-    predictions: by (baseline, target, fold); failed: why there is none. sandboxed: names of the baselines that were in
-    a sandbox. text_scores: by variant; stranger_scores: likewise, of the texts of unrelated models. studies: by name.
-    parity: what lm-eval says of each variant's model.
+    not diverge; twins: likewise, by the variant whose initial weights they have. unrelated: models that descend from no
+    level (`plan.ancestors`), with texts, that did not diverge. predictions: by (baseline, target, fold); failed: why
+    there is none. sandboxed: names of the baselines that were in a sandbox. text_scores: by variant; stranger_scores:
+    likewise, of the texts of unrelated models. studies: by name. parity: what lm-eval says of each variant's model.
     """
 
     plan: Plan
@@ -75,6 +75,7 @@ class Evidence:
     baselines: Sequence[Baseline]
     protocol: str
     strangers: Sequence[VariantStages] = ()
+    twins: Mapping[str, VariantStages] = field(default_factory=dict)
     unrelated: Sequence[VariantStages] = ()
     sandboxed: Collection[str] = ()
     predictions: Mapping[tuple[str, Target, int], Prediction] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 Nothing that a rung is given may reveal a label or a test text. Further texts are of the models that a fit learns from,
 behind those that are attributed. Strangers are variants of no class: the recipes of the variants, trained with seeds
-that no variant has.
+that no variant has. Twins have one seed of a variant, that of its initial weights, and a stranger's for the rest.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from .stages.stage import ModelStage, Stage
 from .stages.variant import VariantStages
 from .variants import longer
 
+TWIN = "twin"
+"""Level of twins."""
+
 FURTHER = 16
 """Further texts of all variants together, at least, as a multiple of those of one that are attributed."""
 
@@ -49,6 +52,9 @@ def lacking(plan: Plan, rung: Knows) -> str | None:
         return "a backend is asked for no more texts than are attributed"
     if reaches(rung, "corpus") and plan.source.kind != "train":
         return "the models of this task are not trained from nothing here, so their corpus and recipe are not at hand"
+    made = any(of.settings.teacher.run >= 0 or of.settings.derive.active for of in plan.variants)
+    if reaches(rung, "origin") and made:
+        return "the models of this task are made of others, so their initial weights say nothing of them alone"
     return None
 
 
@@ -98,9 +104,8 @@ def texts_with_further(plan: Plan) -> int:
 
 def strangers(plan: Plan, variants: Sequence[VariantStages]) -> list[VariantStages]:
     """A stranger for each recipe of some variants, whatever their seeds; they have no texts."""
-    taken = {value for of in variants for path, value in flatten(_dumped(of.variant.settings)) if path in SEEDS}
-    seed = next(n for n in range(STRANGER_SEED, STRANGER_SEED + len(taken) + 1) if n not in taken)
     source, identities, found = source_kind(plan.source.kind), Identities(), dict[ModelStage, Settings]()
+    seed = _untaken(variants)
     for of in variants:
         settings = _with_seed(of.variant.settings, seed)
         found.setdefault(source.model(settings, plan, identities), settings)
@@ -108,9 +113,30 @@ def strangers(plan: Plan, variants: Sequence[VariantStages]) -> list[VariantStag
     return [VariantStages(variant, model, ()) for variant, model in made]
 
 
-def _with_seed(settings: Settings, seed: int) -> Settings:
-    """The same recipe with one other seed for everything that has one; a copy of a run is the run itself."""
-    own: dict[str, Any] = {"seeds": SeedsSpec(init=seed, data_order=seed, dropout=seed), "fork": ForkSpec(), "rerun": 0}
+def twins(plan: Plan, variants: Sequence[VariantStages]) -> dict[str, VariantStages]:
+    """A twin of each variant, by its name; several variants may share one. They have no texts."""
+    source, identities, found = source_kind(plan.source.kind), Identities(), dict[str, VariantStages]()
+    seed = _untaken(variants)
+    for number, of in enumerate(variants):
+        settings = _with_seed(of.variant.settings, seed, init=of.variant.settings.seeds.init)
+        twin = Variant(level=TWIN, replicate=number, settings=settings)
+        found[of.name] = VariantStages(twin, source.model(settings, plan, identities), ())
+    return found
+
+
+def _untaken(variants: Sequence[VariantStages]) -> int:
+    """The first seed of strangers that no variant has."""
+    taken = {value for of in variants for path, value in flatten(_dumped(of.variant.settings)) if path in SEEDS}
+    return next(n for n in range(STRANGER_SEED, STRANGER_SEED + len(taken) + 1) if n not in taken)
+
+
+def _with_seed(settings: Settings, seed: int, init: int | None = None) -> Settings:
+    """The same recipe with one other seed for everything that has one; a copy of a run is the run itself.
+
+    init: the seed of the initial weights, None if it is the other one, too.
+    """
+    seeds = SeedsSpec(init=seed if init is None else init, data_order=seed, dropout=seed)
+    own: dict[str, Any] = {"seeds": seeds, "fork": ForkSpec(), "rerun": 0}
     if settings.finetune.share:
         own["finetune"] = settings.finetune.model_copy(update={"seed": seed})
     if settings.teacher.run >= 0:
@@ -123,9 +149,9 @@ def _dumped(settings: Settings) -> dict[str, Any]:
 
 
 def check_strangers(
-    found: Sequence[VariantStages], variants: Sequence[VariantStages], metas: Mapping[Stage, Any]
+    found: Iterable[VariantStages], variants: Sequence[VariantStages], metas: Mapping[Stage, Any]
 ) -> None:
-    """Check that no stranger is a variant, neither by its seeds nor by its weights; raises JobError for a bug."""
+    """Check that no stranger or twin is a variant, by its seeds or by its weights; raises JobError for a bug."""
     for stranger in found:
         own, weights = stranger.variant.settings, metas[stranger.model].weights
         for of in variants:
@@ -148,6 +174,27 @@ def given(evidence: Evidence, rung: Knows, fold: Fold | None = None) -> tuple[St
     if reaches(rung, "recipe"):
         found += [of.model for of in evidence.strangers]
     return tuple(found)
+
+
+def twins_given(
+    evidence: Evidence, rung: Knows, labels: Sequence[str], fold: Fold | None = None
+) -> tuple[tuple[str, Stage], ...]:
+    """Twins of the variants that a fold learns from, each once for a label; empty below the rung that is given them."""
+    if not reaches(rung, "origin"):
+        return ()
+    known = np.ones(len(evidence.kept), dtype=np.bool_) if fold is None else fold.known
+    learnt = [(of.name, label) for of, label, one in zip(evidence.kept, labels, known.tolist(), strict=True) if one]
+    return tuple(dict.fromkeys((label, evidence.twins[name].model) for name, label in learnt if name in evidence.twins))
+
+
+def unmet(evidence: Evidence) -> list[str]:
+    """Names of the attributors for which no stranger, or no twin, is left: all of them diverged."""
+    lost: list[Knows] = []
+    if not evidence.strangers:
+        lost.append("recipe")
+    if not evidence.twins:
+        lost.append("origin")
+    return [one.name for one in evidence.baselines if any(wants([one], rung) for rung in lost)]
 
 
 def first(stages: Iterable[Labelled]) -> list[Wanted]:

@@ -92,14 +92,15 @@ class Run:
             self.schedule.drive(wanted.models(self.plan, variants))
             self._review(source, variants)
         strangers = ladder.strangers(self.plan, variants) if ladder.wants(self.baselines, "recipe") else []
+        twins = ladder.twins(self.plan, variants) if ladder.wants(self.baselines, "origin") else {}
         more = ladder.further(self.plan, variants) if ladder.wants(self.baselines, "unlabelled") else ()
         unrelated = resolve_strangers(self.plan) if transfer else []
         made = wanted.texts(self.plan, [*variants, *unrelated])
-        self.schedule.drive([*made, *wanted.models(self.plan, strangers), *more])
+        self.schedule.drive([*made, *wanted.models(self.plan, [*strangers, *twins.values()]), *more])
         if not source.reviewed_early:
             self._review(source, variants)
         metas = self.schedule.metas
-        ladder.check_strangers([*strangers, *unrelated], variants, metas)
+        ladder.check_strangers([*strangers, *twins.values(), *unrelated], variants, metas)
         statuses = {of.name: metas[of.model].status for of in variants}
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(
@@ -111,6 +112,7 @@ class Run:
             baselines=self.baselines,
             protocol=protocol_digest(self.plan, variants, metas),
             strangers=[of for of in strangers if metas[of.model].status == "ok"],
+            twins={name: of for name, of in twins.items() if metas[of.model].status == "ok"},
             unrelated=[of for of in unrelated if metas[of.model].status == "ok"],
         )
 
@@ -133,10 +135,8 @@ class Run:
         evidence = replace(evidence, sandboxed=boxed)
         scores, asked = wanted.text_scores(evidence), wanted.predictions(evidence)
         beyond = wanted.stranger_scores(evidence)
-        no_strangers = (
-            [] if evidence.strangers else [one.name for one in self.baselines if ladder.wants([one], "recipe")]
-        )
-        predictions = {at: stage for at, stage in asked.items() if at[0] not in no_strangers}
+        unmet = ladder.unmet(evidence)
+        predictions = {at: stage for at, stage in asked.items() if at[0] not in unmet}
         studies = wanted.studies(evidence, reference)
         self.schedule.drive(
             [
@@ -151,7 +151,7 @@ class Run:
         failed: dict[tuple[str, Target], str] = {
             (name, target): why[stage] for (name, target, _), stage in predictions.items() if stage in why
         }
-        failed |= {(name, target): NO_STRANGERS for name, target, _ in asked if name in no_strangers}
+        failed |= {(name, target): NO_STRANGERS for name, target, _ in asked if name in unmet}
         return replace(
             evidence,
             text_scores=scores,

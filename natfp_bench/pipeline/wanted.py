@@ -159,4 +159,5 @@ def labelled(
         "cut": plan.cut,
         "sandboxed": baseline.name in evidence.sandboxed,
         "knowledge": ladder.given(evidence, baseline.card.knowledge, fold),
+        "twins": ladder.twins_given(evidence, baseline.card.knowledge, labels, fold),
     }

@@ -28,6 +28,7 @@ KNOWN: dict[Rung, str] = {
     "unlabelled": "further texts",
     "corpus": "the training corpus",
     "recipe": "the training recipe",
+    "origin": "the initial weights",
     "weights": "the models themselves",
 }
 """What an attributor of each rung knows, in short."""

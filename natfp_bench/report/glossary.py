@@ -47,8 +47,8 @@ TERMS: Mapping[str, str] = {
     "reference attributor": "One fast attributor, named by the preset, that all studies fit again.",
     "replicate": "One training run per level, with the same seeds at every level. Replicates differ in their "
     "seeds alone.",
-    "rung": "What an attributor knows beside the text: labelled texts, further texts, the corpus, the recipe, or, for "
-    "the ceiling, the models themselves. Each rung has what those before it have.",
+    "rung": "What an attributor knows beside the text: labelled texts, further texts, the corpus, the recipe, the "
+    "initial weights, or, for the ceiling, the models themselves. Each rung has what those before it have.",
     "same runs": "Training runs that the attributor has read other texts of: it may recognise single runs.",
     "stress": "How much a map in two dimensions distorts the distances, from 0 (not at all) to 1.",
     "verdict": "found: corrected p is at most 0.05. not found: it is above. not testable: so few replicates "

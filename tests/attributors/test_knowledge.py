@@ -21,7 +21,7 @@ LOOK = CODE.replace("def build(seed):", "def build(seed, knowledge):\n    Mine.k
 
 
 def test_each_rung_has_what_those_before_it_have() -> None:
-    assert [height(rung) for rung in RUNGS] == [0, 1, 2, 3, 4]
+    assert [height(rung) for rung in RUNGS] == [0, 1, 2, 3, 4, 5]
     assert reaches("recipe", "corpus")
     assert not reaches("texts", "unlabelled")
     assert given("texts") == "labelled texts"
@@ -45,6 +45,15 @@ def test_a_higher_rung_is_refused_and_named(tmp_path: Path) -> None:
             getattr(low, name)
     with pytest.raises(AttributorError, match=r"knowledge: recipe   in card\.yaml"):
         Knowledge(rung="corpus", corpus_folder=tmp_path).strangers  # noqa: B018
+    with pytest.raises(AttributorError, match=r"knowledge: origin   in card\.yaml"):
+        Knowledge(rung="recipe", twin_folders=(("a", tmp_path),)).twins  # noqa: B018
+
+
+def test_twins_are_found_by_the_label_of_their_class(tmp_path: Path) -> None:
+    folders = (("a", tmp_path / "1"), ("b", tmp_path / "2"), ("a", tmp_path / "3"))
+    known = Knowledge(rung="origin", twin_folders=folders)
+    assert known.twins == {"a": (tmp_path / "1", tmp_path / "3"), "b": (tmp_path / "2",)}
+    assert set(known.paths) == {folder for _, folder in folders}, "all of them can be read in a sandbox"
 
 
 def test_a_card_declares_a_rung_and_the_ceilings_is_not_for_sale(tmp_path: Path) -> None:

@@ -38,6 +38,9 @@ CODE = """
             if self.knowledge.rung == "recipe":
                 assert all((folder / "model.safetensors").is_file() for folder in self.knowledge.strangers)
                 assert (self.knowledge.corpus / "tokenizer.json").is_file()
+            if self.knowledge.rung == "origin":
+                assert set(self.knowledge.twins) == set(labels)
+                assert all((folder / "model.safetensors").is_file() for [folder] in self.knowledge.twins.values())
             return self
 
         def predict_proba(self, texts):
@@ -60,7 +63,9 @@ def told(folder: Path, rung: str) -> str:
 def run(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, Any]:
     """Evidence and result of a run in which attributors of every rung took part."""
     folder = tmp_path_factory.mktemp("told")
-    asked = ",".join(["majority,naive_bayes", *(told(folder, rung) for rung in ("unlabelled", "corpus", "recipe"))])
+    asked = ",".join(
+        ["majority,naive_bayes", *(told(folder, rung) for rung in ("unlabelled", "corpus", "recipe", "origin"))]
+    )
     evidence, result, _ = gathered(bench, "seed_id", baselines=asked, **OWN)
     return evidence, result
 
@@ -74,9 +79,12 @@ def test_each_rung_is_given_what_it_asks_for_and_is_named_in_the_result(run: tup
         "told_unlabelled": "unlabelled",
         "told_corpus": "corpus",
         "told_recipe": "recipe",
+        "told_origin": "origin",
         "ceiling": "weights",
     }
-    assert {found[name].rank for name in ("told_unlabelled", "told_corpus", "told_recipe")} == {1}, "alone on its rung"
+    assert {found[name].rank for name in ("told_unlabelled", "told_corpus", "told_recipe", "told_origin")} == {1}, (
+        "alone on its rung"
+    )
 
 
 def test_further_texts_are_of_the_sources_and_of_no_test_prompt(run: tuple[Evidence, Any], bench: Bench) -> None:
@@ -167,6 +175,37 @@ def test_strangers_of_models_with_a_history_share_none_of_it(task: str, stranger
     assert all(known.isdisjoint(history(of)) for of in found)
 
 
+def test_twins_have_the_initial_weights_of_their_sources_and_nothing_else(run: tuple[Evidence, Any]) -> None:
+    evidence, _ = run
+    assert list(evidence.twins) == evidence.names
+    for of in evidence.kept:
+        twin, own = evidence.twins[of.name].variant.settings, of.variant.settings
+        assert twin.seeds.init == own.seeds.init
+        assert (twin.seeds.data_order, twin.seeds.dropout) == (ladder.STRANGER_SEED, ladder.STRANGER_SEED)
+        assert twin.model_copy(update={"seeds": own.seeds}) == own
+    fold = split.Fold(0, np.array([True, False, True, True]), np.array([False, True, False, False]))
+    given = ladder.twins_given(evidence, "origin", evidence.levels, fold)
+    assert [label for label, _ in given] == ["seed0", "seed2", "seed3"], "none of a model that is held out"
+    assert ladder.twins_given(evidence, "recipe", evidence.levels) == ()
+
+
+@pytest.mark.parametrize(("task", "twins"), [("data_order_id", 1), ("init_seed_id", 3), ("fork_id", 1), ("lr_id", 6)])
+def test_sources_that_share_initial_weights_and_recipe_share_a_twin(task: str, twins: int) -> None:
+    plan = make_plan(task, "smoke")
+    if task == "data_order_id":
+        plan = plan.model_copy(update={"variants": [of for of in plan.variants if of.replicate == 0]})
+    variants = resolve(plan)
+    found = ladder.twins(plan, variants)
+    assert len({of.model for of in found.values()}) == twins
+    assert not {of.model for of in found.values()} & {of.model for of in variants}
+
+
+def test_models_that_are_made_of_others_have_no_twins() -> None:
+    for task in ("teacher_id", "prune_id"):
+        assert "made of others" in str(ladder.lacking(make_plan(task, "smoke"), "origin"))
+    assert ladder.lacking(make_plan("base_id", "smoke"), "origin") is None
+
+
 def test_a_seed_that_a_variant_has_is_not_taken() -> None:
     plan = make_plan("seed_id", "smoke")
     variants = resolve(plan)
@@ -215,6 +254,14 @@ def test_recipe_lm_runs_from_end_to_end(bench: Bench) -> None:
     result, _ = bench.run("seed_id", baselines="majority,unigram,recipe_lm", **OWN)
     own = scores(result)["recipe_lm"]
     assert (own.status, own.attributor.knowledge, own.rank) == ("ok", "recipe", 1)
+    assert not [check for check in result.checks if not check.ok]
+
+
+@pytest.mark.slow
+def test_origin_lm_runs_from_end_to_end(bench: Bench) -> None:
+    result, _ = bench.run("seed_id", baselines="majority,unigram,origin_lm", **OWN)
+    own = scores(result)["origin_lm"]
+    assert (own.status, own.attributor.knowledge, own.rank) == ("ok", "origin", 1)
     assert not [check for check in result.checks if not check.ok]
 
 

@@ -1,4 +1,4 @@
-"""What the rungs of the ladder are given: further texts without labels, and the corpus. Strangers are models."""
+"""What the rungs of the ladder are given: further texts, and the corpus. Strangers and twins are models."""
 
 from __future__ import annotations
 
@@ -113,8 +113,10 @@ def _new(texts: Iterable[str], seen: set[str]) -> Iterator[str]:
             yield text
 
 
-def knowledge_of(rung: Knows, stages: Sequence[Stage], store: Store) -> Knowledge | None:
-    """What an attributor gets, from finished stages; None on the lowest rung."""
+def knowledge_of(
+    rung: Knows, stages: Sequence[Stage], store: Store, twins: Sequence[tuple[str, Stage]] = ()
+) -> Knowledge | None:
+    """What an attributor gets, from finished stages; None on the lowest rung. twins: models by the label of a class."""
     if rung == "texts":
         return None
     texts = next((stage.folder(store) / TEXTS for stage in stages if isinstance(stage, Unlabelled)), None)
@@ -125,4 +127,5 @@ def knowledge_of(rung: Knows, stages: Sequence[Stage], store: Store) -> Knowledg
         texts_file=texts.absolute() if texts else None,
         corpus_folder=corpus.absolute() if corpus else None,
         stranger_folders=strangers,
+        twin_folders=tuple((label, stage.folder(store).absolute()) for label, stage in twins),
     )

@@ -49,7 +49,8 @@ class Labelled(Stage):
 
     texts: of each sample set. cut: bytes that texts are cut to, None if they are whole. sandboxed: whether the
     attributor is in a sandbox; what was answered outside of one is never taken for what was answered inside.
-    knowledge: what its rung of the ladder is given beside labelled texts, as stages whose entries it may read.
+    knowledge: what its rung of the ladder is given beside labelled texts, as stages whose entries it may read; twins:
+    models among these that belong to a class, with its label.
     """
 
     survived: ClassVar[tuple[type[NatfpError], ...]] = (AttributorError, JobError)
@@ -63,10 +64,11 @@ class Labelled(Stage):
     cut: int | None
     sandboxed: bool = field(default=False, kw_only=True)
     knowledge: tuple[Stage, ...] = field(default=(), kw_only=True)
+    twins: tuple[tuple[str, Stage], ...] = field(default=(), kw_only=True)
 
     def box(self, store: Store, context: Context) -> Box:
         """Where the attributor's code runs."""
-        known = knowledge_of(self.baseline.card.knowledge, self.knowledge, store)
+        known = knowledge_of(self.baseline.card.knowledge, self.knowledge, store, self.twins)
         return Box(self.baseline, self.sandboxed, (store.root,), started=context.started, knowledge=known)
 
     @property
