@@ -82,6 +82,7 @@ class Sizes:
     warm: int = 100
     blocks: int = 4
     drawn: int = 2000
+    tuned: int = 4000
     searched: int = 500
     batches: tuple[int, ...] = (64, 128, 250, 500, 1000, 2000)
     score_batches: tuple[int, ...] = (32, 64, 125, 250)
@@ -99,6 +100,7 @@ QUICK = Sizes(
     warm=10,
     blocks=1,
     drawn=128,
+    tuned=300,
     searched=64,
     batches=(64, 128),
     score_batches=(32, 64),

@@ -93,6 +93,18 @@ def score(ground: Ground) -> Part:
     return Part([row], [f"Plain forward passes, tokens/s by batch size: {table_of(ground.forward_rates)}."])
 
 
+def fit(ground: Ground) -> Part:
+    """Tuning and scoring of language models by attributors, on all cores."""
+    batch, texts = best(ground.forward_rates), ground.sizes.tuned
+    ours, theirs = alternate(
+        lambda: ground.work("fit_ours", processes=ground.cores, texts=texts)["rate"],
+        lambda: ground.work("fit_theirs", texts=texts, batch=batch)["rate"],
+        ground.sizes.repeats,
+    )
+    what = "an attributor's language models, tuned and scored, tokens/s"
+    return Part([Row(what, rate(ours), f"{rate(theirs)} (plain loop)", ours / theirs, Bar(1.5))])
+
+
 def run(ground: Ground) -> Part:
     """The whole task from an empty store, once for each side."""
     seconds, accuracy = ground.first_run
@@ -192,7 +204,7 @@ def table_of(rates: Mapping[int, float]) -> str:
 
 
 ROWS: dict[str, Callable[[Ground], Part]] = {
-    part.__name__: part for part in (train, sample, score, run, again, start, memory, fused)
+    part.__name__: part for part in (train, sample, score, fit, run, again, start, memory, fused)
 }
 
 LIMITS = {
@@ -213,6 +225,11 @@ LIMITS = {
         "The limits are matrix products and the softmax over the vocabulary. Ours scores texts of similar length "
         "together, and one thread per process avoids waiting. The texts are sampled, a quarter from each of four "
         "models."
+    ),
+    "fit": (
+        "Each token is trained on once and scored once. Fits of a run are in one process per core, on one thread each; "
+        "the plain loop uses all cores. Ours puts texts of similar length into a batch and needs no mask; both call "
+        "the model of transformers, whose calls from Python are the limit for so small a model."
     ),
     "run": (
         "Each runs once, by the wall clock, with start-up. The limit is training. Both train the same models on the "

@@ -123,6 +123,20 @@ def generate(
     return drawn
 
 
+def tune(model_: Any, ids: Sequence[Sequence[int]], *, end: int, batch: int, rate: float) -> None:
+    """Train a model on texts for one epoch, in random order; each batch is padded to its longest text."""
+    optimizer = torch.optim.AdamW(model_.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1)
+    for part in torch.randperm(len(ids), generator=torch.Generator().manual_seed(0)).split(batch):
+        rows = [[end, *ids[i]] for i in part.tolist()]
+        longest = max(map(len, rows))
+        read = torch.tensor([row + [end] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        optimizer.zero_grad()
+        model_(input_ids=read, attention_mask=mask, labels=read.masked_fill(mask == 0, -100)).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model_.parameters(), 1.0)
+        optimizer.step()
+
+
 @torch.inference_mode()
 def score(trained: Any, ids: Sequence[Sequence[int]], *, end: int, batch: int) -> NDArray[np.float64]:
     """Log-likelihood of texts, (texts,) nats; batches are in the order given, padded to the longest text."""

@@ -25,6 +25,9 @@ from typing import Any, NamedTuple
 from natfp_bench.models.metas import Prefix
 
 PRESET = "quick"
+BATCH, RATE = 16, 1.5e-3
+"""Texts per step and learning rate of an attributor that tunes language models."""
+
 PATIENCE = 900.0
 """Seconds that a process waits for the others at most."""
 
@@ -205,6 +208,30 @@ def score_ours(folder: Path, *, processes: int) -> dict[str, float]:
     return crew(processes, partial(_score, folder=folder))
 
 
+def _fit(index: int, folder: Path, *, texts: int) -> Span:
+    import torch
+
+    from natfp_bench.attributors import class_models
+
+    torch.set_num_threads(1)
+    end, model = _begun(folder)[2], _model(folder, index)
+    rows = [[end, *row] for row in _texts(folder).ids[:texts]]
+
+    def work(part: Sequence[Sequence[int]]) -> None:
+        class_models.epochs_over(model.train(), part, "fit", epochs=1, batch=BATCH, rate=RATE)(0)
+        class_models.log_likelihoods([model.eval()], part)
+
+    work(rows[: 4 * BATCH])
+    start = meet()
+    work(rows)
+    return Span(sum(map(len, rows)), start, time.monotonic())
+
+
+def fit_ours(folder: Path, *, processes: int, texts: int) -> dict[str, float]:
+    """Tune a model on texts and score them in each process, on one thread each, as attributors of the kit do."""
+    return crew(processes, partial(_fit, folder=folder, texts=texts))
+
+
 # Theirs: transformers with its defaults, on all cores.
 
 
@@ -262,6 +289,23 @@ def score_theirs(folder: Path, *, models: int, batches: Sequence[int], share: in
             straight_models.score(one, ids, end=end, batch=batch)
         rates[str(batch)] = len(trained) * sum(map(len, ids)) / (time.monotonic() - start)
     return rates
+
+
+def fit_theirs(folder: Path, *, texts: int, batch: int) -> dict[str, float]:
+    """Tune a model on texts and score them, by a plain loop; batch: of the scoring."""
+    import straight_models
+
+    _, _, end, _ = _begun(folder)
+    ids, model = _texts(folder).ids[:texts], _model(folder, 0)
+
+    def work(part: Sequence[Sequence[int]]) -> None:
+        straight_models.tune(model.train(), part, end=end, batch=BATCH, rate=RATE)
+        straight_models.score(model.eval(), part, end=end, batch=batch)
+
+    work(ids[: 4 * BATCH])
+    start = time.monotonic()
+    work(ids)
+    return {"rate": (len(ids) + sum(map(len, ids))) / (time.monotonic() - start)}
 
 
 # Needed by both.
@@ -327,7 +371,8 @@ def prepare(folder: Path, *, processes: int, steps: int, texts: int) -> dict[str
 WORKLOADS: dict[str, Callable[..., dict[str, float]]] = {
     work.__name__: work
     for work in (
-        *(train_ours, sample_ours, score_ours, train_theirs, sample_theirs, score_theirs),
+        *(train_ours, sample_ours, score_ours, fit_ours),
+        *(train_theirs, sample_theirs, score_theirs, fit_theirs),
         *(peak, model_facts, prepare),
     )
 }
