@@ -33,7 +33,10 @@ GRACE_SECONDS = 3.0
 """How long a worker may take to stop after it was asked to."""
 
 LOOK_SECONDS = 0.2
-"""How often a job with limits is checked; a peak of memory between two checks is not seen."""
+"""How often a job with limits is checked, at most; a peak of memory between two checks is not seen."""
+
+LOOK_SHARE = 20
+"""Checks wait for so many times as long as the last one took, so that they cost little of a core."""
 
 STARTS = 5
 """Attempts to start one worker, in case the server that forks workers is killed during one."""
@@ -79,7 +82,7 @@ class LocalEngine:
     gpus: Sequence[str] | None = None
     _pool: list[_Worker] = field(default_factory=list)
     _lifeline: tuple[Connection, Connection] | None = None
-    _looked: float = 0.0
+    _look_at: float = 0.0
 
     def run(self, jobs: Iterable[Job], watch: Watch, follow: Follow) -> None:
         """Run jobs as workers become free, in the order given, those that follow behind them."""
@@ -154,15 +157,18 @@ class LocalEngine:
     def _stop_over_limit(self) -> Iterator[Outcome]:
         """Kill the workers whose jobs take more than they may; the pool starts others as jobs come."""
         limited = self._limited()
-        if not limited or time.monotonic() - self._looked < LOOK_SECONDS:
+        if not limited or time.monotonic() < self._look_at:
             return
-        self._looked = time.monotonic()
+        began = time.monotonic()
         for worker in limited:
             # What waits in the pipe may be the job's value: then it was done in time.
             if worker.attempt and not worker.connection.poll() and (what := _excess(worker.attempt, worker.process)):
                 job, log = worker.attempt.job, worker.output.keep(worker.attempt.job)
                 self._kill(worker)
                 yield Outcome(job, error=AttributorError(f"{job.name}: {what}"), log=log)
+        # Looking goes through all processes of the machine; where there are many, it is done less often.
+        done = time.monotonic()
+        self._look_at = done + max(LOOK_SECONDS, LOOK_SHARE * (done - began))
 
     def _receive(self, worker: _Worker, queue: deque[_Attempt], watch: Watch) -> Outcome | None:
         """Read one message of a worker; returns an outcome where it ends a job."""
