@@ -179,7 +179,7 @@ def sentences(trend: Trend) -> Iterator[str]:
         span = f"From {amount(first[0])} to {amount(last[0])} {WORDS.get(line.against, line.against)}{where}"
         course = f"goes from {number(first[1])} to {number(last[1])}"
         said = f"{span}, the {FIGURES[line.figure]} {course}"
-        yield f"{said}: {_change(line)}.{_limit(line)}"
+        yield f"{said}: {_change(line)}.{_turns(line)}{_limit(line)}"
     if any(point.p_adjusted is not None for point in trend.points):
         yield _evidence(trend)
 
@@ -191,6 +191,19 @@ def _change(line: Line) -> str:
         return f"{estimate} for each doubling, without an interval, because there are too few models to leave out"
     verdict = "shown" if line.p_adjusted <= SIGNIFICANT else "not shown: it may be chance"
     return f"{estimate} for each doubling (95% {within}; corrected p {plain_p(line.p_adjusted)}; {verdict})"
+
+
+def _turns(line: Line) -> str:
+    """Say where a line that turns rises, and where it falls."""
+    if not line.phases:
+        return ""
+    unit = WORDS.get(line.against, line.against)
+    each = [
+        f"{one.direction} from {number(one.first)} to {number(one.last)} between {amount(one.start)} and "
+        f"{amount(one.end)} {unit} (p {plain_p(one.p)})"
+        for one in line.phases
+    ]
+    return f" It turns: it {', and '.join(each)}; each p is corrected by Holm for the steps of this line."
 
 
 def _limit(line: Line) -> str:

@@ -21,6 +21,7 @@ from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT
 from natfp_bench.plan.task_files import NO_TRACE
 from natfp_bench.statistics import paired, per_text, power_law
 from natfp_bench.statistics.intervals import Floats, Interval, jackknife
+from natfp_bench.statistics.phases import Phase, phases_of
 from natfp_bench.statistics.power_law import LawFit, Points, Toward
 
 from .leaderboard import Leaderboards, best
@@ -92,7 +93,8 @@ class Line(Record):
     """Points of a trend that agree in every swept setting but those that change along the line.
 
     fixed: these other settings. slope: change when x doubles; p: of no slope; p_adjusted: by Holm over the lines of all
-    trends that were made together. law: a power law with a limit, where there are enough points.
+    trends that were made together. law: a power law with a limit, where there are enough points. phases: where the
+    figure rises, and where it falls, if it does both.
     """
 
     figure: FigureName
@@ -104,6 +106,7 @@ class Line(Record):
     p_adjusted: float | None = None
     law: LawFit | None = None
     limit_adjusted: float | None = None
+    phases: tuple[Phase, ...] = ()
 
 
 class Trend(Record):
@@ -384,7 +387,9 @@ def _line(
     slope, p = power_law.slope_of(points)
     law = power_law.law_of(points, toward) if toward and len(np.unique(x)) >= power_law.FEWEST else None
     pairs = tuple(zip(x.tolist(), y.tolist(), strict=True))
-    return Line(figure=figure, against=against, fixed=fixed, points=pairs, slope=slope, p=p, law=law)
+    found = phases_of(points)
+    turns = found if len({phase.direction for phase in found}) > 1 else ()
+    return Line(figure=figure, against=against, fixed=fixed, points=pairs, slope=slope, p=p, law=law, phases=turns)
 
 
 def _corrected(trends: Sequence[Trend]) -> list[Trend]:

@@ -16,6 +16,7 @@ token_evidence   bits by position and by type of token
 crossed          which seed of a crossing the differences between models go with
 curves           the records of studies: curves, robustness, wording, permutation test
 power_law        curves with a limit, and what they say beyond their points
+phases           where a curve rises, and where it falls
 texts_needed     the number of training texts with which a curve reaches a height
 candidates       accuracy against the number of candidates
 verification     is a model a descendant of this ancestor?

@@ -25,7 +25,7 @@ ROOMS = {
     "models": """metas model optimizers compiled loss heldout derive training_state vocabulary sampler sample
         checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication trees group_test
-        wording token_evidence crossed curves reading power_law texts_needed candidates verification""",
+        wording token_evidence crossed curves reading power_law phases texts_needed candidates verification""",
     "attributors": """kit code_digest transforms familiarity knowledge registry new_baseline attribute text_classifier
         neural_text class_models planted planted_knowledge contract box_messages system_calls sandbox boxed box
         study factor_test""",
