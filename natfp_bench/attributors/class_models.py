@@ -47,6 +47,12 @@ WARMUP = 0.05
 LOOKED_AT = 256
 """Texts by which a trunk is chosen, where there are several."""
 
+COMMON = 48_000
+"""Texts, at most, that the trunk reads."""
+
+WORTH = 0.5
+"""Texts without labels are given to classes where there are at least so many for each labelled one."""
+
 FEWEST = 100
 """Held-out texts, at least, for giving texts without labels to classes: fewer do not say how sure the copies may be."""
 
@@ -167,12 +173,13 @@ def _by_class(rows: Sequence[Row], y: NDArray[np.int64], classes: int) -> list[l
 class ClassModels(NeuralClassifier):
     """Attribution by the likelihoods of copies of a trunk, one per class.
 
-    The trunk first reads all texts together, with the further ones that `further` gives, as long as it predicts
-    held-out texts better. Then each copy reads the texts of its class, as long as the copies separate the classes of
-    held-out texts better. Where there are further texts, each is now given to one class at random, by the copies'
-    probabilities, and fresh copies read those of their class with the labelled ones; this is repeated as long as the
-    classes of held-out texts are separated better. reading, tuning: epochs of both, at most; rounds: repetitions, at
-    most; most: further texts that are read; rate, tuning_rate: highest learning rates; batch: texts per step.
+    The trunk first reads the texts together, with the further ones that `further` gives, as long as it predicts
+    held-out texts better; up to 48,000 of them. Then each copy reads the texts of its class, as long as the copies
+    separate the classes of held-out texts better. Where there are many further texts, each is now given to one class at
+    random, by the copies' probabilities, and fresh copies read those of their class with the labelled ones; this is
+    repeated as long as the classes of held-out texts are separated better. reading, tuning: epochs of both, at most;
+    rounds: repetitions, at most; most: further texts that are read; rate, tuning_rate: highest learning rates; batch:
+    texts per step.
     """
 
     def __init__(
@@ -209,7 +216,10 @@ class ClassModels(NeuralClassifier):
         rows, model = encode_rows(self._trunk, texts), self._trunk.model
         known, asked = [rows[i] for i in np.flatnonzero(~held)], [rows[i] for i in np.flatnonzero(held)]
         further = encode_rows(self._trunk, self.further()[: self.most])
-        read = self._epochs(model, [*known, *further], self.reading, self.rate, "common")
+        common = [*known, *further]
+        # Beyond some texts, more of them teach the trunk no better language: every second one, or third, is enough.
+        common = common[:: len(common) // COMMON + 1]
+        read = self._epochs(model, common, self.reading, self.rate, "common")
         train_model(
             model, read, lambda: -float(log_likelihoods([model], asked).sum()), self.reading, every=1, patience=2
         )
@@ -219,6 +229,7 @@ class ClassModels(NeuralClassifier):
         for number in range(1, self.rounds + 1):
             if (
                 len(asked) < FEWEST
+                or len(further) < WORTH * len(known)
                 or not further
                 or not math.isfinite(temperature := self._calibrated(self._models, asked, y[held])[1])
             ):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import planted_words
 import pytest
+import torch
 
 from natfp_bench.attributors import class_models
 from natfp_bench.attributors.class_models import ClassModels, Trunk, encode_rows, small_llama
@@ -69,3 +70,31 @@ def test_classes_are_drawn_by_their_probabilities(alone: Tiny) -> None:
     assert abs(drawn.sum() - expected.sum()) < 4 * error
     assert drawn[expected > 0.9].mean() > 0.85
     assert drawn[expected < 0.1].mean() < 0.15
+
+
+def test_few_texts_beside_the_labelled_ones_are_not_given_to_classes(
+    alone: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_models, "FEWEST", 60)
+    monkeypatch.setattr(class_models, "WORTH", 1 + len(FURTHER) / 400)
+    assert loss(fitted(FURTHER, 1)) == loss(alone)
+
+
+def test_a_trunk_reads_so_many_texts_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: dict[tuple[str | int, ...], int] = {}
+
+    class Watched(Tiny):
+        def _epochs(
+            self, model: torch.nn.Module, rows: Sequence[Sequence[int]], *how: float, **named: object
+        ) -> object:
+            read[how[2:]] = len(rows)
+            return super()._epochs(model, rows, *how, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(class_models, "COMMON", 500)
+    texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
+    made = Watched(0, reading=1, tuning=1, rounds=0)
+    made.texts = FURTHER
+    made.fit(texts, labels)
+    known = sum(count for name, count in read.items() if name[0] == "class")
+    assert 300 < known < 480
+    assert read["common",] == -(-(known + len(FURTHER)) // 3), "every third one"
