@@ -80,7 +80,7 @@ figures: .venv
 # Results of sweeps (natfp-bench sweep), and of tasks with many seeds; predictions.parquet beside them for the ceiling.
 SWEEPS ?= docs/results
 trends: .venv
-	$(BIN)/natfp-bench leaderboard $(SWEEPS) --trends --format md -o docs/trends.md
+	$(BIN)/natfp-bench leaderboard $(SWEEPS) --trends --format md -o docs/trends.md --figures docs/figures/trends
 
 # Needs the extra docs. A link to nothing, or a name without a docstring to show, is an error.
 REPORT ?= docs/results

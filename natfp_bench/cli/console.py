@@ -21,8 +21,8 @@ from natfp_bench.report.many_tables import many_sentences, many_table, many_titl
 from natfp_bench.report.reading_tables import reading_tables
 from natfp_bench.report.result_tables import board_notes, findings, main_board, variants_table
 from natfp_bench.report.table import ReportTable, interval, number, spread, value
+from natfp_bench.report.trend_tables import answers, trend_tables, trend_title
 from natfp_bench.report.trend_tables import scope as trend_scope
-from natfp_bench.report.trend_tables import sentences, trend_tables, trend_title
 from natfp_bench.report.verification_words import verification_table
 from natfp_bench.results import protocols
 from natfp_bench.results.leaderboard import Leaderboards, Standing
@@ -61,7 +61,7 @@ def print_trend(out: Console, trend: Trend) -> None:
     """Print what a trend shows, sentence by sentence, and its tables."""
     say(out, f"trend of {trend_title(trend)}", style="bold underline")
     say(out, trend_scope(trend), "")
-    for sentence in sentences(trend):
+    for sentence in answers(trend):
         say(out, sentence, indent=2)
     say(out, "")
     for made in trend_tables(trend):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from natfp_bench.base.errors import UserError
 
 if TYPE_CHECKING:
     from natfp_bench.pipeline.result import Result
+    from natfp_bench.report.trend_document import Part
     from natfp_bench.results.many import ManyCandidates
     from natfp_bench.results.trends import Trend
 
@@ -27,13 +29,16 @@ def leaderboard(
     trends: Annotated[
         bool, typer.Option("--trends", help="only the trends: results that differ in settings that were swept")
     ] = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="with --trends, --format md and -o: draw the figures in this folder, as SVG")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="write Markdown or JSON to this file")] = None,
     as_json: Json = False,
 ) -> None:
     """Rank factors by identifiability, and attributors."""
     from natfp_bench.pipeline.result_files import find
-    from natfp_bench.report import markdown, trend_tables
+    from natfp_bench.report import markdown, trend_document
     from natfp_bench.results import leaderboard as leaderboards
     from natfp_bench.results.many import many_of
     from natfp_bench.results.protocols import read_protocols
@@ -44,6 +49,10 @@ def leaderboard(
     one_of("format", format_, ("text", "md"))
     if output and format_ == "text" and not as_json:
         raise UserError(f"-o {output}: only Markdown and JSON are written to a file\n  add --format md or --json")
+    if figures and not (trends and output and format_ == "md" and not as_json):
+        raise UserError(
+            f"--figures {figures}: figures are shown in a document of trends\n  add --trends --format md -o FILE"
+        )
     paths = find(results or [RESULTS])
     found = leaderboards.leaderboards(paths)
     terminal.skipped(terminal.stderr(), found.faults)
@@ -52,7 +61,15 @@ def leaderboard(
     read = read_protocols(paths)[0]
     swept, many = trends_of(read), many_of(read)
     if trends:
-        _print_trends(swept, many, as_json=as_json, format_=format_, output=output)
+        parts = trend_document.trend_parts(swept, many, trend_document.crossed_results(list(_sound(paths))))
+        if figures:
+            _draw(parts, figures)
+        if as_json or format_ == "text":
+            _print_trends(swept, many, as_json=as_json, output=output)
+        else:
+            folder = Path(os.path.relpath(figures, output.parent)).as_posix() if figures and output else None
+            text = trend_document.trends_document(parts, folder, swept=bool(swept))
+            terminal.write(text, output, marks=(trend_document.WRITTEN, '"trends"'))
         if found.faults:
             raise typer.Exit(1)
         return
@@ -62,7 +79,12 @@ def leaderboard(
         terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
         shown = without_points(found, swept)
-        text = markdown.render(shown, list(_sound(paths)), boards=boards, trends=trend_tables.trend_parts(swept, many))
+        text = markdown.render(
+            shown,
+            list(_sound(paths)),
+            boards=boards,
+            trends=trend_document.written(trend_document.trend_parts(swept, many)),
+        )
         terminal.write(text, output, marks=marks)
     else:
         console.print_leaderboards(terminal.stdout(), without_points(found, swept), boards=boards)
@@ -72,24 +94,28 @@ def leaderboard(
 
 
 def _print_trends(
-    swept: Sequence[Trend], many: Sequence[ManyCandidates], *, as_json: bool, format_: str, output: Path | None
+    swept: Sequence[Trend], many: Sequence[ManyCandidates], *, as_json: bool, output: Path | None
 ) -> None:
-    """Print or write the trends alone."""
-    from natfp_bench.report import trend_tables
+    """Print the trends alone, or write them as JSON."""
+    from natfp_bench.report import trend_document
 
     from . import console, terminal
 
-    marks = (trend_tables.WRITTEN, '"trends"')
     if as_json:
         dumped = {"trends": swept, "many": many}
         shown = {name: [one.model_dump(mode="json") for one in found] for name, found in dumped.items()}
-        terminal.print_json(shown, output, marks=marks)
-    elif format_ == "md":
-        terminal.write(trend_tables.trends_document(swept, many), output, marks=marks)
-    elif not swept and not many:
-        terminal.say(terminal.stdout(), f"{trend_tables.NOTHING}: natfp-bench sweep makes some")
-    if format_ == "text" and not as_json:
-        console.print_trends(terminal.stdout(), swept, many)
+        terminal.print_json(shown, output, marks=(trend_document.WRITTEN, '"trends"'))
+        return
+    if not swept and not many:
+        terminal.say(terminal.stdout(), f"{trend_document.NOTHING}: natfp-bench sweep makes some")
+    console.print_trends(terminal.stdout(), swept, many)
+
+
+def _draw(parts: Sequence[Part], folder: Path) -> None:
+    """Draw the figures of a document of trends."""
+    from natfp_bench.report import site, trend_document
+
+    site.write_figures(trend_document.figures_of(parts), folder, forms=("svg",))
 
 
 def _sound(paths: Sequence[Path]) -> Iterator[Result]:

@@ -369,8 +369,10 @@ def chosen_figures(pages: Iterable[Page], only: Sequence[str] = ()) -> dict[str,
     return {name: figure for name, figure in every.items() if not only or any(fnmatch.fnmatch(name, p) for p in only)}
 
 
-def write_figures(figures: Mapping[str, Figure], folder: Path, *, overwrite: bool = False) -> None:
-    """Write figures as SVG and as PDF, for papers; other files of the folder stay.
+def write_figures(
+    figures: Mapping[str, Figure], folder: Path, *, overwrite: bool = False, forms: Sequence[str] = ("svg", "pdf")
+) -> None:
+    """Write figures as SVG and, for papers, as PDF; other files of the folder stay.
 
     Raises UserError for a file of the same name that was not written here, unless `overwrite` allows to replace it.
     """
@@ -378,7 +380,7 @@ def write_figures(figures: Mapping[str, Figure], folder: Path, *, overwrite: boo
 
     root = disk.usable_folder(folder, "folder for figures")
     with disk.disk_faults(root, "folder for figures"):
-        own, names = _own_files(root), {f"{name}.{form}" for name in figures for form in ("svg", "pdf")}
+        own, names = _own_files(root), {f"{name}.{form}" for name in figures for form in forms}
         if not overwrite and (foreign := sorted(name for name in names - own if os.path.lexists(root / name))):
             raise UserError(
                 f"{folder} holds files of these names that belong to no report: {', '.join(foreign)}\n"
@@ -388,4 +390,5 @@ def write_figures(figures: Mapping[str, Figure], folder: Path, *, overwrite: boo
         for name, figure in figures.items():
             svg = vl_convert.vegalite_to_svg(dict(figure.spec))
             _put(root, f"{name}.svg", svg.encode())
-            _put(root, f"{name}.pdf", vl_convert.svg_to_pdf(svg))
+            if "pdf" in forms:
+                _put(root, f"{name}.pdf", vl_convert.svg_to_pdf(svg))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,7 +29,10 @@ def trend_figures(trend: Trend) -> Iterator[Figure]:
             called = _called(line.fixed)
             rows += _measured(trend, line)
             rows += [{"series": f"power law: {called}", "at": at, "value": y, "dashed": True} for at, y in _law(line)]
-        names = list(dict.fromkeys(str(row["series"]) for row in rows))
+        # In one order, so that a line has one colour in all figures of a trend.
+        names = sorted(
+            {str(row["series"]) for row in rows}, key=lambda name: (name.startswith("power law"), _numbers(name))
+        )
         title = f"{FIGURES[lines[0].figure]} against {against}"
         chart = charts.curve(
             rows,
@@ -61,6 +65,10 @@ AXES = {"excess": "held-out bits per byte over the true entropy", "tokens": "tok
 
 def _called(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{path}={found}" for path, found in settings.items()) or "measured"
+
+
+def _numbers(name: str) -> list[float]:
+    return [float(found) for found in re.findall(r"\d+(?:\.\d+)?", name)]
 
 
 def _measured(trend: Trend, line: Line) -> Iterator[dict[str, Any]]:

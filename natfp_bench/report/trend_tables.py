@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from natfp_bench.base.markdown import escape
-from natfp_bench.results.many import ManyCandidates
 from natfp_bench.results.trends import FIGURES, Line, Trend, TrendPoint
 from natfp_bench.statistics.intervals import SHARP
 from natfp_bench.statistics.power_law import LawFit
 from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .leaderboard_tables import setting_title
-from .many_tables import many_sentences, many_table, many_title
-from .markdown import section
 from .table import Cell, ReportTable, estimate_cell, interval, number, number_cell, plain_p, spread, test_verdict, value
-
-WRITTEN = "Written by `natfp-bench leaderboard --trends` from results that differ in settings that were swept."
-
-NOTHING = "No results differ in settings that were swept"
 
 ABOUT = (
     "A line goes through results that agree in every swept setting but those that change along it. Intervals are at "
@@ -165,10 +157,54 @@ def _further(against: str, law: LawFit) -> str:
 WORDS = {"excess": "bits per byte above the true entropy"}
 """What sentences call a quantity whose name says too little."""
 
+DOUBLED = {
+    "tokens": "the tokens double",
+    "parameters": "the parameters double",
+    "tokens after the fork": "the tokens after the fork double",
+    "excess": "the excess over the true entropy doubles",
+}
+
 
 def amount(number_: float) -> str:
     """Print a number of tokens or parameters, or a small quantity."""
     return f"{number_:,.0f}" if number_ >= 100 else f"{number_:.3g}"
+
+
+def answers(trend: Trend) -> Iterator[str]:
+    """Say in short what each figure does when a quantity doubles: by how much it changes, and on how many lines."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in trend.lines:
+        groups.setdefault((line.against, FIGURES[line.figure]), []).append(line)
+    for (against, figure), lines in groups.items():
+        told = [part for sign in (1, -1) if (part := _course([one for one in lines if _shown(one) == sign], lines))]
+        silent = [one for one in lines if not _shown(one)]
+        if silent:
+            untested = all(one.p_adjusted is None for one in silent)
+            why = "was measured with too few models for an interval" if untested else "shows no change"
+            told.append(f"{why}{_share(silent, lines)}")
+        yield f"When {DOUBLED.get(against, f'{against} doubles')}, the {figure} {'; '.join(told)}."
+
+
+def _shown(line: Line) -> int:
+    """1 for a line that rises, -1 for one that falls, 0 where neither is shown."""
+    if line.p_adjusted is None or line.p_adjusted > SIGNIFICANT:
+        return 0
+    return 1 if line.slope.value > 0 else -1
+
+
+def _course(own: Sequence[Line], lines: Sequence[Line]) -> str:
+    """What lines that go one way do, as part of a sentence; empty for none."""
+    if not own:
+        return ""
+    changes = sorted(abs(line.slope.value) for line in own)
+    by = number(changes[0]) if len(own) == 1 else f"{number(changes[0])} to {number(changes[-1])}"
+    most = max(line.p_adjusted or 0.0 for line in own)
+    least = f"corrected p {'' if len(own) == 1 else 'at most '}{plain_p(most)}"
+    return f"{'rises' if own[0].slope.value > 0 else 'falls'} by {by}{_share(own, lines)} ({least})"
+
+
+def _share(own: Sequence[Line], lines: Sequence[Line]) -> str:
+    return "" if len(lines) == 1 else f" on {len(own)} of {len(lines)} lines"
 
 
 def sentences(trend: Trend) -> Iterator[str]:
@@ -237,26 +273,6 @@ def _evidence(trend: Trend) -> str:
         for point in tested
     )
     return f"The factor is found at {len(found)} of {len(tested)} points ({each})."
-
-
-def trends_document(trends: Sequence[Trend], many: Sequence[ManyCandidates] = ()) -> str:
-    """Write trends as one Markdown document. Ends with a newline."""
-    about = [ABOUT] if trends else [] if many else [f"{NOTHING}."]
-    return "\n\n".join(["# Trends", WRITTEN, *about, *trend_parts(trends, many)]) + "\n"
-
-
-def trend_parts(trends: Sequence[Trend], many: Sequence[ManyCandidates] = ()) -> list[str]:
-    """Write each trend, and each result with many candidates, as Markdown: what it shows, then its tables."""
-    parts = []
-    for one in many:
-        listed = "\n".join(f"- {escape(sentence)}" for sentence in many_sentences(one))
-        parts += [f"## {escape(many_title(one))}", listed, section(many_table(one))]
-    for trend in trends:
-        parts += [f"## Trend of {escape(trend_title(trend))}", escape(scope(trend))]
-        if said := [f"- {escape(one)}" for one in sentences(trend)]:
-            parts.append("\n".join(said))
-        parts += map(section, trend_tables(trend))
-    return parts
 
 
 def scope(trend: Trend) -> str:

@@ -49,6 +49,9 @@ AGAINST: Mapping[str, tuple[tuple[str, ...], Toward]] = {
 """What lines are drawn against: the settings that change along a line, and where a law has its limit."""
 
 
+COURSES = ("tokens", "tokens after the fork")
+"""What single models run through, so that a line may turn."""
+
 BESIDE = ("budget.segments", "schedule.decay_at_stop")
 """Settings that a sweep over tokens sets, so that runs can be stops of one run."""
 
@@ -387,7 +390,8 @@ def _line(
     slope, p = power_law.slope_of(points)
     law = power_law.law_of(points, toward) if toward and len(np.unique(x)) >= power_law.FEWEST else None
     pairs = tuple(zip(x.tolist(), y.tolist(), strict=True))
-    found = phases_of(points)
+    # Along one course of training alone: neighbours on another line may be models of different sizes.
+    found = phases_of(points) if against in COURSES else ()
     turns = found if len({phase.direction for phase in found}) > 1 else ()
     return Line(figure=figure, against=against, fixed=fixed, points=pairs, slope=slope, p=p, law=law, phases=turns)
 

@@ -46,7 +46,8 @@ def test_a_sweep_has_one_page_that_all_pages_link_to(site: dict[str, str]) -> No
     (path,) = [name for name in site if name.startswith("trends/")]
     page = site[path]
     assert f'href="{path}"' in site["index.html"]
-    assert "What the lines show" in page
+    assert "What each line shows" in page
+    assert "In short" in page
     assert "Extrapolated, not measured" in page
     assert page.count('class="figure"') == 6
     assert "Intervals leave out one of: 5 models." in page

@@ -10,8 +10,9 @@ from made_results import studied
 from planted_trends import LEVELS, TOKENS, protocols
 
 from natfp_bench.pipeline.result import Crossed, FactorResult
+from natfp_bench.report.trend_document import trend_parts, trends_document
 from natfp_bench.report.trend_figures import trend_figures
-from natfp_bench.report.trend_tables import sentences, trend_tables, trends_document
+from natfp_bench.report.trend_tables import sentences, trend_tables
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import Line, trends_of, without_points
@@ -76,7 +77,7 @@ def test_levels_of_a_factor_are_not_left_out() -> None:
     assert trend.n_units == 0
     assert all(one.slope.low is None and one.p_adjusted is None for one in trend.lines)
     assert all("without an interval" in said for said in sentences(trend))
-    assert "none, so that nothing has an interval" in trends_document([trend])
+    assert "none, so that nothing has an interval" in trends_document(trend_parts([trend]))
 
 
 def test_other_corpora_presets_and_seeds_are_other_trends() -> None:
@@ -103,12 +104,12 @@ def test_every_sentence_has_an_interval_or_says_why_not() -> None:
 
 def test_the_document_has_every_line_and_names_what_is_foreign(tmp_path: Path) -> None:
     (trend,) = trends_of(protocols())
-    text = trends_document([trend])
+    text = trends_document(trend_parts([trend]))
     assert text.startswith("# Trends\n")
     points, lines = trend_tables(trend)
     assert len(points.rows) == 18
     assert len(lines.rows) == len(trend.lines)
-    assert trends_document([]).endswith("No results differ in settings that were swept.\n")
+    assert trends_document([], swept=False).endswith("No results differ in settings that were swept.\n")
 
 
 def test_figures_have_their_points_and_laws() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from natfp_bench.report.trend_figures import trend_figures
-from natfp_bench.report.trend_tables import ABOUT, scope, sentences, trend_tables, trend_title
+from natfp_bench.report.trend_tables import ABOUT, answers, scope, sentences, trend_tables, trend_title
 from natfp_bench.results.trends import Trend
 
 from .page import Page, Pages, about, provenance, question, trend_path
@@ -18,6 +18,7 @@ def trend(of: Pages, one: Trend) -> Page:
         "notes": about(results[0]),
         "scope": scope(one),
         "about": ABOUT,
+        "answers": list(answers(one)),
         "sentences": list(sentences(one)),
         "tables": trend_tables(one),
         "figures": figures,
