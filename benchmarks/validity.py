@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import validity_crossed
+import validity_descent
 import validity_factors
 from validity_experiments import HITS, SHAPES, attributor_size, divergence_size, instance_coverage
 from validity_pool import MARGINS, REPLICATES, pool_coverage, pool_equivalence
@@ -68,6 +69,12 @@ SECTIONS: dict[str, tuple[str, list[Part]]] = {
         "nothing, the other one does much, and the first is guessed on models whose value of the second is held out.",
         validity_crossed.PARTS,
     ),
+    "Descent and trends": (
+        "Again nothing is to be found. Texts are of a model whose ancestor nobody knows, and each stranger has an "
+        "ancestor of its own; distances between models know nothing of their ancestors; lines neither rise nor fall. The "
+        "row that must fail takes descendants of other known ancestors for strangers.",
+        validity_descent.PARTS,
+    ),
     POOL: (
         "36 real models that differ in their seeds alone, the variants of `null_factor_id` at `quick` with twelve "
         "replicates. In each of many draws, some get levels and replicates at random, so that there is no factor. "
@@ -108,7 +115,7 @@ def document(sections: dict[str, list[Row]], amount: Amount) -> str:
         "exits with 1 if a row does not hold. All its draws are seeded, so it writes the same document again.",
         "",
         f"Each planted source has {amount.texts} texts, each attributor {amount.draws} draws, each coverage "
-        f"{amount.experiments} experiments ({amount.folds} over held-out runs), each size {amount.nulls}, and each row "
+        f"{amount.experiments} experiments ({amount.folds} over held-out runs), each size {amount.nulls} or more, and each row "
         f"on real models {amount.pool} draws. "
         f"{sum(row.holds for row in rows)} of {len(rows)} rows hold.",
     ]
