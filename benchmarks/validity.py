@@ -71,8 +71,8 @@ SECTIONS: dict[str, tuple[str, list[Part]]] = {
     ),
     "Descent and trends": (
         "Again nothing is to be found. Texts are of a model whose ancestor nobody knows, and each stranger has an "
-        "ancestor of its own; distances between models know nothing of their ancestors; lines neither rise nor fall. The "
-        "row that must fail takes descendants of other known ancestors for strangers.",
+        "ancestor of its own; distances between models know nothing of their ancestors; lines neither rise nor fall. "
+        "The row that must fail takes descendants of other known ancestors for strangers.",
         validity_descent.PARTS,
     ),
     POOL: (
@@ -115,8 +115,8 @@ def document(sections: dict[str, list[Row]], amount: Amount) -> str:
         "exits with 1 if a row does not hold. All its draws are seeded, so it writes the same document again.",
         "",
         f"Each planted source has {amount.texts} texts, each attributor {amount.draws} draws, each coverage "
-        f"{amount.experiments} experiments ({amount.folds} over held-out runs), each size {amount.nulls} or more, and each row "
-        f"on real models {amount.pool} draws. "
+        f"{amount.experiments} experiments ({amount.folds} over held-out runs), each size {amount.nulls} or more, "
+        f"and each row on real models {amount.pool} draws. "
         f"{sum(row.holds for row in rows)} of {len(rows)} rows hold.",
     ]
     for title, found in sections.items():
