@@ -150,6 +150,7 @@ class Score(Record):
         (), description="accuracy on each held-out replicate, else on each tenth of the prompts"
     )
     by_variant: dict[str, float] = Field({}, description="accuracy on the texts of each variant")
+    bits_by_variant: dict[str, float] = Field({}, description="bits, the mean over the texts of each variant")
     confusion: tuple[tuple[float, ...], ...] | None = None
     extraction: float | None = Field(None, description="bits divided by the ceiling's, if the ceiling has enough")
 

@@ -97,6 +97,8 @@ def _score_contradictions(
     yield from _twice(f"classes of {who}", of.classes)
     yield from _unknown(f"classes of {who}", of.classes, classes)
     yield from _unknown(f"by_variant of {who}", own, variants)
+    if of.bits_by_variant and own != {*of.bits_by_variant}:
+        yield f"bits_by_variant of {who}: not the variants of by_variant"
     yield from _uneven(f"confusion of {who}", of.confusion, len(of.classes))
     if of.status == "ok" and own != asked.setdefault((of.target, of.split), own or {*variants}):
         yield f"by_variant of {who}: not the variants of the rest"

@@ -216,7 +216,8 @@ def score(
         rank=rank,
         metrics=found,
         parts=_parts(frame, given),
-        by_variant=_by_variant(given),
+        by_variant=_by_variant(given, given.credit),
+        bits_by_variant=_by_variant(given, per_text.bits(given.proba, given.truth)),
         confusion=tuple(map(tuple, per_text.confusion(given.proba, given.truth).tolist())),
         extraction=discrimination.extraction(found["bits"], ceiling_bits) if ceiling_bits else None,
         **_framed(frame),
@@ -242,10 +243,10 @@ def _parts(frame: Frame, given: Answers) -> tuple[float, ...]:
     return tuple((np.bincount(part, given.credit) / np.bincount(part)).tolist())
 
 
-def _by_variant(given: Answers) -> dict[str, float]:
-    """Accuracy on the texts of each variant."""
+def _by_variant(given: Answers, values: Floats) -> dict[str, float]:
+    """The mean of some values of the answers over the texts of each variant."""
     names, variant = np.unique(given.writers, return_inverse=True)
-    mean = np.bincount(variant, given.credit) / np.bincount(variant)
+    mean = np.bincount(variant, values) / np.bincount(variant)
     return dict(zip(names.tolist(), mean.tolist(), strict=True))
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record, canonical_json, flatten
-from natfp_bench.pipeline.result import Result, VariantResult
+from natfp_bench.pipeline.result import Result, Score, VariantResult
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT
 from natfp_bench.plan.task_files import NO_TRACE
 from natfp_bench.statistics import paired, per_text, power_law
@@ -308,11 +309,8 @@ def _figures(protocol: Protocol, without: _Without) -> dict[FigureName, Measured
         path, score = ceiling["ceiling"]
         if bits_of_all := score.metrics.get("bits"):
             found["ceiling_bits"] = Measured(estimate=bits_of_all)
-        with suppress(UserError):  # without the file, nothing is known of single models
-            answers = read_predictions(path).of(score)
-            bits = per_text.bits(answers.proba, answers.truth)
-            names = np.array(answers.rows["variant"].to_pylist())
-            by = {name: float(bits[names == name].mean()) for name in without.places}
+        by = score.bits_by_variant or _bits_by_variant(path, score)
+        if without.places.keys() <= by.keys():
             found["ceiling_bits"] = without.measured(lambda kept: float(np.mean([by[one] for one in kept])))
     reference = protocol.main.get(result.study.reference) if result.study else None
     if reference and reference.status == "ok" and without.places.keys() <= reference.by_variant.keys():
@@ -322,6 +320,16 @@ def _figures(protocol: Protocol, without: _Without) -> dict[FigureName, Measured
             reference.metrics.get("identifiability"),
         )
     return found
+
+
+def _bits_by_variant(path: Path, score: Score) -> dict[str, float]:
+    """Bits of a result that does not have them, from its answers; empty where these are not there."""
+    with suppress(UserError):
+        answers = read_predictions(path).of(score)
+        bits = per_text.bits(answers.proba, answers.truth)
+        names = np.array(answers.rows["variant"].to_pylist())
+        return {name: float(bits[names == name].mean()) for name in np.unique(names).tolist()}
+    return {}
 
 
 def _judged(points: Sequence[TrendPoint]) -> list[TrendPoint]:

@@ -120,6 +120,9 @@ CONTRADICTIONS = {
     "a score on fewer variants": lambda data: changed(
         data, "scores", 0, "by_variant", to=lambda found: dict(list(found.items())[1:])
     ),
+    "bits of fewer variants": lambda data: changed(
+        data, "scores", 0, "bits_by_variant", to=lambda found: dict(list(found.items())[1:])
+    ),
     "a curve without points": lambda data: changed(data, "study", "length", "points", to=lambda _: []),
     "another class": lambda data: changed(data, "scores", 0, "classes", 0, to=lambda _: "other"),
     "another variant": lambda data: changed(data, "variants", 0, "name", to=lambda _: "other"),

@@ -383,3 +383,11 @@ def test_a_fold_is_named_after_its_replicate_in_the_table() -> None:
         ("b/r2", 2, "b", [0.0, 1.0]),
     ]
     assert per_text.credits(given.proba, given.truth).tolist() == [0.5, 0.5, 1, 1]
+
+
+def test_bits_of_variants_have_the_mean_that_is_reported(seed_run: Any) -> None:
+    for score in seed_run[0].scores:
+        if score.status == "ok":
+            assert score.bits_by_variant.keys() == score.by_variant.keys()
+            mean = np.mean([*score.bits_by_variant.values()])
+            assert mean == pytest.approx(score.metrics["bits"].value), "as many texts of each"

@@ -52,6 +52,17 @@ def test_lines_against_parameters_and_the_excess() -> None:
     assert excess.slope.value > 0
 
 
+def test_bits_of_the_ceiling_are_those_of_each_model() -> None:
+    made = protocols()
+    (trend,) = trends_of(made)
+    own = {of.newest.protocol_digest: of.newest.scores[-1].bits_by_variant for of in made}
+    for point in trend.points:
+        bits = [*own[point.protocol_digest].values()]
+        found = point.figures["ceiling_bits"]
+        assert found.estimate.value == pytest.approx(sum(bits) / 5)
+        assert found.left_out[0] == pytest.approx(sum(bits[1:]) / 4)
+
+
 def test_two_values_are_no_line_and_two_results_no_trend() -> None:
     (trend,) = trends_of(protocols(tokens=TOKENS[:2], widths=(32, 64)))
     assert {one.against for one in trend.lines} == {"excess"}

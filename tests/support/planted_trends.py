@@ -49,7 +49,10 @@ def point(number: int, tokens: int, width: int, divergence: float, excess: float
     names = tuple(of.name for of in variants)
     height = min(1.0, divergence)
     share = {name: 0.25 + 0.75 * height * own[place] for place, name in enumerate(names)}
-    scores = [scored(who, "unseen_prompt", height, by_variant=share) for who in ("bayes", "ceiling")]
+    bits = {name: 2 * value for name, value in share.items()}
+    scores = [
+        scored(who, "unseen_prompt", height, by_variant=share, bits_by_variant=bits) for who in ("bayes", "ceiling")
+    ]
     values: dict[str, Any] = {
         "protocol_digest": f"{number:064}",
         "overrides": {"budget.tokens": tokens, "model.width": width},
