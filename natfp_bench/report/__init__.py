@@ -10,6 +10,7 @@ drawing                 what all figures share: colours of roles, the look, the 
 charts                  kinds of charts; study_figures and figures make the figures of a result from them
 crossed_figures         a crossing of seeds
 many_tables, trend_tables, trend_figures   many candidates, and trends of sweeps: sentences, tables, curves
+trend_document              both and crossed seeds as one document
 curve_tables, curve_figures   how many training texts attributors need: sentences, tables, curves
 descent_words, descent_figures   where models come from: answers, trees, and how fast an ancestor fades
 main_figure             one line per factor: on the first page, in the README and in papers

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from natfp_bench.results.trends import FIGURES, Line, Trend, x_of
+from natfp_bench.results.trend_points import FIGURES, x_of
+from natfp_bench.results.trends import Line, Trend
 from natfp_bench.statistics.power_law import Law
 
 from . import charts

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from natfp_bench.results.trends import FIGURES, Line, Trend, TrendPoint
+from natfp_bench.results.trend_points import FIGURES, TrendPoint
+from natfp_bench.results.trends import Line, Trend
 from natfp_bench.statistics.intervals import SHARP
 from natfp_bench.statistics.power_law import LawFit
 from natfp_bench.statistics.replication import SIGNIFICANT

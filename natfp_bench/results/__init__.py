@@ -4,6 +4,7 @@ Read in this order; the room imports base to pipeline, and never report or cli.
 
 predictions             reads and checks predictions.parquet
 protocols, leaderboard  merge the results of one protocol, rank attributors, and tabulate factors
+trend_points            the figures of one result, and what they are without each model
 trends, many            results that differ in swept settings, and those with many candidates, as curves with laws
 regression_reference, regression   write a reference file, and compare results with it
 origin                  finds the sample sets of a result again

@@ -36,9 +36,10 @@ ROOMS = {
         sources.kind sources.train sources.checkpoint sources.finetune sources.lm_eval sources.texts workbench
         variants evidence schedule ladder wanted bundled_texts scoring score_checks readings crossed_study
         verification factor_study assemble run overview curve check_models contract_suite""",
-    "results": """predictions protocols over_models leaderboard trends many regression_reference regression origin
-        distances comparison unlabelled_texts identification identify descent trace submission suspicion hidden
-        validate_files export lm_eval_export lm_eval_import evaluate_metrics""",
+    "results": """predictions protocols over_models leaderboard trend_points trends many regression_reference
+        regression origin distances comparison unlabelled_texts identification identify descent
+        trace submission suspicion hidden validate_files export lm_eval_export lm_eval_import
+        evaluate_metrics""",
     "api": "",
     "report": """table crossed_words verification_words trace_words finding reading_tables result_tables
         leaderboard_tables corpora_table markdown regression_formats drawing charts many_tables trend_tables
