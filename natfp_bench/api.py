@@ -221,11 +221,14 @@ def plan_trace(
     return plan
 
 
-def overview(plan: Plan, *, store: Path | str | None = None) -> Overview:
-    """Describe a plan: its variants, its sizes, and what the store already has. Nothing is written."""
+def overview(plan: Plan, *, store: Path | str | None = None, baselines: Sequence[Baseline] = ()) -> Overview:
+    """Describe a plan: its variants, its sizes, and what the store already has. Nothing is written.
+
+    baselines: attributors of the run, some of which may take more than the texts of the plan.
+    """
     from .pipeline.overview import overview
 
-    return overview(plan, _root(store))
+    return overview(plan, _root(store), baselines=baselines)
 
 
 def dry_run_sweep(plans: Sequence[Plan], *, store: Path | str | None = None, **how: Any) -> SweepOverview:
@@ -260,9 +263,9 @@ def dry_run(
     """Check the arguments as `run_plans` does before it starts, and describe each plan. Nothing is written."""
     _check_device(device, ray_address)
     sandboxes.check_mode(sandbox)
-    registry.find(baselines)
+    found = registry.find(baselines)
     open_engine(engine, workers, ray_address).close()
-    return [overview(plan, store=store) for plan in plans]
+    return [overview(plan, store=store, baselines=found) for plan in plans]
 
 
 def run_plans(

@@ -52,6 +52,8 @@ def print_overview(out: Console, found: Overview, factors: int = 1, *, given: bo
         unknown = "time unknown: this store has no trained model of this size yet"
         time_left = unknown if seconds is None else f"about {seconds:,.0f} s on one worker"
         say(out, f"to train: {found.models_to_train} models, {found.tokens_to_train:,} tokens ({time_left})")
+    if more := _for_who_knows_more(found):
+        say(out, f"for attributors that know more: {more}")
     # How large a released model is, is known once it is read.
     unsized = len(found.variants) if any(one.tokens and one.parameters is None for one in found.variants) else 0
     models = f", and {unsized} models of the base's size, four bytes a weight" if unsized else " in total"
@@ -63,6 +65,15 @@ def print_overview(out: Console, found: Overview, factors: int = 1, *, given: bo
         say(out, f"shared beginning: {copies} (model {one.key[:12]})")
     for note in found.notes:
         say(out, f"note: {note}")
+
+
+def _for_who_knows_more(found: Overview) -> str:
+    """What attributors above the lowest rung of the ladder take; empty if there are none."""
+    models = [(found.strangers, "stranger"), (found.twins, "twin")]
+    said = [f"{count} {name}{'s' if count > 1 else ''} (among the models to train)" for count, name in models if count]
+    if found.texts_without_labels:
+        said.append(f"{found.texts_without_labels:,} texts without labels to sample")
+    return ", ".join(said)
 
 
 def print_sweep(out: Console, found: SweepOverview) -> None:

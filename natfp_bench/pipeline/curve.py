@@ -277,7 +277,7 @@ class CurveOverview(Record):
 
 def curve_overview(curve: CurvePlan, baselines: Sequence[Baseline], root: Path) -> CurveOverview:
     """Describe a curve against the store at `root`, which need not exist. Nothing is written."""
-    plan, found = curve.plan, overview(curve.plan, root)
+    plan, found = curve.plan, overview(curve.plan, root, baselines=baselines)
     rows = max(curve.rows(curve.texts[-1]), plan.texts)
     blocks = {block for of in resolve(plan) for block in longer(of, plan, rows)}
     lacking = sum(not stores.entry_folder(root, block.kind, block.key).is_dir() for block in blocks)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
+from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.records import Record, flatten
 from natfp_bench.models import checkpoint_files
 from natfp_bench.models.metas import TrainMeta
@@ -14,11 +15,13 @@ from natfp_bench.plan.plan import Plan, differing, parameters, values_of
 from natfp_bench.plan.settings import Recipe
 from natfp_bench.statistics.replication import smallest_p
 
+from . import ladder
 from . import store as stores
 from .sources.finetune import TunedModel
 from .sources.train import parents, stopped_before, trained_for
 from .stages.stage import Stage
 from .stages.trained import TrainedModel
+from .stages.variant import VariantStages
 from .variants import resolve, resolve_strangers
 
 ON_HUB = ("checkpoint", "finetune")
@@ -53,7 +56,8 @@ class Overview(Record):
     """A plan in figures; seconds only where this store has measured models of the same shape.
 
     least_p: the smallest p-value that the test of the factor can have; None if no replicates are held out, so that the
-    result is about its models and not about a factor.
+    result is about its models and not about a factor. strangers, twins: models for attributors that know more than
+    texts, which are among those to train; texts_without_labels: that such attributors are given, and the store lacks.
     """
 
     task: str
@@ -76,6 +80,9 @@ class Overview(Record):
     permutations: int
     protocol: dict[str, str | int | float | bool]
     beginnings: tuple[SharedBeginning, ...] = ()
+    strangers: int = 0
+    twins: int = 0
+    texts_without_labels: int = 0
 
 
 class SweepOverview(Record):
@@ -111,16 +118,19 @@ def sweep_overview(plans: Sequence[Plan], root: Path) -> SweepOverview:
     )
 
 
-def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = None) -> Overview:
+def overview(
+    plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = None, baselines: Sequence[Baseline] = ()
+) -> Overview:
     """Describe a plan against the store at `root`, which need not exist. Nothing is written.
 
-    made: models that plans before this one make, and whether a variant has each itself, or others only begin with it;
-    those of this plan are added.
-    training_seconds: of all models still to train, one after another, at the median rate of finished trainings of the
-    same shape. Raises UserError for a corpus that cannot be read.
+    baselines: attributors of the run; what their rungs of the ladder take is counted, too. made: models that plans
+    before this one make, and whether a variant has each itself, or others only begin with it; those of this plan
+    are added. training_seconds: of all models still to train, one after another, at the median rate of finished
+    trainings of the same shape. Raises UserError for a corpus that cannot be read.
     """
     differs, resolved = differing(plan.variants), resolve(plan)
-    every = [*resolved, *resolve_strangers(plan)]
+    strangers, twins, without_labels = _for_the_ladder(plan, resolved, baselines, root)
+    every = [*resolved, *resolve_strangers(plan), *strangers, *twins]
     trained = {model for of in every for model in parents(of.model)}
     tuned = {of.model for of in resolved if isinstance(of.model, TunedModel)}
     trunks = {of.name: trunk for of in resolved if isinstance(of.model, TrainedModel) and (trunk := of.model.trunk)}
@@ -153,7 +163,8 @@ def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = Non
     first = plan.variants[0].settings
     levels, held_out = len(plan.task.factor.levels), plan.holds_out_replicates and plan.task.control is None
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
-    sampled = len(every) * plan.texts * first.sampling.max_tokens
+    texts = (len(every) - len(strangers) - len(twins)) * plan.texts + without_labels
+    sampled = texts * first.sampling.max_tokens
     disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models - before) + sampled * 12
     # What a later training goes on from: the weights once more, and about two moments of each.
     disk += sum(_size(model.recipe) * 12 for model in models - before if model.recipe.budget.stop < 1)
@@ -188,7 +199,24 @@ def overview(plan: Plan, root: Path, made: dict[TrainedModel, bool] | None = Non
             )
             for trunk in dict.fromkeys(trunks.values())
         ),
+        strangers=len(strangers),
+        twins=len(twins),
+        texts_without_labels=without_labels,
     )
+
+
+def _for_the_ladder(
+    plan: Plan, resolved: Sequence[VariantStages], baselines: Sequence[Baseline], root: Path
+) -> tuple[list[VariantStages], list[VariantStages], int]:
+    """Strangers, twins, and how many texts without labels are still to be drawn."""
+    able = ladder.able(plan, baselines)[0] if baselines else []
+    strangers = ladder.strangers(plan, resolved) if ladder.wants(able, "recipe") else []
+    twins = {of.model: of for of in ladder.twins(plan, resolved).values()} if ladder.wants(able, "origin") else {}
+    further = (
+        {one.stage for one in ladder.further(plan, resolved)} if ladder.wants(able, "unlabelled") else set[Stage]()
+    )
+    lacking = sum(not _there(root, block) for block in further)
+    return strangers, [*twins.values()], lacking * plan.variants[0].settings.sampling.block
 
 
 def _there(root: Path, stage: Stage) -> bool:

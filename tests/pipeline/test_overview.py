@@ -86,3 +86,19 @@ def test_overview_of_a_store_that_holds_everything(bench: Any, seed_run: Any) ->
     assert other.models_to_train == 4
     assert other.training_seconds > 0
     assert overview(bench.plan("seed_id", overrides={"model.layers": "1"}), bench.store).training_seconds is None
+
+
+def test_what_attributors_that_know_more_take_is_counted(tmp_path: Path) -> None:
+    from natfp_bench.attributors import registry
+    from natfp_bench.pipeline.overview import overview
+
+    plan = make_plan("seed_id", "smoke")
+    plain = overview(plan, tmp_path / "none", baselines=registry.find("majority"))
+    assert (plain.models_to_train, plain.strangers, plain.twins, plain.texts_without_labels) == (4, 0, 0, 0)
+    recipe = overview(plan, tmp_path / "none", baselines=registry.find("majority,recipe_lm"))
+    assert (recipe.models_to_train, recipe.strangers, recipe.twins) == (5, 1, 0)
+    # Of each of four models four times as many texts again as are attributed.
+    assert recipe.texts_without_labels == 4 * 4 * 200
+    origin = overview(plan, tmp_path / "none", baselines=registry.find("origin_lm"))
+    assert (origin.models_to_train, origin.strangers, origin.twins) == (9, 1, 4)
+    assert origin.disk_bytes > recipe.disk_bytes > plain.disk_bytes
