@@ -157,7 +157,7 @@ def _how_well(scores: Mapping[str, Score]) -> str:
     known = [f"{number(chance + (1 - chance) * one.identifiability.value, 2)} with {KNOWN[one.rung]}" for one in higher]
     least = next(iter(lowest_rung(scores).values())).attributor.knowledge
     said += f", to who knows {KNOWN[least]}" if least != "texts" else ""
-    return said + (f"; it is {', and '.join(known)}" if known else "")
+    return said + (f"; it is {' and '.join(filter(None, (', '.join(known[:-1]), known[-1])))}" if known else "")
 
 
 def best_accuracy(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:
