@@ -26,6 +26,7 @@ def dilution_table(study: FactorStudy | None) -> ReportTable | None:
         columns,
         rows,
         right=("texts", "smallest found"),
+        wide=columns[4:-1:2],
         caption=dilution_sentence(study),
     )
 
@@ -44,7 +45,12 @@ def smallest(of: Diluted) -> str:
     """The smallest share that is found; a bound, if it is not among the shares that were tried."""
     if of.smallest is None:
         return f">{of.at[-1].share:.3g}"
-    return f"≤{of.at[0].share:.3g}" if of.smallest <= of.at[0].share else number(of.smallest, 2)
+    return f"≤{of.smallest:.3g}" if of.smallest <= _first(of) else number(of.smallest, 2)
+
+
+def _first(of: Diluted) -> float:
+    """The smallest share above 0 that was tried."""
+    return min(at.share for at in of.at if at.share)
 
 
 def dilution_sentence(study: FactorStudy | None) -> str:
@@ -85,7 +91,7 @@ def dilution_finding(study: FactorStudy | None) -> str:
 def _as_share(of: Diluted) -> str:
     if of.smallest is None:
         return "no share that was tried"
-    return f"shares from {number(of.smallest, 2)} on"
+    return f"a share of {number(of.smallest, 2)}" + (" or less" if of.smallest <= _first(of) else "")
 
 
 def dilution_fact(study: FactorStudy) -> str:

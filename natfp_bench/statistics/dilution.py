@@ -28,7 +28,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from natfp_bench.base import streams
 from natfp_bench.base.records import Record
@@ -96,7 +95,7 @@ class Diluted(Record):
     """How well one attributor estimates shares from streams of so many texts.
 
     smallest: the share that is found in four of five streams, whose intervals exclude 0, interpolated between the
-    shares that were tried; None if it is larger than all of them. streams: number of them for each share.
+    shares that were tried; the smallest of these if it is already found, None if none is. streams: for each share.
     """
 
     attributor: str
@@ -197,9 +196,14 @@ def diluted(
 
 
 def reached(points: Sequence[tuple[float, float]], height: float = POWER) -> float | None:
-    """The first x at which a piecewise linear curve reaches a height, None if it does not; points: sorted by x."""
+    """The first x above 0 at which a piecewise linear curve reaches a height, None if it does not; sorted by x.
+
+    Below the smallest x above 0, nothing is interpolated: the curve may have its steepest part there.
+    """
     before: tuple[float, float] | None = None
     for x, y in points:
+        if not x:
+            continue
         if y >= height:
             return x if before is None else before[0] + (x - before[0]) * (height - before[1]) / (y - before[1])
         before = (x, y)

@@ -147,5 +147,5 @@ def test_sizes_leave_half_of_the_texts_for_calibration() -> None:
 
 def test_a_height_is_interpolated_between_points() -> None:
     assert dilution.reached([(0, 0.0), (0.1, 0.4), (0.3, 1.0)]) == pytest.approx(0.1 + 0.2 * 0.4 / 0.6)
-    assert dilution.reached([(0, 0.9), (0.1, 1.0)]) == 0
+    assert dilution.reached([(0, 0.0), (0.1, 1.0)]) == 0.1, "nothing is known below the first share"
     assert dilution.reached([(0, 0.1), (0.1, 0.7)]) is None
