@@ -15,6 +15,7 @@ from natfp_bench.pipeline.result import FactorStudy, Result
 from natfp_bench.report.crossed_words import crossed_table
 from natfp_bench.report.curve_tables import ABOUT as CURVES
 from natfp_bench.report.curve_tables import curve_scope, curve_sentences, curve_table
+from natfp_bench.report.dilution_words import dilution_table
 from natfp_bench.report.finding import finding, given_texts, scope
 from natfp_bench.report.leaderboard_tables import board_table, setting_title, standing_tables
 from natfp_bench.report.many_tables import many_sentences, many_table, many_title
@@ -144,6 +145,8 @@ def print_details(out: Console, result: Result, boards: Sequence[Board]) -> None
             say(out, "")
         if verified := verification_table(result.study):
             print_table(out, verified)
+        if mixed := dilution_table(result.study):
+            print_table(out, mixed)
 
 
 def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType]:

@@ -13,9 +13,11 @@ from natfp_bench.models.metas import ModelMeta
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Plan, Target
 from natfp_bench.statistics import ceiling, intervals
+from natfp_bench.statistics.dilution import Dilution
 from natfp_bench.statistics.reading import Reading
 
 from . import score_checks, scoring
+from .dilution import dilution
 from .evidence import Evidence
 from .factor_study import factor_study
 from .prediction_columns import PREDICTIONS
@@ -70,6 +72,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
         mean_kl = _mean_kl(evidence) if evidence.text_scores else None
         found_gaps: list[Gap] = []
         read: tuple[Reading, ...] = ()
+        mixed: Dilution | None = None
         for target in plan.targets:
             extra = _likelihood(evidence, target) if evidence.text_scores else None
             if extra:
@@ -82,6 +85,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
                 found, given[name] = scoring.score_view(view)
                 scores += found
                 read = read or readings(view, given[name])
+                mixed = mixed or dilution(view, given[name])
                 tables.append(scoring.table(view, given[name]))
                 checks += score_checks.below_ceiling(view, given[name])
                 if plan.task.control == "negative" and not plan.task.factor.own_seeds:
@@ -89,7 +93,7 @@ def result(evidence: Evidence, info: RunInfo) -> tuple[Result, pa.Table]:
             if split.UNSEEN_REPLICATE in given:
                 found_gaps = score_checks.gaps(given[split.UNSEEN_REPLICATE], given[split.SEEN_REPLICATE])
                 checks += score_checks.not_easier(found_gaps, plan.analysis.reference)
-        factor = factor_study(evidence, mean_kl, found_gaps, read)
+        factor = factor_study(evidence, mean_kl, found_gaps, read, mixed)
         if plan.task.control == "positive":
             checks += _above_half(factor, scores)
         if plan.task.factor.own_seeds:

@@ -10,6 +10,7 @@ import numpy as np
 from natfp_bench.plan import split
 from natfp_bench.statistics import ceiling, intervals, per_text, replication, token_evidence
 from natfp_bench.statistics.curves import Curve, Permuted, crossing
+from natfp_bench.statistics.dilution import Dilution
 from natfp_bench.statistics.intervals import Floats
 from natfp_bench.statistics.reading import Reading
 
@@ -24,7 +25,11 @@ PERMANOVA_PERMUTATIONS = 999
 
 
 def factor_study(
-    evidence: Evidence, mean_kl: MeanKL | None, gaps: Sequence[Gap], read: Sequence[Reading]
+    evidence: Evidence,
+    mean_kl: MeanKL | None,
+    gaps: Sequence[Gap],
+    read: Sequence[Reading],
+    mixed: Dilution | None = None,
 ) -> FactorStudy:
     """Collect everything about the factor beyond its scores."""
     curves = [curve for name in ("pooled", "train_texts", "classes") for curve in evidence.studied(name, Curve)]
@@ -42,6 +47,7 @@ def factor_study(
         crossed=crossed(evidence),
         transposed=transposed(evidence),
         verification=verification(evidence),
+        dilution=mixed,
         failed=dict(evidence.failed_studies),
         **_plain(evidence),
     )
@@ -49,7 +55,7 @@ def factor_study(
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
     """Findings of the studies that stand in the result as they are; some others get the likelihoods' beside them."""
-    fields = FactorStudy.model_fields.keys() - {"length", "crossed", "transposed", "verification"}
+    fields = FactorStudy.model_fields.keys() - {"length", "crossed", "transposed", "verification", "dilution"}
     return {name: study.finding(evidence.store) for name, study in evidence.studies.items() if name in fields}
 
 

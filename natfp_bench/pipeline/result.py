@@ -18,6 +18,7 @@ from natfp_bench.plan.text_settings import SourceName
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.crossed import Variance
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wording
+from natfp_bench.statistics.dilution import Dilution
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.reading import Reading
 from natfp_bench.statistics.replication import Equivalence, Permanova
@@ -260,6 +261,9 @@ class FactorStudy(Record):
     )
     verification: Verification | None = Field(
         None, description="in tasks whose levels are ancestors: is a model a descendant of one of them?"
+    )
+    dilution: Dilution | None = Field(
+        None, description="with analysis.shares: what share of mixed texts is by one of two models?"
     )
     failed: dict[str, str] = Field({})
 

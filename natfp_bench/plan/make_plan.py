@@ -129,8 +129,10 @@ def _overlay(values: Mapping[str, Scalar], place: str | None = None) -> YamlSour
 
 
 def _choices_of(task: Task, source: YamlSource) -> YamlSource:
-    """The parts of a preset that a task changes: its settings and its number of replicates."""
+    """The parts of a preset that a task changes: its settings, its studies and its number of replicates."""
     data: dict[str, Any] = {"settings": task.settings} if task.settings else {}
+    if task.analysis:
+        data["analysis"] = task.analysis
     if task.replicates is not None:
         data["replicates"] = task.replicates
     return YamlSource(data, {key: place for key, place in source.where.items() if key and key[0] in data})
@@ -325,6 +327,9 @@ def _check_promises(task: Task, source: YamlSource, levels: Mapping[str, Preset]
         why = "needs 2 replicates or more" if levels_are_ancestors(task) else "is for tasks whose levels are ancestors"
         what = f"analysis.strangers {why}: base_id, base_far_id, teacher_id and teacher_same_init_id, or one like them"
         faults.append(chosen.fault(("analysis", "strangers"), what))
+    if first.analysis.shares and first.replicates > 1 and first.split.level != "unseen_prompt" and not no_trace(task):
+        what = "analysis.shares mixes texts of models that attributors have learnt from: take split.level unseen_prompt"
+        faults.append(chosen.fault(("analysis", "shares"), what))
     sampling = first.settings.sampling
     if any(path.startswith("tokenizer.") for path in task.factor.fields) and (sampling.top_k or sampling.top_p < 1):
         # A text is scored in other tokens than it was drawn in, so even its own model may find it impossible.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from natfp_bench.base import resources, yaml_records, yaml_source
 from natfp_bench.base.errors import SpecError, UserError, did_you_mean, unknown
@@ -60,6 +60,9 @@ MATCH = "match"
 MOST_STRANGERS = 500
 """Most strangers of a plan: each takes an ancestor of its own."""
 
+MOST_SHARES = 20
+"""Most shares of mixed streams."""
+
 TransformName = Literal[
     "lower_case", "no_punctuation", "shuffled_words", "truncated", "function_words", "content_words"
 ]
@@ -92,6 +95,22 @@ class AnalysisSpec(Record):
     strangers: Annotated[int, Field(ge=0, le=MOST_STRANGERS)] = Field(
         0, description="in tasks whose levels are ancestors: models that descend from none of them, for p-values"
     )
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (),
+        max_length=MOST_SHARES,
+        description="shares at which the texts of one model are mixed into those of another, and estimated; as an "
+        "option, numbers with commas between them: 0,0.05,0.25",
+    )
+
+    @field_validator("shares", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        """Take numbers with commas between them, as `--set` gives them, for a list; put shares into their order."""
+        parts = given.split(",") if isinstance(given, str) else given if isinstance(given, list | tuple) else [given]
+        try:
+            return tuple(sorted({float(part) for part in parts}))
+        except (TypeError, ValueError):
+            raise ValueError("takes numbers from 0 to 1 with commas between them") from None
 
 
 class Preset(Record):
@@ -146,6 +165,7 @@ class Task(Record):
         {}, description="settings in which replicates differ, instead of in seeds, with a value for each replicate"
     )
     settings: dict[str, Any] = Field({}, description="settings in which this task differs from the presets")
+    analysis: dict[str, Any] = Field({}, description="studies in which this task differs from the presets")
     notes: str = ""
 
 
@@ -320,6 +340,9 @@ def _setting_faults(task: Task, source: YamlSource) -> Iterable[str]:
                 yield source.fault(key, f"settings.{path} must be a mapping of keys to values")
         elif path not in known:
             yield source.fault(key, f"unknown setting {path!r}{near(path, known)}")
+    if task.analysis:
+        for at, what in yaml_records.faults(YamlSource(task.analysis, {}), AnalysisSpec):
+            yield source.fault(("analysis", *at), what)
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 Read in this order; the room imports base to results, and never cli.
 
 table                   the model of a table, which terminal, Markdown and pages render
-crossed_words, verification_words, trace_words, finding   what results say, in words
+crossed_words, verification_words, dilution_words, trace_words, finding   what results say, in words
 result_tables, leaderboard_tables   all tables, with their captions
 markdown, regression_formats        documents for GitHub, and formats for CI
 drawing                 what all figures share: colours of roles, the look, the parts of a chart

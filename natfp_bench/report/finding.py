@@ -16,6 +16,7 @@ from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .crossed_words import crossed_finding
+from .dilution_words import dilution_finding
 from .table import in_words, number, plain_p
 
 CEILING = "ceiling"
@@ -124,6 +125,8 @@ def _about_models(result: Result, scores: Mapping[str, Score]) -> str:
     alone = "; attributors saw these very models, so it may be the single models and not the factor"
     alone = "" if seeds else _served(result) or alone
     rest = alone + _who(scores) + _positive(result)
+    if mixed := dilution_finding(result.study):
+        rest += f"; {mixed}"
     return f"{_title(result)}: {text_length(result)} {what} {_how_well(scores)}{rest}."
 
 

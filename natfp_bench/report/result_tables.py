@@ -10,6 +10,7 @@ from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICA
 from natfp_bench.statistics.replication import PermutationTest
 
 from .crossed_words import crossed_facts, transposed_facts
+from .dilution_words import dilution_fact
 from .finding import given_texts, main_scores
 from .table import ReportTable, interval, log_p, plain_p, spread, value
 
@@ -139,6 +140,8 @@ def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, 
         yield "permutation", f"{_p_of(test)}; {accuracy}, {drawn}; before any correction for several tasks"
     yield from crossed_facts(study)
     yield from transposed_facts(study)
+    if mixed := dilution_fact(study):
+        yield "shares of mixed texts", mixed
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
         yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)} before any correction; on mean KL between models"

@@ -20,4 +20,5 @@ phases           where a curve rises, and where it falls
 texts_needed     the number of training texts with which a curve reaches a height
 candidates       accuracy against the number of candidates
 verification     is a model a descendant of this ancestor?
+dilution         what share of a stream of texts is by one of two models?
 """

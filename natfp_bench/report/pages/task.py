@@ -12,6 +12,7 @@ from natfp_bench.report import page_texts as report_texts
 from natfp_bench.report import study_figures as report_study_figures
 from natfp_bench.report.crossed_figures import crossed_figures
 from natfp_bench.report.crossed_words import crossed_sentences, crossed_table
+from natfp_bench.report.dilution_words import dilution_table
 from natfp_bench.report.drawing import Figure
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.leaderboard_tables import board_table, factor_p, setting_title, verdict
@@ -75,6 +76,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "crossed": list(crossed_sentences(result.study)),
         "crossed_table": crossed_table(result.study),
         "verification": verification_table(result.study),
+        "dilution": dilution_table(result.study),
         "readings": list(reading_tables(result)),
         "failures": result.failures,
         "recipe": recipe_table(result),
