@@ -257,13 +257,9 @@ class ClassModels(NeuralClassifier):
         self._answering = [self._copies(labelled, asked, y[held], 0)]
         heard = [self._heard(self._answering[0], asked)]
         self._choice = self._chosen(heard, y[held])
-        for number in range(1, self.rounds + 1):
-            if (
-                len(asked) < FEWEST
-                or len(further) < WORTH * len(known)
-                or not further
-                or not math.isfinite(self._choice.temperature)
-            ):
+        enough = len(asked) >= FEWEST and len(further) >= max(1, WORTH * len(known))
+        for number in range(1, self.rounds + 1 if enough else 1):
+            if not math.isfinite(self._choice.temperature):
                 break
             given = self._drawn(further, self._choice.temperature, number)
             both = [mine + new for mine, new in zip(labelled, _by_class(further, given, len(labelled)), strict=True)]
