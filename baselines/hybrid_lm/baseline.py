@@ -55,9 +55,10 @@ class HybridLM(ClassModels):
 
     def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
         """Count the n-grams of the texts that are not held out, tune the copies, and weigh both."""
-        known, self._asked, self._truth = np.flatnonzero(~held), [texts[i] for i in np.flatnonzero(held)], y[held]
+        known = [text for text, out in zip(texts, held, strict=True) if not out]
+        self._asked, self._truth = [text for text, out in zip(texts, held, strict=True) if out], y[held]
         # Numbers of classes are the labels here, so that the columns of both kinds of models are the same classes.
-        self.ngrams.fit([texts[i] for i in known], y[known], groups=self._groups[known])
+        self.ngrams.fit(known, y[~held], groups=self._groups[~held])
         super().learn(texts, y, held)
         self._pool = self._weighed()
 
