@@ -126,12 +126,25 @@ def log_probabilities(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Ten
 
 def log_likelihoods(models: Iterable[torch.nn.Module], rows: Sequence[Row]) -> NDArray[np.float64]:
     """Log-likelihood of each row under each model, in nats: (rows, models)."""
-    models = list(models)
+    return faded_log_likelihoods(models, rows, [math.inf])[:, :, 0]
+
+
+def faded_log_likelihoods(
+    models: Iterable[torch.nn.Module], rows: Sequence[Row], spans: Sequence[float]
+) -> NDArray[np.float64]:
+    """Log-likelihoods in which later tokens count less, in nats: (rows, models, spans).
+
+    The token at position t, counted from 0, has the weight exp(-t / span), for each span in tokens; an infinite span is
+    the plain log-likelihood.
+    """
+    models, over = list(models), torch.tensor([1 / span for span in spans], dtype=torch.float64)
 
     def sums(tokens: torch.Tensor) -> torch.Tensor:
-        return torch.stack([log_probabilities(model, tokens).double().sum(1) for model in models], dim=1)
+        found = torch.stack([log_probabilities(model, tokens).double() for model in models], dim=1)
+        weights = torch.exp(-over[:, None] * torch.arange(found.shape[2], dtype=torch.float64))
+        return torch.stack([(found * weight).sum(2) for weight in weights], dim=2).flatten(1)
 
-    return apply_model(sums, rows, MASKED)
+    return apply_model(sums, rows, MASKED).reshape(len(rows), len(models), len(spans))
 
 
 def epochs_over(
@@ -170,6 +183,18 @@ def _by_class(rows: Sequence[Row], y: NDArray[np.int64], classes: int) -> list[l
     return [[row for row, of in zip(rows, y, strict=True) if of == k] for k in range(classes)]
 
 
+class Choice(NamedTuple):
+    """How copies answer: rounds together, the last ones, with which span (its place in the list).
+
+    loss: sum over the held-out texts, in nats; temperature: of the log-likelihoods; see `calibrate`.
+    """
+
+    loss: float
+    temperature: float
+    span: int
+    rounds: int
+
+
 class ClassModels(NeuralClassifier):
     """Attribution by the likelihoods of copies of a trunk, one per class.
 
@@ -179,7 +204,10 @@ class ClassModels(NeuralClassifier):
     random, by the copies' probabilities, and fresh copies read those of their class with the labelled ones; this is
     repeated as long as the classes of held-out texts are separated better. reading, tuning: epochs of both, at most;
     rounds: repetitions, at most; most: further texts that are read; rate, tuning_rate: highest learning rates; batch:
-    texts per step.
+    texts per step. averaged: whether the copies of several rounds answer together, by their mean log-likelihoods, where
+    this separates held-out texts better than those of the last round alone. spans: in what span, as a multiple of the
+    context, the weight of a token falls to 1/e from the beginning of a text to its end; of several spans, the one that
+    separates held-out texts best. By default all tokens count the same.
     """
 
     def __init__(
@@ -193,10 +221,12 @@ class ClassModels(NeuralClassifier):
         rounds: int = 4,
         most: int = 24_000,
         batch: int = 16,
+        averaged: bool = False,
+        spans: Sequence[float] = (math.inf,),
     ) -> None:
         super().__init__(seed)
         self.reading, self.rate, self.tuning, self.tuning_rate, self.batch = reading, rate, tuning, tuning_rate, batch
-        self.rounds, self.most = rounds, most
+        self.rounds, self.most, self.averaged, self.spans = rounds, most, averaged, tuple(spans)
 
     @abstractmethod
     def trunk(self, texts: Sequence[str]) -> Trunk:
@@ -224,22 +254,24 @@ class ClassModels(NeuralClassifier):
             model, read, lambda: -float(log_likelihoods([model], asked).sum()), self.reading, every=1, patience=2
         )
         labelled = _by_class(known, y[~held], len(self.classes_))
-        self._models = self._copies(labelled, asked, y[held], 0)
-        loss = self._loss(self._models, asked, y[held])
-        for number in range(1, self.rounds + 1):
-            if (
-                len(asked) < FEWEST
-                or len(further) < WORTH * len(known)
-                or not further
-                or not math.isfinite(temperature := self._calibrated(self._models, asked, y[held])[1])
-            ):
+        self._answering = [self._copies(labelled, asked, y[held], 0)]
+        heard = [self._heard(self._answering[0], asked)]
+        self._choice = self._chosen(heard, y[held])
+        enough = len(asked) >= FEWEST and len(further) >= max(1, WORTH * len(known))
+        for number in range(1, self.rounds + 1 if enough else 1):
+            if not math.isfinite(self._choice.temperature):
                 break
-            given = self._drawn(further, temperature, number)
+            given = self._drawn(further, self._choice.temperature, number)
             both = [mine + new for mine, new in zip(labelled, _by_class(further, given, len(labelled)), strict=True)]
-            models = self._copies(both, asked, y[held], number)
-            if (now := self._loss(models, asked, y[held])) >= loss:
+            answering = [self._copies(both, asked, y[held], number), *self._answering]
+            heard = [self._heard(answering[0], asked), *heard]
+            if (now := self._chosen(heard, y[held])).loss >= self._choice.loss:
                 break
-            self._models, loss = models, now
+            self._choice, self._answering, heard = now, answering[: now.rounds], heard[: now.rounds]
+
+    def guesses(self, rows: Sequence[Row], temperature: float) -> NDArray[np.float64]:
+        """Probabilities by which texts without labels are given to classes, after a round: (rows, k)."""
+        return posterior(self.scores(rows), temperature, self.frequencies_)
 
     def _copies(
         self, own: Sequence[Sequence[Row]], asked: Sequence[Row], y: NDArray[np.int64], number: int
@@ -255,22 +287,32 @@ class ClassModels(NeuralClassifier):
             for epoch in tune:
                 epoch(i)
 
-        train_model(models, step, lambda: self._loss(models, asked, y), self.tuning, every=1, patience=2)
+        def loss() -> float:
+            return self._chosen([self._heard(models, asked)], y).loss
+
+        train_model(models, step, loss, self.tuning, every=1, patience=2)
         return models
 
     def _drawn(self, rows: Sequence[Row], temperature: float, number: int) -> NDArray[np.int64]:
-        """Draw the class of each row from the copies' probabilities: (rows,) int."""
-        proba = posterior(log_likelihoods(self._models, rows), temperature, self.frequencies_)
+        """Draw the class of each row from its probabilities: (rows,) int."""
+        proba = self.guesses(rows, temperature)
         draws = streams.uniforms([number], len(rows), type(self).__name__, "class", self.seed)[0]
         return np.asarray((np.cumsum(proba, axis=1)[:, :-1] < draws[:, None]).sum(axis=1), dtype=np.int64)
 
-    def _loss(self, models: torch.nn.ModuleList, rows: Sequence[Row], y: NDArray[np.int64]) -> float:
-        return self._calibrated(models, rows, y)[0]
+    def _heard(self, models: torch.nn.ModuleList, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Log-likelihoods of rows under the copies of one round, for each span: (rows, classes, spans)."""
+        return faded_log_likelihoods(models, rows, [self._trunk.context * span for span in self.spans])
 
-    def _calibrated(
-        self, models: torch.nn.ModuleList, rows: Sequence[Row], y: NDArray[np.int64]
-    ) -> tuple[float, float]:
-        return calibrate(log_likelihoods(models, rows), y, self.frequencies_)
+    def _chosen(self, heard: Sequence[NDArray[np.float64]], y: NDArray[np.int64]) -> Choice:
+        """Choose how to answer; heard: of the held-out rows, whose classes are y, by round, the last one first."""
+        # The last rounds are the best ones, so that the earliest are left out first.
+        means = [np.mean(heard[:n], axis=0) for n in range(1, len(heard) + 1 if self.averaged else 2)]
+        found = [
+            Choice(*calibrate(mean[:, :, i], y, self.frequencies_), i, n + 1)
+            for n, mean in enumerate(means)
+            for i in range(len(self.spans))
+        ]
+        return min(found, key=lambda choice: choice.loss)
 
     def _epochs(
         self, model: torch.nn.Module, rows: Sequence[Row], epochs: int, rate: float, *name: str | int
@@ -279,5 +321,10 @@ class ClassModels(NeuralClassifier):
         return epochs_over(model, rows, *stream, epochs=epochs, batch=self.batch, rate=rate)
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Log-likelihood of each text under each class's model, in nats: (n, k)."""
-        return log_likelihoods(self._models, encode_rows(self._trunk, texts))
+        """Log-likelihood of each text under each class's model, in nats, the mean over rounds: (n, k)."""
+        return self.scores(encode_rows(self._trunk, texts))
+
+    def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """What `score` returns, for texts that are encoded already."""
+        heard = [self._heard(models, rows)[:, :, self._choice.span] for models in self._answering]
+        return np.asarray(np.mean(heard, axis=0))

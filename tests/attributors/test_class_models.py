@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,17 @@ import pytest
 import torch
 
 from natfp_bench.attributors import class_models
-from natfp_bench.attributors.class_models import ClassModels, Trunk, encode_rows, small_llama
-from natfp_bench.attributors.neural_text import END, train_tokenizer
+from natfp_bench.attributors.class_models import (
+    Choice,
+    ClassModels,
+    Trunk,
+    encode_rows,
+    faded_log_likelihoods,
+    log_likelihoods,
+    log_probabilities,
+    small_llama,
+)
+from natfp_bench.attributors.neural_text import END, pad, train_tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +108,52 @@ def test_a_trunk_reads_so_many_texts_of_all_kinds(monkeypatch: pytest.MonkeyPatc
     known = sum(count for name, count in read.items() if name[0] == "class")
     assert 300 < known < 480
     assert read["common",] == -(-(known + len(FURTHER)) // 3), "every third one"
+
+
+def test_weights_of_tokens_fade_over_a_span(alone: Tiny) -> None:
+    rows = encode_rows(alone._trunk, planted_words.planted(40, 5, classes=2)[0])
+    models = list(alone._answering[0])
+    found = faded_log_likelihoods(models, rows, [math.inf, 8.0])
+    np.testing.assert_array_equal(found[:, :, 0], log_likelihoods(models, rows))
+    for row, one in zip(rows, found, strict=True):
+        with torch.no_grad():
+            logs = np.stack([log_probabilities(model, pad([row]))[0, : len(row) - 1].numpy() for model in models])
+        np.testing.assert_allclose(one[:, 1], (logs * np.exp(-np.arange(len(row) - 1) / 8)).sum(1), rtol=1e-4)
+
+
+def noisy(y: np.ndarray, signal: float, seed: int) -> np.ndarray:
+    """Scores of two classes: a signal for the true one, and noise of variance one."""
+    scores = np.random.default_rng(seed).normal(size=(len(y), 2))
+    scores[np.arange(len(y)), y] += signal
+    return scores
+
+
+def test_the_span_and_the_rounds_are_those_that_separate_held_out_texts_best() -> None:
+    y = np.arange(400) % 2
+    made = Tiny(0, averaged=True, spans=(math.inf, 1.0))
+    made.frequencies_ = np.array([0.5, 0.5])
+    last, before = (np.stack([noisy(y, 0.5, i), noisy(y, 1.5, i + 10)], axis=2) for i in (1, 2))
+    useless = np.stack([noisy(y, 0.0, i) for i in (3, 4)], axis=2)
+    chosen = made._chosen([last, before, useless], y)
+    assert (chosen.span, chosen.rounds) == (1, 2), "errors of two rounds cancel; a third one has nothing to say"
+    assert chosen.loss < made._chosen([last], y).loss
+    made.averaged = False
+    assert made._chosen([last, before, useless], y) == made._chosen([last], y)
+
+
+def test_rounds_answer_together_by_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Both(Tiny):
+        def _chosen(self, heard: Sequence[np.ndarray], y: np.ndarray) -> Choice:
+            found = super()._chosen(heard, y)
+            return found if len(heard) == 1 else found._replace(rounds=2, loss=-1.0)
+
+    monkeypatch.setattr(class_models, "FEWEST", 60)
+    texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
+    made = Both(0, reading=3, rounds=1, averaged=True)
+    made.texts = FURTHER
+    made.fit(texts, labels)
+    rows = encode_rows(made._trunk, texts[:40])
+    each = [log_likelihoods(models, rows) for models in made._answering]
+    assert len(each) == 2
+    assert np.abs(each[0] - each[1]).max() > 0.01
+    np.testing.assert_array_equal(made.score(texts[:40]), np.mean(each, axis=0))

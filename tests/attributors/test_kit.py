@@ -91,10 +91,21 @@ def changed(package: Path, file: str, *, among: list[str]) -> list[str]:
 
 def test_a_changed_helper_changes_the_digest_of_who_uses_it_and_of_nobody_else(package: Path) -> None:
     names = [baseline.name for baseline in registry.bundled()]
-    linear = ["char_ngram", "compression", "ensemble", "mixture_lm", "ngram_lm", "stylometry", "unigram", "word_ngram"]
+    linear = [
+        "char_ngram",
+        "compression",
+        "ensemble",
+        "hybrid_lm",
+        "mixture_lm",
+        "ngram_lm",
+        "stylometry",
+        "unigram",
+        "word_ngram",
+    ]
     neural = [
         "corpus_lm",
         "encoder_finetune",
+        "hybrid_lm",
         "mixture_lm",
         "origin_lm",
         "pooled_lm",

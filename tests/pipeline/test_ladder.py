@@ -250,9 +250,10 @@ def test_studies_refit_a_baseline_that_reads_texts_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_recipe_lm_runs_from_end_to_end(bench: Bench) -> None:
-    result, _ = bench.run("seed_id", baselines="majority,unigram,recipe_lm", **OWN)
-    own = scores(result)["recipe_lm"]
+@pytest.mark.parametrize("name", ["recipe_lm", "hybrid_lm"])
+def test_what_knows_the_recipe_runs_from_end_to_end(bench: Bench, name: str) -> None:
+    result, _ = bench.run("seed_id", baselines=f"majority,unigram,{name}", **OWN)
+    own = scores(result)[name]
     assert (own.status, own.attributor.knowledge, own.rank) == ("ok", "recipe", 1)
     assert not [check for check in result.checks if not check.ok]
 
@@ -267,6 +268,7 @@ def test_origin_lm_runs_from_end_to_end(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_found_where_there_is_nothing(bench: Bench) -> None:
-    result, _ = bench.run("null_id", baselines="majority,recipe_lm", overrides=LEAN)
-    assert scores(result)["recipe_lm"].status == "ok"
-    assert [check.ok for check in result.checks if check.name.startswith("recipe_lm is at chance")] == [True]
+    result, _ = bench.run("null_id", baselines="majority,recipe_lm,hybrid_lm", overrides=LEAN)
+    for name in ("recipe_lm", "hybrid_lm"):
+        assert scores(result)[name].status == "ok"
+        assert [check.ok for check in result.checks if check.name.startswith(f"{name} is at chance")] == [True]
