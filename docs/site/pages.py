@@ -30,6 +30,7 @@ DOCUMENTS = {
     "docs/reliability.md": "Reliability",
     "docs/performance.md": "Performance",
     "docs/sweeps.md": "Sweeps and trends",
+    "docs/trends.md": "Trends that were found",
     "docs/descent.md": "Descent",
     "docs/distances.md": "Distances and trees",
     "docs/disguises.md": "Disguised texts",

@@ -83,7 +83,7 @@ def leaderboard(
             shown,
             list(_sound(paths)),
             boards=boards,
-            trends=trend_document.written(trend_document.trend_parts(swept, many)),
+            trends=trend_document.in_short(trend_document.trend_parts(swept, many)),
         )
         terminal.write(text, output, marks=marks)
     else:

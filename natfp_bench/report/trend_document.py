@@ -24,6 +24,8 @@ from .trend_tables import ABOUT, answers, scope, sentences, trend_tables, trend_
 
 WRITTEN = "Written by `natfp-bench leaderboard --trends` from results that differ in settings that were swept."
 
+SHORTENED = "`natfp-bench leaderboard --trends` has every line of trends, with figures and tables."
+
 NOTHING = "No results differ in settings that were swept"
 
 
@@ -113,6 +115,14 @@ def figures_of(parts: Sequence[Part]) -> dict[str, Figure]:
     return {f"{part.name}-{figure.name}": figure for part in parts for figure in part.figures}
 
 
+def in_short(parts: Sequence[Part]) -> list[str]:
+    """Write what parts answer as Markdown, for a document about something else."""
+    text: list[str] = []
+    for part in parts:
+        text += [f"## {escape(part.title)}", *([escape(part.about)] if part.about else []), *_listed(part.answers)]
+    return [*text, SHORTENED] if text else []
+
+
 def written(parts: Sequence[Part], folder: str | None = None) -> list[str]:
     """Write parts as Markdown; folder: where their figures lie as SVG, None if there are none."""
     text: list[str] = []
@@ -131,7 +141,8 @@ def _listed(said: Sequence[str]) -> list[str]:
 
 
 def _image(folder: str, name: str, figure: Figure) -> str:
-    return f"![{escape(figure.title)}]({folder}/{name}.svg)\n\n*{escape(figure.title)}.* {escape(figure.caption)}"
+    title = escape(figure.title)
+    return f"![{title}]({folder}/{name}.svg)\n\n*{title}{'.' * (not title.endswith('?'))}* {escape(figure.caption)}"
 
 
 def trends_document(parts: Sequence[Part], folder: str | None = None, *, swept: bool = True) -> str:

@@ -10,7 +10,15 @@ import pytest
 from planted_trends import protocols
 from test_crossed_words import made
 
-from natfp_bench.report.trend_document import Part, crossed_results, figures_of, trend_parts, trends_document, written
+from natfp_bench.report.trend_document import (
+    Part,
+    crossed_results,
+    figures_of,
+    in_short,
+    trend_parts,
+    trends_document,
+    written,
+)
 from natfp_bench.report.trend_tables import answers
 from natfp_bench.results.trends import Line, Trend, trends_of
 
@@ -90,3 +98,11 @@ def test_the_command_writes_document_and_figures(natfp: Natfp, tmp_path: Path) -
     assert links
     assert all((tmp_path / "docs" / link).read_text().startswith("<svg") for link in links)
     assert natfp("leaderboard", "results", *asked)[0] == 0, "it replaces its own files"
+
+
+def test_leaderboards_have_the_answers_alone(trend: Trend) -> None:
+    text = "\n".join(in_short(trend_parts([trend])))
+    assert all(said in text for said in answers(trend))
+    assert "Every line" not in text
+    assert "|" not in text
+    assert in_short([]) == []
