@@ -283,5 +283,12 @@ def scope(trend: Trend) -> str:
     smoke = " Preset smoke is too small to mean anything." if trend.setting.preset == "smoke" else ""
     return (
         f"{len(trend.points)} results with {models} variants in all, swept over {', '.join(trend.over)}. Intervals "
-        f"leave out one of: {units}.{smoke}"
+        f"leave out one of: {units}.{_speed(trend)}{smoke}"
     )
+
+
+def _speed(trend: Trend) -> str:
+    if trend.train_share is None:
+        return ""
+    rate = f", at {trend.tokens_per_second:,.0f} tokens per second and process" if trend.tokens_per_second else ""
+    return f" Training took {trend.train_share:.0%} of the time of all jobs{rate}."

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from natfp_bench.base.records import Record, canonical_json, flatten
+from natfp_bench.pipeline.result import Result
 from natfp_bench.statistics import paired, power_law
 from natfp_bench.statistics.intervals import Floats, Interval
 from natfp_bench.statistics.phases import Phase, phases_of
@@ -62,7 +63,11 @@ class Line(Record):
 
 
 class Trend(Record):
-    """Results of one task that differ in swept settings. units: what intervals leave out one of at a time."""
+    """Results of one task that differ in swept settings. units: what intervals leave out one of at a time.
+
+    train_share: of the time of all jobs that the results rest on. tokens_per_second: of training, by one process; None
+    where models share a beginning, whose tokens would count more than once.
+    """
 
     task: str
     factor: str
@@ -74,6 +79,8 @@ class Trend(Record):
     n_units: int
     points: tuple[TrendPoint, ...]
     lines: tuple[Line, ...]
+    train_share: float | None = None
+    tokens_per_second: float | None = None
 
 
 def trends_of(protocols: Sequence[Protocol]) -> list[Trend]:
@@ -137,7 +144,22 @@ def _trend(group: Sequence[Protocol]) -> Trend | None:
         n_units=len(names),
         points=tuple(_judged(points)),
         lines=tuple(_lines(points, over, units)),
+        **_speed([protocol.newest for protocol in group]),
     )
+
+
+def _speed(results: Sequence[Result]) -> dict[str, float | None]:
+    """How much of the work was training, and how fast it was."""
+    train = sum(result.run.work.get("train", 0.0) for result in results)
+    if not train:
+        return {}
+    models = [of for result in results for of in result.variants]
+    forked = any(of.settings.get("fork", {}).get("at") for of in models)
+    read = sum(of.tokens_trained or 0 for of in models)
+    return {
+        "train_share": train / sum(sum(result.run.work.values()) for result in results),
+        "tokens_per_second": None if forked else read / train,
+    }
 
 
 def _key(value: Scalar) -> str:

@@ -12,7 +12,7 @@ from planted_trends import LEVELS, TOKENS, protocols
 from natfp_bench.pipeline.result import Crossed, FactorResult
 from natfp_bench.report.trend_document import trend_parts, trends_document
 from natfp_bench.report.trend_figures import trend_figures
-from natfp_bench.report.trend_tables import sentences, trend_tables
+from natfp_bench.report.trend_tables import scope, sentences, trend_tables
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import Line, trends_of, without_points
@@ -164,3 +164,29 @@ def test_a_model_that_diverged_is_no_part_of_its_point() -> None:
     assert [point.models for point in trend.points] == [5, 4, 5, 5, 5, 5]
     # Its level is not in every point, so nothing can be left out of all of them.
     assert trend.n_units == 0
+
+
+def test_a_trend_says_how_much_of_the_work_was_training() -> None:
+    found = protocols(widths=(32,))
+
+    def worked(fork: float) -> list[Protocol]:
+        changed = []
+        for of in found:
+            result = of.newest
+            variants = [
+                one.model_copy(update={"settings": {**one.settings, "fork": {"at": fork}}}) for one in result.variants
+            ]
+            run = result.run.model_copy(update={"work": {"train": 30.0, "sample": 10.0}})
+            changed.append(
+                Protocol([(of.results[0][0], result.model_copy(update={"variants": tuple(variants), "run": run}))])
+            )
+        return changed
+
+    (trend,) = trends_of(worked(0.0))
+    read = sum(of.tokens_trained or 0 for protocol in found for of in protocol.newest.variants)
+    assert trend.train_share == 0.75
+    assert trend.tokens_per_second == pytest.approx(read / (30 * len(found)))
+    assert "Training took 75% of the time of all jobs, at " in scope(trend)
+    (forked,) = trends_of(worked(0.5))
+    assert forked.tokens_per_second is None, "copies share their beginning"
+    assert "Training" not in scope(trends_of(found)[0])
