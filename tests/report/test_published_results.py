@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from natfp_bench.attributors import registry
 from natfp_bench.pipeline import result_files as results
-from natfp_bench.report import hidden_table, markdown, site
+from natfp_bench.report import hidden_table, site
 from natfp_bench.report.finding import finding, scope
 from natfp_bench.report.pages import home
-from natfp_bench.results import hidden, leaderboard
+from natfp_bench.results import hidden
 
 ROOT = Path(__file__).parents[2]
 PATHS = results.find([ROOT / "docs" / "results"])
@@ -22,11 +23,19 @@ def plain(path: Path) -> str:
     return " ".join(path.read_text(encoding="utf-8").split())
 
 
-def test_the_document_is_what_the_command_writes() -> None:
-    """`make figures` writes it."""
-    found, read = leaderboard.leaderboards(PATHS), [results.read(path) for path in PATHS]
-    assert found.faults == ()
-    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == markdown.render(found, read)
+@pytest.mark.parametrize(
+    ("document", "options"),
+    [("results.md", ()), ("trends.md", ("--trends", "--figures", "figures/trends"))],
+    ids=["make figures", "make trends"],
+)
+def test_a_document_is_what_the_command_writes(
+    document: str, options: tuple[str, ...], natfp: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    code, _, said = natfp("leaderboard", ROOT / "docs" / "results", *options, "--format", "md", "-o", document)
+    assert code == 0, said
+    assert (tmp_path / document).read_text() == (ROOT / "docs" / document).read_text(encoding="utf-8")
+    for figure in tmp_path.rglob("*.svg"):
+        assert (ROOT / "docs" / figure.relative_to(tmp_path)).is_file(), figure.name
 
 
 @pytest.mark.parametrize("task", ["size_id", "lr_id", "seed_id"])
