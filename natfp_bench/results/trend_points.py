@@ -152,7 +152,7 @@ def point_of(
         models=len(sound),
         figures=_figures(protocol, without),
         heldout=float(np.mean(heldout)) if heldout else None,
-        excess=without.measured(lambda kept: float(np.mean([excess[one] for one in kept])))
+        excess=without.measured(lambda kept: float(np.mean([excess[one] for one in sorted(kept)])))
         if excess and len(excess) == len(sound)
         else None,
         best=highest,
@@ -190,12 +190,12 @@ def _figures(protocol: Protocol, without: Without) -> dict[FigureName, Measured]
             found["ceiling_bits"] = Measured(estimate=bits_of_all)
         by = score.bits_by_variant or _bits_by_variant(path, score)
         if without.places.keys() <= by.keys():
-            found["ceiling_bits"] = without.measured(lambda kept: float(np.mean([by[one] for one in kept])))
+            found["ceiling_bits"] = without.measured(lambda kept: float(np.mean([by[one] for one in sorted(kept)])))
     reference = protocol.main.get(result.study.reference) if result.study else None
     if reference and reference.status == "ok" and without.places.keys() <= reference.by_variant.keys():
         accuracy, chance = reference.by_variant, reference.chance
         found["identifiability"] = without.measured(
-            lambda kept: per_text.identifiability(float(np.mean([accuracy[one] for one in kept])), chance),
+            lambda kept: per_text.identifiability(float(np.mean([accuracy[one] for one in sorted(kept)])), chance),
             reference.metrics.get("identifiability"),
         )
     return found
