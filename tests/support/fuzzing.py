@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
 from natfp_bench.base.errors import UserError
+
+# hypothesis also tries the constants of all modules that happen to be imported. Files would then depend on which tests
+# ran before, and would not be the same every time.
+providers._get_local_constants = lambda: providers._local_constants
 
 SECONDS, WAIT = 20, 120
 """Seconds that one file may take, by the processor and by the clock; most take hundredths of a second.
