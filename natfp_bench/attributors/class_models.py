@@ -199,7 +199,7 @@ class ClassModels(NeuralClassifier):
     """Attribution by the likelihoods of copies of a trunk, one per class.
 
     The trunk first reads the texts together, with the further ones that `further` gives, as long as it predicts
-    held-out texts better; up to 48,000 of them. Then each copy reads the texts of its class, as long as the copies
+    held-out texts better; at most `COMMON` of them. Then each copy reads the texts of its class, as long as the copies
     separate the classes of held-out texts better. Where there are many further texts, each is now given to one class at
     random, by the copies' probabilities, and fresh copies read those of their class with the labelled ones; this is
     repeated as long as the classes of held-out texts are separated better. reading, tuning: epochs of both, at most;

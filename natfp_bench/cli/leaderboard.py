@@ -61,12 +61,12 @@ def leaderboard(
     read = read_protocols(paths)[0]
     swept, many = trends_of(read), many_of(read)
     if trends:
-        parts = trend_document.trend_parts(swept, many, trend_document.crossed_results(list(_sound(paths))))
-        if figures:
-            _draw(parts, figures)
         if as_json or format_ == "text":
             _print_trends(swept, many, as_json=as_json, output=output)
         else:
+            parts = trend_document.trend_parts(swept, many, trend_document.crossed_results(list(_sound(paths))))
+            if figures:
+                _draw(parts, figures)
             folder = Path(os.path.relpath(figures, output.parent)).as_posix() if figures and output else None
             text = trend_document.trends_document(parts, folder, swept=bool(swept))
             terminal.write(text, output, marks=(trend_document.WRITTEN, '"trends"'))

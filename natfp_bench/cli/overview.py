@@ -70,7 +70,7 @@ def print_overview(out: Console, found: Overview, factors: int = 1, *, given: bo
 def _for_who_knows_more(found: Overview) -> str:
     """What attributors above the lowest rung of the ladder take; empty if there are none."""
     models = [(found.strangers, "stranger"), (found.twins, "twin")]
-    said = [f"{count} {name}{'s' if count > 1 else ''} (among the models to train)" for count, name in models if count]
+    said = [f"{count} {name}{'s' if count > 1 else ''}" for count, name in models if count]
     if found.texts_without_labels:
         said.append(f"{found.texts_without_labels:,} texts without labels to sample")
     return ", ".join(said)

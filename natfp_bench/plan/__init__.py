@@ -9,7 +9,7 @@ crossing     levels that are every combination of nuisance seeds
 task_files   tasks and presets, and the YAML files that hold them
 sources      checks of tasks whose models are not trained here
 plan         variants and plans, and the check that only one factor varies
-history      which models a variant comes from, and which variants share one of them
+history      the models that each variant was made from, and which variants share such a model
 ancestors    tasks whose levels are ancestors, and models that descend from none of them
 make_plan    the way from a task and a preset to a plan
 models_plan  checkpoints that a user names, as a plan
