@@ -199,7 +199,7 @@ def test_the_command_says_what_it_would_do_and_what_it_found(
     code, out, err = natfp(*command, "--store", constant[0] / "store")
     assert code == 0, err
     assert out.count("\n  written to ") == 3
-    assert "From 15,360 to 61,440 tokens, the mean KL in bits per token goes from" in out
+    assert "When the tokens double, the mean KL in bits per token rises by" in out
     assert len(list((tmp_path / "out").rglob("result.json"))) == 3
     code, out, _ = natfp("leaderboard", tmp_path / "out", "--trends", "--format", "md", "-o", tmp_path / "trends.md")
     assert code == 0
