@@ -75,7 +75,7 @@ figures: .venv
 	$(BIN)/natfp-bench report $(RESULTS)/seed_id --figures "$$folder" --only 'tasks-seed_id-*-length' --overwrite && \
 	cp "$$(ls "$$folder"/index-factors*.svg | head -n 1)" docs/figures/factors.svg && \
 	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
-	$(BIN)/natfp-bench leaderboard $(RESULTS) --format md -o docs/results.md
+	$(BIN)/natfp-bench leaderboard $(RESULTS) --format md -o docs/results.md --figures docs/figures/curves
 
 # Results of sweeps and of crossed seeds, and of tasks with many seeds, which need predictions.parquet beside them.
 SWEEPS ?= docs/results

@@ -38,6 +38,11 @@ ASKS: dict[Rung, str] = {
 """The question that each rung answers."""
 
 
+def named(attributor: str, rung: Rung) -> str:
+    """The name of an attributor with what it knows, if that is more than texts; that of the ceiling says it."""
+    return attributor if rung in ("texts", "weights") else f"{attributor} (knows: {rung})"
+
+
 def given(rung: Rung) -> str:
     """Everything that a rung is given, in words."""
     if rung == "weights":

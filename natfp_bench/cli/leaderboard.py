@@ -30,13 +30,15 @@ def leaderboard(
         bool, typer.Option("--trends", help="only the trends: results that differ in settings that were swept")
     ] = False,
     figures: Annotated[
-        Path | None, typer.Option(help="with --trends, --format md and -o: draw the figures in this folder, as SVG")
+        Path | None,
+        typer.Option(help="with --format md and -o: draw the figures of trends, or of curves, in this folder, as SVG"),
     ] = None,
     format_: Annotated[str, typer.Option("--format", help="text or md (Markdown)")] = "text",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="write Markdown or JSON to this file")] = None,
     as_json: Json = False,
 ) -> None:
     """Rank factors by identifiability, and attributors."""
+    from natfp_bench.pipeline import curve_result
     from natfp_bench.pipeline.result_files import find
     from natfp_bench.report import markdown, trend_document
     from natfp_bench.results import leaderboard as leaderboards
@@ -49,11 +51,12 @@ def leaderboard(
     one_of("format", format_, ("text", "md"))
     if output and format_ == "text" and not as_json:
         raise UserError(f"-o {output}: only Markdown and JSON are written to a file\n  add --format md or --json")
-    if figures and not (trends and output and format_ == "md" and not as_json):
-        raise UserError(
-            f"--figures {figures}: figures are shown in a document of trends\n  add --trends --format md -o FILE"
-        )
-    paths = find(results or [RESULTS])
+    if figures and not (output and format_ == "md" and not as_json):
+        raise UserError(f"--figures {figures}: figures are shown in a document\n  add --format md -o FILE")
+    folder = Path(os.path.relpath(figures, output.parent)).as_posix() if figures and output else None
+    places = results or [RESULTS]
+    curves = curve_result.find(places)
+    paths = find([place for place in places if place not in curves])
     found = leaderboards.leaderboards(paths)
     terminal.skipped(terminal.stderr(), found.faults)
     if not found.boards:
@@ -67,7 +70,6 @@ def leaderboard(
             parts = trend_document.trend_parts(swept, many, trend_document.crossed_results(list(_sound(paths))))
             if figures:
                 _draw(parts, figures)
-            folder = Path(os.path.relpath(figures, output.parent)).as_posix() if figures and output else None
             text = trend_document.trends_document(parts, folder, swept=bool(swept))
             terminal.write(text, output, marks=(trend_document.WRITTEN, '"trends"'))
         if found.faults:
@@ -79,11 +81,15 @@ def leaderboard(
         terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
         shown = without_points(found, swept)
+        learnt = trend_document.curve_parts([curve_result.read(path) for path in curves])
+        if figures:
+            _draw(learnt, figures)
         text = markdown.render(
             shown,
             list(_sound(paths)),
             boards=boards,
             trends=trend_document.in_short(trend_document.trend_parts(swept, many)),
+            curves=trend_document.curves_section(learnt, folder),
         )
         terminal.write(text, output, marks=marks)
     else:
@@ -112,7 +118,7 @@ def _print_trends(
 
 
 def _draw(parts: Sequence[Part], folder: Path) -> None:
-    """Draw the figures of a document of trends."""
+    """Draw the figures of a document."""
     from natfp_bench.report import site, trend_document
 
     site.write_figures(trend_document.figures_of(parts), folder, forms=("svg",))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from natfp_bench.base.rungs import named
 from natfp_bench.pipeline.curve_result import AttributorCurve, CurveResult
 from natfp_bench.statistics.power_law import Law
 
@@ -27,7 +28,7 @@ def curve_figures(of: CurveResult) -> Iterator[Figure]:
     for metric, title in TITLES.items():
         rows: list[dict[str, Any]] = []
         for curve in ranked(of):
-            name = curve.attributor.name
+            name = named(curve.attributor.name, curve.attributor.knowledge)
             sound = [point for point in curve.points if point.status == "ok"]
             rows += [{"at": one.texts, "series": name, **estimate(one.metrics[metric])} for one in sound]
             if metric == "bits":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from natfp_bench.base.rungs import named
 from natfp_bench.pipeline.curve_result import AttributorCurve, CurvePoint, CurveResult
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.statistics.intervals import SHARP, Interval
@@ -78,7 +79,7 @@ def _last_bits(curve: AttributorCurve) -> float:
 
 
 def _sentences(of: CurveResult, curve: AttributorCurve) -> tuple[str, str]:
-    name = curve.attributor.name
+    name = named(curve.attributor.name, curve.attributor.knowledge)
     sound = [point for point in curve.points if point.status == "ok"]
     if not sound:
         return f"{name} failed at every point: {curve.points[0].error}.", ""
@@ -156,7 +157,7 @@ def curve_table(of: CurveResult) -> ReportTable:
     """Make the table of all points, attributor by attributor, the ceiling last."""
     rows: list[TableRow] = []
     for curve in ranked(of):
-        rows.append(Heading(curve.attributor.name))
+        rows.append(Heading(named(curve.attributor.name, curve.attributor.knowledge)))
         rows += [_cells(point) for point in curve.points]
     if of.ceiling:
         rows.append(Heading(of.ceiling.attributor.name.replace("_", " ")))

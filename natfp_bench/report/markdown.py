@@ -27,11 +27,17 @@ ABOUT_FINDINGS = (
 
 
 def render(
-    found: Leaderboards, results: Sequence[Result] = (), *, boards: bool = False, trends: Sequence[str] = ()
+    found: Leaderboards,
+    results: Sequence[Result] = (),
+    *,
+    boards: bool = False,
+    trends: Sequence[str] = (),
+    curves: Sequence[str] = (),
 ) -> str:
     """Write leaderboards as one document, which begins with what each result found. Ends with a newline.
 
-    boards: with the board of each protocol. trends: parts of the document about results of sweeps.
+    boards: with the board of each protocol. trends, curves: what is written already about results of sweeps, and about
+    curves.
     """
     parts = ["# Leaderboards", WRITTEN]
     if results:
@@ -39,7 +45,7 @@ def render(
     for standing in found.standings:
         parts.append(f"## {escape(setting_title(standing.setting))}")
         parts += map(section, standing_tables(standing))
-    parts += trends
+    parts += [*trends, *curves]
     for table in corpora_tables(found.standings):
         parts += ["## From one corpus to another", _lines(table), escape(table.caption)]
     if boards:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from natfp_bench.base.rungs import height
+from natfp_bench.base.rungs import height, named
 from natfp_bench.pipeline.result import FactorStudy, Length, Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.replication import PermutationTest
@@ -54,13 +54,12 @@ def main_board(result: Result) -> ReportTable:
     rows = []
     for name in sorted(either, key=lambda name: _place(either[name])) if scores else []:
         score, known = main.get(name), seen.get(name)
-        rung = either[name].attributor.knowledge
-        named = name if rung in ("texts", "weights") else f"{name} (knows: {rung})"
+        shown = named(name, either[name].attributor.knowledge)
         if either[name].status == "failed":
-            rows.append(["", named, "failed", "", "", ""])
+            rows.append(["", shown, "failed", "", "", ""])
             continue
         of = score.metrics if score else {}
-        cells = [str(score.rank or "") if score else "", named, interval(of.get("accuracy"))]
+        cells = [str(score.rank or "") if score else "", shown, interval(of.get("accuracy"))]
         cells.append(value(of.get("identifiability"), 2))
         if held_out:
             cells += [value(known.metrics.get("accuracy")) if known else "", spread(gaps.get(name), 3)]

@@ -1,4 +1,4 @@
-"""The document of trends: what sweeps, crossed seeds and many candidates show, in sentences, tables and figures."""
+"""Sweeps, crossed seeds, many candidates and curves in a document: sentences, tables and figures of each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from natfp_bench.base.markdown import escape
 from natfp_bench.base.records import digest
+from natfp_bench.pipeline.curve_result import CurveResult
 from natfp_bench.pipeline.result import Result
 from natfp_bench.results.many import ManyCandidates
 from natfp_bench.results.trends import Trend
@@ -14,6 +15,9 @@ from natfp_bench.statistics.paired import holm
 
 from .crossed_figures import crossed_figures
 from .crossed_words import crossed_sentences, seed_name
+from .curve_figures import curve_figures
+from .curve_tables import ABOUT as ABOUT_CURVES
+from .curve_tables import curve_scope, curve_sentences, curve_table, curve_title
 from .drawing import Figure
 from .finding import scope as scope_of_result
 from .many_tables import many_figure, many_sentences, many_table, many_title
@@ -31,7 +35,7 @@ NOTHING = "No results differ in settings that were swept"
 
 @dataclass(frozen=True)
 class Part:
-    """What one trend, one crossing or one result with many candidates shows. name: begins the names of its figures."""
+    """What one trend, crossing, result with many candidates or curve shows. name: begins the names of its figures."""
 
     name: str
     title: str
@@ -47,6 +51,26 @@ def trend_parts(
 ) -> list[Part]:
     """The parts of a document: crossings first, then trends, then many candidates."""
     return [*_crossings(crossed), *map(_trend, trends), *map(_many, many)]
+
+
+def curve_parts(curves: Sequence[CurveResult]) -> list[Part]:
+    """A part for each curve; of several with the same test texts and attributors, the newest."""
+    newest: dict[str, CurveResult] = {}
+    for curve in sorted(curves, key=lambda one: (one.task.name, one.run.started)):
+        names = [of.attributor.name for of in curve.curves]
+        newest[f"{curve.task.name}-{digest([curve.protocol_digest, names])[:8]}"] = curve
+    return [_curve(name, curve) for name, curve in newest.items()]
+
+
+def _curve(name: str, curve: CurveResult) -> Part:
+    return Part(
+        name=name,
+        title=curve_title(curve),
+        about=curve_scope(curve),
+        answers=[f"{answer} {rest}".strip() for answer, rest in curve_sentences(curve)],
+        tables=[curve_table(curve)],
+        figures=list(curve_figures(curve)),
+    )
 
 
 def crossed_results(results: Sequence[Result]) -> list[Result]:
@@ -113,6 +137,11 @@ def _crossings(results: Sequence[Result]) -> Iterator[Part]:
 def figures_of(parts: Sequence[Part]) -> dict[str, Figure]:
     """All figures by file name, without an ending."""
     return {f"{part.name}-{figure.name}": figure for part in parts for figure in part.figures}
+
+
+def curves_section(parts: Sequence[Part], folder: str | None = None) -> list[str]:
+    """Write parts on curves as Markdown, with what holds for all of them."""
+    return [*written(parts, folder), escape(ABOUT_CURVES)] if parts else []
 
 
 def in_short(parts: Sequence[Part]) -> list[str]:

@@ -13,6 +13,7 @@ from natfp_bench.pipeline.result import AttributorId, FactorResult, RunInfo, Tas
 from natfp_bench.pipeline.scoring import CEILING
 from natfp_bench.report.curve_figures import curve_figures
 from natfp_bench.report.curve_tables import curve_scope, curve_sentences, curve_table
+from natfp_bench.report.trend_document import curve_parts, curves_section, figures_of
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.power_law import Law
 
@@ -128,6 +129,27 @@ def test_failed_points_are_named(planted: CurveResult) -> None:
     assert of.failures == [f"{name} failed with 16,000 texts: out of memory" for name in "xy"]
     assert [cells[1] for cells in curve_table(of).texts if cells[0] == "16,000"] == ["failed", "failed"]
     assert list(curve_figures(of))
+
+
+def test_a_document_has_the_newest_of_each_curve_with_its_figures(planted: CurveResult) -> None:
+    newer = planted.model_copy(update={"n_test": 5000, "run": planted.run.model_copy(update={"started": "t"})})
+    other = planted.model_copy(update={"protocol_digest": "q"})
+    parts = curve_parts([newer, planted, other])
+    assert ["5,000 test texts" in part.about for part in parts] == [True, False]
+    text = "\n".join(curves_section(parts, "figures/curves"))
+    assert [f"](figures/curves/{name}.svg)" in text for name in figures_of(parts)] == [True] * 4
+    assert curves_section([], "figures/curves") == []
+
+
+def test_what_an_attributor_knows_stands_beside_its_name() -> None:
+    points = [point(texts, LAWS["measured"]) for texts in TEXTS]
+    one = curve("x", points, ceiling())
+    knows = one.model_copy(update={"attributor": who("x").model_copy(update={"knowledge": "recipe"})})
+    of = result([knows], ceiling())
+    ((answer, _),) = curve_sentences(of)
+    assert answer.startswith("x (knows: recipe) has half")
+    assert curve_table(of).texts[0][0] == "x (knows: recipe):"
+    assert {row["series"] for row in next(iter(curve_figures(of))).rows} >= {"x (knows: recipe)"}
 
 
 def test_tables_and_figures_have_the_numbers(planted: CurveResult) -> None:

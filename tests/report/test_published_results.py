@@ -25,7 +25,7 @@ def plain(path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("document", "options"),
-    [("results.md", ()), ("trends.md", ("--trends", "--figures", "figures/trends"))],
+    [("results.md", ("--figures", "figures/curves")), ("trends.md", ("--trends", "--figures", "figures/trends"))],
     ids=["make figures", "make trends"],
 )
 def test_a_document_is_what_the_command_writes(

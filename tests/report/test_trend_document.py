@@ -83,7 +83,7 @@ def test_figures_need_a_document(natfp: Natfp, tmp_path: Path) -> None:
     for more in ([], ["--trends"], ["--trends", "--format", "md"], ["--trends", "--json", "-o", "a.json"]):
         code, _, err = natfp("leaderboard", "results", "--figures", "figures", *more)
         assert code == 2
-        assert "--figures figures: figures are shown in a document of trends" in err
+        assert "--figures figures: figures are shown in a document" in err
 
 
 def test_the_command_writes_document_and_figures(natfp: Natfp, tmp_path: Path) -> None:
