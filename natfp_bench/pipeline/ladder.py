@@ -15,12 +15,10 @@ import numpy as np
 
 from natfp_bench.attributors.registry import Baseline
 from natfp_bench.base.errors import JobError, UserError
-from natfp_bench.base.records import flatten
 from natfp_bench.base.rungs import Knows, reaches
-from natfp_bench.plan.ancestors import SEEDS, STRANGER, STRANGER_SEED
-from natfp_bench.plan.descent import ForkSpec
+from natfp_bench.plan.ancestors import STRANGER, untaken, with_seed
 from natfp_bench.plan.plan import Plan, Variant
-from natfp_bench.plan.settings import SeedsSpec, Settings
+from natfp_bench.plan.settings import Settings
 from natfp_bench.plan.split import Fold
 
 from .evidence import Evidence
@@ -105,9 +103,9 @@ def texts_with_further(plan: Plan) -> int:
 def strangers(plan: Plan, variants: Sequence[VariantStages]) -> list[VariantStages]:
     """A stranger for each recipe of some variants, whatever their seeds; they have no texts."""
     source, identities, found = source_kind(plan.source.kind), Identities(), dict[ModelStage, Settings]()
-    seed = _untaken(variants)
+    seed = next(untaken(of.variant.settings for of in variants))
     for of in variants:
-        settings = _with_seed(of.variant.settings, seed)
+        settings = with_seed(of.variant.settings, seed)
         found.setdefault(source.model(settings, plan, identities), settings)
     made = [(Variant(level=STRANGER, replicate=n, settings=own), model) for n, (model, own) in enumerate(found.items())]
     return [VariantStages(variant, model, ()) for variant, model in made]
@@ -116,36 +114,12 @@ def strangers(plan: Plan, variants: Sequence[VariantStages]) -> list[VariantStag
 def twins(plan: Plan, variants: Sequence[VariantStages]) -> dict[str, VariantStages]:
     """A twin of each variant, by its name; several variants may share one. They have no texts."""
     source, identities, found = source_kind(plan.source.kind), Identities(), dict[str, VariantStages]()
-    seed = _untaken(variants)
+    seed = next(untaken(of.variant.settings for of in variants))
     for number, of in enumerate(variants):
-        settings = _with_seed(of.variant.settings, seed, init=of.variant.settings.seeds.init)
+        settings = with_seed(of.variant.settings, seed, init=of.variant.settings.seeds.init)
         twin = Variant(level=TWIN, replicate=number, settings=settings)
         found[of.name] = VariantStages(twin, source.model(settings, plan, identities), ())
     return found
-
-
-def _untaken(variants: Sequence[VariantStages]) -> int:
-    """The first seed of strangers that no variant has."""
-    taken = {value for of in variants for path, value in flatten(_dumped(of.variant.settings)) if path in SEEDS}
-    return next(n for n in range(STRANGER_SEED, STRANGER_SEED + len(taken) + 1) if n not in taken)
-
-
-def _with_seed(settings: Settings, seed: int, init: int | None = None) -> Settings:
-    """The same recipe with one other seed for everything that has one; a copy of a run is the run itself.
-
-    init: the seed of the initial weights, None if it is the other one, too.
-    """
-    seeds = SeedsSpec(init=seed if init is None else init, data_order=seed, dropout=seed)
-    own: dict[str, Any] = {"seeds": seeds, "fork": ForkSpec(), "rerun": 0}
-    if settings.finetune.share:
-        own["finetune"] = settings.finetune.model_copy(update={"seed": seed})
-    if settings.teacher.run >= 0:
-        own["teacher"] = settings.teacher.model_copy(update={"run": seed + 1})
-    return settings.model_copy(update=own)
-
-
-def _dumped(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json")
 
 
 def check_strangers(

@@ -22,7 +22,7 @@ from .sources.train import parents, stopped_before, trained_for
 from .stages.stage import Stage
 from .stages.trained import TrainedModel
 from .stages.variant import VariantStages
-from .variants import resolve, resolve_strangers
+from .variants import resolve, resolve_strangers, rewriter
 
 ON_HUB = ("checkpoint", "finetune")
 """Kinds of sources whose models may be on the Hub."""
@@ -130,7 +130,9 @@ def overview(
     """
     differs, resolved = differing(plan.variants), resolve(plan)
     strangers, twins, without_labels = _for_the_ladder(plan, resolved, baselines, root)
-    every = [*resolved, *resolve_strangers(plan), *strangers, *twins]
+    writer = rewriter(plan)
+    writing = [*resolved, *resolve_strangers(plan)]
+    every = [*writing, *strangers, *twins, *([writer] if writer else [])]
     trained = {model for of in every for model in parents(of.model)}
     tuned = {of.model for of in resolved if isinstance(of.model, TunedModel)}
     trunks = {of.name: trunk for of in resolved if isinstance(of.model, TrainedModel) and (trunk := of.model.trunk)}
@@ -163,7 +165,7 @@ def overview(
     first = plan.variants[0].settings
     levels, held_out = len(plan.task.factor.levels), plan.holds_out_replicates and plan.task.control is None
     # Blocks of four-byte tokens once, weights in four bytes, and about twelve bytes a sampled token.
-    texts = (len(every) - len(strangers) - len(twins)) * plan.texts + without_labels
+    texts = len(writing) * plan.texts + without_labels
     sampled = texts * first.sampling.max_tokens
     disk = (rows[0].tokens or 0) * 4 + sum(_size(model.recipe) * 4 for model in models - before) + sampled * 12
     # What a later training goes on from: the weights once more, and about two moments of each.

@@ -36,7 +36,7 @@ from .stages.score import TextScores
 from .stages.stage import Stage
 from .stages.variant import VariantStages
 from .store import Store
-from .variants import resolve, resolve_strangers
+from .variants import resolve, resolve_strangers, rewriter
 
 NO_STRANGERS = "all models that were trained for it with other seeds diverged"
 """Why an attributor that takes strangers fails where there are none."""
@@ -95,12 +95,14 @@ class Run:
         twins = ladder.twins(self.plan, variants) if ladder.wants(self.baselines, "origin") else {}
         more = ladder.further(self.plan, variants) if ladder.wants(self.baselines, "unlabelled") else ()
         unrelated = resolve_strangers(self.plan) if transfer else []
+        writer = rewriter(self.plan) if transfer else None
+        apart = [*strangers, *twins.values(), *([writer] if writer else [])]
         made = wanted.texts(self.plan, [*variants, *unrelated])
-        self.schedule.drive([*made, *wanted.models(self.plan, [*strangers, *twins.values()]), *more])
+        self.schedule.drive([*made, *wanted.models(self.plan, apart), *more])
         if not source.reviewed_early:
             self._review(source, variants)
         metas = self.schedule.metas
-        ladder.check_strangers([*strangers, *twins.values(), *unrelated], variants, metas)
+        ladder.check_strangers([*apart, *unrelated], variants, metas)
         statuses = {of.name: metas[of.model].status for of in variants}
         kept = without_diverged([of.variant for of in variants], statuses)
         return Evidence(

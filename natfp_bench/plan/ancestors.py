@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from natfp_bench.base.records import flatten
 
+from .descent import ForkSpec
 from .plan import Plan, Variant
-from .settings import Settings
+from .settings import SeedsSpec, Settings
 from .task_files import Task
 
 STRANGER = "stranger"
@@ -36,7 +37,7 @@ def strangers(plan: Plan) -> tuple[Variant, ...]:
     with seeds that no model of the plan has, for the ancestor and for what was done to it.
     """
     alike = [of for of in plan.variants if of.level == plan.variants[0].level]
-    numbers = _untaken(plan)
+    numbers = untaken(of.settings for of in plan.variants)
     found = []
     for index in range(plan.analysis.strangers):
         settings = alike[index % len(alike)].settings
@@ -45,9 +46,9 @@ def strangers(plan: Plan) -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def _untaken(plan: Plan) -> Iterator[int]:
-    """Numbers that are no seed of a plan."""
-    shown = [dict(flatten(of.settings.model_dump(mode="json"))) for of in plan.variants]
+def untaken(settings: Iterable[Settings]) -> Iterator[int]:
+    """Numbers for seeds of strangers, which some settings do not have."""
+    shown = [dict(flatten(one.model_dump(mode="json"))) for one in settings]
     taken = {value for one in shown for path, value in one.items() if path in SEEDS}
     return (number for number in itertools.count(STRANGER_SEED) if number not in taken)
 
@@ -62,3 +63,17 @@ def _seeded(task: Task, settings: Settings, ancestor: int, own: int) -> Settings
     if "finetune.seed" in task.nuisance:
         changed["finetune"] = settings.finetune.model_copy(update={"seed": own})
     return settings.model_copy(update=changed)
+
+
+def with_seed(settings: Settings, seed: int, init: int | None = None) -> Settings:
+    """The same recipe with one other seed for everything that has one; a copy of a run is the run itself.
+
+    init: the seed of the initial weights, None if it is the other one, too.
+    """
+    seeds = SeedsSpec(init=seed if init is None else init, data_order=seed, dropout=seed)
+    own: dict[str, Any] = {"seeds": seeds, "fork": ForkSpec(), "rerun": 0}
+    if settings.finetune.share:
+        own["finetune"] = settings.finetune.model_copy(update={"seed": seed})
+    if settings.teacher.run >= 0:
+        own["teacher"] = settings.teacher.model_copy(update={"run": seed + 1})
+    return settings.model_copy(update=own)

@@ -88,8 +88,8 @@ class AnalysisSpec(Record):
     transfer: bool = Field(True, description="also test on texts of other temperatures, and on prompted texts")
     disguises: bool = Field(
         False,
-        description="also test on texts as somebody may disguise them: drawn at temperature 0.8 or with top-p 0.9, and "
-        "mixed, with the second half of another source's text",
+        description="also test on texts as somebody may disguise them: drawn at temperature 0.8 or with top-p 0.9, "
+        "mixed with the second half of another source's text, and rewritten by another model",
     )
     margin: Share = Field(0.01, description="models are equally good if their bits per byte differ by less, relatively")
     strangers: Annotated[int, Field(ge=0, le=MOST_STRANGERS)] = Field(

@@ -17,7 +17,7 @@ from written_baselines import BASELINE, plant
 
 from natfp_bench.pipeline.result import VariantResult
 from natfp_bench.pipeline.store import Store
-from natfp_bench.pipeline.variants import resolve
+from natfp_bench.pipeline.variants import DISGUISES, REWRITTEN, resolve
 from natfp_bench.statistics import per_text
 from natfp_bench.statistics.curves import MIXED
 
@@ -363,13 +363,15 @@ def test_texts_are_drawn_in_other_ways_for_tests_alone(seed_run: Any) -> None:
 def test_disguised_texts_are_drawn_and_mixed_if_asked_for(bench: Bench, seed_run: Any) -> None:
     result, _ = bench.run("seed_id", overrides={"analysis.disguises": "true"}, baselines="majority")
     started = bench.started()
-    assert not any(name.startswith(("prepare", "train")) for name in started)
+    assert not any(name.startswith("prepare") for name in started)
+    assert [name for name in started if name.startswith("train")] == ["train stranger/r0"], "which rewrites"
     assert sum("top-p 0.9" in name for name in started) == 4, "once for each model"
+    assert sum(REWRITTEN in name for name in started) == 4
     found = {(row.condition, row.trained_on): row.accuracy for row in result.study.robustness}
     usual = {(row.condition, row.trained_on): row.accuracy for row in seed_run[0].study.robustness}
     assert {name: found[name] for name in usual} == usual, "what was studied before is the same"
     mixed = {(MIXED, "plain"), (MIXED, "transformed")}
-    assert found.keys() - usual.keys() == {("temperature 0.8", "plain"), ("top-p 0.9", "plain"), *mixed}
+    assert found.keys() - usual.keys() == {(way, "plain") for way in (*DISGUISES, REWRITTEN)} | mixed
     assert result.failures == []
 
 

@@ -23,7 +23,8 @@ ROOMS = {
     "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora
         hub_corpora open_corpus tokens words""",
     "models": """metas model optimizers compiled loss heldout derive training_state vocabulary sampler sample
-        checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend lm_eval_scores""",
+        rewrite checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend
+        lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication trees group_test
         wording token_evidence crossed curves reading power_law phases texts_needed candidates verification
         dilution""",
@@ -31,7 +32,7 @@ ROOMS = {
         neural_text class_models planted planted_knowledge contract box_messages system_calls sandbox boxed
         box study factor_test""",
     "pipeline": """result result_files curve_result prediction_columns engine job_output allocator warm worker
-        local_engine ray_engine store lineage stages.stage stages.sample stages.variant stages.score
+        local_engine ray_engine store lineage stages.stage stages.sample stages.rewritten stages.variant stages.score
         stages.knowledge stages.prediction stages.curve stages.canaries stages.studies stages.verification
         stages.given_likelihood stages.left_out stages.parity stages.trained stages.taught stages.derived
         sources.kind sources.train sources.checkpoint sources.finetune sources.lm_eval sources.texts

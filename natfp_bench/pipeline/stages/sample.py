@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ class SampleStage(Stage):
     """A stage that leaves texts in `samples.parquet`."""
 
     kind, version, doing = "sample", 2, "sample"
-    meta_type = SampleMeta
+    meta_type: ClassVar[type[SampleMeta]] = SampleMeta
 
 
 @dataclass(frozen=True, eq=False)
