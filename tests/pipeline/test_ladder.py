@@ -22,6 +22,7 @@ from natfp_bench.pipeline.stages.trained import TrainedModel
 from natfp_bench.pipeline.stages.variant import VariantStages
 from natfp_bench.pipeline.variants import resolve
 from natfp_bench.plan import split
+from natfp_bench.plan.ancestors import STRANGER_SEED
 from natfp_bench.plan.make_plan import make_plan
 from natfp_bench.plan.text_settings import TextsSpec
 
@@ -132,7 +133,7 @@ def test_strangers_are_no_variants(run: tuple[Evidence, Any]) -> None:
     evidence, _ = run
     [stranger] = evidence.strangers
     own = stranger.variant.settings
-    assert {own.seeds.init, own.seeds.data_order, own.seeds.dropout} == {ladder.STRANGER_SEED}
+    assert {own.seeds.init, own.seeds.data_order, own.seeds.dropout} == {STRANGER_SEED}
     assert stranger.model in ladder.given(evidence, "recipe")
     weights = {evidence.metas[of.model].weights for of in evidence.kept}
     assert evidence.metas[stranger.model].weights not in weights
@@ -157,7 +158,7 @@ def test_there_is_a_stranger_of_each_recipe_whatever_the_seeds(task: str) -> Non
         assert isinstance(of.model, TrainedModel)
         assert recipe == of.variant.settings.recipe
         assert not recipe.fork.at
-        assert not recipe.finetune.share or recipe.finetune.seed == ladder.STRANGER_SEED
+        assert not recipe.finetune.share or recipe.finetune.seed == STRANGER_SEED
 
 
 @pytest.mark.parametrize(("task", "strangers"), [("prune_id", 5), ("merge_id", 5), ("base_id", 2), ("teacher_id", 1)])
@@ -181,7 +182,7 @@ def test_twins_have_the_initial_weights_of_their_sources_and_nothing_else(run: t
     for of in evidence.kept:
         twin, own = evidence.twins[of.name].variant.settings, of.variant.settings
         assert twin.seeds.init == own.seeds.init
-        assert (twin.seeds.data_order, twin.seeds.dropout) == (ladder.STRANGER_SEED, ladder.STRANGER_SEED)
+        assert (twin.seeds.data_order, twin.seeds.dropout) == (STRANGER_SEED, STRANGER_SEED)
         assert twin.model_copy(update={"seeds": own.seeds}) == own
     fold = split.Fold(0, np.array([True, False, True, True]), np.array([False, True, False, False]))
     given = ladder.twins_given(evidence, "origin", evidence.levels, fold)
@@ -210,10 +211,10 @@ def test_a_seed_that_a_variant_has_is_not_taken() -> None:
     plan = make_plan("seed_id", "smoke")
     variants = resolve(plan)
     taken = variants[0].variant.settings
-    seeds = taken.seeds.model_copy(update={"init": ladder.STRANGER_SEED})
+    seeds = taken.seeds.model_copy(update={"init": STRANGER_SEED})
     moved = variants[0].variant.model_copy(update={"settings": taken.model_copy(update={"seeds": seeds})})
     [stranger] = ladder.strangers(plan, [replace(variants[0], variant=moved), *variants[1:]])
-    assert stranger.variant.settings.seeds.init == ladder.STRANGER_SEED + 1
+    assert stranger.variant.settings.seeds.init == STRANGER_SEED + 1
 
 
 def test_where_a_rung_cannot_be_had_its_attributors_are_left_out_by_name(tmp_path: Path) -> None:
