@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from natfp_bench.pipeline.result import Crossed, CrossedSide, FactorStudy
 from natfp_bench.statistics.crossed import REST, Parts
 
-from .table import Heading, ReportTable, TableRow, in_words, interval, number, plain_p
+from .table import Heading, ReportTable, TableRow, in_words, interval, number, p_words, plain_p
 
 SEEDS = {"seeds.init": "initialisation", "seeds.data_order": "data order", "seeds.dropout": "dropout"}
 """What the seeds of a crossing are called."""
@@ -46,7 +46,7 @@ def crossed_finding(found: Crossed, reference: str) -> str:
 
 def _guess(side: CrossedSide) -> str:
     test = side.permuted.test
-    p = f"permutation test: uncorrected p = {plain_p(test.p)}, smallest possible {plain_p(test.smallest)}"
+    p = f"permutation test: uncorrected {p_words(test.p)}, smallest possible {plain_p(test.smallest)}"
     return f"{in_words(side.accuracy)}, where chance is {number(1 / side.values, 2)} ({p})"
 
 
@@ -95,7 +95,7 @@ def _test_of(side: CrossedSide) -> str:
     which = "all" if test.exhaustive else "drawn at random"
     return (
         f"Against {test.permutations:,} relabelings ({which}) among models that share the other seeds, naive Bayes on "
-        f"words has p = {plain_p(test.p)}; the smallest possible p is {plain_p(test.smallest)}."
+        f"words has {p_words(test.p)}; the smallest possible p is {plain_p(test.smallest)}."
     )
 
 
@@ -108,7 +108,7 @@ def crossed_facts(study: FactorStudy) -> Iterator[tuple[str, str]]:
         yield "parts of the variance between models", f"{'; '.join(parts)} (95% intervals)"
     for side in found.sides:
         reach = f"; likelihoods {interval(side.likelihood)}" if side.likelihood else ""
-        p = f"p = {plain_p(side.permuted.test.p)} (smallest {plain_p(side.permuted.test.smallest)}), uncorrected"
+        p = f"{p_words(side.permuted.test.p)} (smallest {plain_p(side.permuted.test.smallest)}), uncorrected"
         yield (
             f"which {seed_name(side.seed)}?",
             f"{study.reference} {interval(side.accuracy)} on models whose other seeds it has not met, chance "
@@ -123,7 +123,7 @@ def transposed_facts(study: FactorStudy) -> Iterator[tuple[str, str]]:
         yield (
             "turned round",
             f"which of {side.values} replicates wrote the text? {study.reference} {interval(side.accuracy)} at levels "
-            f"that it has not learnt from, chance {number(1 / side.values, 2)}{reach}; p = {plain_p(test.p)} (smallest "
+            f"that it has not learnt from, chance {number(1 / side.values, 2)}{reach}; {p_words(test.p)} (smallest "
             f"{plain_p(test.smallest)}), uncorrected",
         )
 

@@ -16,7 +16,7 @@ from natfp_bench.statistics.intervals import FEWEST_UNITS
 from natfp_bench.statistics.replication import SIGNIFICANT, Judged, PermutationTest
 
 from .finding import best_accuracy, main_scores, scope, text_length
-from .table import in_words, number, plain_p
+from .table import in_words, number, p_words, plain_p
 
 TASKS = (
     *("base_id", "base_far_id", "teacher_id", "teacher_same_init_id"),
@@ -151,7 +151,7 @@ def fading_sentences(trend: Trend) -> Iterator[str]:
             yield f"{said}; there are too few models to leave out for an interval."
         else:
             shown = "shown" if line.p_adjusted <= SIGNIFICANT else "not shown: it may be chance"
-            within = f"95% interval {number(slope.low)} to {number(slope.high)}, p = {plain_p(line.p_adjusted)}"
+            within = f"95% interval {number(slope.low)} to {number(slope.high)}, {p_words(line.p_adjusted)}"
             yield f"{said} ({within} after correction for all lines of all trends; {shown})."
     lengths = {point.swept[SHARE]: point.p_adjusted for point in trend.points if point.p_adjusted is not None}
     if lengths:
@@ -262,7 +262,7 @@ def _p(found: Judged, test: PermutationTest) -> str:
     if found.p is None:
         return f"So few models can give no p below {plain_p(test.smallest)}: more replicates are needed."
     tests = f"{found.tests} {'test' if found.tests == 1 else 'tests'}"
-    said = f"p = {plain_p(found.p)} after correction for the {tests} of this page ({plain_p(test.p)} before)"
+    said = f"{p_words(found.p)} after correction for the {tests} of this page ({plain_p(test.p)} before)"
     if found.verdict == "not testable":
         said += f"; before it, so few models can give no p below {plain_p(test.smallest)}, which is not enough"
     return f"{said}."

@@ -12,7 +12,7 @@ from natfp_bench.statistics.replication import PermutationTest
 from .crossed_words import crossed_facts, transposed_facts
 from .dilution_words import dilution_fact
 from .finding import given_texts, main_scores
-from .table import ReportTable, interval, log_p, plain_p, spread, value
+from .table import ReportTable, interval, log_p, p_words, plain_p, spread, value
 
 SPLITS = {
     UNSEEN_REPLICATE: "unseen replicates",
@@ -164,7 +164,7 @@ def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, 
 
 def _p_of(test: PermutationTest) -> str:
     if test.testable:
-        return f"p = {plain_p(test.p)}"
+        return p_words(test.p)
     return f"not testable at this preset (p cannot be below {test.smallest:.2f})"
 
 

@@ -18,6 +18,9 @@ BAR = 120
 BELOW = -0.25
 """Where the scale of a bar begins: estimates may be below 0, which is chance."""
 
+LEAST_P = 0.0001
+"""A smaller p is printed as smaller than this: its digits would say nothing."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -157,8 +160,16 @@ def log_p(log10_p: float | None) -> str:
 
 
 def plain_p(p: float | None) -> str:
-    """Print a p-value that is not tiny, such as one of permutations."""
-    return "" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
+    """Print a p-value; one that is tiny only as that."""
+    return "" if p is None else "<0.0001" if p < LEAST_P else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
+
+
+def p_words(p: float | None, *, at_most: bool = False) -> str:
+    """Print a p-value in a sentence: `p = 0.012`, `p below 0.0001`; at_most: it is the largest of several."""
+    printed = plain_p(p)
+    if printed.startswith("<"):
+        return f"p below {printed[1:]}"
+    return f"p at most {printed}" if at_most else f"p = {printed}"
 
 
 def test_verdict(*, agrees: bool, sound: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from natfp_bench.results.trace import Trace
 
-from .table import ReportTable, number, plain_p
+from .table import ReportTable, number, p_words, plain_p
 
 
 def trace_table(found: Trace) -> ReportTable:
@@ -36,18 +36,16 @@ def trace_conclusion(found: Trace) -> list[str]:
     which = first.label if len(found.models) == 1 else "one of these"
     if not found.likely:
         doubt = (
-            f"{subject}: p = {plain_p(found.p)}, so perhaps none of these models wrote it. If {which} had, a p-value "
+            f"{subject}: {p_words(found.p)}, so perhaps none of these models wrote it. If {which} had, a p-value "
             "as small as this would be seen at most one time in twenty"
         )
         if verdict is None:
             return [doubt]
         return [doubt, f"of these models, {verdict.most_likely} is the most likely one"]
     if verdict is None or found.identification is None:
-        return [
-            f"{subject}: nothing speaks against {first.label} (p = {plain_p(found.p)}); other models may fit as well"
-        ]
+        return [f"{subject}: nothing speaks against {first.label} ({p_words(found.p)}); other models may fit as well"]
     posterior = number(max(verdict.posterior))
     by = found.identification.attributor.name
     said = f"{subject}: most likely {verdict.most_likely} (posterior {posterior}, by {by})"
     agree = "and so say the likelihoods" if first.label == verdict.most_likely else f"but by likelihood {first.label}"
-    return [f"{said}, {agree}", f"p = {plain_p(found.p)}: no sign that another source wrote it"]
+    return [f"{said}, {agree}", f"{p_words(found.p)}: no sign that another source wrote it"]

@@ -12,7 +12,19 @@ from natfp_bench.statistics.power_law import LawFit
 from natfp_bench.statistics.replication import SIGNIFICANT
 
 from .leaderboard_tables import setting_title
-from .table import Cell, ReportTable, estimate_cell, interval, number, number_cell, plain_p, spread, test_verdict, value
+from .table import (
+    Cell,
+    ReportTable,
+    estimate_cell,
+    interval,
+    number,
+    number_cell,
+    p_words,
+    plain_p,
+    spread,
+    test_verdict,
+    value,
+)
 
 ABOUT = (
     "A line goes through results that agree in every swept setting but those that change along it. Intervals are at "
@@ -200,7 +212,7 @@ def _course(own: Sequence[Line], lines: Sequence[Line]) -> str:
     changes = sorted(abs(line.slope.value) for line in own)
     by = number(changes[0]) if len(own) == 1 else f"{number(changes[0])} to {number(changes[-1])}"
     most = max(line.p_adjusted or 0.0 for line in own)
-    least = f"corrected p {'' if len(own) == 1 else 'at most '}{plain_p(most)}"
+    least = f"corrected {p_words(most, at_most=len(own) > 1)}"
     return f"{'rises' if own[0].slope.value > 0 else 'falls'} by {by}{_share(own, lines)} ({least})"
 
 
@@ -227,7 +239,7 @@ def _change(line: Line) -> str:
     if line.p_adjusted is None:
         return f"{estimate} for each doubling, without an interval, because there are too few models to leave out"
     verdict = "shown" if line.p_adjusted <= SIGNIFICANT else "not shown: it may be chance"
-    return f"{estimate} for each doubling (95% {within}; corrected p {plain_p(line.p_adjusted)}; {verdict})"
+    return f"{estimate} for each doubling (95% {within}; corrected {p_words(line.p_adjusted)}; {verdict})"
 
 
 def _turns(line: Line) -> str:
@@ -237,7 +249,7 @@ def _turns(line: Line) -> str:
     unit = WORDS.get(line.against, line.against)
     each = [
         f"{one.direction} from {number(one.first)} to {number(one.last)} between {amount(one.start)} and "
-        f"{amount(one.end)} {unit} (p {plain_p(one.p)})"
+        f"{amount(one.end)} {unit} ({p_words(one.p)})"
         for one in line.phases
     ]
     return f" It turns: it {', and '.join(each)}; each p is corrected by Holm for the steps of this line."
@@ -254,8 +266,8 @@ def _limit(line: Line) -> str:
         estimate, _, within = interval(law.limit).partition(" ")
         zero = line.limit_adjusted is not None and line.limit_adjusted > SIGNIFICANT
         verdict = "zero is not excluded" if zero else "zero is excluded"
-        p = plain_p(line.limit_adjusted)
-        said = f" A power law leaves {estimate} {end} (95% {within}; corrected p of zero {p}: {verdict})."
+        said = f" A power law leaves {estimate} {end} (95% {within}; for a limit of zero, corrected "
+        said += f"{p_words(line.limit_adjusted)}: {verdict})."
     if tested := law.prediction:
         estimate, _, within = interval(tested.predicted).partition(" ")
         verdict = f"the prediction {test_verdict(agrees=tested.agrees, sound=tested.sound)}"
@@ -270,7 +282,7 @@ def _evidence(trend: Trend) -> str:
     tested = [point for point in trend.points if point.p_adjusted is not None]
     found = [point for point in tested if (point.p_adjusted or 0.0) <= SIGNIFICANT]
     each = "; ".join(
-        f"{_where(point.swept)}: {number(point.strength or 0.0, 1)} spreads, corrected p {plain_p(point.p_adjusted)}"
+        f"{_where(point.swept)}: {number(point.strength or 0.0, 1)} spreads, corrected {p_words(point.p_adjusted)}"
         for point in tested
     )
     return f"The factor is found at {len(found)} of {len(tested)} points ({each})."

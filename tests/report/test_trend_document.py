@@ -45,7 +45,9 @@ def test_an_answer_counts_the_lines_and_gives_the_range(trend: Trend) -> None:
     said = next(one for one in answers(trend) if one.startswith("When the tokens double, the mean KL"))
     sizes = sorted(abs(line.slope.value) for line in lines)
     assert f"falls by {sizes[0]:.3f} to {sizes[-1]:.3f} on 3 of 3 lines" in said
-    assert "corrected p at most" in said
+    assert "(corrected p below 0.0001)" in said
+    sure = next(iter(answers(changed(trend, p_adjusted=0.03))))
+    assert "(corrected p at most 0.030)" in sure
     assert len(list(answers(trend))) == len({(line.figure, line.against) for line in trend.lines})
 
 

@@ -20,7 +20,7 @@ from natfp_bench.report.many_tables import many_figure, many_sentences, many_tab
 from natfp_bench.report.reading_tables import reading_tables
 from natfp_bench.report.result_tables import SPLITS, findings, variants_table
 from natfp_bench.report.study_figures import estimate
-from natfp_bench.report.table import ReportTable, interval, number, plain_p, spread, value
+from natfp_bench.report.table import ReportTable, interval, number, p_words, plain_p, spread, value
 from natfp_bench.report.trend_tables import trend_title
 from natfp_bench.report.verification_words import verification_table
 from natfp_bench.results.leaderboard import FactorRow
@@ -114,7 +114,7 @@ def tiles(row: FactorRow) -> list[tuple[str, str, str]]:
         shared = row.mutual_information
         found.append(("bits per text", value(shared, 2), f"mutual information with the level: {interval(shared, 2)}"))
     if row.verdict:
-        corrected = f"corrected p {plain_p(row.p_adjusted)}, least possible p {plain_p(row.p_floor)}"
+        corrected = f"corrected {p_words(row.p_adjusted)}, least possible p {plain_p(row.p_floor)}"
         would = f"; would have found {row.detectable:.2f}" if row.detectable else ""
         found.append(("factor", verdict(row), corrected + would))
     found.append(("p", factor_p(row), "about the factor" if row.p is not None else "about these models alone"))
