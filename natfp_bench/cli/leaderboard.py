@@ -82,7 +82,7 @@ def leaderboard(
     elif format_ == "md":
         shown = without_points(found, swept)
         learnt = trend_document.curve_parts([curve_result.read(path) for path in curves])
-        if figures:
+        if figures and learnt:
             _draw(learnt, figures)
         text = markdown.render(
             shown,

@@ -70,7 +70,7 @@ def crossed_sentences(study: FactorStudy | None) -> Iterator[str]:
             if part.part == REST:
                 yield (
                     f"{in_words(part.share)} of it goes with {ALONE}: it belongs to single models. It holds what seeds "
-                    "do only together, and mere chaos, which fork_id measures."
+                    "do only together, and chaos, which fork_id measures."
                 )
             else:
                 yield (

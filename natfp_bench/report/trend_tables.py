@@ -184,7 +184,7 @@ def amount(number_: float) -> str:
 
 
 def answers(trend: Trend) -> Iterator[str]:
-    """Say in short what each figure does when a quantity doubles: by how much it changes, and on how many lines."""
+    """Say in short what each figure does when a quantity doubles: by how much it changes, and on which lines."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in trend.lines:
         groups.setdefault((line.against, FIGURES[line.figure]), []).append(line)
@@ -217,7 +217,15 @@ def _course(own: Sequence[Line], lines: Sequence[Line]) -> str:
 
 
 def _share(own: Sequence[Line], lines: Sequence[Line]) -> str:
-    return "" if len(lines) == 1 else f" on {len(own)} of {len(lines)} lines"
+    """Say on which of several lines, by the one setting that they differ in; or on how many."""
+    if len(lines) == 1:
+        return ""
+    settings = {tuple(line.fixed) for line in lines}
+    if len(own) == len(lines) or settings != {tuple(lines[0].fixed)} or len(lines[0].fixed) != 1:
+        return f" on {len(own)} of {len(lines)} lines"
+    ((path, _),) = lines[0].fixed.items()
+    *before, last = [str(line.fixed[path]) for line in own]
+    return f" where {path} is {', '.join(before)}{' or ' * bool(before)}{last}"
 
 
 def sentences(trend: Trend) -> Iterator[str]:
