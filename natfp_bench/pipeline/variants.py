@@ -7,6 +7,7 @@ from typing import Any
 from natfp_bench.plan.ancestors import STRANGER, strangers, untaken, with_seed
 from natfp_bench.plan.plan import Plan, Variant
 from natfp_bench.plan.settings import Settings
+from natfp_bench.statistics.curves import REWRITTEN
 
 from .sources.kind import Identities, source_kind
 from .stages.rewritten import Rewritten
@@ -21,8 +22,6 @@ DISGUISES: dict[str, tuple[str, float]] = {
 }
 """Ways to draw texts that people use to make them smoother, each with its setting and its value."""
 
-
-REWRITTEN = "rewritten by another model"
 
 SWEEPS = 2
 """How often each token of a rewritten text is drawn anew."""

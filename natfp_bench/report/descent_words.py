@@ -11,7 +11,7 @@ from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.distances import DrawnTree, tree_of
 from natfp_bench.results.trends import Trend
 from natfp_bench.statistics import replication
-from natfp_bench.statistics.curves import MIXED
+from natfp_bench.statistics.curves import MIXED, REWRITTEN
 from natfp_bench.statistics.intervals import FEWEST_UNITS
 from natfp_bench.statistics.replication import SIGNIFICANT, Judged, PermutationTest
 
@@ -235,6 +235,7 @@ CHANGED = {
     "temperature 0.8": "on texts drawn at temperature 0.8",
     "top-p 0.9": "on texts drawn with top-p 0.9",
     MIXED: "on texts whose second half is by another model",
+    REWRITTEN: "on texts that another model has rewritten",
 }
 """Conditions that somebody may bring about to hide who wrote a text."""
 

@@ -71,6 +71,9 @@ class Side(Record):
 MIXED = "second half by another source"
 """The condition of texts that begin with their own source and end with one of another level."""
 
+REWRITTEN = "rewritten by another model"
+"""Condition of texts that a model which no level has wrote anew, token by token."""
+
 
 class Robustness(Record):
     """Accuracy of the reference attributor under one condition of the test texts.

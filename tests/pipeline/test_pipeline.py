@@ -17,9 +17,9 @@ from written_baselines import BASELINE, plant
 
 from natfp_bench.pipeline.result import VariantResult
 from natfp_bench.pipeline.store import Store
-from natfp_bench.pipeline.variants import DISGUISES, REWRITTEN, resolve
+from natfp_bench.pipeline.variants import DISGUISES, resolve
 from natfp_bench.statistics import per_text
-from natfp_bench.statistics.curves import MIXED
+from natfp_bench.statistics.curves import MIXED, REWRITTEN
 
 
 def differing(variants: list[VariantResult]) -> set[tuple[str, str]]:
