@@ -11,7 +11,8 @@ from validity_factors import size
 from validity_sources import Amount, Row
 
 from natfp_bench.statistics.intervals import Floats
-from natfp_bench.statistics.phases import phases_of
+from natfp_bench.statistics.paired import holm
+from natfp_bench.statistics.phases import phases_of, steps_of
 from natfp_bench.statistics.power_law import Points
 from natfp_bench.statistics.trees import agreement
 from natfp_bench.statistics.verification import descent_p
@@ -104,7 +105,8 @@ def flat_lines(amount: Amount) -> Iterator[Row]:
     for experiment in range(CHEAP * amount.nulls):
         own = 1 + 0.1 * np.random.default_rng([experiment, 14]).standard_normal((MODELS, POINTS))
         left_out = [(at, np.delete(own, one, axis=0).mean(axis=0)) for one in range(MODELS)]
-        found = phases_of(Points(at, own.mean(axis=0), left_out, "models"))
+        steps = steps_of(Points(at, own.mean(axis=0), left_out, "models"))
+        found = phases_of(steps, holm([step.p for step in steps]))
         p.append(min((phase.p for phase in found), default=1.0))
     yield size(f"phases of a flat line, {POINTS} points, {MODELS} models", np.array(p))
 

@@ -189,8 +189,13 @@ def answers(trend: Trend) -> Iterator[str]:
     for line in trend.lines:
         groups.setdefault((line.against, FIGURES[line.figure]), []).append(line)
     for (against, figure), lines in groups.items():
-        told = [part for sign in (1, -1) if (part := _course([one for one in lines if _shown(one) == sign], lines))]
-        silent = [one for one in lines if not _shown(one)]
+        for line in (one for one in lines if one.phases):
+            yield f"With more {against}, the {figure} {_stretches(line)}{_share([line], lines)}."
+        straight = [one for one in lines if not one.phases]
+        if not straight:
+            continue
+        told = [part for sign in (1, -1) if (part := _course([one for one in straight if _shown(one) == sign], lines))]
+        silent = [one for one in straight if not _shown(one)]
         if silent:
             untested = all(one.p_adjusted is None for one in silent)
             why = "was measured with too few models for an interval" if untested else "shows no change"
@@ -254,13 +259,17 @@ def _turns(line: Line) -> str:
     """Say where a line that turns rises, and where it falls."""
     if not line.phases:
         return ""
+    return f" It turns: it {_stretches(line)}."
+
+
+def _stretches(line: Line) -> str:
+    """The phases of a line, one after another."""
     unit = WORDS.get(line.against, line.against)
-    each = [
+    return ", and ".join(
         f"{one.direction} from {number(one.first)} to {number(one.last)} between {amount(one.start)} and "
-        f"{amount(one.end)} {unit} ({p_words(one.p)})"
+        f"{amount(one.end)} {unit} (corrected {p_words(one.p)})"
         for one in line.phases
-    ]
-    return f" It turns: it {', and '.join(each)}; each p is corrected by Holm for the steps of this line."
+    )
 
 
 def _limit(line: Line) -> str:

@@ -16,7 +16,7 @@ from natfp_bench.base.records import Record, canonical_json, flatten
 from natfp_bench.pipeline.result import Result
 from natfp_bench.statistics import paired, power_law
 from natfp_bench.statistics.intervals import Floats, Interval
-from natfp_bench.statistics.phases import Phase, phases_of
+from natfp_bench.statistics.phases import Phase, Step, phases_of, steps_of
 from natfp_bench.statistics.power_law import LawFit, Points, Toward
 
 from .leaderboard import Leaderboards
@@ -46,8 +46,9 @@ class Line(Record):
     """Points of a trend that agree in every swept setting but those that change along the line.
 
     fixed: these other settings. slope: change when x doubles; p: of no slope; p_adjusted: by Holm over the lines of all
-    trends that were made together. law: a power law with a limit, where there are enough points. phases: where the
-    figure rises, and where it falls, if it does both.
+    trends that were made together. law: a power law with a limit, where there are enough points. steps: from point to
+    point, where single models run through all of them. phases: where the figure rises, and where it falls, if it does
+    both; p-values of steps are corrected by Holm over the steps of all lines.
     """
 
     figure: FigureName
@@ -59,6 +60,7 @@ class Line(Record):
     p_adjusted: float | None = None
     law: LawFit | None = None
     limit_adjusted: float | None = None
+    steps: tuple[Step, ...] = ()
     phases: tuple[Phase, ...] = ()
 
 
@@ -90,6 +92,8 @@ def trends_of(protocols: Sequence[Protocol]) -> list[Trend]:
         of = protocol.newest
         if of.fixed_texts is None and of.subset is None and {one.source for one in of.variants} != {"texts"}:
             fixed = [of.task.name, of.task.version, of.preset, of.corpus.name, of.seed, protocol.setting.texts]
+            # Stops of one run whose learning rate still stands high are no finished runs with fewer tokens.
+            fixed.append(_flat(protocol).get("schedule.decay_at_stop"))
             groups.setdefault(canonical_json(fixed), []).append(protocol)
     found = [trend for group in groups.values() if (trend := _trend(group))]
     return _corrected(found)
@@ -230,21 +234,24 @@ def _line(
     law = power_law.law_of(points, toward) if toward and len(np.unique(x)) >= power_law.FEWEST else None
     pairs = tuple(zip(x.tolist(), y.tolist(), strict=True))
     # Along one course of training alone: neighbours on another line may be models of different sizes.
-    found = phases_of(points) if against in COURSES else ()
-    turns = found if len({phase.direction for phase in found}) > 1 else ()
-    return Line(figure=figure, against=against, fixed=fixed, points=pairs, slope=slope, p=p, law=law, phases=turns)
+    steps = steps_of(points) if against in COURSES else ()
+    return Line(figure=figure, against=against, fixed=fixed, points=pairs, slope=slope, p=p, law=law, steps=steps)
 
 
 def _corrected(trends: Sequence[Trend]) -> list[Trend]:
-    """Correct the p-values of slopes, and those of limits, for the number of all lines."""
+    """Correct the p-values of slopes, of limits and of steps, each for the number of all of them."""
     lines = [line for trend in trends for line in trend.lines]
     slopes = iter(paired.holm([line.p for line in lines if line.p is not None]))
     limits = iter(paired.holm([line.law.p_limit for line in lines if line.law and line.law.p_limit is not None]))
+    steps = iter(paired.holm([step.p for line in lines for step in line.steps]))
     found = []
     for trend in trends:
         judged = []
         for line in trend.lines:
-            update = {"p_adjusted": next(slopes)} if line.p is not None else {}
+            update: dict[str, Any] = {"p_adjusted": next(slopes)} if line.p is not None else {}
+            stretches = phases_of(line.steps, [next(steps) for _ in line.steps])
+            if len({phase.direction for phase in stretches}) > 1:
+                update["phases"] = stretches
             if line.law and line.law.p_limit is not None:
                 update["limit_adjusted"] = next(limits)
             judged.append(line.model_copy(update=update))

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
-import numpy as np
-
 from natfp_bench.base.records import Record
 
-from .paired import holm
 from .power_law import Points, p_of
 from .replication import SIGNIFICANT
 
 Direction = Literal["rises", "falls"]
 
 
-class Phase(Record):
-    """A stretch of a line. start, end: x of its ends; first, last: the figure there.
+class Step(Record):
+    """From one point of a line to the next. start, end: x of both; first, last: the figure there; p: of no change."""
 
-    p: of no change, the largest of its steps from point to point, corrected by Holm for all steps of the line.
-    """
+    start: float
+    end: float
+    first: float
+    last: float
+    p: float
+
+
+class Phase(Record):
+    """A stretch of a line. start, end: x of its ends; first, last: the figure there; p: the largest of its steps."""
 
     direction: Direction
     start: float
@@ -31,39 +35,46 @@ class Phase(Record):
     p: float
 
 
-def phases_of(points: Points) -> tuple[Phase, ...]:
-    """Steps from point to point that are shown, joined where they go the same way; x ascends.
+def steps_of(points: Points) -> tuple[Step, ...]:
+    """The steps from point to point, x ascending, each tested by leaving out one unit at a time (`power_law.p_of`).
 
-    A step is tested by leaving out one unit at a time (`power_law.p_of`). A step that is not shown ends a phase.
+    None where there are too few units for a test.
     """
-    tests = [_tested(points, i) for i in range(len(points.x) - 1)]
-    known = [p for _, p in tests if p is not None]
-    if len(known) < len(tests):
-        return ()
-    steps: list[tuple[int, Direction | None, float]] = [
-        (i, ("rises" if change > 0 else "falls") if p <= SIGNIFICANT else None, p)
-        for i, ((change, _), p) in enumerate(zip(tests, holm(known), strict=True))
-    ]
-    return tuple(_joined(steps, points))
+    found = []
+    for i in range(len(points.x) - 1):
+        estimate = points.estimate(lambda _, y, i=i: float(y[i + 1] - y[i]))  # type: ignore[misc]
+        p = p_of(estimate, [float(y[i + 1] - y[i]) for _, y in points.left_out])
+        if p is None:
+            return ()
+        start, end = (float(points.x[j]) for j in (i, i + 1))
+        found.append(Step(start=start, end=end, first=float(points.y[i]), last=float(points.y[i + 1]), p=p))
+    return tuple(found)
 
 
-def _tested(points: Points, i: int) -> tuple[float, float | None]:
-    """Change of the figure from point i to the next one, and the p-value of no change."""
-    estimate = points.estimate(lambda _, y: float(y[i + 1] - y[i]))
-    return estimate.value, p_of(estimate, [float(y[i + 1] - y[i]) for _, y in points.left_out])
+def phases_of(steps: Sequence[Step], adjusted: Sequence[float]) -> tuple[Phase, ...]:
+    """Steps that are shown, joined where they go the same way; adjusted: their p-values after correction.
+
+    A step that is not shown ends a phase.
+    """
+    return tuple(_joined(list(zip(steps, adjusted, strict=True))))
 
 
-def _joined(steps: list[tuple[int, Direction | None, float]], points: Points) -> Iterator[Phase]:
-    x, y = np.asarray(points.x), np.asarray(points.y)
-    for direction, run in groupby(steps, key=lambda step: step[1]):
+def _joined(steps: list[tuple[Step, float]]) -> Iterator[Phase]:
+    for direction, run in groupby(steps, key=lambda one: _direction(*one)):
         own = list(run)
         if direction is not None:
-            begin, end = own[0][0], own[-1][0] + 1
+            begin, end = own[0][0], own[-1][0]
             yield Phase(
                 direction=direction,
-                start=float(x[begin]),
-                end=float(x[end]),
-                first=float(y[begin]),
-                last=float(y[end]),
-                p=max(p for _, _, p in own),
+                start=begin.start,
+                end=end.end,
+                first=begin.first,
+                last=end.last,
+                p=max(p for _, p in own),
             )
+
+
+def _direction(step: Step, p: float) -> Direction | None:
+    if p > SIGNIFICANT:
+        return None
+    return "rises" if step.last > step.first else "falls"

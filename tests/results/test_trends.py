@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 from made_results import studied
-from planted_trends import LEVELS, TOKENS, protocols
+from planted_trends import LEVELS, TOKENS, point, protocols
 
 from natfp_bench.pipeline.result import Crossed, FactorResult
 from natfp_bench.report.trend_document import trend_parts, trends_document
 from natfp_bench.report.trend_figures import trend_figures
-from natfp_bench.report.trend_tables import scope, sentences, trend_tables
+from natfp_bench.report.trend_tables import answers, scope, sentences, trend_tables
 from natfp_bench.results.leaderboard import leaderboards_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import Line, trends_of, without_points
+from natfp_bench.statistics.paired import holm
 
 
 def line(lines: tuple[Line, ...], figure: str, against: str, **fixed: Any) -> Line:
@@ -56,9 +57,9 @@ def test_bits_of_the_ceiling_are_those_of_each_model() -> None:
     made = protocols()
     (trend,) = trends_of(made)
     own = {of.newest.protocol_digest: of.newest.scores[-1].bits_by_variant for of in made}
-    for point in trend.points:
-        bits = [*own[point.protocol_digest].values()]
-        found = point.figures["ceiling_bits"]
+    for one in trend.points:
+        bits = [*own[one.protocol_digest].values()]
+        found = one.figures["ceiling_bits"]
         assert found.estimate.value == pytest.approx(sum(bits) / 5)
         assert found.left_out[0] == pytest.approx(sum(bits[1:]) / 4)
 
@@ -99,6 +100,38 @@ def test_other_corpora_presets_and_seeds_are_other_trends() -> None:
         for path, one in of.results
     ]
     assert [len(trend.points) for trend in trends_of([*first, *other])] == [6, 6]
+
+
+def test_stops_of_one_run_are_a_trend_of_their_own() -> None:
+    decayed = protocols(widths=(32,))
+    stopped = [
+        Protocol([(path, one.model_copy(update={"overrides": {**one.overrides, "schedule.decay_at_stop": True}}))])
+        for of in decayed
+        for path, one in of.results
+    ]
+    apart = [of.newest.model_copy(update={"protocol_digest": f"x{of.newest.protocol_digest[1:]}"}) for of in decayed]
+    found = trends_of([*stopped, *(Protocol([(Path("none/x/result.json"), one)]) for one in apart)])
+    assert [len(trend.points) for trend in found] == [6, 6]
+
+
+def test_a_line_that_turns_says_where() -> None:
+    heights = dict(zip(TOKENS, [0.2, 0.5, 0.8, 0.8, 0.5, 0.2], strict=True))
+    made = [
+        Protocol([(Path(f"none/{n}/result.json"), point(n, tokens, 32, height, 2 - 0.1 * n))])
+        for n, (tokens, height) in enumerate(heights.items())
+    ]
+    (trend,) = trends_of(made)
+    turned = line(trend.lines, "mean_kl", "tokens")
+    assert [(one.direction, one.start, one.end) for one in turned.phases] == [
+        ("rises", TOKENS[0], TOKENS[2]),
+        ("falls", TOKENS[3], TOKENS[5]),
+    ]
+    steps = [step.p for each in trend.lines for step in each.steps]
+    adjusted = dict(zip(steps, holm(steps), strict=True))
+    assert turned.phases[0].p == max(adjusted[step.p] for step in turned.steps[:2])
+    said = [one for one in answers(trend) if one.startswith("With more tokens, the mean KL in bits per token rises")]
+    assert len(said) == 1
+    assert "between 100,000 and 400,000 tokens" in said[0]
 
 
 def test_every_sentence_has_an_interval_or_says_why_not() -> None:
