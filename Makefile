@@ -77,7 +77,7 @@ figures: .venv
 	cp "$$(ls "$$folder"/tasks-*-length.svg | head -n 1)" docs/figures/length.svg
 	$(BIN)/natfp-bench leaderboard $(RESULTS) --format md -o docs/results.md --figures docs/figures/curves
 
-# Results of sweeps and of crossed seeds, and of tasks with many seeds, which need predictions.parquet beside them.
+# Results of sweeps, of crossed seeds, and of tasks with many seeds.
 SWEEPS ?= docs/results
 trends: .venv
 	$(BIN)/natfp-bench leaderboard $(SWEEPS) --trends --format md -o docs/trends.md --figures docs/figures/trends

@@ -15,6 +15,7 @@ from natfp_bench.base.records import Record
 from natfp_bench.base.rungs import Rung
 from natfp_bench.corpus.metas import CorpusFile
 from natfp_bench.plan.text_settings import SourceName
+from natfp_bench.statistics.candidates import CandidateCurve
 from natfp_bench.statistics.ceiling import Divergence, SelfCheck
 from natfp_bench.statistics.crossed import Variance
 from natfp_bench.statistics.curves import Curve, Permuted, Robustness, Side, Wording
@@ -152,6 +153,9 @@ class Score(Record):
     )
     by_variant: dict[str, float] = Field({}, description="accuracy on the texts of each variant")
     bits_by_variant: dict[str, float] = Field({}, description="bits, the mean over the texts of each variant")
+    candidates: CandidateCurve | None = Field(
+        None, description="accuracy against the number of candidates, if the classes are many and nothing but seeds"
+    )
     confusion: tuple[tuple[float, ...], ...] | None = None
     extraction: float | None = Field(None, description="bits divided by the ceiling's, if the ceiling has enough")
 

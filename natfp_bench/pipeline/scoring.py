@@ -15,7 +15,9 @@ from natfp_bench.attributors.registry import Baseline
 from natfp_bench.plan import split
 from natfp_bench.plan.plan import Target
 from natfp_bench.plan.split import Fold
-from natfp_bench.statistics import ceiling, discrimination, intervals, metrics, paired, per_text
+from natfp_bench.plan.task_files import NO_TRACE
+from natfp_bench.statistics import candidates, ceiling, discrimination, intervals, metrics, paired, per_text
+from natfp_bench.statistics.candidates import CandidateCurve
 from natfp_bench.statistics.group_test import group_log10_p
 from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
@@ -37,7 +39,7 @@ class Frame:
     """What the scores of some answers depend on besides them: target, split, sorted classes, seed of the intervals.
 
     order: the classes in the order of the task, empty if the levels have no order. units: what intervals are resampled
-    by (`Plan.units`).
+    by (`Plan.units`). seeds: whether the classes are many and nothing but seeds, so that any of them could be others.
     """
 
     target: Target
@@ -46,6 +48,7 @@ class Frame:
     order: tuple[str, ...]
     seed: int
     units: str = "prompts"
+    seeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class View:
         ordered = factor.levels if factor.ordered and self.target == "level" else ()
         order = tuple(name for name in ordered if name in classes)
         plan = self.evidence.plan
-        return Frame(self.target, self.split, classes, order, plan.seed, plan.units)
+        seeds = not factor.crossed and all(path.startswith(NO_TRACE) for path in factor.fields)
+        many = seeds and self.target == "level" and not plan.task.control and len(classes) >= candidates.FEWEST
+        return Frame(self.target, self.split, classes, order, plan.seed, plan.units, many)
 
     @property
     def class_of(self) -> Ints:
@@ -218,10 +223,16 @@ def score(
         parts=_parts(frame, given),
         by_variant=_by_variant(given, given.credit),
         bits_by_variant=_by_variant(given, per_text.bits(given.proba, given.truth)),
+        candidates=_candidates(given) if frame.seeds else None,
         confusion=tuple(map(tuple, per_text.confusion(given.proba, given.truth).tolist())),
         extraction=discrimination.extraction(found["bits"], ceiling_bits) if ceiling_bits else None,
         **_framed(frame),
     )
+
+
+def _candidates(given: Answers) -> CandidateCurve:
+    """Accuracy among fewer candidates: an attributor that has learnt all classes chooses by what it states for all."""
+    return candidates.candidate_curve(candidates.wins(given.proba, given.truth), given.truth)
 
 
 def _test(frame: Frame, given: Answers) -> tuple[float | None, str | None]:

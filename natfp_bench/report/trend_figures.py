@@ -32,7 +32,7 @@ def trend_figures(trend: Trend) -> Iterator[Figure]:
             rows += [{"series": f"power law: {called}", "at": at, "value": y, "dashed": True} for at, y in _law(line)]
         # In one order, so that a line has one colour in all figures of a trend.
         names = sorted(
-            {str(row["series"]) for row in rows}, key=lambda name: (name.startswith("power law"), _numbers(name))
+            {str(row["series"]) for row in rows}, key=lambda name: (name.startswith("power law"), _numbers(name), name)
         )
         title = f"{FIGURES[lines[0].figure]} against {against}"
         chart = charts.curve(

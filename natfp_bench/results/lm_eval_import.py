@@ -233,7 +233,8 @@ def _frame(result: Result, header: ExportHeader) -> Frame:
     ordered = any("level_error" in score.metrics for score in scores)
     order = tuple(name for name in result.factor.levels if name in header.classes) if ordered else ()
     units = next(score.metrics["bits"].units for score in scores if score.status == "ok")
-    return Frame(TARGET, split, header.classes, order, result.seed, units)
+    seeds = any(score.candidates for score in scores)
+    return Frame(TARGET, split, header.classes, order, result.seed, units, seeds)
 
 
 def _of_view(result: Result, frame: Frame) -> list[Score]:

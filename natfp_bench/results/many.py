@@ -1,18 +1,13 @@
-"""Results with many seeds: accuracy against the number of candidates, from the answers of a result."""
+"""Results with many seeds: accuracy against the number of candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
-from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
-from natfp_bench.plan.task_files import NO_TRACE
-from natfp_bench.statistics import candidates
 from natfp_bench.statistics.candidates import CandidateCurve
 
 from .leaderboard import best
-from .predictions import PredictionFiles
 from .protocols import Protocol, Setting
 
 
@@ -33,27 +28,16 @@ class ManyCandidates(Record):
 
 
 def many_of(protocols: Sequence[Protocol]) -> list[ManyCandidates]:
-    """Find the results with many levels that are no more than seeds, and read their answers."""
+    """Find the results whose scores have curves."""
     found = (many(protocol) for protocol in protocols)
     return [one for one in found if one]
 
 
 def many(protocol: Protocol) -> ManyCandidates | None:
-    """The curves of one protocol; None if its levels are few or not exchangeable, or its answers are not there."""
+    """The curves of one protocol; None if its levels are few, or more than seeds."""
     result = protocol.newest
-    seeds = all(path.startswith(NO_TRACE) for path in result.factor.fields)
-    crossed = result.study and result.study.crossed
-    if not seeds or crossed or result.task.control or len(result.factor.levels) < candidates.FEWEST:
-        return None
-    files, curves = PredictionFiles(), dict[str, CandidateCurve]()
-    view = protocol.scores.get(("level", protocol.main_split), {})
-    for name in _shown(protocol):
-        path, score = view[name]
-        if len(score.classes) < candidates.FEWEST:
-            continue
-        with suppress(UserError):  # the file of answers may be gone
-            answers = files.of(path, score)
-            curves[name] = candidates.candidate_curve(candidates.wins(answers.proba, answers.truth), answers.truth)
+    view = protocol.level(protocol.main_split)
+    curves = {name: found for name in _shown(protocol) if (found := view[name].candidates)}
     if not curves:
         return None
     return ManyCandidates(
@@ -62,7 +46,7 @@ def many(protocol: Protocol) -> ManyCandidates | None:
         setting=protocol.setting,
         protocol_digest=result.protocol_digest,
         classes=len(result.factor.levels),
-        texts=next(score.n_test or 0 for _, score in view.values()),
+        texts=next(score.n_test or 0 for score in view.values()),
         curves=curves,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,12 +79,6 @@ def test_many_candidates_have_a_curve(nine: Any) -> None:
         assert "95%" in said
         assert "the prediction" in said
     assert many_figure(found).rows
-
-
-@pytest.mark.slow
-def test_without_answers_nothing_is_said_of_candidates(nine: Any, tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text((nine[1] / "result.json").read_text())
-    assert many_of(read_protocols([tmp_path / "result.json"])[0]) == []
 
 
 def test_few_seeds_and_levels_of_a_factor_have_no_curve(seed_run: Any, rate_run: Any) -> None:
