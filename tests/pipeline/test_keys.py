@@ -382,3 +382,14 @@ def test_disguises_leave_the_study_of_transforms_as_it_was(settings: Settings, p
     assert transfers(asked, own)["top-p 0.9"].sampling.top_p == 0.9
     cooler = own.model_copy(update={"sampling": own.sampling.model_copy(update={"temperature": 0.8})})
     assert "temperature 0.8" not in transfers(asked, cooler), "these are the usual texts"
+
+
+def test_a_fit_may_take_more_where_there_are_many_classes(settings: Settings, plan: Plan) -> None:
+    samples = all_stages(settings, plan, IDENTITY)["study"].samples  # type: ignore[attr-defined]
+    shared = labelled(plan, samples)
+    card = shared["baseline"].card.limits
+    for classes, more in ((2, 1), (64, 1), (128, 2), (10_000, 4)):
+        of = Prediction(**{**shared, "labels": tuple(map(str, range(classes)))}, known=(True, True))
+        assert of.limits is not None
+        assert of.limits.memory_mb == more * card.memory_mb
+        assert of.limits.seconds == card.seconds * classes / 64 or more in (1, 4)

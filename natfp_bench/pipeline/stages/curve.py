@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from natfp_bench.attributors.registry import MOST
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.text import first_bytes
@@ -39,9 +38,7 @@ class CurvePrediction(Answered):
     @property
     def limits(self) -> Limits | None:
         """What the card allows for the usual texts, and as much more as there are more texts."""
-        card, more = self.baseline.card.limits, max(1.0, self.learnt / self.texts)
-        seconds, memory = min(card.seconds * more, MOST.seconds), min(card.memory_mb * more, MOST.memory_mb)
-        return Limits(seconds=seconds, memory_mb=int(memory))
+        return self.stretched(self.learnt / self.texts)
 
     def run(self, at: Workplace) -> PredictionMeta:
         """Fit, and answer for the test texts of all sample sets, one set after another."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from natfp_bench.attributors.box import Box
-from natfp_bench.attributors.registry import Baseline
+from natfp_bench.attributors.registry import MOST, Baseline
 from natfp_bench.base.errors import AttributorError, JobError, NatfpError
 from natfp_bench.base.limits import Limits
 from natfp_bench.base.records import Record
@@ -28,6 +28,10 @@ from .stage import Stage, Workplace
 
 if TYPE_CHECKING:
     from natfp_bench.attributors.attribute import Attribution
+
+
+USUAL = 64
+"""Classes that what cards allow is meant for: attributors with weights for each class take more for more of them."""
 
 
 class LabelledTexts(NamedTuple):
@@ -72,9 +76,20 @@ class Labelled(Stage):
         return Box(self.baseline, self.sandboxed, (store.root,), started=context.started, knowledge=known)
 
     @property
+    def allowed(self) -> Limits:
+        """What the baseline's card allows for one fit, and as much more as there are more classes than `USUAL`."""
+        return self.stretched(len(set(self.labels)) / USUAL)
+
+    def stretched(self, more: float) -> Limits:
+        """What the card allows, times a factor above 1, up to what any card may allow."""
+        card, more = self.baseline.card.limits, max(1.0, more)
+        seconds, memory = min(card.seconds * more, MOST.seconds), min(card.memory_mb * more, MOST.memory_mb)
+        return Limits(seconds=seconds, memory_mb=int(memory))
+
+    @property
     def limits(self) -> Limits | None:
-        """What the baseline's card allows for one fit."""
-        return self.baseline.card.limits
+        """What one fit may take."""
+        return self.allowed
 
     def read_texts(self, store: Store) -> Iterator[LabelledTexts]:
         """Read the texts of one sample set after another."""

@@ -90,7 +90,7 @@ class Study(Labelled):
     @property
     def limits(self) -> Limits | None:
         """What the baseline's card allows for one fit, for all fits together."""
-        card, fits = self.baseline.card.limits, REFITS * len(folds(self.fold, np.array(self.replicates)))
+        card, fits = self.allowed, REFITS * len(folds(self.fold, np.array(self.replicates)))
         return card.model_copy(update={"seconds": card.seconds * fits})
 
     def do(self, experiment: Experiment, at: Workplace) -> Record | Sequence[Record]:  # noqa: ARG002
@@ -327,7 +327,7 @@ class CrossedStudy(Study):
     @property
     def limits(self) -> Limits | None:
         """What the card allows for one fit, for those of all seeds together."""
-        card, fits = self.baseline.card.limits, len(self.cells) * len(self.labels)
+        card, fits = self.allowed, len(self.cells) * len(self.labels)
         return card.model_copy(update={"seconds": card.seconds * fits})
 
     def do(self, experiment: Experiment, at: Workplace) -> Sequence[Record]:
@@ -361,7 +361,7 @@ class Transposed(Study):
     @property
     def limits(self) -> Limits | None:
         """What the card allows for one fit, for one with each level held out."""
-        card = self.baseline.card.limits
+        card = self.allowed
         return card.model_copy(update={"seconds": card.seconds * (1 + len(set(self.labels)))})
 
     def do(self, experiment: Experiment, at: Workplace) -> Record:
