@@ -92,7 +92,7 @@ def resolve(plan: Plan) -> list[VariantStages]:
         samples = source.samples(model, settings, plan.seed, plan.texts)
         if writer:
             rest = plan.texts, plan.split, plan.seed, SWEEPS
-            transfer[REWRITTEN] = Rewritten(samples, model, writer.model, serve, threads, *rest)
+            transfer[REWRITTEN] = Rewritten(samples, model, writer.model, threads, *rest)
         found.append(VariantStages(variant, model, samples, source.start(variant, plan, models), transfer))
     return found
 

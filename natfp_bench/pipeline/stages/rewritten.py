@@ -41,7 +41,6 @@ class Rewritten(SampleStage):
     samples: tuple[SampleStage, ...]
     model: ModelStage
     rewriter: ModelStage
-    serve: ServeSpec
     threads: int
     texts: int
     split: SplitSpec
@@ -64,7 +63,8 @@ class Rewritten(SampleStage):
         some = whole.take(np.flatnonzero(test_rows(whole.prompts, self.split))[:ROWS])
         if not some.lengths.any():
             raise UserError("no test text has any token, so none can be rewritten")
-        loaded = self.rewriter.load(at, self.serve, self.threads)
+        # Served plainly, however the variant is: the rewriter must be one for all of them.
+        loaded = self.rewriter.load(at, ServeSpec(), self.threads)
         reader = loaded.reader
         # The variant is part of the name, so that no two variants share a random number.
         stream = (self.seed, "rewritten", self.model.lineage, self.sweeps)
