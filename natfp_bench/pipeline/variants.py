@@ -23,7 +23,7 @@ DISGUISES: dict[str, tuple[str, float]] = {
 """Ways to draw texts that people use to make them smoother, each with its setting and its value."""
 
 
-SWEEPS = 2
+SWEEPS = 6
 """How often each token of a rewritten text is drawn anew."""
 
 

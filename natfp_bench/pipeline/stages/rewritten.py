@@ -17,7 +17,7 @@ from natfp_bench.plan.text_settings import ServeSpec
 from .sample import SampleMeta, SampleStage, read_samples
 from .stage import ModelStage, Workplace
 
-ROWS = 250
+ROWS = 100
 """Texts of each variant that are rewritten, at most: each takes as long as reading hundreds."""
 
 
