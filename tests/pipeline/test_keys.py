@@ -399,7 +399,7 @@ def test_a_fit_may_take_more_where_there_are_many_classes(settings: Settings, pl
 
 def test_one_model_rewrites_the_texts_of_all_variants() -> None:
     for task in ("lr_id", "quantization_id"):
-        made = resolve(make_plan(task, "smoke", overrides={"analysis.disguises": True}))
+        made = resolve(make_plan(task, "smoke", overrides={"analysis.disguises": "true"}))
         stages = [of.transfer[REWRITTEN] for of in made]
         rewriters = {stage.rewriter for stage in stages if isinstance(stage, Rewritten)}
         assert len(rewriters) == 1
