@@ -311,9 +311,18 @@ def scope(trend: Trend) -> str:
     units = f"{trend.n_units} {trend.units}" if trend.n_units else "none, so that nothing has an interval"
     smoke = " Preset smoke is too small to mean anything." if trend.setting.preset == "smoke" else ""
     return (
-        f"{len(trend.points)} results with {models} variants in all, swept over {', '.join(trend.over)}. Intervals "
-        f"leave out one of: {units}.{_speed(trend)}{smoke}"
+        f"{len(trend.points)} results with {models} variants in all, swept over {', '.join(trend.over)}."
+        f"{_stops(trend)} Intervals leave out one of: {units}.{_speed(trend)}{smoke}"
     )
+
+
+def _stops(trend: Trend) -> str:
+    """Say what points of different numbers of tokens are, where they go on from each other."""
+    if "budget.stop" not in trend.over:
+        return ""
+    if trend.setting.overrides.get("schedule.decay_at_stop"):
+        return " Each point is a finished run: runs share their training up to the decay of each learning rate."
+    return " Points are stops of one training, whose learning rate is what it is at that moment."
 
 
 def _speed(trend: Trend) -> str:

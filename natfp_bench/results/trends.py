@@ -35,7 +35,10 @@ AGAINST: Mapping[str, tuple[tuple[str, ...], Toward]] = {
 COURSES = ("tokens", "tokens after the fork")
 """What single models run through, so that a line may turn."""
 
-BESIDE = ("budget.segments", "schedule.decay_at_stop")
+SEGMENTS = "budget.segments"
+"""Where the data order is cut, so that stops of one run have read what shorter runs have."""
+
+BESIDE = (SEGMENTS, "schedule.decay_at_stop")
 """Settings that a sweep over tokens sets, so that runs can be stops of one run."""
 
 FEWEST_POINTS = 3
@@ -68,7 +71,7 @@ class Trend(Record):
     """Results of one task that differ in swept settings. units: what intervals leave out one of at a time.
 
     train_share: of the time of all jobs that the results rest on. tokens_per_second: of training, by one process; None
-    where models share a beginning, whose tokens would count more than once.
+    where trainings go on from each other, so that tokens would count more than once.
     """
 
     task: str
@@ -134,7 +137,7 @@ def _trend(group: Sequence[Protocol]) -> Trend | None:
     study = next((of.newest.study for of in group if of.newest.study), None)
     first = group[0]
     setting = first.setting.model_copy(
-        update={"overrides": {k: v for k, v in first.setting.overrides.items() if k not in over}}
+        update={"overrides": {k: v for k, v in first.setting.overrides.items() if k not in (*over, SEGMENTS)}}
     )
     kl = next((of.newest.mean_kl for of in group if of.newest.mean_kl), None)
     return Trend(
@@ -158,11 +161,12 @@ def _speed(results: Sequence[Result]) -> dict[str, float | None]:
     if not train:
         return {}
     models = [of for result in results for of in result.variants]
-    forked = any(of.settings.get("fork", {}).get("at") for of in models)
+    # Copies share what they read before the fork, and stops of one training what they read before each of them.
+    shared = any(of.settings.get("fork", {}).get("at") or of.settings["budget"].get("stop", 1) < 1 for of in models)
     read = sum(of.tokens_trained or 0 for of in models)
     return {
         "train_share": train / sum(sum(result.run.work.values()) for result in results),
-        "tokens_per_second": None if forked else read / train,
+        "tokens_per_second": None if shared else read / train,
     }
 
 
