@@ -162,7 +162,9 @@ def _speed(results: Sequence[Result]) -> dict[str, float | None]:
         return {}
     models = [of for result in results for of in result.variants]
     # Copies share what they read before the fork, and stops of one training what they read before each of them.
-    shared = any(of.settings.get("fork", {}).get("at") or of.settings["budget"].get("stop", 1) < 1 for of in models)
+    shared = any(
+        of.settings.get("fork", {}).get("at") or of.settings.get("budget", {}).get("stop", 1) < 1 for of in models
+    )
     read = sum(of.tokens_trained or 0 for of in models)
     return {
         "train_share": train / sum(sum(result.run.work.values()) for result in results),
