@@ -390,11 +390,11 @@ def test_a_fit_may_take_more_where_there_are_many_classes(settings: Settings, pl
     samples = all_stages(settings, plan, IDENTITY)["study"].samples  # type: ignore[attr-defined]
     shared = labelled(plan, samples)
     card = shared["baseline"].card.limits
-    for classes, more in ((2, 1), (64, 1), (128, 2), (10_000, 4)):
+    for classes, more in ((2, 1), (16, 1), (32, 2), (10_000, 4)):
         of = Prediction(**{**shared, "labels": tuple(map(str, range(classes)))}, known=(True, True))
         assert of.limits is not None
         assert of.limits.memory_mb == more * card.memory_mb
-        assert of.limits.seconds == card.seconds * classes / 64 or more in (1, 4)
+        assert of.limits.seconds == card.seconds * classes / 16 or more in (1, 4)
 
 
 def test_one_model_rewrites_the_texts_of_all_variants() -> None:

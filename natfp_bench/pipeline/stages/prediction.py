@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from natfp_bench.attributors.attribute import Attribution
 
 
-USUAL = 64
+USUAL = 16
 """Classes that what cards allow is meant for: attributors with weights for each class take more for more of them."""
 
 
