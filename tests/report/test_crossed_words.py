@@ -82,7 +82,7 @@ def test_a_newcomer_reads_what_was_done_and_what_it_means(tmp_path: Path) -> Non
     for part in (
         "standard deviation of 2.00 bits over models (1,000 tokens)",
         "0.25 (95% interval 0.20 to 0.30) of this variance goes with the initialisation",
-        "mere chaos, which fork_id measures",
+        "and chaos, which fork_id measures",
         "bayes learns from models with all values of data order but one, and is tested on models with that one",
         "the likelihoods of the same models reach 0.50",
         "1,999 relabelings (drawn at random)",
