@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PATIENCE = 100.0
+PATIENCE = 300.0
 """Seconds within which everything that a test waits for happens, however busy the machine is."""
 
 AGES = 600.0
