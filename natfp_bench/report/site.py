@@ -270,7 +270,8 @@ def _environment(written: str) -> Environment:
         "embedded": embedded,
         "body": body,
         "share": lambda value: f"{value:.0%}",
-        "sentence": lambda text: text[:1].upper() + text[1:],
+        # A name such as ngram_lm keeps its small letter.
+        "sentence": lambda text: text if "_" in text.split(" ", 1)[0] else text[:1].upper() + text[1:],
         "stem": stem,
         "data": data_path,
         "room": lambda figure: room(figure.spec),
