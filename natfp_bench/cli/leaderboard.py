@@ -55,10 +55,11 @@ def leaderboard(
         raise UserError(f"--figures {figures}: figures are shown in a document\n  add --format md -o FILE")
     folder = Path(os.path.relpath(figures, output.parent)).as_posix() if figures and output else None
     places = results or [RESULTS]
-    curves = curve_result.find(places)
-    paths = find([place for place in places if place not in curves])
+    files = curve_result.find(places)
+    curves, unread = curve_result.read_all(files)
+    paths = find([place for place in places if place not in files])
     found = leaderboards.leaderboards(paths)
-    terminal.skipped(terminal.stderr(), found.faults)
+    terminal.skipped(terminal.stderr(), faults := [*found.faults, *unread])
     if not found.boards:
         raise UserError("no results found\n  natfp-bench run --task seed_id   makes some")
     read = read_protocols(paths)[0]
@@ -72,7 +73,7 @@ def leaderboard(
                 _draw(parts, figures)
             text = trend_document.trends_document(parts, folder, swept=bool(swept))
             terminal.write(text, output, marks=(trend_document.WRITTEN, '"trends"'))
-        if found.faults:
+        if faults:
             raise typer.Exit(1)
         return
     boards = boards or len({board.task for board in found.boards}) == 1
@@ -81,7 +82,7 @@ def leaderboard(
         terminal.print_json(found.model_dump(mode="json"), output, marks=marks)
     elif format_ == "md":
         shown = without_points(found, swept)
-        learnt = trend_document.curve_parts([curve_result.read(path) for path in curves])
+        learnt = trend_document.curve_parts(curves)
         if figures and learnt:
             _draw(learnt, figures)
         text = markdown.render(
@@ -95,7 +96,7 @@ def leaderboard(
     else:
         console.print_leaderboards(terminal.stdout(), without_points(found, swept), boards=boards)
         console.print_trends(terminal.stdout(), swept, many)
-    if found.faults:
+    if faults:
         raise typer.Exit(1)
 
 

@@ -142,6 +142,17 @@ def read(path: Path) -> CurveResult:
     return found
 
 
+def read_all(paths: Iterable[Path]) -> tuple[list[CurveResult], list[str]]:
+    """Read curves, by task, preset and time; and a message for each that cannot be used."""
+    found, faults = list[CurveResult](), list[str]()
+    for path in paths:
+        try:
+            found.append(read(path))
+        except UserError as error:
+            faults.append(str(error))
+    return sorted(found, key=lambda of: (of.task.name, of.preset, of.run.started, of.run.id)), faults
+
+
 def find(paths: Iterable[Path]) -> list[Path]:
     """Find every curve among files and below folders, sorted; what is no curve is passed over."""
     found: set[Path] = set()

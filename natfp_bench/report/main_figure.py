@@ -40,12 +40,14 @@ FAMILIES: Mapping[str, str] = {
     "size": "Parameter size",
     "optimisation": "Optimisation",
     "seeds": "Seeds",
+    "many": "Seeds",
     "budget": "Training budget",
     "data": "Data",
     "architecture": "Architecture",
     "tokenizer": "Tokenizer",
     "numerics": "Numerics",
     "decoding": "Decoding",
+    "descent": "Descent",
 }
 """Families of factors by the tag of their tasks."""
 

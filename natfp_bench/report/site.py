@@ -89,17 +89,12 @@ def read(paths: Sequence[Path], store: Path, curves: Sequence[Path] = ()) -> Pag
     curves: files of curves. Raises UserError if nothing can be used.
     """
     protocols, faults = read_protocols(paths)
-    found_curves = []
-    for path in curves:
-        try:
-            found_curves.append(curve_result.read(path))
-        except UserError as error:
-            faults.append(str(error))
+    found_curves, unread = curve_result.read_all(curves)
+    faults += unread
     if not protocols and not found_curves:
         found = "\n  ".join(["no results found", *faults])
         raise UserError(f"{found}\n  natfp-bench run --task seed_id   makes some")
     protocols.sort(key=lambda of: (of.newest.task.name, of.newest.preset, of.newest.protocol_digest))
-    found_curves.sort(key=lambda of: (of.task.name, of.preset, of.run.started, of.run.id))
     return Pages(protocols, leaderboards_of(protocols, faults), store, trends_of(protocols), found_curves)
 
 

@@ -54,9 +54,9 @@ def trend_parts(
 
 
 def curve_parts(curves: Sequence[CurveResult]) -> list[Part]:
-    """A part for each curve; of several with the same test texts and attributors, the newest."""
+    """A part for each curve, in their order; of several with the same test texts and attributors, the last."""
     newest: dict[str, CurveResult] = {}
-    for curve in sorted(curves, key=lambda one: (one.task.name, one.run.started)):
+    for curve in curves:
         names = [of.attributor.name for of in curve.curves]
         newest[f"{curve.task.name}-{digest([curve.protocol_digest, names])[:8]}"] = curve
     return [_curve(name, curve) for name, curve in newest.items()]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from natfp_bench.pipeline.curve import fitted
-from natfp_bench.pipeline.curve_result import AttributorCurve, CurveCeiling, CurvePoint, CurveResult
+from natfp_bench.pipeline.curve_result import (
+    AttributorCurve,
+    CurveCeiling,
+    CurvePoint,
+    CurveResult,
+    find,
+    read_all,
+)
 from natfp_bench.pipeline.result import AttributorId, FactorResult, RunInfo, TaskId
 from natfp_bench.pipeline.scoring import CEILING
 from natfp_bench.report.curve_figures import curve_figures
@@ -131,10 +139,15 @@ def test_failed_points_are_named(planted: CurveResult) -> None:
     assert list(curve_figures(of))
 
 
-def test_a_document_has_the_newest_of_each_curve_with_its_figures(planted: CurveResult) -> None:
+def test_a_document_has_the_newest_of_each_curve_with_its_figures(planted: CurveResult, tmp_path: Path) -> None:
     newer = planted.model_copy(update={"n_test": 5000, "run": planted.run.model_copy(update={"started": "t"})})
     other = planted.model_copy(update={"protocol_digest": "q"})
-    parts = curve_parts([newer, planted, other])
+    for name, one in (("a", newer), ("b", planted), ("c", other), ("d", None)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "curve.json").write_text(one.to_json() if one else "{}")
+    read, faults = read_all(find([tmp_path]))
+    assert [str(tmp_path / "d" / "curve.json") in fault for fault in faults] == [True]
+    parts = curve_parts(read)
     assert ["5,000 test texts" in part.about for part in parts] == [True, False]
     text = "\n".join(curves_section(parts, "figures/curves"))
     assert [f"](figures/curves/{name}.svg)" in text for name in figures_of(parts)] == [True] * 4
