@@ -7,6 +7,7 @@ May import `base`, `plan` and `corpus`. In reading order:
     compiled, loss, heldout          fused kernels; the loss of a batch; bits of held-out documents
     training_state, train            one training, and how it continues after an interruption
     vocabulary, sampler, sample      drawing texts, and their likelihood under the same sampler
+    narrow                           fast decoding for narrow models on a CPU
     rewrite                          texts that another model rewrites
     checkpoint_files, probe,         models that exist already, on the Hub or in a folder, and what they must show
     checkpoint                       before anything is measured

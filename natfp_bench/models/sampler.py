@@ -12,6 +12,7 @@ from transformers.cache_utils import Cache, DynamicLayer, StaticCache
 
 from natfp_bench.plan.text_settings import SamplerSpec
 
+from . import narrow
 from .compiled import compiled
 from .metas import Prefix
 
@@ -110,28 +111,42 @@ def generate(
     *,
     prefix: Prefix = "kept",
 ) -> tuple[Tensor, Tensor]:
-    """Draw token after token; returns ids and log-probabilities, both (rows, max_tokens), or shorter if all rows end.
+    """Draw token after token; returns ids and log-probabilities, both (rows, max_tokens).
 
     tokens: (rows, width) of the prompts, padded on the left; mask: 0 at padding, or None if nothing is padded.
     uniforms: (rows, max_tokens) float64. prefix: see `metas.Prefix`; it changes the last digits of probabilities.
+    What follows a row's end token means nothing.
     """
-    if prefix == "reread":
-        read: Callable[[Tensor | None], Tensor] = _Rereader(model, tokens, mask, spec.max_tokens)
-    else:
-        read = _Keeper(model, tokens, mask, spec.max_tokens, fused=prefix == "fused")
+    few = prefix == "kept" and narrow.suits(model)
+    ids = torch.full(uniforms.shape, end, device=tokens.device)
+    logs = torch.zeros(uniforms.shape, device=tokens.device)
+    size = narrow.ROWS if few else len(tokens)
+    for start in range(0, len(tokens), size):
+        rows = slice(start, start + size)
+        begun = (model, tokens[rows], None if mask is None else mask[rows], spec.max_tokens)
+        if few:
+            read: Callable[[Tensor | None], Tensor] = narrow.Decoder(*begun)
+        elif prefix == "reread":
+            read = _Rereader(*begun)
+        else:
+            read = _Keeper(*begun, fused=prefix == "fused")
+        _draw_all(read, spec, uniforms[rows], end, ids[rows], logs[rows])
+    return ids, logs
+
+
+def _draw_all(
+    read: Callable[[Tensor | None], Tensor], spec: SamplerSpec, uniforms: Tensor, end: int, ids: Tensor, logs: Tensor
+) -> None:
+    """Draw tokens into ids and their log-probabilities into logs, until all rows have ended."""
     token: Tensor | None = None
-    drawn: list[Tensor] = []
-    logs: list[Tensor] = []
-    alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+    alive = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
     for i in range(spec.max_tokens):
         log_probabilities = sampler_log_probabilities(read(token), spec)
         token = draw(log_probabilities, uniforms[:, i])
-        drawn.append(token)
-        logs.append(log_probabilities.gather(-1, token[:, None]).squeeze(-1))
+        ids[:, i], logs[:, i] = token, log_probabilities.gather(-1, token[:, None]).squeeze(-1)
         alive &= token != end
         if not alive.any():
             break
-    return torch.stack(drawn, dim=1), torch.stack(logs, dim=1)
 
 
 class _Keeper:

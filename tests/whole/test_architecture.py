@@ -22,7 +22,7 @@ ROOMS = {
         make_plan models_plan sweep split curve""",
     "corpus": """chronicle metas text_files labelled_texts plan_from_texts catalogue documents text_corpora
         hub_corpora open_corpus tokens words""",
-    "models": """metas model optimizers compiled loss heldout derive training_state vocabulary sampler sample
+    "models": """metas model optimizers compiled loss heldout derive training_state vocabulary narrow sampler sample
         rewrite checkpoint_files probe olmo_layout gguf_files checkpoint tune train lm_eval_backend
         lm_eval_scores""",
     "statistics": """intervals paired per_text discrimination metrics ceiling open_set replication trees group_test

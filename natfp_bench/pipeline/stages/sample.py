@@ -36,7 +36,7 @@ class SampleMeta(Record):
 class SampleStage(Stage):
     """A stage that leaves texts in `samples.parquet`."""
 
-    kind, version, doing = "sample", 2, "sample"
+    kind, version, doing = "sample", 3, "sample"
     meta_type: ClassVar[type[SampleMeta]] = SampleMeta
 
 
