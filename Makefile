@@ -47,6 +47,7 @@ check: .venv regress
 	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes \
 		--store "$$store/store" -o "$$store/results" && \
 	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
+	$(BIN)/python benchmarks/performance.py --guard
 
 times: .venv
 	$(BIN)/python benchmarks/times.py

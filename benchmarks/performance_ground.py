@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Bar:
     def holds(self, value: float) -> bool:
         """Whether a value reaches it."""
         return value >= self.limit if self.kind == "at least" else value < self.limit
+
+    def loose(self) -> Bar:
+        """Half of what is asked, which a busy machine reaches, too."""
+        return replace(self, limit=self.limit / 2 if self.kind == "at least" else self.limit * 2)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.limit:g}{self.unit}"
@@ -65,10 +69,11 @@ class Row:
 
 @dataclass
 class Part:
-    """Rows of one kind, and notes about them."""
+    """Rows of one kind, notes about them, and how the time grows: what grows, seconds at first, and ratios."""
 
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    growth: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class Sizes:
     starts: int = 7
     preset: str = "quick"
     files: tuple[int, int] = (20_000_000, 2_000_000_000)
+    compiled: bool = True
+    times: tuple[int, ...] = (1, 2, 4, 8)
 
 
 FULL = Sizes()
@@ -107,6 +114,11 @@ QUICK = Sizes(
     starts=2,
     preset="smoke",
     files=(1_000_000, 20_000_000),
+    times=(1, 2),
+)
+# As short, but against the best batch size of the others: so its ratios can be judged, if loosely.
+GUARD = replace(
+    QUICK, steps=60, warm=20, blocks=2, drawn=500, batches=(500,), score_batches=(64,), texts=500, compiled=False
 )
 
 
@@ -237,12 +249,17 @@ class Ground:
 
     def run(self, output: Path) -> tuple[float, dict[str, float]]:
         """Run the task; returns seconds by the wall clock, and accuracies."""
-        command = ["-m", "natfp_bench", "run", "--task", "seed_id", "--preset", self.sizes.preset]
-        command += ["--baseline", BASELINES, "--device", "cpu", "--store", str(self.folder / "store")]
-        _, seconds = timed([*command, "-o", str(output)], self.folder)
+        seconds = self.command("run", "--task", "seed_id", "--baseline", BASELINES, "-o", str(output))
         (path,) = output.rglob("result.json")
         scores = [score for score in json.loads(path.read_text())["scores"] if score["split"] == "unseen_prompt"]
         return seconds, {score["attributor"]["name"]: score["metrics"]["accuracy"]["value"] for score in scores}
+
+    def command(self, name: str, *options: str, store: str = "store") -> float:
+        """Run a command of the package with a store of that name; returns seconds by the wall clock."""
+        command = ["-m", "natfp_bench", name, *options, "--store", str(self.folder / store)]
+        if name == "run":
+            command += ["--device", "cpu", "--preset", self.sizes.preset]
+        return timed(command, self.folder)[1]
 
 
 def best(rates: dict[int, float]) -> int:

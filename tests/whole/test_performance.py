@@ -118,11 +118,18 @@ def test_a_program_that_fails_is_reported(tmp_path: Path) -> None:
         ground.printed(["-c", "import sys; print('woe', file=sys.stderr); sys.exit(3)"], tmp_path)
 
 
-@pytest.mark.slow
-def test_the_quick_form_runs_through(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    # No time is judged here, and kernels have tests of their own: compiling would take most of the time.
-    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
-    assert performance.main(["--quick", "--only", "train,score,start"]) == 0
-    printed = capsys.readouterr().out
-    for what in ("training, plain, tokens/s", "likelihood of texts, tokens/s", "`natfp-bench list`, processor time"):
-        assert f"| {what} |" in printed
+def test_the_guard_asks_for_half_and_fails_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in rows.GUARDED:
+        monkeypatch.setitem(rows.ROWS, name, lambda _: ground.Part([]))
+    for value, code in ((1.0, 0), (0.99, 1)):
+        part = ground.Part([ground.Row("x", "1", "2", value, ground.Bar(2.0))])
+        monkeypatch.setitem(rows.ROWS, "score", lambda _, part=part: part)
+        assert performance.main(["--guard"]) == code
+    assert ground.Bar(2.0, "under").loose() == ground.Bar(4.0, "under")
+
+
+def test_the_document_says_how_the_time_grows() -> None:
+    part = ground.Part([], growth=[["`run`: 2 variants", "20 s", "1.0×", "1.5×", "2.0×", "3.9×"]])
+    text = performance.document({"growth": part}, {"growth": "Each once."}, "python x.py", 61.0, judged=True)
+    assert "| what grows | time | 1× | 2× | 4× | 8× |\n|---|---|---|---|---|---|\n" in text
+    assert "| `run`: 2 variants | 20 s | 1.0× | 1.5× | 2.0× | 3.9× |" in text
