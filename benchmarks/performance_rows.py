@@ -159,14 +159,14 @@ def growth(ground: Ground) -> Part:
     base = {"variants": 2, "tokens": 256_000, "texts": 500, "attributors": 1}
 
     def ran(**sizes: int) -> float:
-        size = {**base, **sizes}
-        name = "-".join(map(str, size.values()))
-        path = ground.folder / f"{name}.yaml"
+        size, tasks = {**base, **sizes}, ground.folder / "tasks"
+        named, task = "-".join(map(str, size.values())), f"seeds{size['variants']}_id"
+        tasks.mkdir(exist_ok=True)
         levels = ", ".join(f"s{i}: {i}" for i in range(size["variants"]))
-        path.write_text(GROWN.format(name=f"seeds{size['variants']}_id", levels=f"{{{levels}}}"))
-        options = ["--task", str(path), "--baseline", ",".join(GROWING[: size["attributors"]])]
+        (tasks / f"{task}.yaml").write_text(GROWN.format(task=task, levels=f"{{{levels}}}"))
+        options = ["--task", task, "--include-path", str(tasks), "--baseline", ",".join(GROWING[: size["attributors"]])]
         options += ["--set", f"budget.tokens={size['tokens']}", "--set", f"sampling.texts={size['texts']}"]
-        return ground.command("run", *options, "-o", str(ground.folder / name), store=f"store-{name}")
+        return ground.command("run", *options, "-o", str(ground.folder / named), store=f"store-{named}")
 
     def reported(results: int) -> float:
         places = sorted((ROOT / "docs" / "results").rglob("result.json.gz"))[:results]
@@ -176,9 +176,9 @@ def growth(ground: Ground) -> Part:
     first = ran()
     for what, size in base.items():
         seconds = [first if n == 1 else ran(**{what: n * size}) for n in times]
-        table.append([f"`run`: {size:,} {what}", f"{first:.0f} s", *(f"{one / first:.1f}×" for one in seconds)])
+        table.append([f"`run`: {what}, from {size:,} on", f"{first:.0f} s", *(f"{one / first:.1f}×" for one in seconds)])
     seconds = [reported(10 * n) for n in times]
-    table.append(["`report`: 10 results", f"{seconds[0]:.0f} s", *(f"{one / seconds[0]:.1f}×" for one in seconds)])
+    table.append(["`report`: results, from 10 on", f"{seconds[0]:.0f} s", *(f"{one / seconds[0]:.1f}×" for one in seconds)])
     return Part([], growth=table)
 
 
@@ -186,7 +186,7 @@ GROWING = ("naive_bayes", "unigram", "char_ngram", "word_ngram", "ngram_lm", "st
 """Attributors, of which the first ones are fitted."""
 
 GROWN = """\
-task: {name}
+task: {task}
 version: 1
 summary: Which seeds trained the model?
 factor:
