@@ -330,8 +330,5 @@ LIMITS = {
         "only as far as the token budget needs; its digest is computed in pieces."
     ),
     "fused": "What fused kernels gain, without a bar.",
-    "growth": (
-        "Each command once, with start-up. Attributors are counted in an order that begins with the cheapest, so the "
-        "last of them take longest."
-    ),
+    "growth": (f"Each command once, with start-up. Attributors are counted in this order: {', '.join(GROWING)}."),
 }

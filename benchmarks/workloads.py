@@ -209,11 +209,9 @@ def score_ours(folder: Path, *, processes: int) -> dict[str, float]:
 
 
 def _fit(index: int, folder: Path, *, texts: int) -> Span:
-    import torch
-
     from natfp_bench.attributors import class_models
 
-    torch.set_num_threads(1)
+    _one_thread()
     end, model = _begun(folder)[2], _model(folder, index)
     rows = [[end, *row] for row in _texts(folder).ids[:texts]]
 
