@@ -94,7 +94,7 @@ class Sizes:
     starts: int = 7
     preset: str = "quick"
     files: tuple[int, int] = (20_000_000, 2_000_000_000)
-    compiled: bool = True
+    thorough: bool = True
     times: tuple[int, ...] = (1, 2, 4, 8)
 
 
@@ -118,7 +118,7 @@ QUICK = Sizes(
 )
 # As short, but against the best batch size of the others: so its ratios can be judged, if loosely.
 GUARD = replace(
-    QUICK, steps=60, warm=20, blocks=2, drawn=500, batches=(500,), score_batches=(64,), texts=500, compiled=False
+    QUICK, steps=60, warm=20, blocks=2, drawn=500, batches=(500,), score_batches=(64,), texts=500, thorough=False
 )
 
 
@@ -234,12 +234,16 @@ class Ground:
 
     @cached_property
     def generate_rates(self) -> dict[int, float]:
-        """Rates of `generate` by batch size."""
+        """Rates of `generate` by batch size; not measured if there is no choice."""
+        if len(self.sizes.batches) == 1:
+            return dict.fromkeys(self.sizes.batches, 0.0)
         return self.searched("sample_theirs", self.sizes.batches, texts=self.sizes.searched)
 
     @cached_property
     def forward_rates(self) -> dict[int, float]:
-        """Rates of plain scoring by batch size."""
+        """Rates of plain scoring by batch size; not measured if there is no choice."""
+        if len(self.sizes.score_batches) == 1:
+            return dict.fromkeys(self.sizes.score_batches, 0.0)
         return self.searched("score_theirs", self.sizes.score_batches, models=1, share=4)
 
     @cached_property

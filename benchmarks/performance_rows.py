@@ -41,17 +41,18 @@ def train(ground: Ground) -> Part:
     compiled: list[float] = []
 
     def plain() -> float:
-        if sizes.compiled:
+        if sizes.thorough:
             compiled.append(ground.work("train_ours", processes=ground.cores, compiled=True, **how)["rate"])
         return ground.work("train_ours", processes=ground.cores, **how)["rate"]
 
     ours, theirs = alternate(plain, lambda: ground.work("train_theirs", **how)["rate"], sizes.repeats)
     against = f"{rate(theirs)} (`Trainer`)"
     rows = [Row("training, plain, tokens/s", rate(ours), against, ours / theirs, Bar(2.2))]
-    best_of = statistics.median(compiled or [ours])
-    if compiled:
-        what = "training, `numerics.compile=true`, tokens/s"
-        rows.append(Row(what, rate(best_of), against, best_of / theirs, Bar(3)))
+    if not sizes.thorough:
+        return Part(rows)
+    best_of = statistics.median(compiled)
+    what = "training, `numerics.compile=true`, tokens/s"
+    rows.append(Row(what, rate(best_of), against, best_of / theirs, Bar(3)))
     facts, peak = ground.work("model_facts"), ground.work("peak", seconds=2.0)["rate"]
     share = facts["operations"] / (peak * ground.cores)
     note = (
@@ -69,17 +70,19 @@ def sample(ground: Ground) -> Part:
     kept: list[float] = []
 
     def theirs() -> float:
-        kept.append(ground.searched("sample_theirs", [batch], texts=sizes.drawn, keep=True)[batch])
+        if sizes.thorough:
+            kept.append(ground.searched("sample_theirs", [batch], texts=sizes.drawn, keep=True)[batch])
         return ground.searched("sample_theirs", [batch], texts=sizes.drawn)[batch]
 
     ours, plain = alternate(
         lambda: ground.work("sample_ours", processes=ground.cores, blocks=sizes.blocks)["rate"], theirs, sizes.repeats
     )
+    rows = [Row("sampling, tokens/s", rate(ours), f"{rate(plain)} (`generate`)", ours / plain, Bar(4))]
+    if not sizes.thorough:
+        return Part(rows)
     alone = statistics.median(kept)
-    rows = [
-        Row("sampling, tokens/s", rate(ours), f"{rate(plain)} (`generate`)", ours / plain, Bar(4)),
-        Row("the same", rate(ours), f"{rate(alone)} (`generate`, holding memory like our workers)", ours / alone),
-    ]
+    against = f"{rate(alone)} (`generate`, holding memory like our workers)"
+    rows.append(Row("the same", rate(ours), against, ours / alone))
     return Part(rows, [f"`generate`, tokens/s by batch size: {table_of(ground.generate_rates)}."])
 
 
