@@ -151,10 +151,15 @@ def replicates(ground: Ground) -> Part:
 
 def site(ground: Ground) -> Part:
     """A site of all results that are kept with the package."""
-    places = sorted((ROOT / "docs" / "results").rglob("result.json.gz"))
-    seconds = ground.command("report", *map(str, places), "-o", str(ground.folder / "site"))
+    places = kept_results()
+    seconds = ground.command("report", *places, "-o", str(ground.folder / "site"))
     row = Row("a site of results", f"{seconds:.1f} s", f"{len(places)} results", seconds, Bar(20, "under", " s"))
     return Part([row])
+
+
+def kept_results() -> list[str]:
+    """Paths of all results that are kept with the package."""
+    return [str(path) for path in sorted((ROOT / "docs" / "results").rglob("result.json.gz"))]
 
 
 def growth(ground: Ground) -> Part:
@@ -172,8 +177,7 @@ def growth(ground: Ground) -> Part:
         return ground.command("run", *options, "-o", str(ground.folder / named), store=f"store-{named}")
 
     def reported(results: int) -> float:
-        places = sorted((ROOT / "docs" / "results").rglob("result.json.gz"))[:results]
-        return ground.command("report", *map(str, places), "-o", str(ground.folder / f"site-{results}"))
+        return ground.command("report", *kept_results()[:results], "-o", str(ground.folder / f"site-{results}"))
 
     times, table = ground.sizes.times, []
     first = ran()

@@ -117,14 +117,14 @@ def generate(
     uniforms: (rows, max_tokens) float64. prefix: see `metas.Prefix`; it changes the last digits of probabilities.
     What follows a row's end token means nothing.
     """
-    few = prefix == "kept" and narrow.suits(model)
+    fast = prefix == "kept" and narrow.suits(model)
     ids = torch.full(uniforms.shape, end, device=tokens.device)
     logs = torch.zeros(uniforms.shape, device=tokens.device)
-    size = narrow.ROWS if few else len(tokens)
+    size = narrow.ROWS if fast else len(tokens)
     for start in range(0, len(tokens), size):
         rows = slice(start, start + size)
         begun = (model, tokens[rows], None if mask is None else mask[rows], spec.max_tokens)
-        if few:
+        if fast:
             read: Callable[[Tensor | None], Tensor] = narrow.Decoder(*begun)
         elif prefix == "reread":
             read = _Rereader(*begun)
