@@ -13,6 +13,7 @@ many_tables, trend_tables, trend_figures   many candidates, and trends of sweeps
 trend_document              both and crossed seeds as one document
 curve_tables, curve_figures   how many training texts attributors need: sentences, tables, curves
 descent_words, descent_figures   where models come from: answers, trees, and how fast an ancestor fades
+published_work                   what published work says on descent, beside what a result says
 main_figure             one line per factor: on the first page, in the README and in papers
 glossary                each word of the report, explained once
 page_texts              training curves, sample texts and answers that pages show

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.pipeline.result import CrossedSide, Result, Score
-from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.distances import DrawnTree, tree_of
 from natfp_bench.results.trends import Trend
 from natfp_bench.statistics import replication
@@ -15,7 +14,8 @@ from natfp_bench.statistics.curves import MIXED, REWRITTEN
 from natfp_bench.statistics.intervals import FEWEST_UNITS
 from natfp_bench.statistics.replication import SIGNIFICANT, Judged, PermutationTest
 
-from .finding import best_accuracy, main_scores, scope, text_length
+from .finding import best_accuracy, main_scores, scope, text_length, unseen_scores
+from .published_work import published_work
 from .table import in_words, number, p_words, plain_p
 
 TASKS = (
@@ -90,7 +90,7 @@ def questions(results: Sequence[Result]) -> list[Question]:
     tests: dict[tuple[int, str], PermutationTest] = {}
     for place, (result, one) in enumerate(zip(ordered, drawn, strict=True)):
         study = result.study
-        if study and study.permutation and _scores(result):
+        if study and study.permutation and unseen_scores(result):
             tests[place, "answer"] = study.permutation.test
         if study and study.transposed and _treated(result):
             tests[place, "run"] = study.transposed.permuted.test
@@ -110,7 +110,7 @@ def questions(results: Sequence[Result]) -> list[Question]:
                 tree=_tree(one, judged.get((place, "tree"))) if one else why[place],
                 drawn=one,
                 disguised=_disguised(result),
-                notes=[*_notes(result, by_task)],
+                notes=[*published_work(result, by_task)],
             )
         )
     return found
@@ -168,14 +168,8 @@ def _treated(result: Result) -> bool:
     return all(path.startswith(TREATED) for path in result.factor.fields)
 
 
-def _scores(result: Result) -> Mapping[str, Score]:
-    """Scores on models that no attributor has met; none if the task held none out."""
-    scores = main_scores(result)
-    return scores if scores and next(iter(scores.values())).split == UNSEEN_REPLICATE else {}
-
-
 def _answer(result: Result, found: Judged | None) -> Answer:
-    scores = _scores(result)
+    scores = unseen_scores(result)
     if not scores:
         text = "No models were held out: with two replicates or more (--replicates N), classifiers are tested on some."
         return Answer(LEADS["not tested"], "not tested", text)
@@ -284,30 +278,3 @@ def _missed(result: Result, found: Judged, chance: float) -> str:
 
 def _value(score: Score) -> str:
     return number(score.metrics["accuracy"].value, 2)
-
-
-def _notes(result: Result, by_task: Mapping[str, Result]) -> Iterator[str]:
-    """Compare with published work, where it asks the same."""
-    if result.task.name == "teacher_same_init_id" and "teacher_id" in by_task:
-        pairs = [_scores(result), _scores(by_task["teacher_id"])]
-        if all(pairs):
-            same, other = (best_accuracy(scores)[1] for scores in pairs)
-            apart = same.low is not None and other.high is not None and same.low > other.high
-            yield (
-                "Cloud et al. (2025, arXiv 2507.14805) found that students take over traits from texts that say "
-                "nothing of these traits, but only if teacher and student begin with the same weights. Here students "
-                "read ordinary texts of their teacher, so a trace needs no common beginning. "
-                f"With it, accuracy is {number(same.value, 2)}, without it {number(other.value, 2)}: "
-                + (
-                    "the intervals do not overlap, so the beginning adds to the trace, as that work suggests."
-                    if apart
-                    else "so these results do not show that the beginning adds anything, and neither confirm that work "
-                    "nor contradict it."
-                )
-            )
-    if result.task.name == "base_id":
-        yield (
-            "Yax et al. (2024, arXiv 2404.04671) draw such trees of released models, by neighbour joining, and find "
-            "families of models together. Those families differ in data, size and tokenizer; the bases here differ in "
-            "their seeds alone, so a tree that fails here does not contradict that work."
-        )

@@ -105,6 +105,12 @@ def main_scores(result: Result) -> dict[str, Score]:
     return main if any(score.attributor.access == "text" for score in main.values()) else {}
 
 
+def unseen_scores(result: Result) -> Mapping[str, Score]:
+    """Scores on models that no attributor has met; none if the task held none out."""
+    scores = main_scores(result)
+    return scores if scores and next(iter(scores.values())).split == UNSEEN_REPLICATE else {}
+
+
 def _about_factor(result: Result, scores: Mapping[str, Score]) -> str:
     """The sentence of a task that holds out replicates."""
     study = result.study

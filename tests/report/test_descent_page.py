@@ -21,6 +21,7 @@ from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import trends_of
 from natfp_bench.statistics.curves import MIXED, Robustness
 from natfp_bench.statistics.trees import neighbour_joining
+from natfp_bench.statistics.verification import Against, Verification, Verified
 
 
 def apart(replicates: int, levels: int) -> np.ndarray:
@@ -156,6 +157,26 @@ def test_published_work_is_compared_with_what_was_seen() -> None:
     assert "neither confirm that work nor contradict it" in found.notes[0]
     (alone,) = questions([same])
     assert alone.notes == []
+
+
+def test_teachers_and_bases_that_are_named_are_set_beside_work_that_found_them_harder() -> None:
+    (found,) = questions([answered("teacher_id", 0.001, 0.7)])
+    assert "bayes names it with accuracy 0.70" in found.notes[0]
+    (found,) = questions([answered("teacher_id", 0.6, 0.25)])
+    assert found.notes == [], "nothing to compare"
+    base = answered("base_id", 0.001, 0.8)
+    (found,) = questions([base])
+    assert len(found.notes) == 1, "no pairs were judged"
+    against = Against(models=8, auroc=plain(0.99), tpr_at_5_percent_fpr=plain(0.97), tpr_at_1_percent_fpr=None)
+    judged = [
+        Verified(attributor=who, size=size, others=against)
+        for who in ("bayes", "likelihood_reference")
+        for size in (1, 10)
+    ]
+    pairs = Verification(ancestors=4, descendants=8, strangers=0, found=tuple(judged))
+    study = base.study.model_copy(update={"verification": pairs})
+    (found,) = questions([base.model_copy(update={"study": study})])
+    assert "Here bayes accepts a share of 0.97 of the descendants by 10 texts" in found.notes[0]
 
 
 def test_a_result_without_distances_has_an_answer_and_no_tree() -> None:

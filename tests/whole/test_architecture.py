@@ -46,7 +46,7 @@ ROOMS = {
     "report": """table crossed_words verification_words dilution_words trace_words finding reading_tables
         result_tables leaderboard_tables corpora_table markdown regression_formats drawing charts
         many_tables trend_tables trend_figures study_figures curve_tables curve_figures crossed_figures
-        trend_document figures descent_words descent_figures main_figure hidden_table glossary page_texts
+        trend_document figures published_work descent_words descent_figures main_figure hidden_table glossary page_texts
         pages site""",
     "cli": """text_table terminal overview console progress options examples look running run sweep curve texts
         compare leaderboard regress descent identify trace report export check_models baseline hidden store

@@ -1,0 +1,77 @@
+"""What published work says on descent, beside what a result says: where they differ, both, and what differs in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from natfp_bench.pipeline.result import Result
+
+from .finding import best_accuracy, unseen_scores
+from .table import number
+
+
+def published_work(result: Result, by_task: Mapping[str, Result]) -> Iterator[str]:
+    """Compare a result with published work that asks the same; by_task: all results at hand."""
+    scores = unseen_scores(result)
+    if result.task.name == "teacher_id" and scores:
+        names, accuracy = best_accuracy(scores)
+        if accuracy.low is not None and accuracy.low > next(iter(scores.values())).chance:
+            yield _teachers(names[0], number(accuracy.value, 2))
+    if result.task.name == "teacher_same_init_id" and scores and (other := by_task.get("teacher_id")):
+        yield from _beginnings(result, other)
+    if result.task.name == "base_id":
+        yield from _recognised(result)
+        yield (
+            "Yax et al. (2024, arXiv 2404.04671) draw such trees of released models, by neighbour joining, and find "
+            "families of models together. Those families differ in data, size and tokenizer; the bases here differ in "
+            "their seeds alone, so a tree that fails here does not contradict that work."
+        )
+
+
+def _teachers(name: str, accuracy: str) -> str:
+    return (
+        "Wadhwa et al. (2025, arXiv 2502.06659) found that likeness in words, and how well a teacher predicts a text, "
+        "do not reliably name the teacher of a student; patterns of parts of speech did better. "
+        f"Here {name} names it with accuracy {accuracy}, from nothing but words. The question differs in two ways, "
+        "either of which may explain this. There, students begin as trained models and learn "
+        "single skills from their teachers; here, they learn everything from one teacher's texts. There, texts are "
+        "compared with those of the teachers; here, a classifier has learnt from other students of these teachers."
+    )
+
+
+def _beginnings(result: Result, other: Result) -> Iterator[str]:
+    pairs = [unseen_scores(result), unseen_scores(other)]
+    if not all(pairs):
+        return
+    same, apart = (best_accuracy(scores)[1] for scores in pairs)
+    adds = same.low is not None and apart.high is not None and same.low > apart.high
+    yield (
+        "Cloud et al. (2025, arXiv 2507.14805) found that students take over traits from texts that say "
+        "nothing of these traits, but only if teacher and student begin with the same weights. Here students "
+        "read ordinary texts of their teacher, so a trace needs no common beginning. "
+        f"With it, accuracy is {number(same.value, 2)}, without it {number(apart.value, 2)}: "
+        + (
+            "the intervals do not overlap, so the beginning adds to the trace, as that work suggests."
+            if adds
+            else "so these results do not show that the beginning adds anything, and neither confirm that work "
+            "nor contradict it."
+        )
+    )
+
+
+def _recognised(result: Result) -> Iterator[str]:
+    """Say how many descendants a classifier recognises by some texts, where a threshold was measured."""
+    study = result.study
+    for one in study.verification.found if study and study.verification else ():
+        rate = one.others.tpr_at_5_percent_fpr
+        if study and one.attributor == study.reference and one.size > 1 and rate and rate.value is not None:
+            yield (
+                "Shao et al. (2025, arXiv 2508.19843) found that methods that see nothing but texts of a model easily "
+                "lose it when it is fine-tuned. Nikolić et al. (2025, arXiv 2502.00706) test descent by comparing the "
+                "next words of two models, and find most descendants, but not all. "
+                f"Here {one.attributor} accepts a share of {number(rate.value, 2)} of the descendants by {one.size} "
+                "texts, where 5% of other models' descendants are accepted. It has learnt from other fine-tunings of "
+                "these bases, which those who check released models rarely have, and the fine-tunings are short. "
+                "So this says what can be read in texts, and those works what can be done with less knowledge."
+            )
+            return
