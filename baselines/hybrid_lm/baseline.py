@@ -25,6 +25,9 @@ NGRAMS = ("ngram_lm", "1")
 SPANS = (math.inf, 2.0, 1.0, 0.5)
 """Spans to choose from, as multiples of the context, over which the weight of a token falls to 1/e."""
 
+TURNS = 2
+"""Shares of the texts without labels, which are guessed and read in turn."""
+
 PARTS = 3
 """N-grams also read the first part of a text alone, of so many parts of the context."""
 
@@ -33,11 +36,11 @@ class HybridLM(ClassModels):
     """Copies of a stranger, and n-gram models of the same classes: their log-likelihoods, weighted on held-out texts.
 
     Copies see far and generalise; n-grams remember exactly which words followed each other. So they err on different
-    texts, and the classes of texts without labels are already drawn by what both say.
+    texts, and the classes of texts without labels are drawn by what both say. Both then learn from these texts.
     """
 
     def __init__(self, seed: int, knowledge: Knowledge) -> None:
-        super().__init__(seed, averaged=True, spans=SPANS)
+        super().__init__(seed, turns=TURNS, averaged=True, spans=SPANS)
         self.knowledge, self.ngrams = knowledge, build_bundled(*NGRAMS, seed)
 
     def trunk(self, texts: Sequence[str]) -> Trunk:
@@ -55,20 +58,36 @@ class HybridLM(ClassModels):
 
     def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
         """Count the n-grams of the texts that are not held out, tune the copies, and weigh both."""
-        known = [text for text, out in zip(texts, held, strict=True) if not out]
         self._asked, self._truth = [text for text, out in zip(texts, held, strict=True) if out], y[held]
-        # Numbers of classes are the labels here, so that the columns of both kinds of models are the same classes.
-        self.ngrams.fit(known, y[~held], groups=self._groups[~held])
+        self._known = [text for text, out in zip(texts, held, strict=True) if not out], y[~held], self._groups[~held]
+        self._guessed: list[tuple[list[str], NDArray[np.int64]]] = []
+        self._count([])
         super().learn(texts, y, held)
+        # Now that nothing is left to guess, all texts without labels may be counted.
+        self._count(self._guessed[-TURNS:])
         self._pool = self._weighed()
 
     def guesses(self, rows: Sequence[Sequence[int]], temperature: float) -> NDArray[np.float64]:  # noqa: ARG002
         """Probabilities of the classes of texts without labels, by copies and n-grams together: (rows, k)."""
         return self._weighed().predict_proba(self._evidence(rows))
 
+    def guessed(self, rows: Sequence[Sequence[int]], given: NDArray[np.int64]) -> None:
+        """Count their n-grams too; not those of the other texts, whose turn it is to be guessed next."""
+        self._guessed.append((self._trunk.tokenizer.decode_batch([list(row) for row in rows]), given))
+        self._count(self._guessed[-1:])
+
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The weighted sum of the log-likelihoods of each text: (n, k)."""
         return np.asarray((self._evidence(encode_rows(self._trunk, texts)) * self._pool.weights_).sum(axis=2))
+
+    def _count(self, guessed: Sequence[tuple[Sequence[str], NDArray[np.int64]]]) -> None:
+        """Count n-grams afresh: of the labelled texts that are not held out, and of others with guessed classes."""
+        known, y, groups = self._known
+        texts = [text for part, _ in guessed for text in part]
+        # A guessed text is a group of its own. Numbers of classes are the labels, so that all models agree on columns.
+        own = groups.max(initial=-1) + 1 + np.arange(len(texts))
+        given = np.concatenate([y, *(classes for _, classes in guessed)])
+        self.ngrams.fit([*known, *texts], given, groups=np.concatenate([groups, own]))
 
     def _weighed(self) -> LogLinear:
         """Choose weights for the copies as they are now, on the held-out texts."""

@@ -203,11 +203,13 @@ class ClassModels(NeuralClassifier):
     separate the classes of held-out texts better. Where there are many further texts, each is now given to one class at
     random, by the copies' probabilities, and fresh copies read those of their class with the labelled ones; this is
     repeated as long as the classes of held-out texts are separated better. reading, tuning: epochs of both, at most;
-    rounds: repetitions, at most; most: further texts that are read; rate, tuning_rate: highest learning rates; batch:
-    texts per step. averaged: whether the copies of several rounds answer together, by their mean log-likelihoods, where
-    this separates held-out texts better than those of the last round alone. spans: in what span, as a multiple of the
-    context, the weight of a token falls to 1/e from the beginning of a text to its end; of several spans, the one that
-    separates held-out texts best. By default all tokens count the same.
+    rounds: repetitions, at most; most: further texts that a round reads; rate, tuning_rate: highest learning rates;
+    batch: texts per step. turns: in how many shares the further texts are read, one share a round, in turn. With two or
+    more, no copies guess the class of a text that they have read, and no mistake confirms itself. averaged: whether the
+    copies of several rounds answer together, by their mean log-likelihoods, where this separates held-out texts better
+    than those of the last round alone. spans: in what span, as a multiple of the context, the weight of a token falls
+    to 1/e from the beginning of a text to its end; of several spans, the one that separates held-out texts best. By
+    default all tokens count the same.
     """
 
     def __init__(
@@ -220,13 +222,14 @@ class ClassModels(NeuralClassifier):
         tuning_rate: float = 1.5e-3,
         rounds: int = 4,
         most: int = 24_000,
+        turns: int = 1,
         batch: int = 16,
         averaged: bool = False,
         spans: Sequence[float] = (math.inf,),
     ) -> None:
         super().__init__(seed)
         self.reading, self.rate, self.tuning, self.tuning_rate, self.batch = reading, rate, tuning, tuning_rate, batch
-        self.rounds, self.most, self.averaged, self.spans = rounds, most, averaged, tuple(spans)
+        self.rounds, self.most, self.turns, self.averaged, self.spans = rounds, most, turns, averaged, tuple(spans)
 
     @abstractmethod
     def trunk(self, texts: Sequence[str]) -> Trunk:
@@ -245,8 +248,9 @@ class ClassModels(NeuralClassifier):
         self._trunk = self.trunk([text for text, out in zip(texts, held, strict=True) if not out])
         rows, model = encode_rows(self._trunk, texts), self._trunk.model
         known, asked = [rows[i] for i in np.flatnonzero(~held)], [rows[i] for i in np.flatnonzero(held)]
-        further = encode_rows(self._trunk, self.further()[: self.most])
-        common = [*known, *further]
+        further = encode_rows(self._trunk, self.further()[: self.turns * self.most])
+        shares = [further[turn :: self.turns] for turn in range(self.turns)]
+        common = [*known, *shares[0]]
         # Beyond some texts, more of them teach the trunk no better language: every second one, or third, is enough.
         common = common[:: len(common) // COMMON + 1]
         read = self._epochs(model, common, self.reading, self.rate, "common")
@@ -254,20 +258,28 @@ class ClassModels(NeuralClassifier):
             model, read, lambda: -float(log_likelihoods([model], asked).sum()), self.reading, every=1, patience=2
         )
         labelled = _by_class(known, y[~held], len(self.classes_))
-        self._answering = [self._copies(labelled, asked, y[held], 0)]
-        heard = [self._heard(self._answering[0], asked)]
-        self._choice = self._chosen(heard, y[held])
-        enough = len(asked) >= FEWEST and len(further) >= max(1, WORTH * len(known))
+        answering = [self._copies(labelled, asked, y[held], 0)]
+        heard = [self._heard(answering[0], asked)]
+        best = self._chosen(heard, y[held])
+        enough = len(asked) >= FEWEST and len(shares[-1]) >= max(1, WORTH * len(known))
         for number in range(1, self.rounds + 1 if enough else 1):
-            if not math.isfinite(self._choice.temperature):
+            if not math.isfinite(best.temperature):
                 break
-            given = self._drawn(further, self._choice.temperature, number)
-            both = [mine + new for mine, new in zip(labelled, _by_class(further, given, len(labelled)), strict=True)]
-            answering = [self._copies(both, asked, y[held], number), *self._answering]
-            heard = [self._heard(answering[0], asked), *heard]
-            if (now := self._chosen(heard, y[held])).loss >= self._choice.loss:
+            # Older copies may have read the share whose turn it is, so that only the last ones guess.
+            self._answering, self._choice = answering[:1], self._chosen(heard[:1], y[held])
+            share = shares[(number - 1) % self.turns]
+            given = self._drawn(share, self._choice.temperature, number)
+            self.guessed(share, given)
+            both = [mine + new for mine, new in zip(labelled, _by_class(share, given, len(labelled)), strict=True)]
+            copies = self._copies(both, asked, y[held], number)
+            heard = [self._heard(copies, asked), *heard]
+            if (now := self._chosen(heard, y[held])).loss >= best.loss:
                 break
-            self._choice, self._answering, heard = now, answering[: now.rounds], heard[: now.rounds]
+            best, answering = now, [copies, *answering]
+        self._answering, self._choice = answering[: best.rounds], best
+
+    def guessed(self, rows: Sequence[Row], given: NDArray[np.int64]) -> None:
+        """Hear of each round's texts without labels, and of the class that each was given to, (rows,); does nothing."""
 
     def guesses(self, rows: Sequence[Row], temperature: float) -> NDArray[np.float64]:
         """Probabilities by which texts without labels are given to classes, after a round: (rows, k)."""

@@ -157,3 +157,34 @@ def test_rounds_answer_together_by_their_mean(monkeypatch: pytest.MonkeyPatch) -
     assert len(each) == 2
     assert np.abs(each[0] - each[1]).max() > 0.01
     np.testing.assert_array_equal(made.score(texts[:40]), np.mean(each, axis=0))
+
+
+def test_where_texts_take_turns_no_copies_guess_what_they_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[set[tuple[int, ...]]] = []
+    asked: list[set[tuple[int, ...]]] = []
+
+    class Watched(Tiny):
+        def _chosen(self, heard: Sequence[np.ndarray], y: np.ndarray) -> Choice:
+            return super()._chosen(heard, y)._replace(temperature=1.0, loss=-float(len(read)))
+
+        def _copies(self, own: Sequence[Sequence[Sequence[int]]], *how: object) -> torch.nn.ModuleList:
+            read.append({tuple(row) for rows in own for row in rows})
+            return super()._copies(own, *how)  # type: ignore[arg-type]
+
+        def _drawn(self, rows: Sequence[Sequence[int]], *how: object) -> np.ndarray:
+            asked.append({tuple(row) for row in rows})
+            assert len(self._answering) == 1
+            return super()._drawn(rows, *how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(class_models, "FEWEST", 60)
+    texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
+    made = Watched(0, reading=0, tuning=1, rounds=3, turns=2, averaged=True)
+    made.texts = FURTHER
+    made.fit(texts, labels)
+    labelled = read[0]
+    for guessed, before, after in zip(asked, read[:-1], read[1:], strict=True):
+        assert not (guessed - labelled) & before
+        assert after == labelled | guessed
+    assert len(asked) == 3
+    assert asked[0] == asked[2] != asked[1], "two shares in turn"
+    assert len(asked[0] | asked[1]) > 0.9 * len(FURTHER)
