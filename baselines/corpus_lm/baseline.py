@@ -24,8 +24,8 @@ class CorpusLM(ClassModels):
     """The trunk knows the language of the corpus as the sources learnt it, and nothing of how they were trained."""
 
     def __init__(self, seed: int, knowledge: Knowledge, *, width: int = 64, layers: int = 2, read: int = READ) -> None:
-        super().__init__(seed)
-        self.knowledge, self.width, self.layers, self.read = knowledge, width, layers, read
+        super().__init__(seed, knowledge)
+        self.width, self.layers, self.read = width, layers, read
 
     def trunk(self, texts: Sequence[str]) -> Trunk:  # noqa: ARG002
         """Train a small Llama on the corpus; torch is seeded already."""
@@ -41,10 +41,6 @@ class CorpusLM(ClassModels):
         for number in range(passes):
             epoch(number)
         return made
-
-    def further(self) -> Sequence[str]:
-        """Texts of the sources without labels."""
-        return self.knowledge.unlabelled
 
     def _rows(self, tokenizer: Tokenizer, end: int) -> Iterator[list[int]]:
         """The first tokens of the corpus, one document after another, in rows that fill the context."""

@@ -13,10 +13,8 @@ from natfp_bench.attributors.kit import (
     ClassModels,
     Knowledge,
     LogLinear,
-    Trunk,
     build_bundled,
     encode_rows,
-    likeliest_trunk,
 )
 
 NGRAMS = ("ngram_lm", "1")
@@ -24,9 +22,6 @@ NGRAMS = ("ngram_lm", "1")
 
 SPANS = (math.inf, 2.0, 1.0, 0.5)
 """Spans to choose from, as multiples of the context, over which the weight of a token falls to 1/e."""
-
-TURNS = 2
-"""Shares of the texts without labels, which are guessed and read in turn."""
 
 PARTS = 3
 """N-grams also read the first part of a text alone, of so many parts of the context."""
@@ -40,16 +35,8 @@ class HybridLM(ClassModels):
     """
 
     def __init__(self, seed: int, knowledge: Knowledge) -> None:
-        super().__init__(seed, turns=TURNS, averaged=True, spans=SPANS)
-        self.knowledge, self.ngrams = knowledge, build_bundled(*NGRAMS, seed)
-
-    def trunk(self, texts: Sequence[str]) -> Trunk:
-        """Load the stranger that predicts the texts best."""
-        return likeliest_trunk(self.knowledge.strangers, texts)
-
-    def further(self) -> Sequence[str]:
-        """Texts of the sources without labels."""
-        return self.knowledge.unlabelled
+        super().__init__(seed, knowledge, averaged=True, spans=SPANS)
+        self.ngrams = build_bundled(*NGRAMS, seed)
 
     def fit(self, texts: Sequence[str], labels: Sequence[str], groups: Sequence[int] | None = None) -> Self:
         """Learn from (n,) texts; no inner split separates texts of one group, neither here nor in the n-grams."""
@@ -64,7 +51,7 @@ class HybridLM(ClassModels):
         self._count([])
         super().learn(texts, y, held)
         # Now that nothing is left to guess, all texts without labels may be counted.
-        self._count(self._guessed[-TURNS:])
+        self._count(self._guessed[-self.turns :])
         self._pool = self._weighed()
 
     def guesses(self, rows: Sequence[Sequence[int]], temperature: float) -> NDArray[np.float64]:  # noqa: ARG002

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from natfp_bench.attributors.kit import ClassModels, Knowledge, Trunk, likeliest_trunk, load_trunk
+from natfp_bench.attributors.kit import ClassModels, Knowledge, load_trunk
 
 if TYPE_CHECKING:
     import torch
@@ -16,12 +16,8 @@ class OriginLM(ClassModels):
 
     def __init__(self, seed: int, knowledge: Knowledge) -> None:
         # A trunk is common to all classes, and twins are not: they read the texts of their classes alone.
-        super().__init__(seed, reading=0)
-        self.knowledge = knowledge
-
-    def trunk(self, texts: Sequence[str]) -> Trunk:
-        """Load a stranger, for its tokenizer and for classes without a twin."""
-        return likeliest_trunk(self.knowledge.strangers, texts)
+        # The trunk is a stranger, for its tokenizer and for classes without a twin.
+        super().__init__(seed, knowledge, reading=0)
 
     def beginnings(self) -> Sequence[torch.nn.Module]:
         """The first twin of each class that reads the trunk's tokens; the trunk where there is none."""
@@ -29,10 +25,6 @@ class OriginLM(ClassModels):
         found = [map(load_trunk, self.knowledge.twins.get(str(name), ())) for name in self.classes_]
         alike = [(twin.model for twin in twins if twin.tokenizer.to_str() == tokens) for twins in found]
         return [next(models, model) for models, model in zip(alike, shared, strict=True)]
-
-    def further(self) -> Sequence[str]:
-        """Texts of the sources without labels."""
-        return self.knowledge.unlabelled
 
 
 def build(seed: int, knowledge: Knowledge) -> OriginLM:

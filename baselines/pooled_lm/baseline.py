@@ -13,17 +13,13 @@ class PooledLM(ClassModels):
     """The trunk begins with nothing, and learns the language of the sources from their texts alone."""
 
     def __init__(self, seed: int, knowledge: Knowledge, *, width: int = 64, layers: int = 2, reading: int = 4) -> None:
-        super().__init__(seed, reading=reading, rate=4e-3)
-        self.knowledge, self.width, self.layers = knowledge, width, layers
+        super().__init__(seed, knowledge, reading=reading, rate=4e-3)
+        self.width, self.layers = width, layers
 
     def trunk(self, texts: Sequence[str]) -> Trunk:
         """Make an untrained Llama, with a tokenizer of the texts."""
         tokenizer = train_tokenizer(texts, VOCABULARY, CONTEXT)
         return small_llama(tokenizer, END, width=self.width, layers=self.layers, context=CONTEXT)
-
-    def further(self) -> Sequence[str]:
-        """Texts of the sources without labels."""
-        return self.knowledge.unlabelled
 
 
 def build(seed: int, knowledge: Knowledge) -> PooledLM:

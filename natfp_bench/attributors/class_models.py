@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from natfp_bench.base import streams
 
+from .knowledge import Knowledge
 from .neural_text import (
     NeuralClassifier,
     apply_model,
@@ -51,7 +51,7 @@ COMMON = 48_000
 """Texts, at most, that the trunk reads."""
 
 WORTH = 0.5
-"""Texts without labels are given to classes where there are at least so many for each labelled one."""
+"""Texts without labels are given to classes where a round has at least so many of them for each labelled one."""
 
 FEWEST = 100
 """Held-out texts, at least, for giving texts without labels to classes: fewer do not say how sure the copies may be."""
@@ -215,6 +215,7 @@ class ClassModels(NeuralClassifier):
     def __init__(
         self,
         seed: int,
+        knowledge: Knowledge,
         *,
         reading: int = 2,
         rate: float = 3e-3,
@@ -222,26 +223,30 @@ class ClassModels(NeuralClassifier):
         tuning_rate: float = 1.5e-3,
         rounds: int = 4,
         most: int = 24_000,
-        turns: int = 1,
+        turns: int = 2,
         batch: int = 16,
         averaged: bool = False,
         spans: Sequence[float] = (math.inf,),
     ) -> None:
         super().__init__(seed)
+        self.knowledge = knowledge
         self.reading, self.rate, self.tuning, self.tuning_rate, self.batch = reading, rate, tuning, tuning_rate, batch
         self.rounds, self.most, self.turns, self.averaged, self.spans = rounds, most, turns, averaged, tuple(spans)
 
-    @abstractmethod
     def trunk(self, texts: Sequence[str]) -> Trunk:
-        """Return a fresh trained model to begin with; texts: those to learn from, without labels."""
+        """Return a fresh model to begin with; texts: those to learn from, without labels.
+
+        By default it is the stranger that predicts these texts best, so that the card has to ask for the recipe.
+        """
+        return likeliest_trunk(self.knowledge.strangers, texts)
 
     def beginnings(self) -> Sequence[torch.nn.Module]:
         """The models that the copies begin as, one for each of `classes_`: all as the trunk."""
         return [self._trunk.model] * len(self.classes_)
 
     def further(self) -> Sequence[str]:
-        """Further texts of the sources, without labels; none if nothing is known."""
-        return ()
+        """Further texts of the sources, without labels."""
+        return self.knowledge.unlabelled
 
     def learn(self, texts: Sequence[str], y: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
         """Let the trunk read all texts, and then its copies those of their classes."""
@@ -250,7 +255,7 @@ class ClassModels(NeuralClassifier):
         known, asked = [rows[i] for i in np.flatnonzero(~held)], [rows[i] for i in np.flatnonzero(held)]
         further = encode_rows(self._trunk, self.further()[: self.turns * self.most])
         shares = [further[turn :: self.turns] for turn in range(self.turns)]
-        common = [*known, *shares[0]]
+        common = [*known, *further[: self.most]]
         # Beyond some texts, more of them teach the trunk no better language: every second one, or third, is enough.
         common = common[:: len(common) // COMMON + 1]
         read = self._epochs(model, common, self.reading, self.rate, "common")

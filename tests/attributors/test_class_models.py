@@ -21,9 +21,12 @@ from natfp_bench.attributors.class_models import (
     log_probabilities,
     small_llama,
 )
+from natfp_bench.attributors.knowledge import Knowledge
 from natfp_bench.attributors.neural_text import END, pad, train_tokenizer
 
 pytestmark = pytest.mark.slow
+
+NOTHING = Knowledge(rung="texts")
 
 STRENGTH = 1.6
 """How much more often a class uses its words: so little that labelled texts alone leave much to be learnt."""
@@ -43,7 +46,7 @@ class Tiny(ClassModels):
 
 def fitted(further: Sequence[str], rounds: int) -> Tiny:
     texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
-    made = Tiny(0, reading=3, rounds=rounds)
+    made = Tiny(0, NOTHING, reading=3, rounds=rounds)
     made.texts = further
     return made.fit(texts, labels)
 
@@ -102,7 +105,7 @@ def test_a_trunk_reads_so_many_texts_of_all_kinds(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(class_models, "COMMON", 500)
     texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
-    made = Watched(0, reading=1, tuning=1, rounds=0)
+    made = Watched(0, NOTHING, reading=1, tuning=1, rounds=0)
     made.texts = FURTHER
     made.fit(texts, labels)
     known = sum(count for name, count in read.items() if name[0] == "class")
@@ -130,7 +133,7 @@ def noisy(y: np.ndarray, signal: float, seed: int) -> np.ndarray:
 
 def test_the_span_and_the_rounds_are_those_that_separate_held_out_texts_best() -> None:
     y = np.arange(400) % 2
-    made = Tiny(0, averaged=True, spans=(math.inf, 1.0))
+    made = Tiny(0, NOTHING, averaged=True, spans=(math.inf, 1.0))
     made.frequencies_ = np.array([0.5, 0.5])
     last, before = (np.stack([noisy(y, 0.5, i), noisy(y, 1.5, i + 10)], axis=2) for i in (1, 2))
     useless = np.stack([noisy(y, 0.0, i) for i in (3, 4)], axis=2)
@@ -149,7 +152,7 @@ def test_rounds_answer_together_by_their_mean(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(class_models, "FEWEST", 60)
     texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
-    made = Both(0, reading=3, rounds=1, averaged=True)
+    made = Both(0, NOTHING, reading=3, rounds=1, averaged=True)
     made.texts = FURTHER
     made.fit(texts, labels)
     rows = encode_rows(made._trunk, texts[:40])
@@ -178,7 +181,7 @@ def test_where_texts_take_turns_no_copies_guess_what_they_have_read(monkeypatch:
 
     monkeypatch.setattr(class_models, "FEWEST", 60)
     texts, labels = planted_words.planted(480, 1, classes=2, strength=STRENGTH)
-    made = Watched(0, reading=0, tuning=1, rounds=3, turns=2, averaged=True)
+    made = Watched(0, NOTHING, reading=0, tuning=1, rounds=3, averaged=True)
     made.texts = FURTHER
     made.fit(texts, labels)
     labelled = read[0]
