@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from natfp_bench.pipeline.result import Result
+from natfp_bench.statistics.intervals import difference
 
 from .finding import best_accuracy, unseen_scores
-from .table import number
+from .table import in_words, number
+
+LIKELIHOODS = "likelihood_reference"
+"""Who knows the likelihoods of the models that a fit has met."""
 
 
 def published_work(result: Result, by_task: Mapping[str, Result]) -> Iterator[str]:
@@ -40,23 +44,27 @@ def _teachers(name: str, accuracy: str) -> str:
 
 
 def _beginnings(result: Result, other: Result) -> Iterator[str]:
-    pairs = [unseen_scores(result), unseen_scores(other)]
-    if not all(pairs):
+    same, apart = unseen_scores(result), unseen_scores(other)
+    if not same or not apart:
         return
-    same, apart = (best_accuracy(scores)[1] for scores in pairs)
-    adds = same.low is not None and apart.high is not None and same.low > apart.high
-    yield (
-        "Cloud et al. (2025, arXiv 2507.14805) found that students take over traits from texts that say "
-        "nothing of these traits, but only if teacher and student begin with the same weights. Here students "
-        "read ordinary texts of their teacher, so a trace needs no common beginning. "
-        f"With it, accuracy is {number(same.value, 2)}, without it {number(apart.value, 2)}: "
-        + (
-            "the intervals do not overlap, so the beginning adds to the trace, as that work suggests."
-            if adds
-            else "so these results do not show that the beginning adds anything, and neither confirm that work "
-            "nor contradict it."
-        )
+    with_it, without = best_accuracy(same)[1], best_accuracy(apart)[1]
+    adds = difference(with_it, without)
+    said = (
+        "Cloud et al. (2025, arXiv 2507.14805) found that students take over traits from texts that say nothing of "
+        "these traits, but only if teacher and student begin with the same weights. Here students read ordinary texts "
+        f"of their teacher, so a trace needs no common beginning. With it, accuracy is {number(with_it.value, 2)}, "
+        f"without it {number(without.value, 2)}; the difference is {in_words(adds, 3)}"
     )
+    if LIKELIHOODS in same and LIKELIHOODS in apart:
+        known = difference(same[LIKELIHOODS].metrics["accuracy"], apart[LIKELIHOODS].metrics["accuracy"])
+        said += f", and {in_words(known, 3, label=False)} with the likelihoods of the other models"
+    if adds.low is not None and adds.low > 0:
+        yield f"{said}. So the beginning adds to the trace, as that work suggests, but it is not what makes it."
+    else:
+        yield (
+            f"{said}. That a classifier finds more with it is not shown, which neither confirms that work nor "
+            "contradicts it."
+        )
 
 
 def _recognised(result: Result) -> Iterator[str]:

@@ -128,11 +128,12 @@ def interval(found: Interval | None, digits: int = 3) -> str:
     return f"{number(found.value, digits)} {number(found.low, digits)}{dash}{number(found.high, digits)}"
 
 
-def in_words(found: Interval, *, label: bool = True) -> str:
+def in_words(found: Interval, digits: int = 2, *, label: bool = True) -> str:
     """`0.68 (95% interval 0.67 to 0.69)`, or the reason why there is no interval."""
     if found.low is None or found.high is None:
-        return f"{number(found.value, 2)} ({found.n_units} {found.units}: no interval)"
-    return f"{number(found.value, 2)} ({'95% interval ' * label}{number(found.low, 2)} to {number(found.high, 2)})"
+        return f"{number(found.value, digits)} ({found.n_units} {found.units}: no interval)"
+    ends = f"{number(found.low, digits)} to {number(found.high, digits)}"
+    return f"{number(found.value, digits)} ({'95% interval ' * label}{ends})"
 
 
 def spread(found: Interval | None, digits: int = 2) -> str:

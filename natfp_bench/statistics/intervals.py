@@ -209,6 +209,23 @@ def fold_interval(values: Floats | Sequence[float], *, quantile: Callable[[int],
     return t_interval(values, quantile=quantile, cross_fitted=True)
 
 
+def difference(a: Interval, b: Interval) -> Interval:
+    """Subtract b from a, two estimates from different units, each with its interval; no ends if one has none.
+
+    The distance from each estimate to the end of its interval stands for its error (MOVER: Zou and Donner, Statistics
+    in Medicine 27, 2008), so that the interval holds where both do. If the estimates rise and fall together, it is too
+    wide rather than too narrow.
+    """
+    low = high = None
+    if a.low is not None and a.high is not None and b.low is not None and b.high is not None:
+        low = a.value - b.value - math.hypot(a.value - a.low, b.high - b.value)
+        high = a.value - b.value + math.hypot(a.high - a.value, b.value - b.low)
+    units = a.units if a.units == b.units else f"{a.units}, {b.units}"
+    return Interval(
+        value=a.value - b.value, low=low, high=high, method="MOVER", units=units, n_units=a.n_units + b.n_units
+    )
+
+
 def standard_error(values: Sequence[float], *, cross_fitted: bool) -> float:
     """Standard error of the mean of R >= 2 values: s / sqrt(R) if they are independent.
 

@@ -152,9 +152,11 @@ def test_what_is_left_of_a_trace_in_changed_texts_is_said() -> None:
 def test_published_work_is_compared_with_what_was_seen() -> None:
     same, other = answered("teacher_same_init_id", 0.001, 0.8), answered("teacher_id", 0.001, 0.5)
     (_, found) = questions([same, other])
-    assert "the intervals do not overlap, so the beginning adds to the trace, as that work suggests" in found.notes[0]
-    (_, found) = questions([answered("teacher_same_init_id", 0.001, 0.5), other])
-    assert "neither confirm that work nor contradict it" in found.notes[0]
+    assert "the difference is 0.300 (95% interval 0.247 to 0.353), and 0.300 (0.229 to 0.371) with" in found.notes[0]
+    assert "the beginning adds to the trace, as that work suggests" in found.notes[0]
+    (_, found) = questions([answered("teacher_same_init_id", 0.001, 0.54), other])
+    assert "the difference is 0.040 (95% interval -0.013 to 0.093)" in found.notes[0]
+    assert "neither confirms that work nor contradicts it" in found.notes[0]
     (alone,) = questions([same])
     assert alone.notes == []
 
