@@ -206,7 +206,7 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
     # The names of the first line's marks stand between it and the labels.
     above = {**below, "orient": "top", "labelPadding": 15}
     none = {"labels": False, **grid}
-    room = {"minExtent": 150, "maxExtent": 150, "labelLimit": 148, "labelPadding": 6}
+    room = {"minExtent": 220, "maxExtent": 220, "labelLimit": 218, "labelPadding": 6}
     names = {"grid": False, "ticks": False, "domain": False, **room}
     # Not cut off at 0: an estimate below chance is drawn where it is.
     ends = [row[end] for row in rows for end in ("value", "low", "high") if row[end] is not None]
@@ -269,7 +269,7 @@ def _layers(line: Json, x: Json, low: Json) -> list[Json]:
         at(HELD_OUT, "point", shape="circle", filled=True, color=REFERENCE, opacity=1, size=62),
         words("said", HELD_OUT, SAME, place={"value": "width"}, align="left", dx=10),
         words("header", HELD_OUT, place={"value": "width"}, align="left", dx=10, dy=-13),
-        words("left", HELD_OUT, align="right", dy=-13, dx=6),
-        words("right", SAME, align="left", dy=-13, dx=-4),
+        words("left", HELD_OUT, align="right", dy=-13, dx=-3),
+        words("right", SAME, align="left", dy=-13, dx=3),
         words("above", LIMIT, align="right", dy=-13, dx=4),
     ]
