@@ -206,7 +206,7 @@ def plot(rows: Rows, families: Sequence[str]) -> Plot:
     # The names of the first line's marks stand between it and the labels.
     above = {**below, "orient": "top", "labelPadding": 15}
     none = {"labels": False, **grid}
-    room = {"minExtent": 220, "maxExtent": 220, "labelLimit": 218, "labelPadding": 6}
+    room = {"minExtent": 250, "maxExtent": 250, "labelLimit": 248, "labelPadding": 6}
     names = {"grid": False, "ticks": False, "domain": False, **room}
     # Not cut off at 0: an estimate below chance is drawn where it is.
     ends = [row[end] for row in rows for end in ("value", "low", "high") if row[end] is not None]
