@@ -69,10 +69,11 @@ def _beginnings(result: Result, other: Result) -> Iterator[str]:
 
 def _recognised(result: Result) -> Iterator[str]:
     """Say how many descendants a classifier recognises by some texts, where a threshold was measured."""
-    study = result.study
-    for one in study.verification.found if study and study.verification else ():
+    if result.study is None or result.study.verification is None:
+        return
+    for one in result.study.verification.found:
         rate = one.others.tpr_at_5_percent_fpr
-        if study and one.attributor == study.reference and one.size > 1 and rate and rate.value is not None:
+        if one.attributor == result.study.reference and one.size > 1 and rate:
             yield (
                 "Shao et al. (2025, arXiv 2508.19843) found that methods that see nothing but texts of a model easily "
                 "lose it when it is fine-tuned. Nikolić et al. (2025, arXiv 2502.00706) test descent by comparing the "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -158,13 +157,7 @@ def _unpaired(key: tuple[str, str], a: Score | None, b: Score | None, *, same: b
     """Difference of two estimates as if they were independent: their intervals are combined."""
     measure: Literal["accuracy", "identifiability"] = "accuracy" if same else "identifiability"
     this, that = (of.metrics.get(measure) if of else None for of in (a, b))
-    difference = None
-    if this and that:
-        halves = [(of.high - of.low) / 2 for of in (this, that) if of.low is not None and of.high is not None]
-        value, half = that.value - this.value, math.hypot(*halves) if len(halves) == 2 else None
-        ends = {"low": None, "high": None} if half is None else {"low": value - half, "high": value + half}
-        n = min(this.n_units, that.n_units)
-        difference = Interval(value=value, **ends, method="independent", units=this.units, n_units=n)
+    difference = intervals.difference(that, this) if this and that else None
     return _compared(key, a, b, measure=measure, difference=difference, paired=False, p=None)
 
 

@@ -220,10 +220,8 @@ def difference(a: Interval, b: Interval) -> Interval:
     if a.low is not None and a.high is not None and b.low is not None and b.high is not None:
         low = a.value - b.value - math.hypot(a.value - a.low, b.high - b.value)
         high = a.value - b.value + math.hypot(a.high - a.value, b.value - b.low)
-    units = a.units if a.units == b.units else f"{a.units}, {b.units}"
-    return Interval(
-        value=a.value - b.value, low=low, high=high, method="MOVER", units=units, n_units=a.n_units + b.n_units
-    )
+    fewer = min(a.n_units, b.n_units)
+    return Interval(value=a.value - b.value, low=low, high=high, method="independent", units=a.units, n_units=fewer)
 
 
 def standard_error(values: Sequence[float], *, cross_fitted: bool) -> float:

@@ -54,31 +54,6 @@ def test_an_interval_over_folds_has_the_variance_of_nadeau_and_bengio() -> None:
     assert intervals.fold_interval([0.1, 0.3]).low is None
 
 
-@pytest.mark.parametrize("spreads", [(1.0, 1.0), (1.0, 3.0), (0.1, 1.0)])
-def test_an_interval_of_a_difference_covers_it(spreads: tuple[float, float]) -> None:
-    rng = np.random.default_rng(1)
-    inside = 0
-    for _ in range(1000):
-        a, b = (rng.normal(mean, spread, size=5) for mean, spread in zip((2.0, 1.0), spreads, strict=True))
-        found = intervals.difference(*(intervals.t_interval(values) for values in (a, b)))
-        assert found.value == pytest.approx(a.mean() - b.mean())
-        inside += found.low <= 1.0 <= found.high
-    # Its ends are half-widths with four degrees of freedom each; Welch's interval of the difference has more of them.
-    welch = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    assert found.high - found.low >= 0.999 * (welch.high - welch.low)
-    assert 935 <= inside <= 1000
-
-
-def test_a_difference_keeps_the_ends_of_what_does_not_vary_and_has_none_without_ends() -> None:
-    sure = intervals.Interval(value=0.25, low=0.25, high=0.25, method="t", units="replicates", n_units=5)
-    wide = sure.model_copy(update={"value": 0.5, "low": 0.4, "high": 0.7})
-    found = intervals.difference(wide, sure)
-    assert (found.low, found.high) == (pytest.approx(0.15), pytest.approx(0.45))
-    turned = intervals.difference(sure, wide)
-    assert (turned.low, turned.high) == (pytest.approx(-0.45), pytest.approx(-0.15))
-    assert intervals.difference(wide, sure.model_copy(update={"low": None})).high is None
-
-
 def test_an_interval_over_folds_covers_where_folds_share_what_they_learn_from() -> None:
     """Equally correlated folds, as the correction assumes: 1 / R of each fold's variance is common to all."""
     rng = np.random.default_rng(0)
