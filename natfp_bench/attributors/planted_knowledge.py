@@ -18,7 +18,7 @@ from natfp_bench.plan.settings import BudgetSpec, ModelSpec, OptimizerSpec, Reci
 from .knowledge import TEXTS, TOKENIZER, Knowledge, write_texts
 from .planted import HABITS, planted
 
-UNLABELLED, DOCUMENTS = 240, 150
+UNLABELLED, DOCUMENTS = 80, 40
 """Numbers of further texts, and of documents of the corpus."""
 
 RECIPE = Recipe(

@@ -153,7 +153,7 @@ def _factor_parts(result: Result, study: FactorStudy) -> Iterator[RenderableType
     """Tables of everything that a result says about its factor."""
     given = given_texts(result)
     title = f"the {'labels' if given else 'factor'}: {result.factor.name}"
-    yield table(title, ("", ""), [*findings(study, given=given)], header=False)
+    yield table(title, ("", ""), [*findings(result, given=given)], header=False)
     if parts := crossed_table(study):
         yield table(parts.title, parts.columns, parts.texts, right=parts.right)
     yield from _length_table(study)

@@ -16,7 +16,7 @@ from natfp_bench.statistics.reading import Reading
 
 from .crossed_study import crossed, transposed
 from .evidence import Evidence
-from .result import Detectable, FactorStudy, Gap, Length, LengthPoint, MeanKL
+from .result import Detectable, FactorStudy, Gap, Length, LengthPoint, MeanKL, share_weights
 from .scoring import View
 from .verification import verification
 
@@ -71,6 +71,8 @@ def _permanova(evidence: Evidence, mean_kl: MeanKL) -> replication.Permanova | N
 
 
 def _equivalence(evidence: Evidence) -> replication.Equivalence | None:
+    if share_weights((of.variant.replicate, evidence.model_meta(of).weights) for of in evidence.kept):
+        return None
     bits = np.stack([evidence.heldout(of)["bits"].to_numpy() for of in evidence.kept])
     return replication.equivalence(bits, evidence.levels, evidence.replicates, evidence.plan.analysis.margin)
 

@@ -7,6 +7,7 @@ byte.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -308,6 +309,14 @@ class RunInfo(Record):
     )
 
 
+def share_weights(weights: Iterable[tuple[int, str | None]]) -> bool:
+    """Whether the models of each replicate have the same weights; weights: the replicate and digest of each model."""
+    models = list(weights)
+    replicates = {replicate for replicate, _ in models}
+    known = None not in {digest for _, digest in models}
+    return known and len(set(models)) == len(replicates) < len(models)
+
+
 class Result(Record):
     """The whole of `result.json`."""
 
@@ -329,6 +338,16 @@ class Result(Record):
     study: FactorStudy | None
     checks: tuple[Check, ...]
     run: RunInfo
+
+    @property
+    def same_weights(self) -> bool:
+        """Whether the levels differ only in how the same weights are served or sampled."""
+        return share_weights((of.replicate, of.weights) for of in self.variants if of.status == "ok")
+
+    @property
+    def equivalence(self) -> Equivalence | None:
+        """Whether the levels are equally good; None where they have the same weights, whose bits per byte these are."""
+        return None if self.study is None or self.same_weights else self.study.equivalence
 
     @property
     def failures(self) -> list[str]:

@@ -166,7 +166,8 @@ def _evidence_table(standing: Standing) -> ReportTable:
             "is said of a factor, and p is about these models alone (accuracy of the reference attributor). 95% at: "
             "the text length at which accuracy reaches 0.95, for the reference attributor / the ceiling. equally good: "
             "whether the levels are equally good models within the margin (the single models, if there are no "
-            "replicates); 'not shown' is neither yes nor no. worst ratio: of held-out bits per byte, of two levels."
+            "replicates); 'not shown' is neither yes nor no; empty where all levels have the same weights. worst "
+            "ratio: of held-out bits per byte, of two levels."
         ),
     )
 

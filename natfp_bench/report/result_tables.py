@@ -40,7 +40,8 @@ def variants_table(result: Result) -> ReportTable:
         rows.append([*cells, *(form(variant.parity.get(name), ".4f") for name in scored)])
     right = ("parameters", "tokens", "epochs")
     columns += ["over true entropy"] if excess else []
-    return ReportTable("held-out text", [*columns, *scored], rows, right)
+    title = "held-out text, by the weights that all levels have" if result.same_weights else "held-out text"
+    return ReportTable(title, [*columns, *scored], rows, right)
 
 
 def main_board(result: Result) -> ReportTable:
@@ -127,8 +128,10 @@ def _place(score: Score) -> tuple[bool, int, bool, float, str]:
     return likelihood, height(score.attributor.knowledge), found is None, -found.value if found else 0.0, name
 
 
-def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, str]]:
-    """Say in one sentence each what a study found about the factor; given: the texts were given, without models."""
+def findings(result: Result, *, given: bool = False) -> Iterator[tuple[str, str]]:
+    """Say in one sentence each what was found about the factor; given: the texts were given, without models."""
+    if (study := result.study) is None:
+        return
     if study.gaps:
         gaps = ", ".join(f"{gap.attributor} {spread(gap.gap, 3)}" for gap in study.gaps)
         yield "replicate gap", f"accuracy on seen minus unseen replicates: {gaps}"
@@ -144,7 +147,7 @@ def findings(study: FactorStudy, *, given: bool = False) -> Iterator[tuple[str, 
     if permanova := study.permanova:
         f, r2 = (("none" if of is None else f"{of:.2f}") for of in (permanova.f, permanova.r2))
         yield "PERMANOVA", f"F {f}, R² {r2}, {_p_of(permanova.test)} before any correction; on mean KL between models"
-    if found := study.equivalence:
+    if found := result.equivalence:
         worse, better = found.worst_pair
         what = "levels" if found.units == "replicates" else "models"
         ratio = f"{worse} needs {found.worst_ratio:.3f} times the bits of {better} on held-out text"

@@ -103,7 +103,7 @@ def equivalence(result: Result) -> Figure | None:
         for variant in result.variants
         if variant.heldout_bits_per_byte
     ]
-    if not rows:
+    if not rows or result.same_weights:
         return None
     rows.sort(key=lambda row: places_in(result.factor.levels, row["level"]))
     order = [str(row["variant"]) for row in rows]

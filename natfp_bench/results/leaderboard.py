@@ -279,7 +279,7 @@ def _factor_row(protocol: Protocol, *, current: bool) -> FactorRow:
         log10_p=unseen_prompt[reference].log10_p if reference in unseen_prompt else None,
         detectable=_detectable(protocol, held_out=unseen is not None),
         length=study.length if study else None,
-        equivalence=study.equivalence if study else None,
+        equivalence=result.equivalence,
         current=current,
     )
 

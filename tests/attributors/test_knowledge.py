@@ -118,7 +118,7 @@ def test_planted_knowledge_of_the_lower_rungs(tmp_path: Path) -> None:
     assert planted_knowledge("texts", tmp_path) is None
     known = planted_knowledge("unlabelled", tmp_path)
     assert known is not None
-    assert len(known.unlabelled) == 240
+    assert len(known.unlabelled) == 80
     assert not set(known.unlabelled) & {*planted(300, "test")[0], *planted(360, "train")[0]}
 
 

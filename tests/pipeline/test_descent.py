@@ -130,7 +130,7 @@ def test_a_task_is_turned_round_where_replicates_are_somebody(bench: Bench) -> N
     assert side.accuracy.units == side.likelihood.units == "levels"
     # Two runs of which a tenth to seven tenths of the weights are gone: their likelihoods still tell them apart.
     assert side.likelihood.value > 0.6
-    (said,) = (text for name, text in findings(result.study) if name == "turned round")
+    (said,) = (text for name, text in findings(result) if name == "turned round")
     assert said.startswith("which of 2 replicates wrote the text? naive_bayes 0.")
     # Replicates of a learning rate are other models at each level, so there is nobody to look for.
     assert not can_be_transposed(make_plan("lr_id", "smoke").task)

@@ -344,6 +344,8 @@ def test_weights_that_are_served_in_two_ways_are_trained_once(bench: Bench, rate
     assert len({variant.key for variant in result.variants}) == 1
     assert len({variant.weights for variant in result.variants}) == 1
     assert bench.started().count("sample int8/r0 1/1") == 1
+    assert rate_run[0].study.equivalence is not None
+    assert result.study.equivalence is None, "bits per byte are of the weights, which are the same"
     [[_, there], [back, _]] = result.mean_kl.divergence
     assert 0 < abs(there.value) < 0.1
     assert 0 < abs(back.value) < 0.1

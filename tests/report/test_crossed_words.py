@@ -89,7 +89,7 @@ def test_a_newcomer_reads_what_was_done_and_what_it_means(tmp_path: Path) -> Non
         "the smallest possible p is 0.0005",
     ):
         assert part in said
-    facts = dict(findings(made(tmp_path).study))
+    facts = dict(findings(made(tmp_path)))
     assert facts["parts of the variance between models"].startswith("initialisation 0.25 0.20–0.30; data order 0.15")
     assert "chance 0.25" in facts["which data order?"]
     assert list(crossed_sentences(studied())) == []

@@ -70,7 +70,7 @@ def task(of: Pages, protocol: Protocol) -> Page:
         "game": bool(of.texts[result.protocol_digest].game),
         "setting": setting_title(protocol.setting),
         "tiles": tiles(of.row(protocol)),
-        "findings": list(findings(result.study)) if result.study else [],
+        "findings": list(findings(result)),
         "many": list(many_sentences(found)) if found else [],
         "many_table": many_table(found) if found else None,
         "crossed": list(crossed_sentences(result.study)),
