@@ -39,33 +39,41 @@ def planted_knowledge(rung: Knows, folder: Path) -> Knowledge | None:
     write_texts(iter(planted(UNLABELLED, "unlabelled")[0]), texts)
     if not reaches(rung, "corpus"):
         return Knowledge(rung=rung, texts_file=texts)
-    stranger = _stranger(folder)
-    strangers = (stranger,) if reaches(rung, "recipe") else ()
+    packed = _corpus(folder)
+    strangers: tuple[Path, ...] = (_stranger(packed, folder),) if reaches(rung, "recipe") else ()
     labels = HABITS if reaches(rung, "origin") else ()
     return Knowledge(
         rung=rung,
         texts_file=texts,
         corpus_folder=folder / "corpus",
         stranger_folders=strangers,
-        twin_folders=tuple((label, stranger) for label in labels),
+        twin_folders=tuple((label, strangers[0]) for label in labels),
     )
 
 
-def _stranger(folder: Path) -> Path:
-    """Write the corpus and train a model on it; returns the model's folder."""
-    import torch
-
+def _corpus(folder: Path) -> Path:
+    """Write the corpus with its tokenizer; returns the folder of its blocks."""
     from natfp_bench.corpus import tokens
-    from natfp_bench.models import train
 
-    packed, corpus, stranger = (folder / name for name in ("packed", "corpus", "stranger"))
-    for place in (packed, corpus, stranger):
+    packed, corpus = folder / "packed", folder / "corpus"
+    for place in (packed, corpus):
         place.mkdir(parents=True, exist_ok=True)
     documents = Chronicle(seed=1)
     blocks, context = RECIPE.unique_blocks, RECIPE.model.context
     tokens.prepare(documents, RECIPE.tokenizer, context=context, blocks=blocks, heldout=2, folder=packed)
     shutil.copyfile(packed / TOKENIZER, corpus / TOKENIZER)
     write_texts((one.text for one in islice(documents.documents(), DOCUMENTS) if not one.heldout), corpus / TEXTS)
+    return packed
+
+
+def _stranger(packed: Path, folder: Path) -> Path:
+    """Train a model on the blocks of the corpus; returns its folder."""
+    import torch
+
+    from natfp_bench.models import train
+
+    stranger = folder / "stranger"
+    stranger.mkdir(parents=True, exist_ok=True)
     threads = torch.get_num_threads()
     train.train(train.TrainingJob(RECIPE, 0, packed, stranger, folder / "partial"), torch.device("cpu"))
     torch.set_num_threads(threads)
