@@ -17,6 +17,7 @@ from natfp_bench.statistics.replication import SIGNIFICANT, Judged, PermutationT
 from .finding import best_accuracy, main_scores, scope, text_length, unseen_scores
 from .published_work import published_work
 from .table import in_words, number, p_words, plain_p
+from .verification_words import recognised_sentence
 
 TASKS = (
     *("base_id", "base_far_id", "teacher_id", "teacher_same_init_id"),
@@ -57,8 +58,9 @@ class Question:
     """What one result says of descent.
 
     answer: to the question of its task. run: from which run a model comes, if something is done to runs. tree: how far
-    the tree agrees with history; drawn: the tree itself, None without distances. disguised: accuracy on changed texts,
-    if it was studied. notes: what published work says.
+    the tree agrees with history; drawn: the tree itself, None without distances. verified: how often a descendant is
+    told from a model of another origin, and disguised: accuracy on changed texts, each if it was studied. notes: what
+    published work says.
     """
 
     result: Result
@@ -66,6 +68,7 @@ class Question:
     run: Answer | None
     tree: str
     drawn: DrawnTree | None
+    verified: str
     disguised: str
     notes: Sequence[str]
 
@@ -109,6 +112,7 @@ def questions(results: Sequence[Result]) -> list[Question]:
                 run=_which_run(side, result, judged[place, "run"]) if side else None,
                 tree=_tree(one, judged.get((place, "tree"))) if one else why[place],
                 drawn=one,
+                verified=recognised_sentence(result.study),
                 disguised=_disguised(result),
                 notes=[*published_work(result, by_task)],
             )

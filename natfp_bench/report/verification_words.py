@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from natfp_bench.pipeline.result import FactorStudy
-from natfp_bench.statistics.verification import RATES, Verification, Verified
+from natfp_bench.statistics.verification import ALPHA, RATES, Verification, Verified
 
-from .table import ReportTable, interval
+from .table import ReportTable, in_words, interval, number
 
 COLUMNS = ("attributor", "texts", "against", "AUROC", "TPR at 5% FPR", "TPR at 1% FPR", "p ≤ 0.05", "false alarms")
 
@@ -24,6 +24,27 @@ def verification_table(study: FactorStudy | None) -> ReportTable | None:
         [[row[at] for at in kept] for row in rows],
         right=("texts",),
         caption=verification_sentence(found),
+    )
+
+
+def recognised_sentence(study: FactorStudy | None) -> str:
+    """Say how often several texts show the ancestor of a descendant; empty where no p-value can be small enough."""
+    found = study.verification if study else None
+    if study is None or found is None:
+        return ""
+    shares, wrong = list[str](), list[float]()
+    for one in found.found:
+        if one.attributor == study.reference and one.size > 1 and one.recognised and one.false_alarms:
+            # What the interval is, is said once.
+            within = in_words(one.recognised, label=not shares)
+            shares.append(f"{within} by {one.size:,} texts")
+            wrong.append(one.false_alarms.value)
+    if not shares:
+        return ""
+    return (
+        f"Does a model come from one of these at all? Against {found.strangers} models of unknown ancestors, "
+        f"{study.reference} shows the true ancestor with a p-value of at most {ALPHA} for this share of the "
+        f"descendants: {', '.join(shares)}. It shows a wrong one for a share of {number(max(wrong), 2)} at most."
     )
 
 

@@ -264,6 +264,21 @@ def test_the_page_has_a_section_for_each_question_and_the_menu_links_to_it(made:
     assert "data/from-whom-tree-base-id.csv" in files
 
 
+def test_a_result_that_was_studied_further_comes_first(made: Any) -> None:
+    plainly, more = (answered("base_id", 0.001, number=number, protocol_digest=f"{number:064}") for number in (1, 2))
+    against = Against(models=19, auroc=plain(0.99), tpr_at_5_percent_fpr=None, tpr_at_1_percent_fpr=None)
+    one = Verified(
+        attributor="bayes", size=10, others=against, strangers=against, recognised=plain(0.7), false_alarms=plain(0.0)
+    )
+    pairs = Verification(ancestors=4, descendants=8, strangers=19, found=(one,))
+    study = more.study.model_copy(update={"verification": pairs})
+    started = more.run.model_copy(update={"started": plainly.run.started + "+"})
+    more = more.model_copy(update={"study": study, "overrides": {"analysis.strangers": 19}, "run": started})
+    assert "Against 19 models of unknown ancestors, bayes shows" in made([more, plainly])["from-whom.html"]
+    other = more.model_copy(update={"overrides": {"budget.tokens": 1}})
+    assert "unknown ancestors" not in made([other, plainly])["from-whom.html"]
+
+
 def test_without_descent_there_is_no_page(made: Any) -> None:
     files = made([answered("lr_id", 0.001)])
     assert "from-whom.html" not in files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from natfp_bench.pipeline.result import FactorStudy
-from natfp_bench.report.verification_words import verification_sentence, verification_table
+from natfp_bench.report.verification_words import recognised_sentence, verification_sentence, verification_table
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.verification import Against, Verification, Verified
 
@@ -49,6 +49,16 @@ def test_strangers_have_a_row_of_their_own() -> None:
         ["0.80 0.70–0.90", "0.60 0.50–0.70", "", "0.12 0.02–0.22"],
         ["0.80 0.70–0.90", "0.40 0.30–0.50", "0.30 0.20–0.40", ""],
     ]
+    assert recognised_sentence(study(19, one)) == (
+        "Does a model come from one of these at all? Against 19 models of unknown ancestors, unigram shows the true "
+        "ancestor with a p-value of at most 0.05 for this share of the descendants: 0.30 (95% interval 0.20 to 0.40) "
+        "by 100 texts. It shows a wrong one for a share of 0.12 at most."
+    )
+    alone = one.model_copy(update={"size": 1})
+    few = one.model_copy(update={"recognised": None, "false_alarms": None})
+    for other in (alone, few, one.model_copy(update={"attributor": "likelihood_reference"})):
+        assert recognised_sentence(study(19, other)) == ""
+    assert recognised_sentence(None) == ""
     verification = study(19, one).verification
     assert verification
     said = verification_sentence(verification)

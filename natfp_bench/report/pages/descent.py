@@ -34,7 +34,7 @@ def descent(of: Pages) -> Page:
                 "short": WORDS[one.answer.verdict],
                 "run": one.run,
                 "tree": one.tree,
-                "disguised": one.disguised,
+                "more": [text for text in (one.verified, one.disguised) if text],
                 "notes": one.notes,
                 "scope": question_scope(one.result),
                 "path": task_path(one.result),
@@ -64,13 +64,17 @@ def descent(of: Pages) -> Page:
 
 
 def _chosen(protocols: Sequence[Protocol]) -> list[Protocol]:
-    """One protocol of each task: of the largest preset, without overrides, with the most replicates, the newest."""
+    """One protocol of each task: of the largest preset, as the task has it, with the most replicates, the newest.
+
+    Settings of the analysis only add to what is said of the same models.
+    """
 
     def place(of: Protocol) -> tuple[bool, bool, int, int, str]:
         result = of.newest
         models, texts = len(result.variants), result.samples.per_variant if result.samples else 0
         whole = result.fixed_texts is None and result.subset is None
-        return whole and result.preset != "smoke", not of.setting.overrides, models, texts, result.run.started
+        changed = any(not path.startswith("analysis.") for path in result.overrides)
+        return whole and result.preset != "smoke", not changed, models, texts, result.run.started
 
     newest: dict[str, Protocol] = {}
     for one in sorted(protocols, key=place):
