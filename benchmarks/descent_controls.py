@@ -142,13 +142,14 @@ def document(outcomes: Sequence[Outcome], preset: str, baseline: str) -> str:
     lines = [
         "# Controls of descent",
         "",
-        "Models of known history, asked about as a user would ask: does a descendant of one of the four bases of "
-        f"`base_id` write so? `python benchmarks/descent_controls.py` writes this document (preset `{preset}`, "
-        f"`{baseline}`, {TEXTS} texts of each model, {STRANGERS} strangers), and exits with 1 if a row does not hold. "
+        "Here `natfp-bench identify --descent` is asked about models whose history is known: did a descendant of one "
+        "of the four bases of `base_id` write these texts? `python benchmarks/descent_controls.py` writes this "
+        f"document (preset `{preset}`, `{baseline}`, {TEXTS} texts of each model, {STRANGERS} strangers), and exits "
+        "with 1 if a row does not hold. "
         f"A base is shown if its corrected p is at most {ALPHA}; no p is smaller than {1 / (1 + STRANGERS)}. "
-        "A fine-tuning was part of what the classifier has learnt from; none of the models below was.",
+        "The classifier has learnt from fine-tunings of the bases. None of the models below took part in that.",
         "",
-        "| models | asked | their base is shown | another one is shown | may be | smallest p of each | holds |",
+        "| models | asked | their base is shown | another one is shown | allowed | smallest p of each | holds |",
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]
     for one in outcomes:
