@@ -32,6 +32,7 @@ DOCUMENTS = {
     "docs/sweeps.md": "Sweeps and trends",
     "docs/trends.md": "Trends that were found",
     "docs/descent.md": "Descent",
+    "docs/descent_controls.md": "Controls of descent",
     "docs/distances.md": "Distances and trees",
     "docs/disguises.md": "Disguised texts",
     "docs/curves.md": "Texts needed",
