@@ -104,6 +104,10 @@ class SampleResult(Record):
     digest: str
 
 
+LIKELIHOOD_REFERENCE = "likelihood_reference"
+"""Name of the attributor that has the likelihoods of the models that a fit has met, and of no others."""
+
+
 class AttributorId(Record):
     """An attributor; `access`: whether it uses the texts or the variants' likelihoods.
 

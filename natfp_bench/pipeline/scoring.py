@@ -23,10 +23,10 @@ from natfp_bench.statistics.intervals import Floats, Interval, Ints
 
 from .evidence import Evidence
 from .prediction_columns import PREDICTIONS
-from .result import AttributorId, Score
+from .result import LIKELIHOOD_REFERENCE, AttributorId, Score
 
 CEILING = AttributorId(name="ceiling", version="1", digest=None, access="likelihood", floor=False, knowledge="weights")
-REFERENCE = CEILING.model_copy(update={"name": "likelihood_reference"})
+REFERENCE = CEILING.model_copy(update={"name": LIKELIHOOD_REFERENCE})
 
 BINOMIAL = "exact binomial"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE, Result
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.results.distances import DrawnTree
 from natfp_bench.results.protocols import Protocol
@@ -184,7 +184,7 @@ def fading_figure(trend: Trend, by_digest: Mapping[str, Protocol]) -> Iterator[F
             continue
         if found := point.figures.get("identifiability"):
             rows.append({"at": float(at), "series": reference, **estimate(found.estimate)})
-        score = by_digest[point.protocol_digest].level(UNSEEN_REPLICATE).get("likelihood_reference")
+        score = by_digest[point.protocol_digest].level(UNSEEN_REPLICATE).get(LIKELIHOOD_REFERENCE)
         if score and "identifiability" in score.metrics:
             other = {"series": "likelihoods of the other models", **estimate(score.metrics["identifiability"])}
             rows.append({"at": float(at), **other})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from natfp_bench.base.errors import UserError
-from natfp_bench.pipeline.result import CrossedSide, Result, Score
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE, CrossedSide, Result, Score
 from natfp_bench.results.distances import DrawnTree, tree_of
 from natfp_bench.results.trends import Trend
 from natfp_bench.statistics import replication
@@ -184,7 +184,7 @@ def _answer(result: Result, found: Judged | None) -> Answer:
         f"On models that no classifier has met, {text_length(result)} names the {result.factor.name}, out of {levels}"
     )
     said += f", with accuracy {in_words(accuracy)}, where chance is {chance}"
-    if other := scores.get("likelihood_reference"):
+    if other := scores.get(LIKELIHOOD_REFERENCE):
         said += f"; with the likelihoods of the other models it is {_value(other)}"
     test = result.study.permutation.test if result.study and result.study.permutation else None
     short = f"{number(accuracy.value, 2)}, where chance is {chance}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from natfp_bench.pipeline.result import FactorStudy
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE, FactorStudy
 from natfp_bench.statistics.dilution import AtShare, Diluted
 
 from .table import ReportTable, number
 
-LIKELIHOODS = ("ceiling", "likelihood_reference")
+LIKELIHOODS = ("ceiling", LIKELIHOOD_REFERENCE)
 
 
 def dilution_table(study: FactorStudy | None) -> ReportTable | None:

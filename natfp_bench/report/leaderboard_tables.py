@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from natfp_bench.base.rungs import ASKS, Rung, given
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE
 from natfp_bench.results.leaderboard import (
     AttributorMean,
     AttributorRow,
@@ -227,7 +228,7 @@ def _mean_cells(found: AttributorMean | None) -> list[Cell]:
 def board_table(board: Board, *, named: bool = True) -> ReportTable:
     """Make the table of one protocol's attributors; `named`: say which protocol it is."""
     protocol = f"{board.task} ({board.preset}, {board.corpus}): " if named else ""
-    reference = any(row.attributor == "likelihood_reference" for row in board.rows)
+    reference = any(row.attributor == LIKELIHOOD_REFERENCE for row in board.rows)
     title = f"{protocol}which {board.target} of {board.classes}? ({SPLITS.get(board.split, board.split)})"
     if _given(board):
         title = f"{protocol}which label of {board.classes}?"

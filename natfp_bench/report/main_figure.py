@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE
 from natfp_bench.results.leaderboard import FactorRow
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.statistics.intervals import Interval
@@ -114,7 +115,7 @@ def _marks(row: FactorRow, protocol: Protocol, factor: str) -> Iterator[dict[str
         single = protocol.level(row.unseen.split)[row.reference or ""]
         for at in single.parts:
             yield mark(ONE_HELD_OUT, value=identifiability(at, single.chance))
-        known = protocol.level(row.unseen.split).get("likelihood_reference")
+        known = protocol.level(row.unseen.split).get(LIKELIHOOD_REFERENCE)
         if known and "identifiability" in known.metrics:
             yield mark(LIKELIHOODS, known.metrics["identifiability"])
     if seen and row.seen:

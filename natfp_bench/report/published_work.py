@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from natfp_bench.pipeline.result import Result
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE, Result
 from natfp_bench.statistics.intervals import difference
 
 from .finding import best_accuracy, unseen_scores
 from .table import in_words, number
-
-LIKELIHOODS = "likelihood_reference"
-"""Who knows the likelihoods of the models that a fit has met."""
 
 
 def published_work(result: Result, by_task: Mapping[str, Result]) -> Iterator[str]:
@@ -55,8 +52,10 @@ def _beginnings(result: Result, other: Result) -> Iterator[str]:
         f"of their teacher, so a trace needs no common beginning. With it, accuracy is {number(with_it.value, 2)}, "
         f"without it {number(without.value, 2)}; the difference is {in_words(adds, 3)}"
     )
-    if LIKELIHOODS in same and LIKELIHOODS in apart:
-        known = difference(same[LIKELIHOODS].metrics["accuracy"], apart[LIKELIHOODS].metrics["accuracy"])
+    if LIKELIHOOD_REFERENCE in same and LIKELIHOOD_REFERENCE in apart:
+        known = difference(
+            same[LIKELIHOOD_REFERENCE].metrics["accuracy"], apart[LIKELIHOOD_REFERENCE].metrics["accuracy"]
+        )
         said += f", and {in_words(known, 3, label=False)} with the likelihoods of the other models"
     if adds.low is not None and adds.low > 0:
         yield f"{said}. So the beginning adds to the trace, as that work suggests, but it is not what makes it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from natfp_bench.base.rungs import height, named
-from natfp_bench.pipeline.result import FactorStudy, Length, Result, Score
+from natfp_bench.pipeline.result import LIKELIHOOD_REFERENCE, FactorStudy, Length, Result, Score
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.statistics.replication import PermutationTest
 
@@ -102,8 +102,8 @@ def board_notes(result: Result) -> list[tuple[str, str]]:
         notes.append(("p", f"probability of guessing at least this well by chance ({one.p_test}); {alone}"))
     if "ceiling" in {*scores, *_level(result, SEEN_REPLICATE)}:
         notes.append(("ceiling", "the best possible attributor, by the models' own likelihoods"))
-    if "likelihood_reference" in scores:
-        notes.append(("likelihood_reference", "uses the likelihoods of the other models; attributors may exceed it"))
+    if LIKELIHOOD_REFERENCE in scores:
+        notes.append((LIKELIHOOD_REFERENCE, "uses the likelihoods of the other models; attributors may exceed it"))
     return notes
 
 
