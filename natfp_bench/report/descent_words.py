@@ -57,14 +57,15 @@ class Answer:
 class Question:
     """What one result says of descent.
 
-    answer: to the question of its task. run: from which run a model comes, if something is done to runs. tree: how far
-    the tree agrees with history; drawn: the tree itself, None without distances. verified: how often a descendant is
-    told from a model of another origin, and disguised: accuracy on changed texts, each if it was studied. notes: what
-    published work says.
+    answer: to the question of its task; elsewhere: the same by results of other training texts. run: from which run a
+    model comes, if something is done to runs. tree: how far the tree agrees with history; drawn: the tree itself, None
+    without distances. verified: how often a descendant is told from a model of another origin, and disguised: accuracy
+    on changed texts, each if it was studied. notes: what published work says.
     """
 
     result: Result
     answer: Answer
+    elsewhere: Sequence[tuple[Result, Answer]]
     run: Answer | None
     tree: str
     drawn: DrawnTree | None
@@ -78,8 +79,11 @@ def about_descent(result: Result) -> bool:
     return result.task.control is None and ("descent" in result.task.tags or result.task.name in TASKS)
 
 
-def questions(results: Sequence[Result]) -> list[Question]:
-    """Answer all questions of some results, one of each task; their p-values are corrected together."""
+def questions(results: Sequence[Result], elsewhere: Sequence[Result] = ()) -> list[Question]:
+    """Answer all questions of some results, one of each task; their p-values are corrected together.
+
+    elsewhere: results of the same tasks whose models learnt from other text.
+    """
     ordered = sorted(results, key=lambda of: (TASKS.index(of.task.name) if of.task.name in TASKS else 99, of.task.name))
     drawn: list[DrawnTree | None] = []
     why: list[str] = []
@@ -93,8 +97,9 @@ def questions(results: Sequence[Result]) -> list[Question]:
     tests: dict[tuple[int, str], PermutationTest] = {}
     for place, (result, one) in enumerate(zip(ordered, drawn, strict=True)):
         study = result.study
-        if study and study.permutation and unseen_scores(result):
-            tests[place, "answer"] = study.permutation.test
+        for other in (result, *_of_task(result, elsewhere)):
+            if test := _tested(other):
+                tests[place, other.protocol_digest] = test
         if study and study.transposed and _treated(result):
             tests[place, "run"] = study.transposed.permuted.test
         if one and one.agreement:
@@ -108,7 +113,11 @@ def questions(results: Sequence[Result]) -> list[Question]:
         found.append(
             Question(
                 result=result,
-                answer=_answer(result, judged.get((place, "answer"))),
+                answer=_answer(result, judged.get((place, result.protocol_digest))),
+                elsewhere=[
+                    (other, _answer(other, judged.get((place, other.protocol_digest))))
+                    for other in _of_task(result, elsewhere)
+                ],
                 run=_which_run(side, result, judged[place, "run"]) if side else None,
                 tree=_tree(one, judged.get((place, "tree"))) if one else why[place],
                 drawn=one,
@@ -118,6 +127,16 @@ def questions(results: Sequence[Result]) -> list[Question]:
             )
         )
     return found
+
+
+def _of_task(result: Result, elsewhere: Sequence[Result]) -> list[Result]:
+    return [other for other in elsewhere if other.task.name == result.task.name]
+
+
+def _tested(result: Result) -> PermutationTest | None:
+    """The test of the factor, if models were held out."""
+    permuted = result.study.permutation if result.study else None
+    return permuted.test if permuted and unseen_scores(result) else None
 
 
 def headline(asked: Sequence[Question]) -> str:

@@ -279,6 +279,23 @@ def test_a_result_that_was_studied_further_comes_first(made: Any) -> None:
     assert "unknown ancestors" not in made([other, plainly])["from-whom.html"]
 
 
+def test_results_on_other_text_stand_beside_and_are_corrected_together(made: Any) -> None:
+    base = answered("base_id", 0.001, preset="quick")
+    prose = {"corpus__name": "text:prose.txt", "preset": "quick", "overrides": {"corpus.name": "text:prose.txt"}}
+    other = answered("base_id", 0.02, 0.4, number=9, protocol_digest="o" * 64, **prose)
+    (one,) = questions([base], [other, answered("teacher_id", 0.001, **prose)])
+    assert "after correction for the 3 tests of this page (0.001 before)" in one.answer.text
+    ((result, answer),) = one.elsewhere
+    assert (result, answer.lead) == (other, "Yes.")
+    assert "with accuracy 0.40" in answer.text
+    assert "p = 0.020 after correction for the 3 tests of this page (0.020 before)" in answer.text
+    page = made([base, other])["from-whom.html"]
+    assert page.count("On other text: <strong>Yes.</strong>") == 1
+    assert page.count("On other text") == 1
+    smoke = made([base, answered("base_id", 0.02, 0.4, protocol_digest="o" * 64, **{**prose, "preset": "smoke"})])
+    assert "On other text" not in smoke["from-whom.html"]
+
+
 def test_without_descent_there_is_no_page(made: Any) -> None:
     files = made([answered("lr_id", 0.001)])
     assert "from-whom.html" not in files

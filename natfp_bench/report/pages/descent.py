@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from natfp_bench.pipeline.result import Result
 from natfp_bench.report.descent_figures import fading_figure, tree_figure
 from natfp_bench.report.descent_words import WORDS, about_descent, fading_sentences, headline, question_scope, questions
 from natfp_bench.results.protocols import Protocol
@@ -21,7 +22,7 @@ def has_descent(of: Pages) -> bool:
 def descent(of: Pages) -> Page:
     """Make the page."""
     chosen = _chosen([one for one in of.protocols if about_descent(one.newest)])
-    asked = questions([one.newest for one in chosen])
+    asked = questions([one.newest for one in chosen], _elsewhere(chosen, of.protocols))
     sections, figures = [], []
     for one in asked:
         tree = tree_figure(one.result, one.drawn) if one.drawn else None
@@ -31,6 +32,10 @@ def descent(of: Pages) -> Page:
                 "id": one.result.task.name.replace("_", "-"),
                 "question": question(one.result),
                 "answer": one.answer,
+                "elsewhere": [
+                    {"answer": answer, "scope": question_scope(result), "path": task_path(result)}
+                    for result, answer in one.elsewhere
+                ],
                 "short": WORDS[one.answer.verdict],
                 "run": one.run,
                 "tree": one.tree,
@@ -63,6 +68,21 @@ def descent(of: Pages) -> Page:
     return Page(PATH, TITLE, "descent.html", shown, figures, made)
 
 
+def _elsewhere(chosen: Sequence[Protocol], protocols: Sequence[Protocol]) -> list[Result]:
+    """The best result of each task for each training text that the chosen result of the task does not have."""
+    corpus = {of.newest.task.name: of.newest.corpus.name for of in chosen}
+    others: dict[str, list[Protocol]] = {}
+    for of in protocols:
+        result = of.newest
+        if corpus.get(result.task.name, result.corpus.name) != result.corpus.name and _whole(result):
+            others.setdefault(result.corpus.name, []).append(of)
+    return [of.newest for name in sorted(others) for of in _chosen(others[name])]
+
+
+def _whole(result: Result) -> bool:
+    return result.fixed_texts is None and result.subset is None and result.preset != "smoke"
+
+
 def _chosen(protocols: Sequence[Protocol]) -> list[Protocol]:
     """One protocol of each task: of the largest preset, as the task has it, with the most replicates, the newest.
 
@@ -72,9 +92,8 @@ def _chosen(protocols: Sequence[Protocol]) -> list[Protocol]:
     def place(of: Protocol) -> tuple[bool, bool, int, int, str]:
         result = of.newest
         models, texts = len(result.variants), result.samples.per_variant if result.samples else 0
-        whole = result.fixed_texts is None and result.subset is None
         changed = any(not path.startswith("analysis.") for path in result.overrides)
-        return whole and result.preset != "smoke", not changed, models, texts, result.run.started
+        return _whole(result), not changed, models, texts, result.run.started
 
     newest: dict[str, Protocol] = {}
     for one in sorted(protocols, key=place):
