@@ -198,7 +198,7 @@ def answers(trend: Trend) -> Iterator[str]:
         silent = [one for one in straight if not _shown(one)]
         if silent:
             untested = all(one.p_adjusted is None for one in silent)
-            why = "was measured with too few models for an interval" if untested else "shows no change"
+            why = "was measured with too few models for an interval" if untested else "is not shown to change"
             told.append(f"{why}{_share(silent, lines)}")
         yield f"When {DOUBLED.get(against, f'{against} doubles')}, the {figure} {'; '.join(told)}."
 

@@ -56,12 +56,12 @@ def test_an_answer_names_the_lines_that_differ(trend: Trend) -> None:
     ((path, value),) = first.fixed.items()
     lines = tuple(line.model_copy(update={"p_adjusted": 0.4}) if line is first else line for line in trend.lines)
     said = next(iter(answers(trend.model_copy(update={"lines": lines}))))
-    assert said.endswith(f"; shows no change where {path} is {value}.")
+    assert said.endswith(f"; is not shown to change where {path} is {value}.")
     assert f"where {path} is {others[0].fixed[path]} or {others[1].fixed[path]} (corrected p" in said
 
 
 def test_an_answer_says_what_is_not_shown_and_what_has_no_interval(trend: Trend) -> None:
-    assert all("shows no change" in said for said in answers(changed(trend, p_adjusted=0.4)))
+    assert all("is not shown to change" in said for said in answers(changed(trend, p_adjusted=0.4)))
     assert all("too few models for an interval" in said for said in answers(changed(trend, p_adjusted=None)))
 
 
