@@ -130,7 +130,8 @@ def questions(results: Sequence[Result], elsewhere: Sequence[Result] = ()) -> li
 
 
 def _of_task(result: Result, elsewhere: Sequence[Result]) -> list[Result]:
-    return [other for other in elsewhere if other.task.name == result.task.name]
+    """Those that answer the question of a result."""
+    return [other for other in elsewhere if other.task.name == result.task.name and _tested(other)]
 
 
 def _tested(result: Result) -> PermutationTest | None:
