@@ -79,13 +79,29 @@ def dilution_sentence(study: FactorStudy | None) -> str:
 
 def dilution_finding(study: FactorStudy | None) -> str:
     """Say, as the rest of a sentence, what the reference attributor and the likelihoods find; empty if nothing."""
-    found = study.dilution if study else None
-    if not study or not found or not found.found:
+    if not (chosen := _told(study)):
         return ""
-    most = max(of.texts for of in found.found)
-    chosen = [of for of in found.found if of.texts == most and of.attributor in (study.reference, *LIKELIHOODS)]
     told = " and ".join(f"{of.attributor} finds {_as_share(of)}" for of in chosen)
-    return f"of {most:,} texts, if some are by one of these models and all others by another, {told}" if told else ""
+    return f"of {chosen[0].texts:,} texts, if some are by one of these models and all others by another, {told}"
+
+
+def dilution_answer(study: FactorStudy | None) -> str:
+    """The same as sentences that need no table, with what the intervals are worth; empty if nothing was estimated."""
+    if not (found := dilution_finding(study)):
+        return ""
+    worth = " and ".join(f"{_coverage(of)} of the streams ({of.attributor})" for of in _told(study))
+    return (
+        f"{found[0].upper()}{found[1:]}. A share is found if four of five 95% intervals exclude 0. Intervals contain "
+        f"the true share in {worth}, where 0.95 is aimed at."
+    )
+
+
+def _told(study: FactorStudy | None) -> list[Diluted]:
+    """The longest streams, by the reference attributor and by the likelihoods."""
+    found = study.dilution.found if study and study.dilution else ()
+    most = max((of.texts for of in found), default=0)
+    known = (study.reference if study else "", *LIKELIHOODS)
+    return [of for of in found if of.texts == most and of.attributor in known]
 
 
 def _as_share(of: Diluted) -> str:

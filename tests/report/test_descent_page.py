@@ -20,6 +20,7 @@ from natfp_bench.results.distances import tree_of
 from natfp_bench.results.protocols import Protocol
 from natfp_bench.results.trends import trends_of
 from natfp_bench.statistics.curves import MIXED, Robustness
+from natfp_bench.statistics.dilution import AtShare, Diluted, Dilution
 from natfp_bench.statistics.trees import neighbour_joining
 from natfp_bench.statistics.verification import Against, Verification, Verified
 
@@ -294,6 +295,19 @@ def test_results_on_other_text_stand_beside_and_are_corrected_together(made: Any
     assert page.count("On other text") == 1
     smoke = made([base, answered("base_id", 0.02, 0.4, protocol_digest="o" * 64, **{**prose, "preset": "smoke"})])
     assert "On other text" not in smoke["from-whom.html"]
+
+
+def test_shares_of_mixed_texts_have_a_section(made: Any) -> None:
+    at = AtShare(
+        share=0.1, estimate=0.1, low=0.0, high=0.2, bias=0.0, spread=0.02, coverage=0.95, detected=0.9, uncorrected=None
+    )
+    found = Diluted(attributor="bayes", texts=100, streams=24, smallest=0.1, at=(at,))
+    base = answered("base_id", 0.001, preset="quick")
+    study = base.study.model_copy(update={"dilution": Dilution(pairs=12, calibration=500, found=(found,))})
+    page = made([base.model_copy(update={"study": study})])["from-whom.html"]
+    assert "What share of these texts is by this model?" in page
+    assert "Intervals contain the true share in 0.95 of the streams (bayes), where 0.95 is aimed at." in page
+    assert "What share of these texts" not in made([base])["from-whom.html"]
 
 
 def test_without_descent_there_is_no_page(made: Any) -> None:

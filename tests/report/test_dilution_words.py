@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from natfp_bench.pipeline.result import FactorStudy
-from natfp_bench.report.dilution_words import dilution_fact, dilution_finding, dilution_table
+from natfp_bench.report.dilution_words import dilution_answer, dilution_fact, dilution_finding, dilution_table
 from natfp_bench.statistics.dilution import AtShare, Diluted, Dilution
 
 
@@ -58,6 +58,9 @@ def test_the_finding_is_about_the_reference_and_the_likelihoods() -> None:
     said = dilution_finding(MADE)
     assert said.startswith("of 400 texts, if some are by one of these models")
     assert said.endswith("unigram finds no share that was tried and ceiling finds a share of 0.20")
+    answer = dilution_answer(MADE)
+    assert answer.startswith("Of 400 texts, if some are by one of these models")
+    assert "Intervals contain the true share in 0.94–0.98 of the streams (unigram) and" in answer
     assert dilution_finding(study(diluted("unigram", 400, 0.1))).endswith("unigram finds a share of 0.10 or less")
     assert dilution_fact(MADE) == said
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from natfp_bench.pipeline.result import Result
 from natfp_bench.report.descent_figures import fading_figure, tree_figure
 from natfp_bench.report.descent_words import WORDS, about_descent, fading_sentences, headline, question_scope, questions
+from natfp_bench.report.dilution_words import dilution_answer
 from natfp_bench.results.protocols import Protocol
 
 from .page import Page, Pages, provenance, question, task_path, trend_path
@@ -63,8 +64,22 @@ def descent(of: Pages) -> Page:
                     "scope": f"{len(results)} results; each: {question_scope(results[-1])}",
                 }
             )
-    shown = {"headline": headline(asked), "sections": sections, "fading": fading}
-    made = [provenance(one.result) for one in asked]
+    mixed = [one for one in of.protocols if _whole(one.newest) and dilution_answer(one.newest.study)]
+    shown = {
+        "headline": headline(asked),
+        "sections": sections,
+        "fading": fading,
+        "mixed": [
+            {
+                "text": dilution_answer(one.newest.study),
+                "scope": question_scope(one.newest),
+                "path": task_path(one.newest),
+                "task": one.newest.task.name,
+            }
+            for one in mixed
+        ],
+    }
+    made = [provenance(one.result) for one in asked] + [provenance(one.newest) for one in mixed]
     return Page(PATH, TITLE, "descent.html", shown, figures, made)
 
 
