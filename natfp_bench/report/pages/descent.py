@@ -79,7 +79,8 @@ def descent(of: Pages) -> Page:
             for one in mixed
         ],
     }
-    made = [provenance(one.result) for one in asked] + [provenance(one.newest) for one in mixed]
+    shown_too = [result for one in asked for result, _ in one.elsewhere] + [one.newest for one in mixed]
+    made = [provenance(result) for result in (*(one.result for one in asked), *shown_too)]
     return Page(PATH, TITLE, "descent.html", shown, figures, made)
 
 
