@@ -58,6 +58,16 @@ def remake(result: Result) -> str:
     return shlex.join(command)
 
 
+def remake_alone(result: Result) -> str:
+    """The same command for the task of the result alone: what is added to it may not hold for others of the run."""
+    command = list(result.run.command)
+    places = [at for at, word in enumerate(command[:-1]) if word in ("--task", "--tasks")]
+    if len(places) != 1 or any(word.startswith("--tag") for word in command):
+        return remake(result.model_copy(update={"run": result.run.model_copy(update={"command": ()})}))
+    command[places[0] + 1] = result.task.name
+    return shlex.join(command)
+
+
 def settings_of(variant: VariantResult) -> Settings:
     """Settings of a variant, as they were written; raises UserError if another version wrote them."""
     try:
