@@ -3,8 +3,8 @@
 python benchmarks/descent_controls.py [--preset quick] [--baseline naive_bayes] [-o docs/descent_controls.md]
 
 It runs `base_id` with strangers, and asks `identify --descent` about texts of models that this result has not seen.
-Exit code 1 if a row does not hold. Models and texts are kept in the store: the first time takes about an hour and a
-half on two cores at `quick`, and later ones take minutes.
+Exit code 1 if a row does not hold. Models and texts are kept in the store: at `quick` the first time takes an hour or
+more on two cores, and later ones take minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from scipy.stats import binom
 import natfp_bench
 from natfp_bench import api
 from natfp_bench.attributors import registry
-from natfp_bench.attributors.registry import Baseline
 from natfp_bench.pipeline import wanted
 from natfp_bench.pipeline.engine import Engine
 from natfp_bench.pipeline.schedule import Schedule
@@ -54,13 +53,16 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Control:
-    """Models of one history. task: it makes them, one for each level. related: whether level i is of base i."""
+    """Models of one history.
+
+    task: it makes them, one for each level. related: whether level i is of base i. certain: whether the base has to be
+    shown for every one of them.
+    """
 
     name: str
     task: str
     related: bool = False
     certain: bool = False
-    """Whether the base has to be shown for every one of them."""
 
 
 CONTROLS = (
@@ -95,11 +97,10 @@ class Outcome:
     @staticmethod
     def of(control: Control, answers: Sequence[Descent]) -> Outcome:
         """Count; answers: of each level, in the order of levels."""
-        shown = [one.shown.ancestor if one.shown else "" for one in answers]
-        own = [f"base{number}" if control.related else "" for number in range(len(shown))]
-        right = sum(name == true != "" for name, true in zip(shown, own, strict=True))
-        wrong = sum(name not in ("", true) for name, true in zip(shown, own, strict=True))
-        return Outcome(control, len(shown), right, wrong, tuple(one.pairs[0].p_adjusted for one in answers))
+        shown = [(level, one.shown.ancestor) for level, one in enumerate(answers) if one.shown]
+        right = sum(control.related and ancestor == f"base{level}" for level, ancestor in shown)
+        p = tuple(one.pairs[0].p_adjusted for one in answers)
+        return Outcome(control, len(answers), right, len(shown) - right, p)
 
 
 def task_file(name: str, body: str) -> str:
@@ -117,14 +118,15 @@ def texts(task: str, preset: str, folder: Path, store: Store, engine: Engine) ->
         yield [GivenText(of.name, row, text) for row, text in enumerate(every, 1) if text.strip()][:TEXTS]
 
 
-def run(preset: str, baseline: Baseline, folder: Path) -> list[Outcome]:
-    """Make everything, and ask; folder: for the result and for files of tasks."""
-    for name, body in TASKS.items():
-        (folder / f"{name}.yaml").write_text(task_file(name, body), encoding="utf-8")
+def run(preset: str, name: str, folder: Path) -> list[Outcome]:
+    """Make everything, and ask; name: of a baseline, or its folder; folder: for the result and for files of tasks."""
+    [baseline] = registry.find(name)
+    for task, body in TASKS.items():
+        (folder / f"{task}.yaml").write_text(task_file(task, body), encoding="utf-8")
     store = Store(default_root())
     settings = {"analysis.strangers": STRANGERS}
     known = natfp_bench.run(
-        "base_id", preset=preset, settings=settings, baselines=["majority", baseline.name], output=folder / "results"
+        "base_id", preset=preset, settings=settings, baselines=["majority", name], output=folder / "results"
     )
     source = identify.open_source(known.path, "level", store.root)
     outcomes = []
@@ -167,10 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", default="naive_bayes")
     parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
     options = parser.parse_args(arguments)
-    [baseline] = registry.find(options.baseline)
     with TemporaryDirectory() as folder:
-        outcomes = run(options.preset, baseline, Path(folder))
-    options.output.write_text(document(outcomes, options.preset, baseline.name), encoding="utf-8")
+        outcomes = run(options.preset, options.baseline, Path(folder))
+    options.output.write_text(document(outcomes, options.preset, options.baseline), encoding="utf-8")
     print(options.output.read_text(encoding="utf-8"))
     return 0 if all(one.holds for one in outcomes) else 1
 

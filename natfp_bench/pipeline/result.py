@@ -350,7 +350,10 @@ class Result(Record):
 
     @property
     def equivalence(self) -> Equivalence | None:
-        """Whether the levels are equally good; None where they have the same weights, whose bits per byte these are."""
+        """Whether the levels are equally good models; None where they have the same weights, which cannot differ.
+
+        Results of earlier versions have an answer there, which is about the weights alone.
+        """
         return None if self.study is None or self.same_weights else self.study.equivalence
 
     @property

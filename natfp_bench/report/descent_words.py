@@ -59,8 +59,8 @@ class Question:
 
     answer: to the question of its task; elsewhere: the same by results of other training texts. run: from which run a
     model comes, if something is done to runs. tree: how far the tree agrees with history; drawn: the tree itself, None
-    without distances. verified: how often a descendant is told from a model of another origin, and disguised: accuracy
-    on changed texts, each if it was studied. notes: what published work says.
+    without distances. verified: how often texts show that a model descends from one of these ancestors at all; empty if
+    that was not studied. disguised: accuracy on changed texts; empty if none were. notes: what published work says.
     """
 
     result: Result

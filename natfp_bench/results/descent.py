@@ -27,7 +27,7 @@ from natfp_bench.statistics.verification import ALPHA, descent_p, support, verif
 
 from .identification import Descent, Pair
 from .identify import KnownSources
-from .origin import remake, remake_alone
+from .origin import remake
 from .unlabelled_texts import GivenText
 
 ANSWER = "natfp_bench.pipeline.stages.verification:answer"
@@ -87,7 +87,7 @@ def _study(known: KnownSources, baseline: Baseline) -> VerificationStudy:
             f"--descent: the levels of {name} are no ancestors\n"
             "  it takes a result of base_id, base_far_id, teacher_id or teacher_same_init_id"
         )
-    command = f"{remake_alone(result)} --set analysis.strangers={round(1 / ALPHA) - 1}"
+    command = f"{remake(result)} --set analysis.strangers={round(1 / ALPHA) - 1}"
     if not plan.analysis.strangers or result.fixed_texts:
         raise UserError(f"--descent: this result of {name} has no strangers to compare with\n  {command}   makes some")
     replicates = tuple(of.replicate for of in result.variants if of.status == "ok")

@@ -36,10 +36,14 @@ def the_only(found: Sequence[Path], given: Path, what: str, none: str) -> Path:
     return found[0]
 
 
+NAMES_TASKS = ("--task", "--tasks", "--tag", "--tags")
+"""Options of commands that name tasks, each with a value."""
+
+
 def remake(result: Result) -> str:
-    """The command that makes the texts of a result again: the one that made them, if it is known."""
+    """The command that makes the texts of a result again: the one that made them, if it is known, for this task."""
     if result.run.command:
-        return shlex.join(result.run.command)
+        return shlex.join(_alone(result.run.command, result.task.name))
     if {of.source for of in result.variants} == {"texts"}:
         return "natfp-bench texts FILES"
     command = ["natfp-bench", "run", "--task", result.task.name]
@@ -58,14 +62,19 @@ def remake(result: Result) -> str:
     return shlex.join(command)
 
 
-def remake_alone(result: Result) -> str:
-    """The same command for the task of the result alone: what is added to it may not hold for others of the run."""
-    command = list(result.run.command)
-    places = [at for at, word in enumerate(command[:-1]) if word in ("--task", "--tasks")]
-    if len(places) != 1 or any(word.startswith("--tag") for word in command):
-        return remake(result.model_copy(update={"run": result.run.model_copy(update={"command": ()})}))
-    command[places[0] + 1] = result.task.name
-    return shlex.join(command)
+def _alone(command: Sequence[str], task: str) -> list[str]:
+    """The same command for one task, where it names tasks or tags."""
+    kept, words = list[str](), iter(command)
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option not in NAMES_TASKS:
+            kept.append(word)
+            continue
+        if not equals:
+            next(words, None)
+        if "--task" not in kept:
+            kept += ["--task", task]
+    return kept
 
 
 def settings_of(variant: VariantResult) -> Settings:

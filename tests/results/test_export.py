@@ -168,18 +168,15 @@ def test_the_command_is_the_one_that_was_given_or_one_that_does_the_same(seed_ru
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("run --task seed_id,lr_id --preset smoke -o x", "natfp-bench run --task seed_id --preset smoke -o x"),
-        ("run --tag seeds -o x", "natfp-bench run --task seed_id --preset smoke"),
-        ("run --task all --tag seeds", "natfp-bench run --task seed_id --preset smoke"),
-        ("", "natfp-bench run --task seed_id --preset smoke"),
+        ("run --task seed_id,lr_id --store s -o x", "run --task seed_id --store s -o x"),
+        ("run --task=seed_id,lr_id -o x", "run --task seed_id -o x"),
+        ("run --tag seeds --tasks lr_id -o x", "run --task seed_id -o x"),
+        ("trace --model a --texts b", "trace --model a --texts b"),
     ],
 )
-def test_the_command_for_one_task_of_a_run(seed_run: Any, given: str, expected: str) -> None:
-    command = ("natfp-bench", *given.split()) if given else ()
-    run = seed_run[0].run.model_copy(update={"command": command})
-    result = seed_run[0].model_copy(update={"run": run, "overrides": {}})
-    assert result_texts.remake_alone(result).startswith(expected)
-    assert "lr_id" not in result_texts.remake_alone(result)
+def test_the_command_names_the_task_of_the_result_alone(seed_run: Any, given: str, expected: str) -> None:
+    run = seed_run[0].run.model_copy(update={"command": ("natfp-bench", *given.split())})
+    assert result_texts.remake(seed_run[0].model_copy(update={"run": run})) == f"natfp-bench {expected}"
 
 
 def test_other_texts_than_the_results_are_refused(bench: Any, copied: Path) -> None:

@@ -64,22 +64,18 @@ def descent(of: Pages) -> Page:
                     "scope": f"{len(results)} results; each: {question_scope(results[-1])}",
                 }
             )
-    mixed = [one for one in of.protocols if _whole(one.newest) and dilution_answer(one.newest.study)]
+    answers = [(one.newest, dilution_answer(one.newest.study)) for one in of.protocols if _whole(one.newest)]
+    mixed = [(result, answer) for result, answer in answers if answer]
     shown = {
         "headline": headline(asked),
         "sections": sections,
         "fading": fading,
         "mixed": [
-            {
-                "text": dilution_answer(one.newest.study),
-                "scope": question_scope(one.newest),
-                "path": task_path(one.newest),
-                "task": one.newest.task.name,
-            }
-            for one in mixed
+            {"text": answer, "scope": question_scope(result), "path": task_path(result), "task": result.task.name}
+            for result, answer in mixed
         ],
     }
-    shown_too = [result for one in asked for result, _ in one.elsewhere] + [one.newest for one in mixed]
+    shown_too = [result for one in asked for result, _ in one.elsewhere] + [result for result, _ in mixed]
     made = [provenance(result) for result in (*(one.result for one in asked), *shown_too)]
     return Page(PATH, TITLE, "descent.html", shown, figures, made)
 
