@@ -214,23 +214,27 @@ def test_a_process_that_ends_is_reported(sandboxed: bool, act: str, said: str, t
 @BOTH
 def test_nothing_lives_on(sandboxed: bool, tmp_path: Path) -> None:
     """A process that it started, and left to itself in a session of its own, ends with the sandbox."""
-    leave = """
-        import os, time
-        if os.fork() == 0:
-            if sandboxed: os.setsid()
-            if os.fork() == 0:
-                time.sleep(600)
-            os._exit(0)
-    """.replace("sandboxed", str(sandboxed))
-    before = {one.pid for one in psutil.process_iter()}
+    leave = f"""
+        import os, subprocess, sys
+        started = os.fork()
+        if started == 0:
+            failed = 1
+            try:
+                if {sandboxed}: os.setsid()
+                subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", {str(tmp_path)!r}])
+                failed = 0
+            finally:
+                os._exit(failed)
+        assert os.waitpid(started, 0)[1] == 0
+    """
+    before = set(psutil.Process().children(recursive=True))
     answered(baseline(tmp_path, fit=leave), sandboxed)
 
-    def left() -> list[str]:
-        found = []
-        for one in psutil.process_iter():
-            if one.pid not in before and one.is_running() and "boxed" in " ".join(_command(one)):
-                found.append(f"{one.pid} {one.status()}")
-        return [line for line in found if "zombie" not in line]
+    def left() -> list[psutil.Process]:
+        """What was left to itself, which says where it came from, and what runs below this process."""
+        own = [one for one in psutil.process_iter() if str(tmp_path) in _command(one)]
+        below = [one for one in psutil.Process().children(recursive=True) if "boxed" in " ".join(_command(one))]
+        return [one for one in {*own, *below} - before if _command(one)]  # a process that ended has no command
 
     deadline = time.monotonic() + 20
     while (still := left()) and time.monotonic() < deadline:
