@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -23,6 +24,8 @@ LONGEST_CELL = 2**31 - 1
 """Most characters of a CSV cell; the default of the csv module is 131,072."""
 
 QUOTES = "a cell with a separator, a line break or a quote stands in double quotes, and a quote in it is doubled"
+
+QUOTED_CELL = re.compile('"[^"]*"')
 
 MOST_BYTES = 2**30
 """Most bytes of an unpacked file: its texts are held in memory, and a small archive can unpack to any size."""
@@ -98,15 +101,19 @@ def decoded(found: bytes, shown: str) -> str:
     return exact(found, shown).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
 
 
-def exact(found: bytes, shown: str) -> str:
-    """Text of a file as it is, without a byte order mark; raises UserError if it is no UTF-8 text."""
+def exact(found: bytes, shown: str, *, cells: bool = False) -> str:
+    """Text of a file as it is, without a byte order mark; raises UserError if it is no UTF-8 text.
+
+    cells: whether NUL characters are allowed within quotes, where they belong to the text of a cell.
+    """
     refuse_marked(found, shown)
     try:
         text = found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise not_utf8(shown, f"byte {found[error.start]:#04x} at {error.start}") from None
-    if "\0" in text:
-        where = f"{shown}:{text.count(chr(10), 0, text.index(chr(0))) + 1}"
+    outside = QUOTED_CELL.sub(lambda cell: " " * len(cell[0]), text) if cells and "\0" in text else text
+    if (at := outside.find("\0")) >= 0:
+        where = f"{shown}:{text.count(chr(10), 0, at) + 1}"
         known = f"known formats are UTF-8 text (UTF-16 must be converted) and {', '.join(TABLES)}"
         raise UserError(f"{where}: a NUL character, so this is a binary file, not text\n  {known}")
     return text
@@ -138,7 +145,8 @@ def rows(path: Path, wanted: Sequence[str], hint: str) -> Iterator[PlacedRecord]
         return
     if kind in (".csv", ".tsv"):
         # Line ends in a cell are part of its text.
-        yield from _separated(exact(content(path), shown), shown, "\t" if kind == ".tsv" else ",", wanted, hint)
+        text = exact(content(path), shown, cells=True)
+        yield from _separated(text, shown, "\t" if kind == ".tsv" else ",", wanted, hint)
         return
     text = decoded(content(path), shown)
     found = json_lines(text.split("\n"), shown) if kind == ".jsonl" else _json(text, path, wanted[0])

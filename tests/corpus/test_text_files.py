@@ -256,6 +256,16 @@ def test_a_nul_character_is_found_by_its_line(tmp_path: Path) -> None:
     assert f"{tmp_path / 'a.csv'}:3: a NUL character" in fault(tmp_path / "a.csv")
 
 
+def test_a_nul_character_in_a_quoted_cell_is_text(tmp_path: Path) -> None:
+    """Small models write it now and then, and `export --format csv` keeps it."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'text,label\n"y\0 ""\0"" \n\0",b\n')
+    [(_, record)] = text_files.rows(path, COLUMNS, "")
+    assert record["text"] == 'y\0 "\0" \n\0'
+    path.write_bytes(b'text,label\n"y\0\n",b\n"x",\0\n')
+    assert f"{path}:4: a NUL character" in fault(path)
+
+
 def test_truth_values_and_long_numbers_are_words(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "x", "label": true, "n": %s}\n' % ("9" * 6000))
