@@ -23,7 +23,9 @@ FIXED = $(BIN)/natfp-bench run --fixed-texts --task seed_id,lr_id --store "$$fol
 PARALLEL = -n 2 --dist loadfile
 REFERENCE = benchmarks/reference.parquet
 HASHES ?= 1
-PIP = $(BIN)/python -m pip install --disable-pip-version-check -q
+# pip would compile one file after the other, which takes as long as all else; compileall uses all cores. It ends with 1
+# if some file is no Python, as templates of packages are.
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --no-compile -q
 # The files of hashes are complete, so pip looks for no dependencies, and nothing is installed that they do not list.
 # A few packages come as source alone. setuptools builds them; isolated builds would fetch it without a hash.
 HASHED = $(PIP) --require-hashes --no-deps --no-build-isolation
@@ -93,7 +95,7 @@ docs: .venv
 lint: .venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/mypy .github benchmarks/hashed_constraints.py
 	$(BIN)/zizmor --offline --no-progress .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
@@ -122,6 +124,7 @@ ifeq ($(HASHES),1)
 else
 	$(PIP) -c constraints.txt -e '.[dev]'
 endif
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	touch $@
 
 # Times in the files are those of the commit: who builds the same commit gets the same bytes. It is built twice to see.
