@@ -9,6 +9,7 @@ import numpy as np
 
 from natfp_bench.base.rungs import named
 from natfp_bench.pipeline.curve_result import AttributorCurve, CurveResult
+from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.statistics.power_law import Law
 
 from . import charts
@@ -53,9 +54,10 @@ def curve_figures(of: CurveResult) -> Iterator[Figure]:
             points=all(not row.get("dashed") for row in rows),
             lines=lines,
         )
+        over = "held-out replicates" if of.split == UNSEEN_REPLICATE else "test texts"
         caption = (
             "Each attributor learns from more and more texts of the same models, and is tested on the same test texts. "
-            "Bands are 95% intervals over test texts."
+            f"Bands are 95% intervals over {over}."
         )
         if any(row.get("dashed") for row in rows):
             caption += " A dashed curve is a power law that predicted its held-out largest point; beyond the points it "

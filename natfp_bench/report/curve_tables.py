@@ -28,12 +28,13 @@ from .trend_tables import amount
 
 ABOUT = (
     "Every point is a fit of its own to the first so many training texts of each model; larger numbers contain the "
-    "smaller ones. All points are tested on the same texts, those of the ordinary run. Intervals of accuracy and bits "
-    "are for other test texts of these models. A power law of the bits has three parameters; it is fitted once more "
-    "without the largest number of texts, and is used beyond the points only if it predicted that one within the "
-    f"interval of the difference, and if this interval is no wider than {SHARP:.0%} of what was seen on each side. The "
-    "interval of the number of texts leaves out one tenth of the test prompts (one held-out replicate, where there are "
-    "three or more) at a time. It does not say what other training texts, or other models, would give."
+    "smaller ones. All points are tested on the same texts, those of the ordinary run. Where replicates are held out, "
+    "intervals of accuracy and bits are over them, for other runs of the same levels; elsewhere they are for other "
+    "test texts of these models. A power law of the bits has three parameters; it is fitted once more without the "
+    "largest number of texts, and is used beyond the points only if it predicted that one within the interval of the "
+    f"difference, and if this interval is no wider than {SHARP:.0%} of what was seen on each side. The interval of the "
+    "number of texts leaves out one tenth of the test prompts (one held-out replicate, where there are three or more) "
+    "at a time. It does not say what other training texts would give, nor, without held-out replicates, other models."
 )
 
 HALF = "half of the ceiling's bits"

@@ -139,6 +139,14 @@ def test_failed_points_are_named(planted: CurveResult) -> None:
     assert list(curve_figures(of))
 
 
+@pytest.mark.parametrize(
+    ("split", "over"), [("unseen_prompt", "test texts"), ("unseen_replicate", "held-out replicates")]
+)
+def test_a_caption_says_what_its_intervals_are_over(planted: CurveResult, split: str, over: str) -> None:
+    of = planted.model_copy(update={"split": split})
+    assert all(f"Bands are 95% intervals over {over}." in one.caption for one in curve_figures(of))
+
+
 def test_a_document_has_the_newest_of_each_curve_with_its_figures(planted: CurveResult, tmp_path: Path) -> None:
     newer = planted.model_copy(update={"n_test": 5000, "run": planted.run.model_copy(update={"started": "t"})})
     other = planted.model_copy(update={"protocol_digest": "q"})
