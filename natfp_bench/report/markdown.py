@@ -55,9 +55,9 @@ def render(
 
 
 def _findings(found: Leaderboards, results: Sequence[Result]) -> Iterator[str]:
-    """One sentence for each result, setting after setting; the settings are named if there are several."""
+    """One sentence for each result of a current protocol; the settings are named if there are several."""
     for standing in found.standings:
-        of = {row.protocol_digest for row in standing.factors}
+        of = {row.protocol_digest for row in standing.factors if row.current}
         lines = [f"- {escape(finding(one))} *({escape(scope(one))})*" for one in results if one.protocol_digest in of]
         if lines and len(found.standings) > 1:
             yield f"### {escape(setting_title(standing.setting))}"
