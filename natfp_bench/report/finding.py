@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.rungs import Rung
@@ -10,7 +10,7 @@ from natfp_bench.pipeline.result import Result, Score
 from natfp_bench.plan.plan import cut_to
 from natfp_bench.plan.split import SEEN_REPLICATE, UNSEEN_PROMPT, UNSEEN_REPLICATE
 from natfp_bench.plan.task_files import NO_TRACE
-from natfp_bench.results.leaderboard import best, by_rung, lowest_rung
+from natfp_bench.results.leaderboard import RungScore, best, by_rung, lowest_rung
 from natfp_bench.results.origin import settings_of
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.replication import SIGNIFICANT
@@ -162,11 +162,24 @@ def _how_well(scores: Mapping[str, Score]) -> str:
     said = f"with accuracy {in_words(best_accuracy(scores)[1])}, where chance is {number(chance, 2)}"
     ceiling = scores.get(CEILING)
     said += f" and the ceiling {number(ceiling.metrics['accuracy'].value, 2)}" if ceiling else ""
-    higher = [one for one in by_rung(scores)[1:] if one.rung != "weights"]
-    known = [f"{number(chance + (1 - chance) * one.identifiability.value, 2)} with {KNOWN[one.rung]}" for one in higher]
+    known = [
+        f"{number(chance + (1 - chance) * one.identifiability.value, 2)} with {KNOWN[one.rung]}"
+        for one in _rises(scores)
+    ]
     least = next(iter(lowest_rung(scores).values())).attributor.knowledge
     said += f", to who knows {KNOWN[least]}" if least != "texts" else ""
     return said + (f"; it is {' and '.join(filter(None, (', '.join(known[:-1]), known[-1])))}" if known else "")
+
+
+def _rises(scores: Mapping[str, Score]) -> Iterator[RungScore]:
+    """The rungs between the lowest one and the ceiling whose best attributor does better than all of lower rungs.
+
+    Who knows more may do what those do who know less, so that a worse attributor does not say what its rung is worth.
+    """
+    rungs = [one for one in by_rung(scores) if one.rung != "weights"]
+    for lower, one in enumerate(rungs[1:], 1):
+        if one.identifiability.value > max(other.identifiability.value for other in rungs[:lower]):
+            yield one
 
 
 def best_accuracy(scores: Mapping[str, Score]) -> tuple[Sequence[str], Interval]:

@@ -21,8 +21,9 @@ CORES = 8
 """Cores of a machine for which the time of each result is estimated."""
 
 ABOUT_FINDINGS = (
-    "One sentence for each result, and which models it is about. The p-values here are those of single tasks; the "
-    "tables below correct them for all factors that they show together."
+    "One sentence for each result, and which models it is about; of several protocols of a task, the newest is meant. "
+    "The p-values here are those of single tasks; the tables below correct them for all factors that they show "
+    "together."
 )
 
 

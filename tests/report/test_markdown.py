@@ -11,6 +11,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from natfp_bench.base.markdown import code, escape, grid
 from natfp_bench.base.text import printable
+from natfp_bench.pipeline import result_files as results
 from natfp_bench.report import markdown
 from natfp_bench.report.leaderboard_tables import standing_tables
 from natfp_bench.results.leaderboard import Leaderboards, leaderboards
@@ -110,3 +111,11 @@ def test_how_each_result_was_made(found: Leaderboards) -> None:
         ["1", "3.12.1", "first", "2"],
         ["2", "3.12.1", "second", "2"],
     ]
+
+
+def test_what_was_found_is_said_of_the_newest_protocol_of_a_task(tmp_path: Path) -> None:
+    paths = [write_result(tmp_path, "a_id", {UNSEEN: {"x": at}}, protocol_digest=f"{at}") for at in (0.9, 0.2)]
+    text = markdown.render(leaderboards(paths), [results.read(path) for path in paths])
+    [line] = [line for line in text.split("\n") if line.startswith("- ")]
+    assert "accuracy 0.40" in line, "0.2 above a chance of a quarter"
+    assert text.count("older protocol") == 2, "its rows stay in both tables of factors"

@@ -78,6 +78,14 @@ def test_the_best_attributor_of_a_factor_is_an_outsider(made: Callable[..., Path
     assert "it is 0.85 with the training recipe" in said
 
 
+def test_a_worse_attributor_says_nothing_about_what_its_rung_is_worth(made: Callable[..., Path]) -> None:
+    more = [scored(name, PROMPT, at, knowledge=rung) for name, at, rung in (("a", 0.8, "recipe"), ("b", 0.7, "origin"))]
+    [protocol], _ = read_protocols([made("task", MAIN, more)])
+    said = finding(protocol.newest)
+    assert "; it is 0.85 with the training recipe;" in said
+    assert "initial weights" not in said
+
+
 def test_where_nobody_reads_texts_alone_the_finding_says_what_is_known(made: Callable[..., Path]) -> None:
     path = made("task", {PROMPT: {"ceiling": 0.99}}, [scored("knows", PROMPT, 0.8, knowledge="corpus")])
     [protocol], _ = read_protocols([path])
