@@ -84,7 +84,7 @@ def test_make_installs_with_hashes_and_nothing_but_this_package_without() -> Non
     assert files == [[name] for name in names]
     assert all("--no-deps --no-build-isolation" in command for command in commands)
     assert [command.split("install ")[1] for command in dry_run("HASHES=0")] == [
-        "--disable-pip-version-check -q -c constraints.txt -e '.[dev]'"
+        "--disable-pip-version-check --no-compile -q -c constraints.txt -e '.[dev]'"
     ]
 
 
