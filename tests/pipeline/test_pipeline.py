@@ -361,9 +361,22 @@ def test_texts_are_drawn_in_other_ways_for_tests_alone(seed_run: Any) -> None:
     assert all((name, "transformed") not in found for name in others)
 
 
+def store_of(bench: Bench, result: Any, folder: Path) -> Store:
+    """Copy the shared store into a folder; of its entries, keep only what one run rests on."""
+    shutil.copytree(bench.store, folder / "store")
+    store = Store(folder / "store")
+    for path in (store.root / "runs").glob("*.json"):
+        if path.stem != result.run.id:
+            path.unlink()
+    store.gc(older_than_days=0, dry_run=False)
+    return store
+
+
 @pytest.mark.slow
-def test_disguised_texts_are_drawn_and_mixed_if_asked_for(bench: Bench, seed_run: Any) -> None:
-    result, _ = bench.run("seed_id", overrides={"analysis.disguises": "true"}, baselines="majority")
+def test_disguised_texts_are_drawn_and_mixed_if_asked_for(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
+    # Tests of what attributors may know train the same stranger: a store without it shows that it is trained here.
+    store = store_of(bench, seed_run[0], tmp_path)
+    result, _ = bench.run("seed_id", overrides={"analysis.disguises": "true"}, baselines="majority", store=store.root)
     started = bench.started()
     assert not any(name.startswith("prepare") for name in started)
     assert [name for name in started if name.startswith("train")] == ["train stranger/r0"], "which rewrites"
@@ -378,13 +391,7 @@ def test_disguised_texts_are_drawn_and_mixed_if_asked_for(bench: Bench, seed_run
 
 
 def test_a_run_keeps_what_it_rests_on_from_gc(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    shutil.rmtree(store.root)
-    shutil.copytree(bench.store, store.root)
-    for path in (store.root / "runs").glob("*.json"):
-        if path.stem != seed_run[0].run.id:
-            path.unlink()
-    store.gc(older_than_days=0, dry_run=False)
+    store = store_of(bench, seed_run[0], tmp_path)
     again, _ = bench.run("seed_id", store=store.root)
     assert bench.started() == []
     assert again.stable_json() == seed_run[0].stable_json()
