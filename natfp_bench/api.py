@@ -76,7 +76,10 @@ def find_tasks(
     tag, and if nothing is chosen.
     """
     chosen, left_out = [*names], []
-    known, trained = trained_tasks(include), trained_tasks(include, large=True)
+    # Who names tasks alone need not wait until all others are read.
+    several = "all" in chosen or bool(tags)
+    known = trained_tasks(include) if several else {}
+    trained = trained_tasks(include, large=True) if several else {}
     if fixed_texts:
         from .base import resources
         from .pipeline.bundled_texts import read_manifest

@@ -176,9 +176,9 @@ def _copied(known: YamlSource) -> YamlSource:
     return replace(known, data=copy.deepcopy(known.data))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=512)
 def _parsed(text: str, shown: str) -> YamlSource:
-    """Parse a text only once, even if many files include it."""
+    """Parse a text only once, even if many files include it, or if commands read all task files one after another."""
     plain = _Plain(lambda line: f"{shown}:{line}")
     data = plain.document(text)
     if not isinstance(data, dict):

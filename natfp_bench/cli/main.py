@@ -73,6 +73,8 @@ for _name, _group in (("baseline", baseline.app), ("hidden", hidden.app), ("stor
     for _one in _group.registered_commands:
         _one.epilog = epilog(f"{_name} {_one.name}")
     app.add_typer(_group, name=_name, epilog=epilog(_name))
+COMMAND = typer.main.get_command(app)
+"""The whole command line. Who calls `main` often in one process does not wait for it each time."""
 
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
@@ -105,7 +107,7 @@ def main() -> None:
     _take_every_character()
     try:
         try:
-            app()
+            COMMAND()
         finally:
             sys.stdout.flush()
     except NatfpError as error:
