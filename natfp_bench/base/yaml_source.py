@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -211,6 +212,7 @@ class _Plain:
         self.unsound: set[Key] = set()
         self.size = 0
         self.yaml = YAML(typ="safe", pure=True, plug_ins=[])
+        self.yaml.max_depth = MAX_DEPTH + 1  # of nodes; the document itself is one
         self.yaml.composer.warn_double_anchors = False
 
     def document(self, text: str) -> Any:
@@ -219,9 +221,8 @@ class _Plain:
             node = self.yaml.compose(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self.faults.append(f"{self.place(mark.line + 1 if mark else 1)}: not valid YAML: {_problem(error)}")
-        except RecursionError:
-            self.faults.append(f"{self.place(1)}: not valid YAML: {DEEP}")
+            what = DEEP if isinstance(error, MaxDepthExceededError) else f"not valid YAML: {_problem(error)}"
+            self.fault(mark.line + 1 if mark else 1, what)
         except (YAMLError, ValueError) as error:
             self.faults.append(f"{self.place(1)}: not valid YAML: {str(error).splitlines()[0]}")
         else:

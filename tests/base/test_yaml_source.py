@@ -129,8 +129,8 @@ def test_wrong_types(text: str, expected: str) -> None:
         ("a: [1\n", "f.yaml:2: not valid YAML"),
         ("a: *b\n", "f.yaml:1: not valid YAML: found undefined alias"),
         ("a: \0\n", "f.yaml:1: not valid YAML"),
-        ("a: " + "[" * 1000 + "]" * 1000, "f.yaml:1: not valid YAML"),
-        ("a: " + "[" * 60 + "]" * 60, "f.yaml:1: more than 20,000 values, or nested more than 32 levels deep"),
+        ("a: " + "[" * 1000 + "]" * 1000, "f.yaml:1: nested more than 32 levels deep"),
+        ("a: " + "[" * 60 + "]" * 60, "f.yaml:1: nested more than 32 levels deep"),
     ],
 )
 def test_refused(text: str, expected: str) -> None:

@@ -20,10 +20,7 @@ from natfp_bench.base.errors import UserError
 providers._get_local_constants = lambda: providers._local_constants
 
 SECONDS, WAIT = 20, 120
-"""Seconds that one file may take, by the processor and by the clock; most take hundredths of a second.
-
-3,000 brackets take ruamel.yaml six seconds on a quiet machine, because tests raise the limit of recursion.
-"""
+"""Seconds that one file may take, by the processor and by the clock; most take hundredths of a second."""
 
 
 class Hung(BaseException):
