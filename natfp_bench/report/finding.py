@@ -208,11 +208,14 @@ def _who(scores: Mapping[str, Score]) -> str:
         return ""
     if len(names) < len(first):
         return "; no attributor does significantly better than guessing one level"
+    # The figures before may be of those who know more, who are not ranked among these.
+    outsiders = first[0].attributor.knowledge == "texts" and any(_rises(scores))
+    among = "with labelled texts alone, " if outsiders else ""
     if len(names) == 1:
-        return "" if len(asked) == 1 else f"; {names[0]} does best"
+        return "" if len(asked) == 1 else f"; {among}{names[0]} does best"
     if len(names) > NAMED:
         names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} others"]
-    return f"; {', '.join(names[:-1])} and {names[-1]} do best, without a significant difference"
+    return f"; {among}{', '.join(names[:-1])} and {names[-1]} do best, without a significant difference"
 
 
 def _test(scores: Mapping[str, Score]) -> str:

@@ -76,6 +76,7 @@ def test_the_best_attributor_of_a_factor_is_an_outsider(made: Callable[..., Path
     said = finding(protocol.newest)
     assert "with accuracy 0.6" in said
     assert "it is 0.85 with the training recipe" in said
+    assert "; with labelled texts alone, good and bad do best" in said
 
 
 def test_a_worse_attributor_says_nothing_about_what_its_rung_is_worth(made: Callable[..., Path]) -> None:
