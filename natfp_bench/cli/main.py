@@ -73,9 +73,6 @@ for _name, _group in (("baseline", baseline.app), ("hidden", hidden.app), ("stor
     for _one in _group.registered_commands:
         _one.epilog = epilog(f"{_name} {_one.name}")
     app.add_typer(_group, name=_name, epilog=epilog(_name))
-COMMAND = typer.main.get_command(app)
-"""The whole command line. Who calls `main` often in one process does not wait for it each time."""
-
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
 """Errors of a stream that takes nothing more."""
@@ -98,6 +95,10 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+COMMAND = typer.main.get_command(app)
+"""The whole command line. Who calls `main` often in one process does not wait for it each time."""
 
 
 def main() -> None:
