@@ -55,7 +55,6 @@ def make_plan(
     values = _overrides(asked, task_record)
     chosen = _overlay(values).over(_choices_of(task_record, task_source).over(source))
     levels = _at_levels(task_record, task_source, chosen)
-    every = _replicates_of(task_record, task_source, chosen, levels)
     if faults := list(sources.faults(task_record, task_source, levels, chosen, values)):
         raise SpecError(faults)
     base = next(iter(levels.values()))
@@ -63,9 +62,12 @@ def make_plan(
         # Such sources have exactly the replicates that the task names.
         number = {"replicates": len(sources.replicates(base.settings.source))}
         levels = {level: preset.model_copy(update=number) for level, preset in levels.items()}
-        base, every = base.model_copy(update=number), [levels] * number["replicates"]
+        base = base.model_copy(update=number)
     _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
+    # Listed once it is known that they are not too many.
+    trained = base.settings.source.trained
+    every = _replicates_of(task_record, task_source, chosen, levels) if trained else [levels] * base.replicates
     variants = _variants(task_record, every)
     check_one_factor(variants, task_record.factor, task_record.nuisance)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
