@@ -70,16 +70,14 @@ def find_tasks(
 
     names: `all` stands for every task whose models are trained here, large ones apart. tags: add all tasks with one of
     these tags. Tasks on models of the Hub are left out, because they need the network, unless a name or the tag `hub`
-    asks for them; so
-    are tasks that need a model or text files of the user's, unless they are named.
+    asks for them; so are tasks that need a model or text files of the user's, unless they are named.
     fixed_texts: `all` and a tag stand for those of their tasks that have fixed texts. Raises UserError for an unknown
     tag, and if nothing is chosen.
     """
     chosen, left_out = [*names], []
     # Who names tasks alone need not wait until all others are read.
-    several = "all" in chosen or bool(tags)
-    known = trained_tasks(include) if several else {}
-    trained = trained_tasks(include, large=True) if several else {}
+    known = trained_tasks(include) if "all" in chosen or tags else {}
+    trained = trained_tasks(include, large=True) if tags else {}
     if fixed_texts:
         from .base import resources
         from .pipeline.bundled_texts import read_manifest

@@ -14,11 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import typer
-
 from natfp_bench.attributors import registry
 from natfp_bench.base.markdown import code, escape, grid
-from natfp_bench.cli.main import app
+from natfp_bench.cli.main import COMMAND
 from natfp_bench.plan.task_files import load_task, task_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,7 +267,7 @@ def command_line() -> str:
 
 def _helps() -> Iterator[tuple[str, str]]:
     """Help of the program and of each command, by the words that one types."""
-    root = typer.main.get_command(app)
+    root = COMMAND
     waiting = [(root, root.context_class(root, info_name="natfp-bench", terminal_width=100, max_content_width=100))]
     while waiting:
         command, context = waiting.pop(0)

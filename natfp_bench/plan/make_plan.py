@@ -65,10 +65,8 @@ def make_plan(
         base = base.model_copy(update=number)
     _check_effects(task_record, task_source, levels, chosen)
     _check_promises(task_record, task_source, levels, chosen)
-    # Listed once it is known that they are not too many.
-    trained = base.settings.source.trained
-    every = _replicates_of(task_record, task_source, chosen, levels) if trained else [levels] * base.replicates
-    variants = _variants(task_record, every)
+    # Replicates are listed once it is known that they are not too many.
+    variants = _variants(task_record, _replicates_of(task_record, task_source, chosen, levels))
     check_one_factor(variants, task_record.factor, task_record.nuisance)
     texts = base.settings.sampling.texts if limit is None else min(limit, base.settings.sampling.texts)
     if texts < 2 * base.split.test_every:

@@ -376,7 +376,8 @@ def write_figures(
 
     root = disk.usable_folder(folder, "folder for figures")
     with disk.disk_faults(root, "folder for figures"):
-        own, names = _own_files(root), {f"{name}.{form}" for name in figures for form in forms}
+        own = {name for name in _own_files(root) if os.path.lexists(root / name)}
+        names = {f"{name}.{form}" for name in figures for form in forms}
         if not overwrite and (foreign := sorted(name for name in names - own if os.path.lexists(root / name))):
             raise UserError(
                 f"{folder} holds files of these names that belong to no report: {', '.join(foreign)}\n"

@@ -141,7 +141,10 @@ def test_the_command_writes_chosen_figures(natfp: Natfp, seed_run: Any, bench: A
     assert "2 figures" in out
     names = {path.stem.rsplit("-", 1)[1] for path in (tmp_path / "figures").glob("*.svg")}
     assert names == {"factors", "length"}
+    next((tmp_path / "figures").glob("*-length.svg")).unlink()
     assert natfp(*few, "index-factors")[0] == 0, "its own figures are replaced"
+    listed = json.loads((tmp_path / "figures" / report.MANIFEST).read_text())["files"]
+    assert sorted(listed) == sorted(path.name for path in (tmp_path / "figures").glob("*.[ps][dv][fg]"))
     (tmp_path / "figures" / report.MANIFEST).unlink()
     drawn = next((tmp_path / "figures").glob("*-factors.svg"))
     drawn.write_text("mine")

@@ -67,6 +67,8 @@ def test_a_task_is_tried_at_every_preset() -> None:
     ("line", "said"),
     [
         ("replicates: 1000000000", "x.yaml:5: 2,000,000,000 variants are too many"),
+        # More than any list can hold: they must be counted before they are listed.
+        ("replicates: 1000000000000000", "x.yaml:5: 2,000,000,000,000,000 variants are too many"),
         (
             "settings: {sampling: {texts: 4611686018427387904}}",
             "x.yaml:5: settings: sampling.texts 4611686018427387904",

@@ -19,13 +19,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import typer
 from fresh_python import ROOT, python
 from ruamel.yaml import YAML
 
 import natfp_bench
 from natfp_bench.attributors import registry
-from natfp_bench.cli.main import app
+from natfp_bench.cli.main import COMMAND
 from natfp_bench.plan.task_files import task_files
 
 sys.path.insert(0, str(ROOT / "docs/site"))
@@ -118,7 +117,7 @@ def test_every_command_of_the_documentation_can_be_given(made: pages.Pages) -> N
             words = words[1:]
         if not words or words[0] != "natfp-bench":
             continue
-        command: Any = typer.main.get_command(app)
+        command: Any = COMMAND
         context, rest = command.context_class(command, info_name="natfp-bench"), words[1:]
         while hasattr(command, "commands"):
             name, *rest = rest
