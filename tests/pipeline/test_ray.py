@@ -183,20 +183,23 @@ def test_a_job_whose_node_is_lost_goes_on_in_another(engine: RayEngine, ray_fold
 
     engine.close()
     size = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **size})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **size})
     try:
-        first = cluster.add_node(num_cpus=1, **size)
         joined = RayEngine(1, cluster.address)
+        # Ray picks the node that a caller connects to. While the head is the only one, that is not the one to be lost.
+        run(joined, [job(double, 1)])
+        first = cluster.add_node(num_cpus=2, **size)
+        wide = replace(job(warn_and_nap, 5.0, "nap"), needs=Needs(cpus=2))  # no room on the head
         events: list[Event] = []
         outcomes: list[Outcome] = []
 
         def watch(event: Event) -> None:
             events.append(event)
             if event.kind == "warning" and event.text == "off I go" and first in cluster.worker_nodes:
-                cluster.add_node(num_cpus=1, **size)
+                cluster.add_node(num_cpus=2, **size)
                 cluster.remove_node(first, allow_graceful=False)
 
-        joined.run([job(warn_and_nap, 5.0, "nap")], watch, lambda outcome: outcomes.append(outcome) or ())
+        joined.run([wide], watch, lambda outcome: outcomes.append(outcome) or ())
         assert [outcome.value for outcome in outcomes] == ["done"]
         assert any("nap goes on in another one" in event.text for event in events if event.kind == "warning")
         joined.close()
