@@ -7,7 +7,7 @@ is what a result reports: the interval over held-out runs, the permutation test,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -164,24 +164,28 @@ def permutation_size(replicates: int, amount: Amount) -> Iterator[Row]:
     yield Row(what, "too many", f"{count} of {len(p)}", f"above {most}", count > most)
 
 
-def power(replicates: int, tests: int, amount: Amount) -> Iterator[Row]:
-    """Power of the permutation test at the effect that it calls detectable, between planted effects."""
-    effect, spread, found = [], [], []
-    permutations = 0
+def power(replicates: int, corrections: Sequence[int], amount: Amount) -> Iterator[Row]:
+    """Power of the permutation test at the effect that it calls detectable, between planted effects.
+
+    corrections: for how many factors p is corrected, a row for each.
+    """
     n = amount.nulls // 2
-    for level in (0.04, 0.08, 0.12, 0.16, 0.24):
-        made = [tested(planted(e, replicates, level, 0.3), replicates, e) for e in range(n)]
-        effect.append(np.mean([one.observed for one in made]) - 1 / LEVELS)
-        spread.append(np.mean([one.spread for one in made]))
-        found.append(np.mean([one.test.p <= 0.05 / tests for one in made]))
-        permutations = made[0].test.permutations
-    at = replication.detectable_factor(float(spread[0]), LEVELS, replicates, permutations, tests) or 0.0
-    reached = float(np.interp(at, effect, found))
-    among = "" if tests == 1 else f", corrected for {tests} factors"
-    what = f"power at the detectable effect, {replicates} runs per level{among}"
-    seen = f"{reached:.3f} at {at:.3f} above chance"
-    within = 0.15 + 2 * (0.16 / n) ** 0.5
-    yield Row(what, "0.8", seen, f"±{within:.2f}", abs(reached - 0.8) <= within)
+    found = [
+        [tested(planted(e, replicates, level, 0.3), replicates, e) for e in range(n)]
+        for level in (0.04, 0.08, 0.12, 0.16, 0.24)
+    ]
+    effect = [np.mean([one.observed for one in made]) - 1 / LEVELS for made in found]
+    spread = float(np.mean([one.spread for one in found[0]]))
+    permutations = found[-1][0].test.permutations
+    for tests in corrections:
+        share = [np.mean([one.test.p <= 0.05 / tests for one in made]) for made in found]
+        at = replication.detectable_factor(spread, LEVELS, replicates, permutations, tests) or 0.0
+        reached = float(np.interp(at, effect, share))
+        among = "" if tests == 1 else f", corrected for {tests} factors"
+        what = f"power at the detectable effect, {replicates} runs per level{among}"
+        seen = f"{reached:.3f} at {at:.3f} above chance"
+        within = 0.15 + 2 * (0.16 / n) ** 0.5
+        yield Row(what, "0.8", seen, f"±{within:.2f}", abs(reached - 0.8) <= within)
 
 
 LAYOUTS = {
@@ -240,7 +244,8 @@ PARTS: list[Callable[[Amount], Iterator[Row]]] = [
 ]
 SIZES: list[Callable[[Amount], Iterator[Row]]] = [
     *(partial(permutation_size, replicates) for replicates in (3, 5)),
-    *(partial(power, replicates, tests) for replicates, tests in ((3, 1), (5, 1), (5, 8))),
+    partial(power, 3, (1,)),
+    partial(power, 5, (1, 8)),
     *(partial(grouped, layout) for layout in LAYOUTS),
     *(partial(unequal_spread, answer) for answer in ("equally good", "not equally good")),
 ]

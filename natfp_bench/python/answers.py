@@ -85,7 +85,10 @@ class Curve(CurveRecord):
 
     @plain_errors
     def figure(self, name: str = "texts-bits") -> alt.Chart:
-        """Chart against the number of texts: `texts-bits` or `texts-accuracy`. Raises UserError for another name."""
+        """Chart against the number of texts: `texts-bits`, `texts-accuracy`, or one rung's bits: `texts-bits-recipe`.
+
+        A rung has a chart of its own if the attributors know different things. Raises UserError for another name.
+        """
         made = {figure.name: figure for figure in curve_figures(self)}
         if name not in made:
             raise unknown("figure", name, made)

@@ -1,14 +1,14 @@
-"""Figures of a curve: bits and accuracy of all attributors against the number of training texts, with the ceiling."""
+"""Figures of a curve: bits and accuracy against the number of training texts, of all attributors and of each rung."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from natfp_bench.base.rungs import named
-from natfp_bench.pipeline.curve_result import AttributorCurve, CurveResult
+from natfp_bench.base.rungs import ASKS, RUNGS, given, height, named
+from natfp_bench.pipeline.curve_result import AttributorCurve, CurvePoint, CurveResult
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.statistics.power_law import Law
 
@@ -25,45 +25,74 @@ TITLES = {"bits": "bits per text", "accuracy": "accuracy"}
 
 
 def curve_figures(of: CurveResult) -> Iterator[Figure]:
-    """Draw bits and accuracy, each against the number of training texts on a logarithmic axis."""
+    """Draw bits and accuracy, each against the number of training texts on a logarithmic axis.
+
+    If attributors know different things, bits have a figure for each rung as well.
+    """
+    curves = [curve for curve in ranked(of) if _sound(curve)]
+    if not curves:
+        return
     for metric, title in TITLES.items():
-        rows: list[dict[str, Any]] = []
-        for curve in ranked(of):
-            name = named(curve.attributor.name, curve.attributor.knowledge)
-            sound = [point for point in curve.points if point.status == "ok"]
-            rows += [{"at": one.texts, "series": name, **estimate(one.metrics[metric])} for one in sound]
-            if metric == "bits":
-                called = f"power law: {name}"
-                rows += [{"at": at, "series": called, "value": y, "dashed": True} for at, y in _law(curve)]
-        if not rows:
-            continue
-        names = list(dict.fromkeys(str(row["series"]) for row in rows))
-        lines = {} if of.ceiling is None else {of.ceiling.attributor.name: of.ceiling.metrics[metric].value}
-        if metric == "accuracy":
-            lines["chance"] = of.chance
-        elif curve_bound := lines.get("ceiling"):
-            lines["half of the ceiling"] = curve_bound / 2
-        chart = charts.curve(
-            rows,
-            x="at",
-            series="series",
-            names=names,
-            x_title=X_TITLE,
-            y_title=title,
-            logarithmic=True,
-            points=all(not row.get("dashed") for row in rows),
-            lines=lines,
-        )
-        over = "held-out replicates" if of.split == UNSEEN_REPLICATE else "test texts"
-        caption = (
-            "Each attributor learns from more and more texts of the same models, and is tested on the same test texts. "
-            f"Bands are 95% intervals over {over}."
-        )
-        if any(row.get("dashed") for row in rows):
-            caption += " A dashed curve is a power law that predicted its held-out largest point; beyond the points it "
-            caption += "is not measured."
-        shown = f"{title[0].upper()}{title[1:]} against the number of training texts"
-        yield figure(f"texts-{metric}", shown, caption, {"series": "curve", "at": X_TITLE, **ESTIMATE}, rows, chart)
+        yield _drawn(of, metric, curves, f"texts-{metric}", _against_texts(title), "")
+    rungs = [rung for rung in RUNGS if any(curve.attributor.knowledge == rung for curve in curves)]
+    for rung in rungs if len(rungs) > 1 else ():
+        beside = next((one for one in curves if height(one.attributor.knowledge) < height(rung)), None)
+        shown = [one for one in curves if one.attributor.knowledge == rung or one is beside]
+        words = f" {ASKS[rung]} Given: {given(rung)}."
+        if beside is not None:
+            words += f" Of the attributors that know less, only the one that reads most is shown ({_name(beside)})."
+        title = f"{_against_texts(TITLES['bits'])}: rung {rung}"
+        yield _drawn(of, "bits", shown, f"texts-bits-{rung}", title, words)
+
+
+def _drawn(
+    of: CurveResult, metric: str, curves: Sequence[AttributorCurve], figure_name: str, shown: str, words: str
+) -> Figure:
+    """Draw one metric of some curves; words: what the caption ends with."""
+    rows: list[dict[str, Any]] = []
+    for curve in curves:
+        name = _name(curve)
+        rows += [{"at": one.texts, "series": name, **estimate(one.metrics[metric])} for one in _sound(curve)]
+        if metric == "bits":
+            called = f"power law: {name}"
+            rows += [{"at": at, "series": called, "value": y, "dashed": True} for at, y in _law(curve)]
+    lines = {} if of.ceiling is None else {of.ceiling.attributor.name: of.ceiling.metrics[metric].value}
+    if metric == "accuracy":
+        lines["chance"] = of.chance
+    elif curve_bound := lines.get("ceiling"):
+        lines["half of the ceiling"] = curve_bound / 2
+    chart = charts.curve(
+        rows,
+        x="at",
+        series="series",
+        names=list(dict.fromkeys(str(row["series"]) for row in rows)),
+        x_title=X_TITLE,
+        y_title=TITLES[metric],
+        logarithmic=True,
+        points=all(not row.get("dashed") for row in rows),
+        lines=lines,
+    )
+    over = "held-out replicates" if of.split == UNSEEN_REPLICATE else "test texts"
+    caption = (
+        "Each attributor learns from more and more texts of the same models, and is tested on the same test texts. "
+        f"Bands are 95% intervals over {over}."
+    )
+    if any(row.get("dashed") for row in rows):
+        caption += " A dashed curve is a power law that predicted its held-out largest point; beyond the points it "
+        caption += "is not measured."
+    return figure(figure_name, shown, caption + words, {"series": "curve", "at": X_TITLE, **ESTIMATE}, rows, chart)
+
+
+def _against_texts(title: str) -> str:
+    return f"{title[0].upper()}{title[1:]} against the number of training texts"
+
+
+def _name(curve: AttributorCurve) -> str:
+    return named(curve.attributor.name, curve.attributor.knowledge)
+
+
+def _sound(curve: AttributorCurve) -> list[CurvePoint]:
+    return [point for point in curve.points if point.status == "ok"]
 
 
 def _law(curve: AttributorCurve) -> Iterator[tuple[float, float]]:
@@ -72,6 +101,6 @@ def _law(curve: AttributorCurve) -> Iterator[tuple[float, float]]:
     if fitted is None or fitted.further is None:
         return
     law = Law(fitted.limit.value, fitted.scale, fitted.exponent.value)
-    first = next(point.texts for point in curve.points if point.status == "ok")
+    first = _sound(curve)[0].texts
     for at in np.geomspace(first, fitted.further[0], STEPS).tolist():
         yield at, law.at(at)

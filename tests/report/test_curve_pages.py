@@ -173,6 +173,27 @@ def test_what_an_attributor_knows_stands_beside_its_name() -> None:
     assert {row["series"] for row in next(iter(curve_figures(of))).rows} >= {"x (knows: recipe)"}
 
 
+def test_each_rung_has_a_figure_beside_the_best_of_those_that_know_less() -> None:
+    def knowing(name: str, rung: str, limit: float) -> AttributorCurve:
+        made = curve(name, [point(texts, Law(limit, -20.0, -0.5)) for texts in TEXTS], ceiling())
+        return made.model_copy(update={"attributor": who(name).model_copy(update={"knowledge": rung})})
+
+    of = result([knowing("low", "texts", 1.2), knowing("high", "texts", 1.4), knowing("all", "recipe", 1.8)], ceiling())
+    figures = {one.name: one for one in curve_figures(of)}
+    assert list(figures) == ["texts-bits", "texts-accuracy", "texts-bits-texts", "texts-bits-recipe"]
+
+    def shown(name: str) -> set[str]:
+        return {row["series"] for row in figures[name].rows if not row.get("dashed")}
+
+    assert shown("texts-bits") == {"low", "high", "all (knows: recipe)"}
+    assert shown("texts-bits-texts") == {"low", "high"}
+    assert shown("texts-bits-recipe") == {"high", "all (knows: recipe)"}
+    caption = figures["texts-bits-recipe"].caption
+    assert "What can somebody read who can train such models?" in caption
+    assert "only the one that reads most is shown (high)." in caption
+    assert "know less" not in figures["texts-bits-texts"].caption
+
+
 def test_tables_and_figures_have_the_numbers(planted: CurveResult) -> None:
     import altair as alt
 
