@@ -42,13 +42,19 @@ def curve_figures(of: CurveResult) -> Iterator[Figure]:
         if beside is not None:
             words += f" Of the attributors that know less, only the one that reads most is shown ({_name(beside)})."
         title = f"{_against_texts(TITLES['bits'])}: rung {rung}"
-        yield _drawn(of, "bits", shown, f"texts-bits-{rung}", title, words)
+        yield _drawn(of, "bits", shown, f"texts-bits-{rung}", title, words, beside)
 
 
 def _drawn(
-    of: CurveResult, metric: str, curves: Sequence[AttributorCurve], figure_name: str, shown: str, words: str
+    of: CurveResult,
+    metric: str,
+    curves: Sequence[AttributorCurve],
+    figure_name: str,
+    shown: str,
+    words: str,
+    beside: AttributorCurve | None = None,
 ) -> Figure:
-    """Draw one metric of some curves; words: what the caption ends with."""
+    """Draw one metric of some curves; words: what the caption ends with; beside: the one to compare others with."""
     rows: list[dict[str, Any]] = []
     for curve in curves:
         name = _name(curve)
@@ -71,6 +77,7 @@ def _drawn(
         logarithmic=True,
         points=all(not row.get("dashed") for row in rows),
         lines=lines,
+        reference=None if beside is None else _name(beside),
     )
     over = "held-out replicates" if of.split == UNSEEN_REPLICATE else "test texts"
     caption = (
