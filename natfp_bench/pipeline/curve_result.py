@@ -14,6 +14,7 @@ from pydantic import Field
 
 from natfp_bench.base.errors import UserError
 from natfp_bench.base.records import Record
+from natfp_bench.base.rungs import named
 from natfp_bench.statistics.intervals import Interval
 from natfp_bench.statistics.power_law import LawFit
 from natfp_bench.statistics.texts_needed import TextsNeeded
@@ -54,6 +55,16 @@ class AttributorCurve(Record):
     points: tuple[CurvePoint, ...]
     law: LawFit | None
     half: TextsNeeded | None
+
+    @property
+    def name(self) -> str:
+        """The attributor's name, with what it knows beside texts."""
+        return named(self.attributor.name, self.attributor.knowledge)
+
+    @property
+    def sound(self) -> tuple[CurvePoint, ...]:
+        """The points that did not fail."""
+        return tuple(point for point in self.points if point.status == "ok")
 
 
 class CurveCeiling(Record):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from natfp_bench.base.rungs import ASKS, RUNGS, given, height, named
-from natfp_bench.pipeline.curve_result import AttributorCurve, CurvePoint, CurveResult
+from natfp_bench.base.rungs import ASKS, RUNGS, Rung, given, height
+from natfp_bench.pipeline.curve_result import AttributorCurve, CurveResult
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.statistics.power_law import Law
 
@@ -29,39 +29,33 @@ def curve_figures(of: CurveResult) -> Iterator[Figure]:
 
     If attributors know different things, bits have a figure for each rung as well.
     """
-    curves = [curve for curve in ranked(of) if _sound(curve)]
+    curves = [curve for curve in ranked(of) if curve.sound]
     if not curves:
         return
-    for metric, title in TITLES.items():
-        yield _drawn(of, metric, curves, f"texts-{metric}", _against_texts(title), "")
+    for metric in TITLES:
+        yield _drawn(of, metric, curves)
     rungs = [rung for rung in RUNGS if any(curve.attributor.knowledge == rung for curve in curves)]
     for rung in rungs if len(rungs) > 1 else ():
+        yield _drawn(of, "bits", curves, rung)
+
+
+def _drawn(of: CurveResult, metric: str, curves: Sequence[AttributorCurve], rung: Rung | None = None) -> Figure:
+    """Draw one metric of all curves, the best one first, or of one rung, beside the best of those that know less."""
+    title = TITLES[metric]
+    called, shown = f"texts-{metric}", f"{title[0].upper()}{title[1:]} against the number of training texts"
+    beside, words = None, ""
+    if rung:
         beside = next((one for one in curves if height(one.attributor.knowledge) < height(rung)), None)
-        shown = [one for one in curves if one.attributor.knowledge == rung or one is beside]
-        words = f" {ASKS[rung]} Given: {given(rung)}."
-        if beside is not None:
-            words += f" Of the attributors that know less, only the one that reads most is shown ({_name(beside)})."
-        title = f"{_against_texts(TITLES['bits'])}: rung {rung}"
-        yield _drawn(of, "bits", shown, f"texts-bits-{rung}", title, words, beside)
-
-
-def _drawn(
-    of: CurveResult,
-    metric: str,
-    curves: Sequence[AttributorCurve],
-    figure_name: str,
-    shown: str,
-    words: str,
-    beside: AttributorCurve | None = None,
-) -> Figure:
-    """Draw one metric of some curves; words: what the caption ends with; beside: the one to compare others with."""
+        curves = [one for one in curves if one.attributor.knowledge == rung or one is beside]
+        called, shown, words = f"{called}-{rung}", f"{shown}: rung {rung}", f" {ASKS[rung]} Given: {given(rung)}."
+    if beside is not None:
+        words += f" Of the attributors that know less, only the one that reads most is shown ({beside.name})."
     rows: list[dict[str, Any]] = []
     for curve in curves:
-        name = _name(curve)
-        rows += [{"at": one.texts, "series": name, **estimate(one.metrics[metric])} for one in _sound(curve)]
+        rows += [{"at": one.texts, "series": curve.name, **estimate(one.metrics[metric])} for one in curve.sound]
         if metric == "bits":
-            called = f"power law: {name}"
-            rows += [{"at": at, "series": called, "value": y, "dashed": True} for at, y in _law(curve)]
+            law = f"power law: {curve.name}"
+            rows += [{"at": at, "series": law, "value": y, "dashed": True} for at, y in _law(curve)]
     lines = {} if of.ceiling is None else {of.ceiling.attributor.name: of.ceiling.metrics[metric].value}
     if metric == "accuracy":
         lines["chance"] = of.chance
@@ -73,11 +67,11 @@ def _drawn(
         series="series",
         names=list(dict.fromkeys(str(row["series"]) for row in rows)),
         x_title=X_TITLE,
-        y_title=TITLES[metric],
+        y_title=title,
         logarithmic=True,
         points=all(not row.get("dashed") for row in rows),
         lines=lines,
-        reference=None if beside is None else _name(beside),
+        reference=beside.name if beside else None,
     )
     over = "held-out replicates" if of.split == UNSEEN_REPLICATE else "test texts"
     caption = (
@@ -87,19 +81,7 @@ def _drawn(
     if any(row.get("dashed") for row in rows):
         caption += " A dashed curve is a power law that predicted its held-out largest point; beyond the points it "
         caption += "is not measured."
-    return figure(figure_name, shown, caption + words, {"series": "curve", "at": X_TITLE, **ESTIMATE}, rows, chart)
-
-
-def _against_texts(title: str) -> str:
-    return f"{title[0].upper()}{title[1:]} against the number of training texts"
-
-
-def _name(curve: AttributorCurve) -> str:
-    return named(curve.attributor.name, curve.attributor.knowledge)
-
-
-def _sound(curve: AttributorCurve) -> list[CurvePoint]:
-    return [point for point in curve.points if point.status == "ok"]
+    return figure(called, shown, caption + words, {"series": "curve", "at": X_TITLE, **ESTIMATE}, rows, chart)
 
 
 def _law(curve: AttributorCurve) -> Iterator[tuple[float, float]]:
@@ -108,6 +90,6 @@ def _law(curve: AttributorCurve) -> Iterator[tuple[float, float]]:
     if fitted is None or fitted.further is None:
         return
     law = Law(fitted.limit.value, fitted.scale, fitted.exponent.value)
-    first = _sound(curve)[0].texts
+    first = curve.sound[0].texts
     for at in np.geomspace(first, fitted.further[0], STEPS).tolist():
         yield at, law.at(at)

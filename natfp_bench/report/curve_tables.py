@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from natfp_bench.base.rungs import named
 from natfp_bench.pipeline.curve_result import AttributorCurve, CurvePoint, CurveResult
 from natfp_bench.plan.split import UNSEEN_REPLICATE
 from natfp_bench.statistics.intervals import SHARP, Interval
@@ -80,8 +79,7 @@ def _last_bits(curve: AttributorCurve) -> float:
 
 
 def _sentences(of: CurveResult, curve: AttributorCurve) -> tuple[str, str]:
-    name = named(curve.attributor.name, curve.attributor.knowledge)
-    sound = [point for point in curve.points if point.status == "ok"]
+    name, sound = curve.name, curve.sound
     if not sound:
         return f"{name} failed at every point: {curve.points[0].error}.", ""
     first, last = sound[0], sound[-1]
@@ -158,7 +156,7 @@ def curve_table(of: CurveResult) -> ReportTable:
     """Make the table of all points, attributor by attributor, the ceiling last."""
     rows: list[TableRow] = []
     for curve in ranked(of):
-        rows.append(Heading(named(curve.attributor.name, curve.attributor.knowledge)))
+        rows.append(Heading(curve.name))
         rows += [_cells(point) for point in curve.points]
     if of.ceiling:
         rows.append(Heading(of.ceiling.attributor.name.replace("_", " ")))
