@@ -21,7 +21,7 @@ HABITS = {
 """The replacements of each class."""
 
 SHARE = 0.6
-"""Share of occurrences that are replaced."""
+"""Share of occurrences that are replaced, unless another one is asked for."""
 
 CHARACTERS = 200
 """Most characters of a planted text, cut between words."""
@@ -39,7 +39,7 @@ ODD = {
 
 
 @functools.cache
-def planted(n: int, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def planted(n: int, name: str, share: float = SHARE) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Draw n texts and their labels, one class after the other; other names give other texts."""
     texts, labels = [], []
     own = streams.seed("conformance", name)
@@ -50,7 +50,7 @@ def planted(n: int, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         drawn = streams.uniforms([i], len(words), "conformance", name, "habits")[0]
         habits = HABITS[label]
         texts.append(
-            "".join(habits.get(word, word) if u < SHARE else word for word, u in zip(words, drawn, strict=True))
+            "".join(habits.get(word, word) if u < share else word for word, u in zip(words, drawn, strict=True))
         )
         labels.append(label)
     return tuple(texts), tuple(labels)

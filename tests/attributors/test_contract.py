@@ -193,11 +193,42 @@ BROKEN = [
 ]
 
 
+class NeedsManyTexts(Sound):
+    """Answers with the frequencies of classes until it has read many texts, and then as another one."""
+
+    of: type[Sound] = Sound
+
+    def fit(self, texts: Any, labels: Any) -> Any:
+        self.classes_ = np.unique(labels)
+        self.model = self.of(self.seed).fit(texts, labels) if len(texts) > 100 else None
+        return self
+
+    def predict_proba(self, texts: Any) -> Any:
+        if self.model is None:
+            return np.full((len(texts), len(self.classes_)), 1 / len(self.classes_))
+        return self.model.predict_proba(texts)
+
+
 @pytest.mark.parametrize(("broken", "name", "seen"), BROKEN, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_broken_rule_fails_its_own_check_alone(broken: type, name: str, seen: str) -> None:
     found = failing(broken)
     assert list(found) == [name]
     assert seen in found[name]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "name"),
+    [(GlobalLuck, "seed"), (NormalisesBatch, "batches"), (PadsToLongest, "batches"), (NeedsWords, "odd_texts")],
+)
+def test_who_learns_nothing_from_few_texts_is_asked_after_more(hidden: type[Sound], name: str) -> None:
+    class Late(NeedsManyTexts):
+        of = hidden
+
+    class Slow(NeedsManyTexts):
+        pass
+
+    assert failing(Slow) == {}
+    assert list(failing(Late)) == [name]
 
 
 def test_state_that_objects_share_is_found() -> None:
