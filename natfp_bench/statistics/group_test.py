@@ -40,19 +40,21 @@ def group_log10_p(proba: Floats, truth: Ints, groups: Ints, seed: int) -> tuple[
         # One block: a label may go to any group.
         block, test, orders = np.zeros_like(group), OVER_GROUPS, _orders(label)
     elif (size > 1).all():
-        block, test, orders = group, WITHIN_GROUPS, sum(math.lgamma(n + 1) for n in size.tolist())
+        block, test = np.repeat(np.arange(len(size)), size), WITHIN_GROUPS
+        orders = sum(math.lgamma(n + 1) for n in size.tolist())
     else:
         return None, "no test: some groups have one label, others have several"
     if math.exp(-orders) > SIGNIFICANT:
         return None, "no test: too few groups for any p-value below 0.05"
     texts = np.bincount(cell.ravel()).astype(np.float64)
-    place, k = np.arange(len(cells)), proba.shape[1]
 
     def recall(labels: Ints) -> Floats:
         """Mean over labels of the share of their texts that are named; labels (labellings, cells)."""
-        named = labels[..., None] == np.arange(k)
-        found = (named * hits[place, labels][..., None]).sum(axis=-2)
-        return np.asarray((found / np.maximum((named * texts[:, None]).sum(axis=-2), 1.0)).mean(axis=-1))
+        shares = []
+        for k in range(proba.shape[1]):
+            named = (labels == k).astype(np.float64)
+            shares.append((named @ hits[:, k]) / np.maximum(named @ texts, 1.0))
+        return np.asarray(np.mean(shares, axis=0))
 
     observed = float(recall(label))
     reached = 0
@@ -60,7 +62,7 @@ def group_log10_p(proba: Floats, truth: Ints, groups: Ints, seed: int) -> tuple[
         rows = min(BLOCK, PERMUTATIONS - number * BLOCK)
         luck = streams.uniforms([number], rows * len(cells), "group test", seed).reshape(rows, -1)
         # Cells are sorted by group, so sorting by block and luck exchanges labels within blocks.
-        order = np.lexsort((luck, np.broadcast_to(block, luck.shape)), axis=1)
+        order = np.argsort(block + luck, axis=1)
         reached += int(np.count_nonzero(recall(label[order]) >= observed - 1e-9))
     return math.log10((1 + reached) / (1 + PERMUTATIONS)), test
 
