@@ -28,6 +28,7 @@ def test_the_loss_is_the_mean_of_what_each_token_costs(tiny: Settings) -> None:
     assert next_token_loss(model, ROWS).item() == pytest.approx(-scored.mean().item(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_machine_that_cannot_compile_is_a_users_fault(
     tiny: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def extras(tmp_path: Path) -> Path:
     return tmp_path / "site"
 
 
+@pytest.mark.slow
 def test_a_baseline_of_an_installed_package_is_checked_by_name_and_by_path(
     natfp: Natfp, extras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_two_finetunings_and_their_means(bench: Bench) -> None:
     assert bench.started() == []
 
 
+@pytest.mark.slow
 def test_an_average_of_checkpoints_trains_each_step_of_the_run_once(bench: Bench) -> None:
     from natfp_bench.pipeline.overview import overview
 

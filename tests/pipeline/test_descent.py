@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TWO = BRIEF | {"replicates": "2"}
 
 
+@pytest.mark.slow
 def test_finetunings_of_one_base_in_several_ways(bench: Bench) -> None:
     # A recipe that no other test trains, so that every training is made here.
     own = TWO | {"optimizer.weight_decay": "0.06"}
@@ -41,6 +42,7 @@ def test_finetunings_of_one_base_in_several_ways(bench: Bench) -> None:
     assert result.failures == []
 
 
+@pytest.mark.slow
 def test_students_read_the_texts_of_their_teachers(bench: Bench) -> None:
     from natfp_bench.pipeline.stages.sample import read_table
     from natfp_bench.pipeline.store import Store

@@ -15,7 +15,7 @@ from natfp_bench.pipeline import job_output
 from natfp_bench.pipeline.engine import Engine, Job
 
 
-@pytest.fixture(scope="module", params=["local_engine", "ray_engine"])
+@pytest.fixture(scope="module", params=["local_engine", pytest.param("ray_engine", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Any:
     """One engine for all tests: that it survives each of them is part of what is tested."""
     return request.getfixturevalue(request.param)

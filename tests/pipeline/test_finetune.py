@@ -65,7 +65,11 @@ def asked(task: str, base: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("task", "architecture"),
     [
-        pytest.param(task, ARCHITECTURES[i % 3], marks=needs_peft if task in LORA else ())
+        pytest.param(
+            task,
+            ARCHITECTURES[i % 3],
+            marks=[*([needs_peft] if task in LORA else []), *([] if task == "ft_seed_id" else [pytest.mark.slow])],
+        )
         for i, task in enumerate(TASKS)
     ],
 )
@@ -332,6 +336,7 @@ def test_a_gguf_file_is_the_model_that_it_was_made_from(
     assert model.weights_digest(checkpoint.load_weights(plain)) == meta.weights
 
 
+@pytest.mark.slow
 @needs_gguf
 def test_a_gguf_file_is_fine_tuned_and_served(bench: Any, gguf: Path) -> None:
     named = {"source.model": str(gguf), "source.gguf_file": "tiny.gguf"}

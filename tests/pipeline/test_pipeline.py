@@ -324,6 +324,7 @@ def test_plain_runs_are_shared_by_what_stops_or_goes_on(bench: Bench, rate_run: 
     assert {of.model.base.key for of in tuned} == {plain.key}
 
 
+@pytest.mark.slow
 def test_levels_of_fine_tuning_start_from_one_base(bench: Bench, inline: Inline) -> None:
     result, _ = bench.run("finetune_seed_id", overrides=ONE_RUN, baselines="majority", seed=2)
     names = [f"train tune{i}/r0" for i in range(3)]

@@ -44,6 +44,7 @@ def engine(ray_engine: RayEngine) -> RayEngine:
     return ray_engine
 
 
+@pytest.mark.slow
 def test_jobs_follow(engine: RayEngine) -> None:
     done: list[int] = []
 
@@ -55,6 +56,7 @@ def test_jobs_follow(engine: RayEngine) -> None:
     assert done == [6, 12, 24]
 
 
+@pytest.mark.slow
 def test_a_job_whose_ray_worker_dies_goes_on_in_another(engine: RayEngine, tmp_path: Path) -> None:
     outcomes, events = run(engine, [job(kill_parent, str(tmp_path / "killed"), "frail"), job(double, 1, "good")])
     assert outcomes["frail"].value == "alive"

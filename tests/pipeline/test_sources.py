@@ -297,6 +297,7 @@ def test_all_means_what_needs_no_network() -> None:
 # Parity by lm-eval.
 
 
+@pytest.mark.slow
 def test_parity_agrees_with_the_bits_per_byte_of_a_run(
     bench: Any, seed_run: Any, checkpoints: Path, tmp_path: Path
 ) -> None:

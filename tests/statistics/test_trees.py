@@ -140,6 +140,7 @@ def test_without_any_trace_p_is_uniform_and_agreement_one_third() -> None:
     assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.15)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_mean_over_other_models() -> None:
     labels, blocks, shared = grid(5, 3)
     found = [trees.agreement(drifted(labels, 1.2, seed, 8), shared, labels, blocks) for seed in range(60)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from bench import Bench, scores
 from written_baselines import plant
 
@@ -73,6 +74,7 @@ def test_labels_are_out_of_reach(bench: Bench, tmp_path: Path) -> None:
     assert (found.status, found.metrics["accuracy"].value) == ("ok", found.chance)
 
 
+@pytest.mark.slow
 def test_rivals_stay_what_they_are(bench: Bench, seed_run: Any, tmp_path: Path) -> None:
     """One worker does all of it: first the vandal, then those whose answers it would spoil."""
     cheat = plant(tmp_path, "spoils", CHEAT.format(fit="", ask=RIVALS.strip()))

@@ -72,6 +72,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> PackageCopy:
     return made
 
 
+@pytest.mark.slow
 def test_a_stage_is_one_module(bench: Bench, seed_run: Any, copy: PackageCopy) -> None:
     first, second = copy.python("-c", COUNT, f"text:{bench.corpus}", bench.store).splitlines()
     counted, made = first.split(" ", 1)
@@ -80,6 +81,7 @@ def test_a_stage_is_one_module(bench: Bench, seed_run: Any, copy: PackageCopy) -
     assert second == f"{counted} []", "it is found the second time"
 
 
+@pytest.mark.slow
 def test_a_source_and_a_metric_reach_the_result(bench: Bench, copy: PackageCopy, tmp_path: Path) -> None:
     options = ["--include-path", "more", "--task", "echo_id", "--preset", "smoke", "--baseline", "majority,unigram"]
     options += ["--corpus", f"text:{bench.corpus}", "--store", tmp_path / "store", "-o", tmp_path / "results", "--json"]

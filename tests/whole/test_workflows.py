@@ -183,6 +183,7 @@ def wheel(folder: Path, name: str, *files: str) -> None:
         file.writestr(f"{info}/RECORD", "".join(f"{inner},,\n" for inner in [*files, f"{info}/RECORD"]))
 
 
+@pytest.mark.slow
 def test_required_packages_may_not_run_by_themselves_or_overwrite(tmp_path: Path) -> None:
     wheel(tmp_path, "good", "good/__init__.py")
     wheel(tmp_path, "starts", "starts.pth", "sitecustomize.py", "usercustomize/__init__.py")
