@@ -68,7 +68,7 @@ def asked(task: str, base: Path) -> dict[str, str]:
         pytest.param(
             task,
             ARCHITECTURES[i % 3],
-            marks=[*([needs_peft] if task in LORA else []), *([] if task == "ft_seed_id" else [pytest.mark.slow])],
+            marks=[needs_peft] * (task in LORA) + [pytest.mark.slow] * (task != "ft_seed_id"),
         )
         for i, task in enumerate(TASKS)
     ],
