@@ -46,7 +46,7 @@ test: .venv
 check: .venv regress
 	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder -m slow
 	store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
-	$(BIN)/natfp-bench run --task all --preset smoke --baseline majority,naive_bayes \
+	$(BIN)/natfp-bench run --task all --preset brief --include-path benchmarks --baseline majority,naive_bayes \
 		--store "$$store/store" -o "$$store/results" && \
 	$(BIN)/natfp-bench leaderboard "$$store/results" && $(BIN)/natfp-bench store verify --store "$$store/store"
 	$(BIN)/python benchmarks/performance.py --guard

@@ -119,7 +119,7 @@ def refit(subject: Subject) -> Verdict:
     with global_randomness(0):
         fresh = taught(subject)
     # Other texts with shifted labels and one class more, which leave traces if anything is kept.
-    others, names = planted(len(fresh.texts), "other")
+    others, names = planted(FEW, "other")
     moved = [*names[1:], "zebra"]
     fit(used, others, moved)
     with contextlib.suppress(Exception):
@@ -160,9 +160,9 @@ def chance(subject: Subject) -> Verdict:
 def batches(subject: Subject) -> Verdict:
     """A text gets the same probabilities alone and in any batch and order, to 1e-5."""
     attributor = taught(subject).attributor
-    given, _ = planted(FEW // 2, "test")
+    given, _ = planted(FEW // 5, "test")
     # Texts of many lengths, to make padding visible; odd texts have a check of their own.
-    test = [*given, *(text[: 6 * i + 1] for i, text in enumerate(given)), " ".join(given)]
+    test = [*given, *(text[: 15 * i + 1] for i, text in enumerate(given)), " ".join(given)]
     whole = _answers(attributor, test)
     # Each way to batch the texts, as lists of their indices.
     every = list(range(len(test)))
