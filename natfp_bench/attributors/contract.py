@@ -26,6 +26,9 @@ from .registry import last_line
 TRAIN, TEST, FEW = 360, 300, 60
 """Numbers of texts: to train on, to test on, and for checks in which accuracy does not matter (see `taught`)."""
 
+SEED = 7
+"""Seed of attributors whose answers are compared with each other."""
+
 LOG10_P = -4.0
 """log10 of the p-value at which a check fails: it fails one in 10,000 sound attributors by chance."""
 
@@ -103,9 +106,9 @@ def contract(subject: Subject) -> Verdict:
 def seed(subject: Subject) -> Verdict:
     """The same seed gives the same answers in any state of the global random generators."""
     with global_randomness(0):
-        first = taught(subject, 7)
+        first = taught(subject)
     with global_randomness(1):
-        again = subject.build(7)
+        again = subject.build(SEED)
         fit(again, first.texts, first.labels)
         second = _answers(again, first.test)
     apart = float(np.abs(first.answers - second).max())
@@ -115,7 +118,7 @@ def seed(subject: Subject) -> Verdict:
 
 def refit(subject: Subject) -> Verdict:
     """A second fit forgets the first one, and no fit affects other objects."""
-    used = subject.build(0)
+    used = subject.build(SEED)
     with global_randomness(0):
         fresh = taught(subject)
     # Other texts with shifted labels and one class more, which leave traces if anything is kept.
@@ -184,7 +187,7 @@ def batches(subject: Subject) -> Verdict:
 
 def odd_texts(subject: Subject) -> Verdict:
     """No text is too odd, neither in training nor in prediction."""
-    plain, odd = taught(subject), subject.build(0)
+    plain, odd = taught(subject), subject.build(SEED)
     for name, text in ODD.items():
         try:
             _answers(plain.attributor, [text])
@@ -252,7 +255,7 @@ class Taught(NamedTuple):
     answers: NDArray[np.float64]
 
 
-def taught(subject: Subject, seed: int = 0) -> Taught:
+def taught(subject: Subject) -> Taught:
     """Fit on few texts, whose habits have no exceptions; on more if these teach the attributor nothing.
 
     It then gives all texts the same answer, whatever it computes, and comparing its answers says nothing. Only a floor
@@ -261,7 +264,7 @@ def taught(subject: Subject, seed: int = 0) -> Taught:
     test, _ = planted(FEW, "test")
     for n in (FEW, TRAIN):
         texts, labels = planted(n, "train", share=1.0)
-        attributor = subject.build(seed)
+        attributor = subject.build(SEED)
         fit(attributor, texts, labels)
         answers = _answers(attributor, test)
         if subject.floor or np.ptp(answers, axis=0).any():

@@ -56,7 +56,7 @@ NAMES = ("majority", "unigram", "char_ngram", "naive_bayes", "ngram_lm")
 
 def _run(task: str, seed: int, folder: Path, store: Store, engine: api.Engine) -> Result:
     # Texts enough that a difference in temperature cannot hide.
-    overrides = {"sampling.texts": "800", "analysis.transfer": "false"}
+    overrides = {"sampling.texts": "800", "analysis.transfer": "false", "corpus.heldout_documents": "20"}
     plan = make_plan(task, "smoke", seed=seed, include=[folder], overrides=overrides)
     return run_plan(
         plan,
