@@ -27,7 +27,7 @@ TRAIN, TEST, FEW = 360, 300, 60
 """Numbers of texts: to train on, to test on, and for checks in which accuracy does not matter (see `taught`)."""
 
 SEED = 7
-"""Seed of attributors whose answers are compared. Any would do; at this one no bundled one needs more than few texts."""
+"""Seed of attributors whose answers are compared. Any would do; at this one, few texts are enough for most (`taught`)."""
 
 LOG10_P = -4.0
 """log10 of the p-value at which a check fails: it fails one in 10,000 sound attributors by chance."""
