@@ -27,7 +27,7 @@ TRAIN, TEST, FEW = 360, 300, 60
 """Numbers of texts: to train on, to test on, and for checks in which accuracy does not matter (see `taught`)."""
 
 SEED = 7
-"""Seed of attributors whose answers are compared. Any would do; at this one, few texts are enough for most (`taught`)."""
+"""Seed of attributors whose answers are compared. Any would do; at this one, most learn something from few texts."""
 
 LOG10_P = -4.0
 """log10 of the p-value at which a check fails: it fails one in 10,000 sound attributors by chance."""
