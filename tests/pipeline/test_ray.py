@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from bench import Bench
-from engine_jobs import alive, below, double, eat, job, kill_parent, nap, run, see, warn_and_nap
+from engine_jobs import alive, below, double, eat, job, kill_parent, nap, run, see, warn_and_stay_once
 from patience import AGES, PATIENCE
 from run_programs import Program
 from safetensors import safe_open
@@ -178,7 +178,7 @@ def test_a_gpu_is_free_once_its_job_is_done(engine: RayEngine, ray_folder: Path,
 
 
 @pytest.mark.slow
-def test_a_job_whose_node_is_lost_goes_on_in_another(engine: RayEngine, ray_folder: Path) -> None:
+def test_a_job_whose_node_is_lost_goes_on_in_another(engine: RayEngine, ray_folder: Path, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     from natfp_bench.pipeline.ray_engine import RayEngine
@@ -186,12 +186,12 @@ def test_a_job_whose_node_is_lost_goes_on_in_another(engine: RayEngine, ray_fold
     engine.close()
     size = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **size})
+    joined = RayEngine(1, cluster.address)
     try:
-        joined = RayEngine(1, cluster.address)
         # Ray picks the node that a caller connects to. While the head is the only one, that is not the one to be lost.
         run(joined, [job(double, 1)])
         first = cluster.add_node(num_cpus=2, **size)
-        wide = replace(job(warn_and_nap, 5.0, "nap"), needs=Needs(cpus=2))  # no room on the head
+        wide = replace(job(warn_and_stay_once, str(tmp_path / "began"), "stay"), needs=Needs(cpus=2))  # not on the head
         events: list[Event] = []
         outcomes: list[Outcome] = []
 
@@ -203,12 +203,12 @@ def test_a_job_whose_node_is_lost_goes_on_in_another(engine: RayEngine, ray_fold
 
         joined.run([wide], watch, lambda outcome: outcomes.append(outcome) or ())
         assert [outcome.value for outcome in outcomes] == ["done"]
-        assert any("nap goes on in another one" in event.text for event in events if event.kind == "warning")
+        assert any("stay goes on in another one" in event.text for event in events if event.kind == "warning")
         joined.close()
         assert not ray.is_initialized()
         assert run(joined, [job(double, 1)])[0]["double 1"].value == 2, "the cluster goes on"
-        joined.close()
     finally:
+        joined.close()
         cluster.shutdown()
 
 

@@ -63,6 +63,16 @@ def warn_and_nap(payload: float, context: Any) -> str:
     return "done"
 
 
+def warn_and_stay_once(payload: str, context: Any) -> str:
+    """Say that it began, and stay until it is killed; the second time, end."""
+    context.warn("off I go")
+    path = Path(payload)
+    if not path.exists():
+        path.touch()
+        time.sleep(AGES)
+    return "done"
+
+
 def eat(payload: tuple[int, bool], context: Any) -> str:
     """Take so many MB, here or in a process of its own, and keep them."""
     size, elsewhere = payload
