@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from boxed_baselines import BOTH, answered, baseline, outcome
+from patience import PATIENCE
 
 from natfp_bench.attributors import box_messages, registry
 from natfp_bench.attributors.attribute import attribute
@@ -236,10 +237,10 @@ def test_nothing_lives_on(sandboxed: bool, tmp_path: Path) -> None:
         below = [one for one in psutil.Process().children(recursive=True) if "boxed" in " ".join(_command(one))]
         return [one for one in {*own, *below} - before if _command(one)]  # a process that ended has no command
 
-    deadline = time.monotonic() + 20
-    while (still := left()) and time.monotonic() < deadline:
-        time.sleep(0.1)
     shared = 0 if sandboxed else 1  # the server that forks for this process stays
+    deadline = time.monotonic() + PATIENCE
+    while len(still := left()) > shared and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert len(still) <= shared, still
 
 

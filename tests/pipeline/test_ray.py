@@ -231,7 +231,7 @@ def on_ray(folder: Path, corpus: Path) -> tuple[Program, subprocess.Popen[str]]:
     folder.mkdir()
     program = Program(folder, corpus)
     process = program.start("--engine", "ray", output=subprocess.PIPE)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while step(program) < 2:
         assert process.poll() is None, process.stdout and process.stdout.read()
         assert time.monotonic() < deadline
@@ -262,7 +262,7 @@ def test_a_worker_killed_in_a_training_changes_nothing(ray_folder: Path, prose: 
         assert now in (0, reached), "it began anew"
         assert process.poll() is None
         time.sleep(0.01)
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     assert "goes on in another one" in output.replace("\n", " ")
     assert "INFO" not in output

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 SCRIPT = """
 import itertools, os, shutil, sys
@@ -81,6 +82,6 @@ print(moment)
 def test_a_kill_at_any_line_leaves_no_trace(tmp_path: Path, begun: str, step: int) -> None:
     """At every fourth line in the fast tests, at every line in the slow ones."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path), begun, str(step)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 60, "the lines were not counted"

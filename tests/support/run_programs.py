@@ -41,7 +41,7 @@ class Program:
 
     def finish(self) -> tuple[Result, bytes]:
         process = self.start()
-        assert process.wait(timeout=180) == 0
+        assert process.wait(timeout=PATIENCE) == 0
         [path] = self.output.rglob("result.json")
         return results.read(path), (path.parent / "predictions.parquet").read_bytes()
 
